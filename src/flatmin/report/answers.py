@@ -87,7 +87,7 @@ def heat_maps(
     whole = blocks.recovered(solved.solution, shape)
     found = {"observed": blocks.observed(solved.problem), "recovered": whole, "true": None}
     if solved.truth is not None and solved.truth.shape == shape:
-        found["true"] = blocks.truth_block(solved.truth, whole)
+        found["true"] = blocks.part(solved.truth)
     shown = {name: block for name, block in found.items() if block is not None}
     unit, marked = "modulus" if np.iscomplexobj(solved.pair[0]) else "", None
     if solved.kind == "table":
@@ -96,23 +96,15 @@ def heat_maps(
     if "observed" in shown and max(whole.values.shape) <= MOST_DOTS:
         marked = np.isnan(shown["observed"].values) & ~np.isnan(shown["recovered"].values)
     scale = figures.scale_of([block for name, block in shown.items() if not leading or name in leading])
-    return [
-        Figure(
-            title=titles.get(name, name.capitalize()),
-            alt=_alt(name, block),
-            caption=caption_of(name, block, marked if name == "recovered" else None),
-            svg=figures.heat_map(
-                f"{name}-matrix",
-                block,
-                scale,
-                unit=unit,
-                labels=solved.labels,
-                marked=marked if name == "recovered" else None,
-                titles=coordinates,
-            ),
+    out = []
+    for name, block in shown.items():
+        dots = marked if name == "recovered" else None
+        svg = figures.heat_map(
+            f"{name}-matrix", block, scale, unit=unit, labels=solved.labels, marked=dots, titles=coordinates
         )
-        for name, block in shown.items()
-    ]
+        title, caption = titles.get(name, name.capitalize()), caption_of(name, block, dots)
+        out.append(Figure(title, _alt(name, block), caption, svg=svg))
+    return out
 
 
 def _alt(name: str, block: blocks.Block) -> str:
@@ -123,15 +115,12 @@ def _alt(name: str, block: blocks.Block) -> str:
 
 def caption_of(name: str, block: blocks.Block, marked: Array | None = None) -> str:
     """Return the caption of a heat map: its missing cells, its dots, and its omitted rows and columns."""
-    parts: Sequence[str] = []
-    if name == "observed" and np.isnan(block.values).any():
-        parts = [*parts, "Grey cells were not observed."]
-    if name == "recovered" and np.isnan(block.values).any():
-        parts = [*parts, "Grey rows and columns are undetermined."]
-    if marked is not None and marked.any():
-        parts = [*parts, "Dots mark the cells that were filled in."]
-    if not block.whole:
-        rows, columns = block.values.shape
-        left = f"{rows} of {block.shape[0]} rows and {columns} of {block.shape[1]} columns, evenly spaced."
-        parts = [*parts, left]
-    return " ".join(parts)
+    blank, (rows, columns) = np.isnan(block.values).any(), block.values.shape
+    part = f"{rows} of {block.shape[0]} rows and {columns} of {block.shape[1]} columns, evenly spaced."
+    sentences = [
+        ("Grey cells were not observed.", name == "observed" and blank),
+        ("Grey rows and columns are undetermined.", name == "recovered" and blank),
+        ("Dots mark the cells that were filled in.", marked is not None and marked.any()),
+        (part, not block.whole),
+    ]
+    return " ".join(text for text, applies in sentences if applies)

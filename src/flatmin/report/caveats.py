@@ -40,26 +40,7 @@ def caveats(
 ) -> list[str]:
     """Return sentences about what the certificate does not say.
 
-    Parameters
-    ----------
-    shape, rank : tuple of int, int
-        Of the unknown.
-    n_measurements : int
-        How many numbers are known about it.
-    exact : bool
-        Whether the data are fitted exactly.
-    metric_power : float
-        1 for the flat norm.
-    error : float or None
-        Relative error against the truth, where that is known.
-    free : int, optional
-        Degrees of freedom of such matrices, by default of rectangular ones.
-    terms : Vocabulary
-        Words for the model.
-    unique : bool or None
-        Whether the solution is proved to be the only one; None if undecided.
-    errors : int
-        Number of gross errors.
+    ``free`` counts the degrees of freedom, by default of rectangular matrices; ``errors`` counts the gross errors.
     """
     free = (Rectangular().degrees_of_freedom(shape, rank) if free is None else free) + errors
     out = [_truth(terms, unique)]

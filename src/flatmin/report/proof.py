@@ -37,21 +37,7 @@ def proof(
     terms: Vocabulary = PRODUCT,
     distance: float | None = None,
 ) -> list[Statement]:
-    """Return a statement for each step of the proof, proved or not.
-
-    Parameters
-    ----------
-    c : Certificate
-        The proof.
-    n_measurements : int
-        Number of measurements.
-    metric_power : float
-        1 for the flat norm.
-    terms : Vocabulary
-        Words for the model.
-    distance : float, optional
-        Relative distance of another solution, if one was found.
-    """
+    """Return a statement for each step of the proof; ``distance`` is the relative one of another solution, if found."""
     fit = _split_fit(c, terms) if terms.splits else _fit(c, n_measurements)
     if terms.determined:
         return [fit, _equally_flat(c, terms), _only_one(c, terms, distance), *_margin(c)]

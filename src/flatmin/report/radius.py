@@ -17,18 +17,7 @@ STEPS = (0.0, 1e-6, 1e-4, 1e-2)
 def radius_section(c: Certificate, data: Array, size: float, terms: Vocabulary = PRODUCT, within: str = "") -> Section:
     """Return what is proved about the distance to other solutions, with a table over the size of the noise.
 
-    Parameters
-    ----------
-    c : Certificate
-        The proof.
-    data : ndarray, shape (m,)
-        The data b.
-    size : float
-        ``‖X‖_F``.
-    terms : Vocabulary
-        Words for the model.
-    within : str
-        A sentence of the view about what the radius means for the answer as shown.
+    ``size`` is ``‖X‖_F``; ``within`` is the sentence of the view about the answer as shown.
     """
     title = "How far off it can be"
     if c.radius is None:

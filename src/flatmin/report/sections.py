@@ -25,11 +25,6 @@ __all__ = ["solution_page"]
 MOST_ROUNDS = 60
 NEEDED_GAP, NEEDED_RESIDUAL = words.number(LARGEST_GAP, 1), words.number(LARGEST_RESIDUAL, 1)
 
-#: The meaning of "flat", by whether the data determine the trace.
-FLAT_MEANS = {
-    False: "Flat means that the scaled trace is as small as it can be.",
-    True: "Here all solutions have the same scaled trace.",
-}
 SETTINGS = {
     "alpha": "Strength of the scaled trace against the loss; 0 is an exact fit.",
     "metric_power": "1 is the flat norm, 0 the nuclear norm.",
@@ -139,16 +134,14 @@ def _noise(solved: SolvedProblem, noise: Noise) -> Section:
     level = "unknown: matrices of this rank fit any data"
     if noise.sigma is not None and noise.std_error is not None:
         level = f"{words.number(noise.sigma, 3)} ± {words.number(noise.std_error, 1)}"
+    freedom = f"{noise.freedom} of {solved.problem.measurement.size}"
     rows = [
         ["Standard deviation of the noise in a measurement", level],
         ["Strength of the penalty, alpha", words.number(noise.alpha, 3)],
         ["Effect of this noise over that of Gaussian noise of its size", words.number(noise.unevenness, 3)],
         ["Rank of the penalised solution", str(noise.penalised_rank)],
         ["Rank of the refit: the smallest whose residual is consistent with noise", str(noise.rank)],
-        [
-            "Degrees of freedom of the refit, of the number of measurements",
-            f"{noise.freedom} of {solved.problem.measurement.size}",
-        ],
+        ["Degrees of freedom of the refit, of the number of measurements", freedom],
     ]
     return Section("noise", "The noise", prose, table=Table("Estimates", ("", ""), rows, folded=False))
 
@@ -156,12 +149,8 @@ def _noise(solved: SolvedProblem, noise: Noise) -> Section:
 def _reweighted(solved: SolvedProblem, found: Mapping[str, object]) -> Section:
     """Return a comparison of the flat solution with that of log-det reweighting."""
     s, c = solved.solution, solved.certificate
-    flat = {
-        "rank": s.rank,
-        "relative_residual": c.relative_residual,
-        "relative_error": solved.error,
-        "seconds": s.seconds,
-    }
+    flat: dict[str, float | None] = {"rank": s.rank, "relative_residual": c.relative_residual}
+    flat |= {"relative_error": solved.error, "seconds": s.seconds}
     prose = [
         "Reweighting looks for the lowest rank that fits, which is a different question. Its solution is not flat, and "
         "nothing about it is certified: a lower rank may exist. It often needs fewer measurements than flat solutions."
@@ -215,14 +204,8 @@ def _spectrum(solved: SolvedProblem) -> Figure:
     caption += f"Rank {len(values)}: {zeros}."
     noun = terms.values.capitalize()
     alt = f"{noun} from {words.number(values[0])} down to {words.number(values[-1])}; rank {len(values)}."
-    drawing = figures.singular_values(
-        "singular-values",
-        values,
-        smaller,
-        truth,
-        negative=negative,
-        axis=f"index of the {terms.values.removesuffix('s')}",
-    )
+    axis = f"index of the {terms.values.removesuffix('s')}"
+    drawing = figures.singular_values("singular-values", values, smaller, truth, negative=negative, axis=axis)
     return Figure(noun, alt, caption, svg=drawing)
 
 
@@ -271,7 +254,9 @@ def _convergence(solved: SolvedProblem, history: Mapping[str, Array]) -> Figure:
 
 def _flatness(solved: SolvedProblem) -> Section:
     c, terms = solved.certificate, solved.terms
-    prose = ["The curvature of the loss at these factors, computed exactly. " + FLAT_MEANS[terms.determined]]
+    flat = "Flat means that the scaled trace is as small as it can be."
+    flat = "Here all solutions have the same scaled trace." if terms.determined else flat
+    prose = [f"The curvature of the loss at these factors, computed exactly. {flat}"]
     facts = words.flatness_facts(solved.solution.flatness, c, solved.power, terms)
     return Section("flatness", "Flatness", prose, facts=facts)
 

@@ -26,51 +26,27 @@ STRIP = 500
 
 @dataclass(frozen=True, eq=False)
 class SolvedProblem:
-    """A problem, its solution, and how a report shows them. No derived quantity forms a matrix of the size of X.
-
-    Attributes
-    ----------
-    family : Family
-        The model.
-    problem : Problem
-        The problem.
-    solution : Solution
-        Its solution.
-    summary : dict
-        The fields of ``summary.json``; a field that does not apply is None.
-    truth : ndarray or None
-        The true matrix (d1, d2), for phase retrieval the true signal, if it is known; None if its shape does not fit.
-    command : str
-        The command that repeats the solve.
-    input_name : str
-        Name of the data.
-    kind : str
-        How the unknown is shown: "matrix", "table", "image" or "frames".
-    image : ndarray or None
-        The recovered image, (h, w) or (h, w, c), from 0 to 1.
-    observed_image : ndarray or None
-        The observed image of the same shape, NaN in missing pixels.
-    row_labels, column_labels : list of str or None
-        Names of rows and columns; any text.
-    notes : list of str
-        Sentences for the reader.
-    picture : callable or None
-        Turns any matrix (d1, d2) with values from 0 to 1 into an image of the form of ``image``; NaN stays.
-    """
+    """A problem, its solution, and how a report shows them. No derived quantity forms a matrix of the size of X."""
 
     family: Family
     problem: Problem
     solution: Solution
+    #: The fields of ``summary.json``; a field that does not apply is None.
     summary: dict[str, Any]
+    #: The true matrix (d1, d2), or the true signal in phase retrieval; None if it is unknown or its shape does not fit.
     truth: Array | None = None
+    #: The command that repeats the solve.
     command: str = ""
     input_name: str = ""
+    #: How the unknown is shown: "matrix", "table", "image" or "frames".
     kind: str = "matrix"
+    #: The recovered and the observed image, (h, w) or (h, w, c), from 0 to 1; missing pixels are NaN.
     image: Array | None = None
     observed_image: Array | None = None
     row_labels: list[str] | None = None
     column_labels: list[str] | None = None
     notes: list[str] = field(default_factory=list)
+    #: Turns a matrix (d1, d2) with values from 0 to 1 into an image of the form of ``image``; NaN stays.
     picture: Callable[[Array], Array | None] | None = None
 
     def __post_init__(self) -> None:

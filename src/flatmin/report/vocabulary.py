@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 
-from flatmin.losses import Absolute
 from flatmin.parametrizations import Gram, Product, SignedGram
 from flatmin.problem import Problem
 from flatmin.proofs.certificate import Certificate
@@ -13,60 +12,38 @@ __all__ = ["DETERMINED", "PLAIN", "PRODUCT", "SEMIDEFINITE", "SIGNED", "SPLIT", 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The words and formulas in which a report explains a model.
+    """The words and formulas in which a report explains a model."""
 
-    Attributes
-    ----------
-    matrices : str
-        The kind of matrix that the model makes, in the singular.
-    trace : str
-        The quantity that a flat solution minimises.
-    trace_meaning : str
-        One sentence that explains this quantity.
-    value : str
-        Formula of the minimised quantity at metric powers other than 1.
-    whitened : str
-        The matrix whose singular values or eigenvalues add up to the minimised quantity.
-    dual_matrix, dual_size : str
-        The matrix that belongs to a dual vector, and the size of it that must not exceed 1.
-    values : str
-        "singular values" or "eigenvalues", for both of these matrices.
-    balance, excess : str
-        What these two numbers of `Flatness` mean; empty where they are always 0.
-    loss : str
-        What the loss is.
-    fits : str
-        What a solution does, such as "fits the data".
-    solution, better, best : str
-        A solution, a solution with a smaller value, and one with the smallest: "solution", "flatter", "flattest".
-    datum : str
-        One number of the data: "measurement" or "observed cell".
-    determined : bool
-        Whether the data determine the trace, so that all solutions are equally flat.
-    splits : bool
-        Whether a solution is a low-rank matrix plus gross errors.
-    core : bool
-        Whether uniqueness is decided on a symmetric core of the dual matrix.
-    """
-
+    #: The kind of matrix, in the singular.
     matrices: str = "matrix"
+    #: The quantity that a flat solution minimises, and a sentence that explains it.
     trace: str = "scaled trace"
     trace_meaning: str = "The Hessian trace with the part of each factor divided by its number of rows."
+    #: The minimised quantity at metric powers other than 1.
     value: str = "norm 4‖D1ᵖ X D2ᵖ‖"
+    #: The matrix whose ``values`` add up to the minimised quantity.
     whitened: str = "D1 X D2"
+    #: The matrix of a dual vector, and the size of it that must not exceed 1.
     dual_matrix: str = "D1⁻¹ A*(λ) D2⁻¹"
     dual_size: str = "operator norm"
     values: str = "singular values"
+    #: Meanings of two numbers of `Flatness`; empty where they are always 0.
     balance: str = "‖LᵀL − RᵀR‖ in the nuclear norm; 0 when both factors are equally large."
     excess: str = "How much larger the factors are than the smallest factors of this matrix."
     loss: str = "Mean squared residual; 0 is an exact fit."
+    #: What a solution does.
     fits: str = "fits the data"
+    #: A solution, one with a smaller value, and the one with the smallest.
     solution: str = "solution"
     better: str = "flatter"
     best: str = "flattest"
+    #: One number of the data.
     datum: str = "measurement"
+    #: Whether the data determine the trace, so that all solutions are equally flat.
     determined: bool = False
+    #: Whether a solution is a low-rank matrix plus gross errors.
     splits: bool = False
+    #: Whether uniqueness is decided on a symmetric core of the dual matrix.
     core: bool = True
 
     @property
@@ -142,7 +119,11 @@ PLAIN = replace(
 def vocabulary_of(problem: Problem, certificate: Certificate | None = None, metric_power: float = 1.0) -> Vocabulary:
     """Return the words for the model of a problem and the objective of its certificate."""
     if problem.loss.has_gross_errors:
-        return _split(problem.loss, problem.shape)
+        loss = problem.loss
+        if loss.tau is None:
+            return replace(SPLIT, trace=f"sum ‖X‖_* + {loss.weight_for(problem.shape):.4g} · ‖S‖₁")
+        limit = f"{SPLIT.fits} with errors ‖S‖₁ of at most {loss.tau:.4g}"
+        return replace(SPLIT, trace="nuclear norm ‖X‖_*", fits=limit)
     model, exact = problem.parametrization, certificate is None or certificate.objective == "interpolating"
     if exact and metric_power == 1 and trace_is_determined(problem):
         return DETERMINED
@@ -150,11 +131,3 @@ def vocabulary_of(problem: Problem, certificate: Certificate | None = None, metr
         if isinstance(model, kind):
             return terms
     return PLAIN
-
-
-def _split(loss: Absolute, shape: tuple[int, int]) -> Vocabulary:
-    """Return the words for robust PCA with a weight or with a limit on the errors."""
-    if loss.tau is None:
-        return replace(SPLIT, trace=f"sum ‖X‖_* + {loss.weight_for(shape):.4g} · ‖S‖₁")
-    limit = f"{SPLIT.fits} with errors ‖S‖₁ of at most {loss.tau:.4g}"
-    return replace(SPLIT, trace="nuclear norm ‖X‖_*", fits=limit)

@@ -31,13 +31,7 @@ SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
 def number(x: float | None, digits: int = 3) -> str:
-    r"""Return a number as text: plain from 0.001 to a million, otherwise with a power of ten.
-
-    Examples
-    --------
-    >>> number(6.54e-9), number(-0.25), number(1200), number(None), number(float("inf"))
-    ('6.54\xa0×\xa010⁻⁹', '−0.25', '1200', 'not known', 'infinite')
-    """
+    """Return a number as text: plain from 0.001 to a million, otherwise with a power of ten."""
     if x is None or math.isnan(x):
         return "not known"
     if math.isinf(x):
@@ -53,18 +47,12 @@ def number(x: float | None, digits: int = 3) -> str:
 
 
 def exponent_of(power: int) -> str:
-    """Return a whole number as a superscript.
-
-    Examples
-    --------
-    >>> exponent_of(-12)
-    '⁻¹²'
-    """
+    """Return a whole number as a superscript."""
     return str(power).translate(SUPERSCRIPT)
 
 
 def listed(names: Sequence[str], most: int = 12) -> str:
-    """Return names separated by commas, cut short after ``most``.
+    """Return names separated by commas, with only the number of those after the first ``most``.
 
     Examples
     --------
@@ -213,20 +201,16 @@ def flatness_facts(f: Flatness, c: Certificate, metric_power: float = 1.0, terms
     """Return the numbers of `Flatness`, each with one line of explanation."""
     proved = {"estimated": "Estimated, not proved", "probabilistic": f"Proved, {except_for(c)}"}
     proved_by = proved.get(c.bound_kind, "Proved")
-    smallest = measure(c, metric_power, terms)
-    bound = f"{proved_by}: no {terms.solution} has a smaller {smallest}."
+    condition = "How unevenly directions are measured. At 1 the flat factors are also the smallest, and balanced."
+    bound = f"{proved_by}: no {terms.solution} has a smaller {measure(c, metric_power, terms)}."
     facts = [
         Fact("Scaled trace", number(f.scaled_trace, 6), terms.trace_meaning),
         Fact("Fibre minimum", number(f.fibre_minimum, 6), "Smallest scaled trace among all factors of this matrix."),
         Fact("Lower bound", number(c.lower_bound, 6), bound),
         Fact("Hessian trace", number(f.hessian_trace, 6), "Sum of the curvatures of the loss over all weights."),
-        Fact("Balance", number(f.balance), terms.balance) if terms.balance else None,
-        Fact("Norm excess", number(f.norm_excess), terms.excess) if terms.excess else None,
-        Fact(
-            "Condition",
-            number(f.condition),
-            "How unevenly directions are measured. At 1 the flat factors are also the smallest, and balanced.",
-        ),
+        Fact("Balance", number(f.balance), terms.balance),
+        Fact("Norm excess", number(f.norm_excess), terms.excess),
+        Fact("Condition", number(f.condition), condition),
         Fact("Loss", number(f.loss), terms.loss),
     ]
-    return [fact for fact in facts if fact is not None]
+    return [fact for fact in facts if fact.meaning]

@@ -10,18 +10,7 @@ from flatmin.measurements.entries import Entries
 from flatmin.problem import Problem
 from flatmin.solution import Solution
 
-__all__ = [
-    "LARGEST_SIDE",
-    "Block",
-    "observed",
-    "part",
-    "picked",
-    "real",
-    "recovered",
-    "scattered",
-    "standardised",
-    "truth_block",
-]
+__all__ = ["LARGEST_SIDE", "Block", "observed", "part", "picked", "recovered", "scattered", "standardised"]
 
 #: Largest number of rows, and of columns, in a picture.
 LARGEST_SIDE = 160
@@ -29,19 +18,11 @@ LARGEST_SIDE = 160
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Evenly spaced rows and columns of a matrix.
+    """Evenly spaced rows and columns of a matrix."""
 
-    Attributes
-    ----------
-    values : ndarray, shape (len(rows), len(columns))
-        The entries; unknown ones are NaN.
-    rows, columns : ndarray of int
-        Their positions in the matrix.
-    shape : tuple of int
-        The shape of the whole matrix.
-    """
-
+    #: The entries, (len(rows), len(columns)); unknown ones are NaN.
     values: Array
+    #: Positions in the whole matrix, whose shape is ``shape``.
     rows: Array
     columns: Array
     shape: tuple[int, int]
@@ -67,24 +48,19 @@ def recovered(solution: Solution, shape: tuple[int, int]) -> Block:
     """Return the block of the recovered matrix, with NaN in unmeasured rows and columns."""
     rows, columns = picked(shape[0]), picked(shape[1])
     P, Q = solution.parametrization.pair(solution.factors)
-    values = real(P[rows] @ Q[columns].conj().T)
+    values = _real(P[rows] @ Q[columns].conj().T)
     values[np.isin(rows, solution.undetermined[0])] = np.nan
     values[:, np.isin(columns, solution.undetermined[1])] = np.nan
     return Block(values, rows, columns, shape)
 
 
-def truth_block(truth: Array, like: Block) -> Block:
-    """Return the same block of another matrix."""
-    return replace(like, values=real(np.asarray(truth)[np.ix_(like.rows, like.columns)]))
-
-
 def part(matrix: Array) -> Block:
     """Return the block of a matrix given as an array."""
     rows, columns = (picked(length) for length in matrix.shape)
-    return Block(real(matrix[np.ix_(rows, columns)]), rows, columns, (matrix.shape[0], matrix.shape[1]))
+    return Block(_real(matrix[np.ix_(rows, columns)]), rows, columns, (matrix.shape[0], matrix.shape[1]))
 
 
-def real(values: Array) -> Array:
+def _real(values: Array) -> Array:
     """Return real numbers unchanged, and the modulus of complex ones."""
     return np.abs(values) if np.iscomplexobj(values) else np.array(values, dtype=float)
 

@@ -29,6 +29,8 @@ from flatmin.report.pictures.drawing import (
 
 __all__ = ["convergence", "heat_map", "picture", "scale_of", "singular_values"]
 
+#: Names of rows and of columns; None for positions.
+Labels = tuple[Sequence[str] | None, Sequence[str] | None]
 #: Longest side of an image in pixels.
 LARGEST_IMAGE = 480
 #: Largest number of row or column labels that are all written.
@@ -70,7 +72,7 @@ def heat_map(
     scale: tuple[float, float],
     *,
     unit: str = "",
-    labels: tuple[Sequence[str] | None, Sequence[str] | None] = (None, None),
+    labels: Labels = (None, None),
     marked: Array | None = None,
     titles: tuple[str, str] = ("row", "column"),
     angles: bool = False,
@@ -198,12 +200,7 @@ def convergence(
     return draw(name, (WIDTH, 230.0), paint)
 
 
-def _ticks(
-    axes: Any,
-    block: Block,
-    labels: tuple[Sequence[str] | None, Sequence[str] | None],
-    titles: tuple[str, str],
-) -> None:
+def _ticks(axes: Any, block: Block, labels: Labels, titles: tuple[str, str]) -> None:
     """Write the labels of rows and columns, some of them if there are many; positions if there are no labels."""
     axes.tick_params(length=0)
     sides = [

@@ -29,21 +29,13 @@ def _no_words(solved: SolvedProblem) -> str:
 
 @dataclass(frozen=True)
 class View:
-    """The parts of a report that a family can define.
+    """The parts of a report that a family can define."""
 
-    Attributes
-    ----------
-    answer : callable
-        ``answer(solved) -> list of Section``: the recovered unknown in pictures. The first section is named "answer".
-    measured : callable
-        ``measured(solved) -> str``: a phrase about the data.
-    highlights : callable
-        ``highlights(solved) -> list of Fact``: the most important facts of this family.
-    within : callable
-        ``within(solved) -> str``: a sentence about what the certified radius means for the answer, or "".
-    """
-
+    #: The recovered unknown in pictures; the first section is named "answer".
     answer: Callable[[SolvedProblem], list[Section]] = matrix_answer
+    #: A phrase about the data.
     measured: Callable[[SolvedProblem], str] = _of_a_matrix
+    #: The most important facts of this family.
     highlights: Callable[[SolvedProblem], list[Fact]] = _nothing
+    #: A sentence about what the certified radius means for the answer, or "".
     within: Callable[[SolvedProblem], str] = _no_words

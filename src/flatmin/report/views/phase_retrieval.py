@@ -40,7 +40,7 @@ class _Signals:
             parts = make(solved.problem, solved.solution)
         found, truth = np.asarray(parts["signal"]).ravel(), solved.truth
         found = aligned(found, truth)
-        if np.linalg.norm(found.imag) <= REAL * np.linalg.norm(found) and (truth is None or _is_real(truth)):
+        if all(s is None or np.linalg.norm(s.imag) <= REAL * np.linalg.norm(s) for s in (found, truth)):
             found, truth = found.real, None if truth is None else truth.real
         found = found.copy()
         found[solved.solution.undetermined[0]] = np.nan
@@ -57,13 +57,7 @@ class _Signals:
 
 
 def aligned(signal: Array, truth: Array | None) -> Array:
-    """Return a signal times the global phase, or sign, that is closest to the truth, or makes it as real as possible.
-
-    Examples
-    --------
-    >>> aligned(np.array([1j, 2j]), None).round(9)
-    array([1.+0.j, 2.+0.j])
-    """
+    """Return a signal times the phase or sign that brings it closest to the truth, or makes it as real as possible."""
     if truth is not None:
         inner = np.vdot(signal, truth)
         if np.isrealobj(signal) and np.isrealobj(truth):
@@ -74,10 +68,6 @@ def aligned(signal: Array, truth: Array | None) -> Array:
     return np.asarray(signal * (-1.0 if np.sum(signal.real) < 0 else 1.0))
 
 
-def _is_real(truth: Array) -> bool:
-    return bool(np.linalg.norm(truth.imag) <= REAL * np.linalg.norm(truth))
-
-
 def _shape(solved: SolvedProblem) -> tuple[int, ...]:
     measurement = solved.problem.measurement
     return measurement.masks.shape[1:] if isinstance(measurement, CodedDiffraction) else (measurement.shape[0],)
@@ -86,34 +76,27 @@ def _shape(solved: SolvedProblem) -> tuple[int, ...]:
 def _measured(solved: SolvedProblem) -> str:
     measurement, shape = solved.problem.measurement, _shape(solved)
     if isinstance(measurement, CodedDiffraction):
-        what = f"a signal of {shape[0]} numbers" if len(shape) == 1 else _pixels(shape)
+        what = f"a signal of {shape[0]} numbers"
+        what = f"an image of {shape[0]} × {shape[1]} pixels" if len(shape) == 2 else what
         return f"{counted(len(measurement.masks), 'coded diffraction pattern')} of {what}"
     kind = "complex" if solved.is_complex else "real"
     return f"{measurement.size} intensities of a {kind} signal of {shape[0]} numbers"
-
-
-def _pixels(shape: tuple[int, ...]) -> str:
-    return f"an image of {shape[0]} × {shape[1]} pixels"
 
 
 def _answer(solved: SolvedProblem) -> list[Section]:
     signals, shape = _Signals.from_solved(solved), _shape(solved)
     what, noun = ("image", "pixel") if len(shape) == 2 else ("signal", "number")
     symmetry = "phase" if solved.is_complex else "sign"
+    places = [str(place) for place in np.ndindex(*shape)] if len(shape) == 2 else None
     turned = "matches the truth best" if signals.truth is not None else "is as real and as positive as possible"
     prose = [
         f"Intensities do not determine a global {symmetry}. It is chosen so that the {what} {turned}.",
         *_beyond_rank_one(solved),
-        *unseen(solved, noun, _places(shape)),
+        *unseen(solved, noun, places),
         *_elsewhere(signals, noun),
     ]
     pictures = _images(solved, signals) if len(shape) == 2 else _curves(signals)
     return [Section("answer", f"The recovered {what}", prose, figures=pictures)]
-
-
-def _places(shape: tuple[int, ...]) -> list[str] | None:
-    """Return the names of pixels, "(row, column)"."""
-    return [f"({i}, {j})" for i, j in np.ndindex(*shape)] if len(shape) == 2 else None
 
 
 def _elsewhere(signals: _Signals, noun: str) -> list[str]:
@@ -175,7 +158,10 @@ def _images(solved: SolvedProblem, signals: _Signals) -> list[Figure]:
     if not signals.is_real:
         out += [_phase(name, values) for name, values in signals.shown]
     if signals.truth is not None and np.nanmax(np.abs(signals.found - signals.truth), initial=0.0) > REAL * high:
-        out.append(_difference(signals.found, signals.truth))
+        block = blocks.part(np.abs(signals.found - signals.truth))
+        svg = figures.heat_map("signal-difference", block, figures.scale_of([block]))
+        alt = "Heat map of the size of the error at every pixel."
+        out.append(Figure("Where it differs", alt, "Size of the error.", svg=svg))
     return out
 
 
@@ -200,14 +186,6 @@ def _phase(name: str, values: Array) -> Figure:
     caption = f"Grey where the modulus is below {number(FAINT)} of the largest."
     title = "Phase of the truth" if name == "true" else "Recovered phase"
     return Figure(title, f"Colour map of the {name} phase.", caption, svg=svg)
-
-
-def _difference(found: Array, truth: Array) -> Figure:
-    block = blocks.part(np.abs(found - truth))
-    svg = figures.heat_map("signal-difference", block, figures.scale_of([block]))
-    return Figure(
-        "Where it differs", "Heat map of the size of the error at every pixel.", "Size of the error.", svg=svg
-    )
 
 
 def _within(solved: SolvedProblem) -> str:

@@ -35,7 +35,9 @@ def _answer(solved: SolvedProblem) -> list[Section]:
         "pictures show orthogonal ones, the eigenvectors of the matrix. A neuron and its negative are equivalent.",
         *unseen(solved, "input"),
     ]
-    pictures = [_fit(solved)]
+    given = solved.problem.data
+    found = given + solved.problem.residual(solved.solution.factors)
+    pictures = [_pairs("fit", "Given outputs", given, found, ("given", "of the student"))]
     if solved.truth is not None:
         pictures.append(_on_fresh_inputs(solved))
     if len(signs):
@@ -53,12 +55,6 @@ def _ordered(hidden: Array, signs: Array) -> tuple[Array, Array]:
     return hidden, signs
 
 
-def _fit(solved: SolvedProblem) -> Figure:
-    given = solved.problem.data
-    found = given + solved.problem.residual(solved.solution.factors)
-    return _pairs("fit", "Given outputs", given, found, ("given", "of the student"))
-
-
 def _on_fresh_inputs(solved: SolvedProblem) -> Figure:
     teacher, student = _fresh(solved)
     figure = _pairs("fresh", "Fresh inputs", teacher, student, ("of the teacher", "of the student"))
@@ -73,14 +69,6 @@ def _fresh(solved: SolvedProblem) -> tuple[Array, Array]:
     size = float(np.sqrt(np.mean(A.left**2))) if isinstance(A, RankOne) else 1.0
     inputs = size * np.random.default_rng(0).standard_normal((FRESH, len(truth)))
     return np.einsum("ni,ni->n", inputs @ truth, inputs), predict(solved.solution, inputs)
-
-
-def _fresh_error(solved: SolvedProblem) -> float | None:
-    if solved.truth is None:
-        return None
-    teacher, student = _fresh(solved)
-    size = float(np.linalg.norm(teacher))
-    return float(np.linalg.norm(student - teacher)) / (size or 1.0)
 
 
 def _pairs(name: str, title: str, given: Array, found: Array, axes: tuple[str, str]) -> Figure:
@@ -135,8 +123,11 @@ def _teacher(solved: SolvedProblem) -> tuple[Array, Array] | None:
 
 
 def _highlights(solved: SolvedProblem) -> list[Fact]:
-    error = _fresh_error(solved)
-    return [] if error is None else [Fact("Error on fresh inputs", number(error, 2), "relative")]
+    if solved.truth is None:
+        return []
+    teacher, student = _fresh(solved)
+    error = float(np.linalg.norm(student - teacher)) / (float(np.linalg.norm(teacher)) or 1.0)
+    return [Fact("Error on fresh inputs", number(error, 2), "relative")]
 
 
 VIEW = View(answer=_answer, measured=_measured, highlights=_highlights)

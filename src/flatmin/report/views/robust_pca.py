@@ -82,7 +82,9 @@ def _answer(solved: SolvedProblem) -> list[Section]:
             pictures = heat_maps(solved, titles=titles, leading=("recovered", "true"))
         else:
             pictures = images(solved.observed_image, solved.image, "Low rank")
-        pictures.insert(2, _errors(sparse, solved.labels))
+        svg = figures.heat_map("sparse-matrix", sparse, figures.scale_of([sparse]), labels=solved.labels)
+        caption = f"On their own colour scale. {caption_of('observed', sparse)}".strip()
+        pictures.insert(2, Figure("Gross errors", "Heat map of the gross errors.", caption, svg=svg))
     return [Section("answer", "Low rank and gross errors", prose, figures=pictures), _support(split)]
 
 
@@ -117,14 +119,6 @@ def _refit(solved: SolvedProblem) -> list[str]:
         f"{solved.solution.noise.rank}, calls {counted(int(np.count_nonzero(wrong)), 'cell')} wrong: those that differ "
         "from it by more than three standard deviations of the noise. They are the array “outliers” in solution.npz."
     ]
-
-
-def _errors(block: blocks.Block, labels: tuple[list[str] | None, list[str] | None]) -> Figure:
-    svg = figures.heat_map("sparse-matrix", block, figures.scale_of([block]), labels=labels)
-    caption = caption_of("observed", block)
-    return Figure(
-        "Gross errors", "Heat map of the gross errors.", f"On their own colour scale. {caption}".strip(), svg=svg
-    )
 
 
 def _pictures(solved: SolvedProblem, split: _Split) -> list[Figure]:

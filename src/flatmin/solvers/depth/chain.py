@@ -22,10 +22,9 @@ __all__ = ["chain_minimum"]
 def chain_minimum(task: Task, clock: Clock) -> Solution:
     """Return the flattest layers whose product fits the data, certified (see docs/theory/depth.md).
 
-    With alpha > 0 the loss plus alpha times the scaled trace is minimised.
-    Isotropic measurements have a closed form for any depth; for other measurements two layers are solved as a product,
-    at ``alpha √(d1 d2)``. `InputError` is raised for more than two layers without isotropy, or if a hidden layer is
-    narrower than the rank of X.
+    With alpha > 0 the loss plus alpha times the trace is minimised. The solution has a closed form if all matrices are
+    measured alike; otherwise two layers are solved as a product, at ``alpha √(d1 d2)``. `InputError` is raised for more
+    layers in that case, or if a hidden layer is narrower than the rank of X.
     """
     task.expect_defaults("metric_power", "max_rank", "warm_start")
     problem, metric = task.problem, task.problem.metric

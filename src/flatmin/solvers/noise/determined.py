@@ -20,7 +20,6 @@ from flatmin.solvers.vectors.interpolation import interpolate
 
 __all__ = ["implicit", "rank_one_fit", "shifted_minimum"]
 
-
 #: Steps from a spectral start to near a least-squares fit.
 START_STEPS = 40
 
@@ -30,7 +29,6 @@ class _ByTransforms(StackedGram):
     """A map whose derivative is cheaper to apply than to form."""
 
     def jacobian(self, x: Array) -> None:
-        """Return None: nothing is formed."""
         return None
 
 
@@ -42,13 +40,7 @@ def implicit(scaled: Scaled) -> Scaled:
 
 
 def rank_one_fit(scaled: Scaled, task: Task, clock: Clock) -> Array:
-    """Return stacked factors of a fit of rank one from a spectral start, near one of least squares.
-
-    Parameters
-    ----------
-    scaled : Scaled
-        A problem whose sensing matrices are all ``x x*``.
-    """
+    """Return stacked factors near the least-squares fit of rank one, for sensing matrices ``x x*``."""
     most = task.limits.max_iter
     model, steps = scaled.model, START_STEPS if most is None else min(START_STEPS, most)
     own = Clock(steps, task.limits.time_limit, started=clock.started)
@@ -59,17 +51,7 @@ def rank_one_fit(scaled: Scaled, task: Task, clock: Clock) -> Array:
 
 
 def shifted_minimum(scaled: Scaled, task: Task, clock: Clock, x: Array, penalty: float) -> Outcome:
-    """Return the minimum of ``tr Z + (penalty/2) ‖q − b‖²``, without forming a matrix.
-
-    Parameters
-    ----------
-    scaled : Scaled
-        The task's problem, whose data determine the trace, in scaled units.
-    x : ndarray, shape (n, k)
-        Stacked factors to start from.
-    penalty : float
-        Weight of the misfit.
-    """
+    """Return the minimum of ``tr Z + (penalty/2) ‖q − b‖²`` from stacked factors x (n, k), without forming a matrix."""
     model, measurement = scaled.model, task.problem.measurement
     U, s, _ = model.canonical(x)
     shift = measurement.traces() / (measurement.size * model.scale)

@@ -38,16 +38,7 @@ def penalised_fit(
 ) -> tuple[Array, Array]:
     """Return stacked factors of a minimum of ``½‖x‖² + (penalty/2) ‖q(x) − b‖²``, and the residual ``b − q``.
 
-    Parameters
-    ----------
-    scaled : Scaled
-        The problem in the units of a solve.
-    x : ndarray, shape (n, k)
-        Stacked factors of a fit nearby.
-    penalty : float
-        Weight of the misfit.
-    tol : float
-        The relative gradient at the end.
+    The fit starts at stacked factors x of shape (n, k) and ends at the relative gradient ``tol``.
     """
     model, b = scaled.model, scaled.b
     if applies_to(model, penalty, task.max_rank):

@@ -48,20 +48,11 @@ MAX_TRIALS = 8
 def pivotal_minimum(task: Task, clock: Clock) -> Solution:
     """Return the minimum of ``loss + alpha · scaled trace`` at the alpha of the square-root rule, certified.
 
-    With ``Z = D1 X D2``, ``r(alpha)`` the residual of the penalised solution and t a quantile of
-    ``‖D1⁻¹ A*(g) D2⁻¹‖ / ‖g‖`` over random g, the rule asks that alpha just suppress noise of the size of the
-    residual: the dual matrix of r has the norm ``t ‖r‖``. The solution is that of
-
-        ``min ‖A(X) − b‖ + t ‖D1 X D2‖_*``,
-
-    in which the noise level does not occur. In scaled units, with the penalty P, the fixed point ``1/P = t ‖r(P)‖`` is
-    found by secants on ``‖r‖²`` as a function of ``u = 1/P²``. Where the measurements act like an isometry, that
-    function is ``Σ min(s_j², u)`` plus a constant: it is concave, and linear once the rank no longer changes. So
-    secants from the side of large alphas, where ranks are small, do not overshoot, and few steps suffice.
-
-    At first g is Gaussian. Uneven noise, or noise with heavy tails, makes larger dual matrices, above all in
-    completion, where a row has few cells. So g is then the residual with random signs, which keeps the sizes of its
-    entries and destroys their structure, and t is the larger of the two quantiles. A few rounds settle it.
+    The solution is that of ``min ‖A(X) − b‖ + t · scaled trace``, in which the noise level does not occur: the dual
+    matrix of its residual r has the norm ``t ‖r‖``. The threshold t is the larger of two quantiles of the norm of the
+    dual matrix of g over ``‖g‖``: for Gaussian g, and for the residual with random signs. In scaled units, with the
+    penalty P, the fixed point ``1/P = t ‖r(P)‖`` is found by secants on ``‖r‖²`` as a function of ``u = 1/P²`` (see
+    docs/theory/noise.md).
 
     References
     ----------
@@ -185,14 +176,8 @@ class _Rule:
     def balanced(self, x: Array, u: float, known: list[tuple[float, float]]) -> tuple[Array, Array]:
         """Return the penalised solution at the fixed point, or an exact fit, and its residual.
 
-        Parameters
-        ----------
-        x : ndarray, shape (n, k)
-            Stacked factors to start from.
-        u : float
-            Where to start: the penalty to the power -2.
-        known : list of tuple
-            Collects the points (u, ρ).
+        The search starts at the stacked factors x, of shape (n, k), and at ``u = penalty⁻²``; ``known`` collects the
+        points (u, ρ), where ρ is the squared residual.
         """
         for _ in range(MAX_SOLVES):
             x, residual = penalised_fit(self.scaled, self.task, self.clock, x, u**-0.5)
@@ -273,14 +258,8 @@ class _Rule:
         """
         u, left = known[-1]
         wanted = self.threshold**2 * left
-        crossing = next(
-            (
-                _secant(self.threshold, (v, before), (u, left))
-                for v, before in known[-2::-1]
-                if abs(np.log(v / u)) > MIN_DISTANCE
-            ),
-            np.inf,
-        )
+        earlier = next((point for point in known[-2::-1] if abs(np.log(point[0] / u)) > MIN_DISTANCE), None)
+        crossing = np.inf if earlier is None else _secant(self.threshold, earlier, (u, left))
         return min(wanted, crossing) if wanted < u or crossing == np.inf else crossing
 
     def _is_exact(self, residual: Array) -> bool:

@@ -22,18 +22,9 @@ _Fit = tuple[Array, Array]
 
 @dataclass(frozen=True, eq=False)
 class RankTest:
-    """The sequential test, in the scaled units of `SimulatedNoise`.
+    """The sequential test after a solve with ``penalty``, in the scaled units of `SimulatedNoise`.
 
-    Attributes
-    ----------
-    noise : SimulatedNoise
-        Simulated noise.
-    penalty : float
-        The penalty of the penalised solve.
-    measurements : int
-        The number of measurements, repeated ones included.
-    widest : int
-        The largest rank allowed.
+    ``measurements`` counts repeated ones too; ``widest`` is the largest rank allowed.
     """
 
     noise: SimulatedNoise

@@ -25,17 +25,8 @@ class SimulatedNoise:
     """Quantiles of ``|B*(g)| / ‖g‖`` over random g, in the scaled units of `Scaled`.
 
     The size ``|S|`` of a dual matrix is its largest inner product with a matrix of the cone of norm one, at least 0.
-
-    Attributes
-    ----------
-    scaled : Scaled
-        The problem in the units of a solve.
-    cone : Cone
-        The cone of its model.
-    outside : float
-        Squared norm of the differences between repeated measurements.
-    even : float
-        The quantile of Gaussian noise in all measurements, repeated ones included.
+    ``outside`` is the squared norm of the differences between repeated measurements, and ``even`` the quantile of
+    Gaussian noise in all measurements, repeated ones included.
     """
 
     scaled: Scaled

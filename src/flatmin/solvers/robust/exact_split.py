@@ -29,18 +29,10 @@ MEDIANS = 30.0
 
 @dataclass(frozen=True, eq=False)
 class Attempt:
-    """The end of an exact split.
+    """The end of an exact split: X by its singular triplets ``U, s, V``, and a dual matrix W of shape (d1, d2).
 
-    Attributes
-    ----------
-    triplets : tuple of ndarray
-        Singular triplets ``U, s, V`` of X.
-    W : ndarray, shape (d1, d2)
-        A dual matrix.
-    gap : float
-        Their relative gap, estimated by a few power steps; infinity if no split was found.
-    rounds : int
-        The number of rounds.
+    ``gap`` is their relative gap, estimated by a few power steps, and infinite if no split was found; ``rounds`` is the
+    number of rounds.
     """
 
     triplets: Triplets
@@ -61,40 +53,16 @@ def exact_split(
 ) -> Attempt | None:
     """Split a matrix exactly, ``min ‖X‖_* + weight · ‖Y − X‖_1``, where a matrix of low rank fits most cells.
 
-    Rounds of the augmented Lagrangian method with a growing penalty find the rank and, roughly, the cells with errors.
-    Then
+    Rounds of the augmented Lagrangian method find the rank and, roughly, the cells with errors. Then X is fitted to the
+    other cells at this rank, and the dual matrix is corrected there (see docs/theory/robust_pca.md, "The algorithm").
+    Nothing is proved here: the certificate does that. If the gap stays open, slower methods start from the result.
 
-    - X is fitted to the others at fixed rank by Gauss-Newton steps, whose linear least squares ``P_T P_F P_T`` are
-      solved by conjugate gradients; F are the cells where Y − X is near its median, chosen in every step;
-    - the W of the rounds, set to ``weight · sign(Y − X)`` outside of F, is corrected on F by the least ``P_F H`` with
-      ``P_T W = U Vᵀ``.
+    Y has entries of at most one in size, zero where missing; ``seen`` is None if all cells are observed. ``look`` is
+    called with the triplets, the median of ``|Y − X|`` and the gap, which is one until a dual matrix is found. Returns
+    None if the rank is zero or too large for partial decompositions.
 
-    This proves nothing: the certificate does. If the optimum is of another kind, the gap does not close, and slower
-    methods start from the result.
-
-    Parameters
-    ----------
-    Y : ndarray, shape (d1, d2)
-        The data, zero where missing, of entries of size one at most.
-    seen : ndarray of bool, shape (d1, d2), or None
-        Which cells are observed.
-    weight : float
-        Cost of a unit of error.
-    tol : float
-        Target for the relative gap.
-    look : callable, optional
-        Called with the triplets, the median of ``|Y − X|`` and the gap, which is one before there is a dual matrix.
-
-    Returns
-    -------
-    Attempt or None
-        None if the rank is zero or too large for partial decompositions. At a limit before the first fit it is the end
-        of the rounds.
-
-    References
-    ----------
-    Lin, Chen, Ma, "The augmented Lagrange multiplier method for exact recovery of corrupted low-rank matrices",
-    arXiv:1009.5055, 2010.
+    Reference: Lin, Chen, Ma, "The augmented Lagrange multiplier method for exact recovery of corrupted low-rank
+    matrices", arXiv:1009.5055, 2010.
     """
     if min(Y.shape) < MIN_SIDE:
         return None
@@ -109,11 +77,11 @@ def exact_split(
         ranks.append(rounds.rank)
         if len(ranks) < due or len(set(ranks[-SETTLED:])) > 1 or len(ranks) < SETTLED or ranks[-1] == 0:
             continue
-        found = _finished(rounds, clock, tol, look)
+        found, median = _finished(rounds, len(ranks), clock, tol, look)
         if look is not None:
-            look(found.triplets, found.median, found.gap)
+            look(found.triplets, median, found.gap)
         if best is None or found.gap <= best.gap:
-            best = Attempt(found.triplets, found.W, found.gap, len(ranks))
+            best = found
         wait = next(waits, None)
         if found.gap <= tol or wait is None:
             break
@@ -125,24 +93,15 @@ def exact_split(
     return best
 
 
-@dataclass(frozen=True, eq=False)
-class _Finish:
-    triplets: Triplets
-    W: Array
-    gap: float
-    median: float
-
-
-def _finished(rounds: Rounds, clock: Clock, tol: float, look: Look | None) -> _Finish:
-    """Return the fit and the dual matrix from the present rounds."""
+def _finished(rounds: Rounds, count: int, clock: Clock, tol: float, look: Look | None) -> tuple[Attempt, float]:
+    """Return the fit and the dual matrix after some rounds, and the median of the residual."""
     free = np.empty(rounds.passes.Y.shape, bool)
     triplets, median = fitted(rounds, free, clock)
     if median > NEARLY:
-        return _Finish(rounds.triplets, rounds.W.astype(float), np.inf, median)
+        return Attempt(rounds.triplets, rounds.W.astype(float), np.inf, count), median
     if look is not None:
         look(triplets, median, 1.0)
     W = np.empty_like(rounds.passes.Y)
     cost = write_signs(rounds, triplets, max(MIN_ERROR, MEDIANS * median), free, W)
     bound = correct(rounds, triplets, W, free, cost, tol, clock)
-    gap = (cost - bound) / cost if cost else 0.0
-    return _Finish(triplets, W, gap, median)
+    return Attempt(triplets, W, (cost - bound) / cost if cost else 0.0, count), median

@@ -33,18 +33,10 @@ TINY = float(np.finfo(float).tiny)
 
 @dataclass(frozen=True, eq=False)
 class Trimmed:
-    """A least-squares fit ``L Rᵀ`` to cells whose residuals are small.
+    """A least-squares fit ``L Rᵀ`` to the cells with small residuals, with balanced factors (d1, r) and (d2, r).
 
-    Attributes
-    ----------
-    L, R : ndarray, shapes (d1, r) and (d2, r)
-        The factors, balanced.
-    inliers : ndarray of bool, shape (d1, d2)
-        The observed cells that count.
-    residual : ndarray, shape (d1, d2)
-        ``Y − L Rᵀ`` where observed, zero elsewhere.
-    freedom : int
-        Degrees of freedom of matrices of this rank.
+    ``inliers`` marks the observed cells that count. ``residual`` is ``Y − L Rᵀ``, zero in missing cells. ``freedom`` is
+    the number of degrees of freedom of matrices of this rank.
     """
 
     L: Array
@@ -74,8 +66,8 @@ class Trimmed:
     def std_error(self) -> float | None:
         """The standard error of `sigma`, from the spread of the squares.
 
-        What is cut off moves with sigma, ``σ² = mean(r² over |r| ≤ kσ) / c``. So an error of the mean counts
-        ``1 / (1 − a)``-fold, ``a = k φ(k) (k² − c) / (c (2Φ(k) − 1))`` for normal residuals.
+        The cut moves with sigma, ``σ² = mean(r² over |r| ≤ kσ) / c``. So an error of the mean is multiplied by
+        ``1 / (1 − a)``, ``a = k φ(k) (k² − c) / (c (2Φ(k) − 1))`` for normal residuals.
         """
         sigma = self.sigma
         if sigma is None:
@@ -88,14 +80,8 @@ class Trimmed:
 def typical_size(values: Array) -> float:
     """Return the standard deviation of the normal middle of numbers with some gross errors.
 
-    The fixed point of ``σ² = mean of the squares of those within ± k σ``, over what that mean is for normal numbers. It
-    starts at the median of the absolute values, or where that is zero at their mean.
-
-    Examples
-    --------
-    >>> values = np.concatenate([np.random.default_rng(0).standard_normal(9000), np.full(1000, 50.0)])
-    >>> round(typical_size(values), 2), round(float(values.std()), 2)
-    (1.0, 15.03)
+    It is the fixed point of ``σ² = mean(r² over |r| ≤ kσ) / c``, where c is that mean for standard normal numbers. The
+    iteration starts at the median of the absolute values, or at their mean if the median is zero.
     """
     sizes = np.abs(values)
     if not sizes.size:
@@ -116,14 +102,7 @@ def typical_size(values: Array) -> float:
 def row_coefficients(Y: Array, weights: Array, R: Array, ridge: float) -> Array:
     """Return the rows l that minimise ``Σ_j weights_ij (Y_ij − l_i · R_j)² + ridge ‖l_i‖²``, for all i together.
 
-    Parameters
-    ----------
-    Y, weights : ndarray, shape (d1, d2)
-        Data and nonnegative weights; where the weight is zero the data do not count.
-    R : ndarray, shape (d2, r)
-        The columns.
-    ridge : float
-        Positive where some rows may have fewer data than columns.
+    A positive ridge determines rows with fewer data than columns; the weights are nonnegative.
     """
     r = R.shape[1]
     out = np.zeros((len(Y), r))
@@ -146,23 +125,10 @@ def row_grams(weights: Array, R: Array, ridge: float) -> Array:
 def trimmed_fit(Y: Array, seen: Array, L: Array, R: Array, ridge: float, settled: float = 1e-6) -> Trimmed:
     """Return a least-squares fit at the rank of (L, R), started there, to the cells that it fits well.
 
-    First by Huber's loss, which large residuals pull with a constant force, so that no row is lost that is fitted badly
-    at the start. Then in turn the gross errors are found, the cells whose residual exceeds three standard deviations of
-    the others, and the rest is fitted, until no cell changes. It is no minimum of anything convex, and may depend on
-    the start.
-
-    Parameters
-    ----------
-    Y : ndarray, shape (d1, d2)
-        The data, zero where missing.
-    seen : ndarray of bool, shape (d1, d2)
-        Which cells are observed.
-    L, R : ndarray, shapes (d1, r) and (d2, r)
-        Where to start.
-    ridge : float
-        Weight of ``‖L‖² + ‖R‖²``, which bounds rows with few data.
-    settled : float
-        Sweeps end when the fitted cells move no more than this, relatively to the noise.
+    Huber's loss comes first, so that no row is lost that is fitted badly at the start. Then cells with residuals beyond
+    three standard deviations are rejected and the others fitted, in turn, until no cell changes. The problem is not
+    convex, so the result may depend on the start. ``ridge`` is the weight of ``‖L‖² + ‖R‖²``; sweeps end when the fit
+    moves by at most ``settled`` times the noise.
     """
     freedom = L.shape[1] * (sum(Y.shape) - L.shape[1])
     inliers = seen

@@ -46,9 +46,9 @@ ROUNDING = 1e-10
 def robust_minimum(task: Task, clock: Clock) -> Solution:
     """Return the flattest low-rank part of data with gross errors, certified.
 
-    With alpha > 0 there is dense noise in addition to the errors. The solution minimises, over X and S,
-    ``(1/m) ‖Y − X − S‖² + 4 alpha (‖X‖_* + weight · ‖S‖_1)``, or with τ
-    ``(1/m) ‖Y − X − S‖² + 4 alpha ‖X‖_*`` where ``‖S‖_1 ≤ τ``; the norms are those of the m observed cells.
+    With alpha > 0 the data contain dense noise too, and the solution minimises
+    ``(1/m) ‖Y − X − S‖² + 4 alpha (‖X‖_* + weight · ‖S‖_1)`` over X and S, or the form with ``‖S‖_1 ≤ τ``. The norms of
+    residual and errors count the m observed cells.
     """
     task.expect_defaults("metric_power")
     with one_thread():
@@ -77,7 +77,7 @@ def packed_split(task: Task, clock: Clock, cells: ObservedBlock, found: Pursuit)
     """Return the end of a pursuit, with its dual matrix as `ObservedBlock.seen_of` makes it, and its certificate."""
     problem = task.problem
     U, s, V = (part[..., : task.max_rank] for part in found.triplets)
-    U, V = spread(U, cells.rows), spread(V, cells.cols)
+    U, V = spread(U, cells.grid.rows), spread(V, cells.grid.cols)
     factors = problem.parametrization.flattest(U, cells.unit * s, V, problem.metric)
     proof = robust_certificate(problem, factors, found.W, alpha=task.alpha, seed=task.limits.seed)
     status = status_of(proof, clock, converged=found.converged)
@@ -110,24 +110,9 @@ class ObservedBlock:
         unit = float(max(data.max(), -data.min())) or 1.0
         return cls(grid.matrix(data / unit), grid, unit)
 
-    @property
-    def seen(self) -> Array | None:
-        """Where a cell is observed; None if all are."""
-        return self.grid.seen
-
     def seen_of(self, found: Pursuit) -> Pursuit:
         """Return a pursuit whose dual matrix is a vector, its entries where the data are."""
         return replace(found, W=self.grid.values(found.W))
-
-    @property
-    def rows(self) -> Array:
-        """Which rows have an observed cell."""
-        return self.grid.rows
-
-    @property
-    def cols(self) -> Array:
-        """Which columns have an observed cell."""
-        return self.grid.cols
 
 
 def split(
@@ -141,8 +126,8 @@ def split(
 ) -> Pursuit:
     """Run the pursuit from a matrix and a dual matrix, with extreme entries reduced in size.
 
-    X and W do not depend on the size of an error, only on its sign, and data on one scale are easier to split. Entries
-    that turn out to be no errors get their own size back.
+    X and W depend on the sign of an error only, and data on one scale are easier to split. Entries that turn out to be
+    no errors get their own size back.
     """
     loss = task.problem.loss
     assert isinstance(loss, Absolute)
@@ -154,10 +139,10 @@ def split(
     for attempt in range(1, MAX_ATTEMPTS + 2):
         Y = np.where(reduced, np.copysign(limit, cells.Y), cells.Y) if reduced.any() else cells.Y
         tau = None if loss.tau is None else loss.tau / cells.unit - float(np.abs(cells.Y - Y)[reduced].sum())
-        data = Corrupted(Y, cells.seen, loss.weight_for(task.problem.shape), tau, noise)
+        data = Corrupted(Y, cells.grid.seen, loss.weight_for(task.problem.shape), tau, noise)
         goal = task.limits.tol if tol is None else tol
         quick = known = None
-        if start is None and data.is_exact:
+        if start is None and data.weight is not None and noise == 0:
             quick, known = shortcut(data, clock, goal, seed=task.limits.seed, callback=task.limits.callback)
         found = quick or pursue(
             data,
@@ -210,7 +195,7 @@ def _start(cells: ObservedBlock, task: Task) -> tuple[Array, Array] | None:
     W = np.zeros_like(cells.Y)
     if isinstance(warm, Solution) and warm.certificate.dual.shape == problem.data.shape:
         W = cells.grid.matrix(warm.certificate.dual)
-    return (L[cells.rows] @ R[cells.cols].T) / cells.unit, W
+    return (L[cells.grid.rows] @ R[cells.grid.cols].T) / cells.unit, W
 
 
 def spread(U: Array, seen: Array) -> Array:

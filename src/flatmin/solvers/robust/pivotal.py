@@ -54,14 +54,10 @@ POWER_STEPS = 30
 def robust_pivotal_minimum(task: Task, clock: Clock) -> Solution:
     """Return the penalised split at the alpha that follows from its residual, certified.
 
-    With ``μ = 2 alpha m`` a penalised split leaves noise N with ``‖N‖_op ≤ μ``. So μ should be the norm of pure noise,
-    ``μ = t σ``, t the 95 % quantile of ``‖P(g)‖_op`` over standard normal g on the observed cells. σ is estimated from
-    what X leaves, gross errors included, as the scale of its normal middle (`typical_size`), which they do not move.
-    The fixed point is approached from above, where X is small and σ large; each split starts at the one before.
-
-    Then ranks are tested by least squares over the cells that are no gross errors (`trimmed_fit`): the rank is the
-    smallest one near that of the split whose residual passes for noise. Its factors are ``noise.refit``, and its gross
-    errors the part "outliers" of the solution; neither is certified.
+    The rule is ``2 alpha m = t σ``. Here t is the 95 % quantile of the norm of standard normal noise on the m observed
+    cells, and σ the standard deviation of the normal middle of the residual. Ranks near that of the split are then
+    tested by `trimmed_fit`. The factors ``noise.refit`` and the part "outliers" come from that fit and are not
+    certified. See docs/theory/robust_noise.md, "Noise of unknown level".
     """
     task.expect_defaults("metric_power")
     cells = ObservedBlock.of(task.problem)
@@ -91,11 +87,7 @@ def robust_pivotal_minimum(task: Task, clock: Clock) -> Solution:
 
 
 def robust_refit(problem: Problem, solution: Solution) -> tuple[Factors, Array]:
-    """Return factors of a least-squares fit near a penalised split, and which cells are gross errors.
-
-    It starts at the split, at the smallest rank near that of the split whose residual passes for noise; it is not
-    certified.
-    """
+    """Return factors of the tested fit near a penalised split, which is not certified, and its gross errors."""
     alpha, cells = float(solution.settings["alpha"]), ObservedBlock.of(problem)
     with one_thread():
         limits = Limits(seed=solution.settings["seed"])
@@ -135,7 +127,7 @@ class _Rule:
     @classmethod
     def of(cls, data: ObservedBlock, task: Task, clock: Clock) -> _Rule:
         """Simulate noise."""
-        seen = np.ones(data.Y.shape, bool) if data.seen is None else data.seen > 0
+        seen = np.ones(data.Y.shape, bool) if data.grid.seen is None else data.grid.seen > 0
         rng = np.random.default_rng(task.limits.seed)
         draws = (np.where(seen, rng.standard_normal(seen.shape), 0.0) for _ in range(_count(seen)))
         return cls(data, task, clock, seen, float(np.quantile([_norm(g, rng) for g in draws], QUANTILE)))
@@ -188,7 +180,7 @@ class _Rule:
         """Return the fit of the smallest rank near a solution's whose residual passes for noise, and its unevenness."""
         ridge = 2 * alpha * self.cells / self.data.unit / UNBIASED
         L, R = (side / np.sqrt(self.data.unit) for side in solution.factors)
-        start = L[self.data.rows], R[self.data.cols]
+        start = L[self.data.grid.rows], R[self.data.grid.cols]
         fit = self._fit(*start, ridge)
         passes, column = self._passes(fit)
         if passes:
@@ -224,14 +216,14 @@ class _Rule:
     def factors(self, fit: Trimmed) -> Factors:
         """Return the flattest factors of a fit, in the units of the data, with zeros where nothing is seen."""
         root, problem = np.sqrt(self.data.unit), self.task.problem
-        pair = spread(root * fit.L, self.data.rows), spread(root * fit.R, self.data.cols)
+        pair = spread(root * fit.L, self.data.grid.rows), spread(root * fit.R, self.data.grid.cols)
         model = problem.parametrization
         return model.flattest(*model.singular(pair, problem.metric), problem.metric)
 
     def outliers(self, fit: Trimmed) -> Array:
         """Return which cells of the whole matrix are gross errors."""
         out = np.zeros(self.task.problem.shape, bool)
-        out[np.ix_(self.data.rows, self.data.cols)] = self.seen & ~fit.inliers
+        out[np.ix_(self.data.grid.rows, self.data.grid.cols)] = self.seen & ~fit.inliers
         return out
 
     def _fit(self, L: Array, R: Array, ridge: float, settled: float = TEST_ACCURACY) -> Trimmed:

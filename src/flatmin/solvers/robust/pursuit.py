@@ -55,20 +55,10 @@ DROP = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class Corrupted:
-    """A matrix with gross errors, and the weights of errors and noise.
+    """A matrix with gross errors, zero where missing, and the weights of errors and noise.
 
-    Attributes
-    ----------
-    Y : ndarray, shape (d1, d2)
-        The data, zero where missing.
-    seen : ndarray of bool, shape (d1, d2), or None
-        Where a cell is observed; None if all are.
-    weight : float or None
-        Weight of the errors; None in the form with tau.
-    tau : float or None
-        Largest size ‖S‖_1 of the errors.
-    noise : float
-        μ: dense noise N costs ``‖N‖² / 2μ``; 0 for data without noise.
+    ``seen`` is None if all cells are observed. Errors have the weight ``weight``, or it is None and ‖S‖_1 is at most
+    ``tau``. Dense noise N costs ``‖N‖² / 2μ`` with μ = ``noise``, which is 0 for data without noise.
     """
 
     Y: Array
@@ -76,11 +66,6 @@ class Corrupted:
     weight: float | None
     tau: float | None = None
     noise: float = 0.0
-
-    @property
-    def is_exact(self) -> bool:
-        """Whether there is no dense noise, and the errors have a weight."""
-        return self.weight is not None and self.noise == 0
 
     def visible(self, M: Array) -> Array:
         """Return a matrix with zeros in missing cells; changes it in place."""
@@ -131,19 +116,10 @@ class Corrupted:
 
 @dataclass(frozen=True, eq=False)
 class Pursuit:
-    """The end of a pursuit.
+    """The end of a pursuit: the singular triplets ``U, s, V`` of the best X, and the best dual matrix.
 
-    Attributes
-    ----------
-    triplets : tuple of ndarray
-        Singular triplets ``U, s, V`` of the best X.
-    W : ndarray, shape (d1, d2)
-        The best dual matrix.
-    converged : bool
-        Whether their estimated gap is within the tolerance.
-    history : dict of str to list of float
-        One entry a check: ``iteration``, ``seconds``, ``residual`` (how far a round still moves, relatively), ``gap``,
-        ``rank``.
+    ``converged`` says whether their estimated gap is within the tolerance. The history has one entry per check; its
+    ``residual`` is the relative movement of a round.
     """
 
     triplets: Triplets
@@ -165,7 +141,7 @@ def pursue(
 ) -> Pursuit:
     """Split a matrix by the alternating direction method of multipliers, extrapolated where it is slow.
 
-    With penalty ρ and the state ``W + ρS`` a round reads
+    With the parameter ρ and the state ``W + ρS`` a round reads
 
         W = clip(state),   X = shrink(Y + (2W − state)/ρ),   state ← ρ(Y − X) + W,
 
@@ -173,18 +149,8 @@ def pursue(
     cells) and ``shrink`` reduces singular values by 1/ρ, in a subspace carried from round to round. The best X and the
     best W are kept separately.
 
-    Parameters
-    ----------
-    data : Corrupted
-        The matrix and what its errors cost; entries of size one at most.
-    tol : float
-        Target for the relative gap.
-    start : tuple of ndarray, optional
-        A matrix X and a dual matrix to start from.
-    attempt : Attempt, optional
-        The end of `exact_split`: the start, and the first best split.
-    most : float
-        Largest number of rounds.
+    Entries are of size one at most. ``start`` is a matrix X and a dual matrix; ``attempt`` is the end of `exact_split`,
+    which serves as the start and as the first best split. At most ``most`` rounds are computed.
     """
     rounds, best = _Rounds(data, seed), _Best(data, clock, callback)
     if best.zero(rounds):
@@ -229,15 +195,7 @@ def shortcut(
     seed: int = 0,
     callback: Callable[[dict[str, float]], Any] | None = None,
 ) -> tuple[Pursuit | None, Attempt | None]:
-    """Return the result of `exact_split` if it converged or a limit was reached, or else its end for `pursue`.
-
-    Parameters
-    ----------
-    data : Corrupted
-        A matrix without dense noise; entries of size one at most.
-    clock, tol, seed, callback
-        As for `pursue`.
-    """
+    """Return the result of `exact_split` if it converged or a limit was reached, or else its end for `pursue`."""
     history: dict[str, list[float]] = {}
 
     def look(triplets: Triplets, residual: float, gap: float) -> None:

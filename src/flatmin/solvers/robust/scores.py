@@ -23,33 +23,14 @@ def robust_coefficients(
 ) -> tuple[Array, Array]:
     """Return for every row y the t that explains it as ``R t`` plus gross errors, and which cells are errors.
 
-    First ``Σ_j h(y_j − (R t)_j)`` is minimised over the observed cells, h Huber's loss: quadratic up to the level, then
-    linear; at level 0 it is the absolute value, whose fit is exact where few enough cells are wrong. This is done by
-    alternating directions, and made sharper by reweighted least squares where that is better. With ``sigma``, the cells
-    beyond three standard deviations are then left out, and the others fitted by least squares. Each row is fitted on
-    its own.
+    Each row is fitted on its own. First ``Σ_j h(y_j − (R t)_j)`` is minimised over the observed cells, where h is
+    Huber's loss: quadratic up to the level, then linear. At level 0 it is the absolute value, whose fit is exact if few
+    cells are wrong. Alternating directions find the minimum, and reweighted least squares sharpen it where that helps.
+    If the standard deviation of the noise is given as ``sigma``, cells beyond three of them are then left out, and the
+    others fitted by least squares.
 
-    Parameters
-    ----------
-    Y : ndarray, shape (n, d)
-        Rows; values of missing cells do not count.
-    seen : ndarray of bool, shape (n, d)
-        Which cells are observed.
-    R : ndarray, shape (d, r)
-        A basis of the subspace.
-    level : float
-        The level of Huber's loss.
-    sigma : float, optional
-        Standard deviation of the noise.
-    ridge : float
-        Weight of ``‖t‖²`` in least squares, which determines rows with too few cells.
-
-    Examples
-    --------
-    >>> R = np.array([[1.0], [2.0], [3.0], [4.0]])
-    >>> T, wrong = robust_coefficients(np.array([[2.0, 4.0, 99.0, 8.0]]), np.ones((1, 4), bool), R)
-    >>> T.round(9), wrong
-    (array([[2.]]), array([[False, False,  True, False]]))
+    Y and ``seen`` have shape (n, d), the basis R has shape (d, r), and ``ridge`` is the weight of ``‖t‖²`` in least
+    squares, which determines rows with too few cells.
     """
     Y = np.where(seen, Y, 0.0)
     largest = np.max(np.abs(Y), axis=1, initial=0.0)[:, None]

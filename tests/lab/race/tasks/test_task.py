@@ -12,6 +12,7 @@ from tests.lab.race.small_tasks import mlp, network, samples, task
 
 
 def test_the_sharpness_is_the_largest_eigenvalue_of_the_dense_hessian():
+    torch.manual_seed(0)
     model, (x, y) = mlp().double(), samples(24, 0)
     x = x.double()
     weights = dict(model.named_parameters())
