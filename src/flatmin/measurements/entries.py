@@ -165,7 +165,7 @@ class Entries(Measurement):
 
     @property
     def has_normal_matrix(self) -> bool:
-        """Whether the matrix has at most `LARGEST_NORMAL` rows, and no more are needed for P."""
+        """Whether the number m of entries satisfies ``d1 + d2 ≤ m ≤ LARGEST_NORMAL``."""
         return sum(self.shape) <= self.size <= LARGEST_NORMAL
 
     def normal_matrix(self, L: Array, R: Array, P: Array) -> Array:

@@ -172,7 +172,7 @@ class Certificate:
         return replace(self, alternative=alternative, failure_probability=chance)
 
     def error_radius(self, noise: float = 0.0, excess: float = 0.0) -> float | None:
-        """Return a bound on the Frobenius distance from X of any matrix that explains noisy data as well.
+        """Return a bound on ``‖X' − X‖_F`` for all X' that fit within ``noise`` and are flat within ``excess``.
 
         Parameters
         ----------

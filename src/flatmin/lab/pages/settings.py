@@ -63,7 +63,7 @@ def part_of_the_grid(evidence: Evidence) -> tuple[int, int]:
 
 
 def size_of(evidence: Evidence) -> str:
-    """Return the number of trials; of an incomplete grid also the number that it has, and trials outside of it."""
+    """Return the number of trials as text; for an incomplete grid also how many planned trials exist."""
     total = len(evidence) + len(evidence.failed)
     there, planned = part_of_the_grid(evidence)
     if there == planned:

@@ -28,7 +28,7 @@ PATIENCE = 2
 #: … and the mean of the last one by this many standard errors of the difference.
 CLEARLY = 2.0
 
-#: Makes the problem to fit and the problem to judge by of the indices of training and held-out measurements.
+#: A function of the training and held-out indices that returns the problem to fit and the problem to evaluate it on.
 Pair = Callable[[Array, Array], tuple[Problem, Problem]]
 
 
@@ -318,7 +318,7 @@ def _folds(problem: Problem, folds: Any, groups: Any, pair: Pair | None, seed: i
 
 
 def _taken(problem: Problem) -> Pair:
-    """Return what makes the problems of a fold by taking measurements and data."""
+    """Return a function that selects the measurements and data of a fold's two problems."""
 
     def part(index: Array) -> Problem:
         return replace(problem, measurement=problem.measurement.take(index), data=problem.data[index])
