@@ -196,7 +196,7 @@ def test_the_noise_beside_offsets_is_found(strength):
 def test_few_free_offsets_need_no_rounds_and_agree_with_them(monkeypatch):
     entries, values, _, _ = sample((200, 20), 3000, 2, 0.4)
     quick = fit_with_offsets(entries, values, rows=None, columns=0.0, alpha="auto")
-    monkeypatch.setattr("flatmin.estimators._completion.offsets.FEW", 0.0)
+    monkeypatch.setattr("flatmin.estimators._completion.offsets.MAX_FREE_SHARE", 0.0)
     slow = fit_with_offsets(entries, values, rows=None, columns=0.0, alpha="auto")
     assert quick.solution.noise.alpha == pytest.approx(slow.solution.noise.alpha, rel=0.03)
     assert quick.solution.noise.rank == slow.solution.noise.rank == 3  # offsets of rows count as a column
