@@ -3,27 +3,9 @@
 import numpy as np
 import pytest
 
-from flatmin.cones import Rectangular, Semidefinite, Symmetric
 from flatmin.linalg.factorizations import smallest_singular_value
 from flatmin.measurements import Dense, FromLinearOperator
-
-RECTANGULAR, SEMIDEFINITE, SYMMETRIC = Rectangular(), Semidefinite(), Symmetric()
-TYPES = [(RECTANGULAR, float), (SEMIDEFINITE, float), (SEMIDEFINITE, complex), (SYMMETRIC, float)]
-cones = pytest.mark.parametrize(("cone", "dtype"), TYPES, ids=lambda v: getattr(v, "__name__", type(v).__name__))
-
-
-def _draw(rng, shape, dtype=float):
-    X = rng.standard_normal(shape)
-    return X + 1j * rng.standard_normal(shape) if dtype is complex else X
-
-
-def _hermitian(rng, m, d, dtype=float):
-    A = _draw(rng, (m, d, d), dtype)
-    return A + A.conj().transpose(0, 2, 1)
-
-
-def _frame(rng, d, q, dtype=float):
-    return np.linalg.qr(_draw(rng, (d, d), dtype))[0][:, :q]
+from tests.cones.samples import RECTANGULAR, SEMIDEFINITE, SYMMETRIC, cones, frame, hermitian
 
 
 @pytest.mark.parametrize(
@@ -74,9 +56,9 @@ def test_tangent_columns_have_the_singular_values_of_the_dense_map(cone, dtype, 
     """Also for maps that do not offer their derivative, and where the tangent space is everything."""
     rng = np.random.default_rng(q)
     if cone == RECTANGULAR:
-        T, U, V = rng.standard_normal((40, 5, 4)), _frame(rng, 5, q), _frame(rng, 4, q)
+        T, U, V = rng.standard_normal((40, 5, 4)), frame(rng, 5, q), frame(rng, 4, q)
     else:
-        T, U = _hermitian(rng, 40, 4, dtype), _frame(rng, 4, q, dtype)
+        T, U = hermitian(rng, 40, 4, dtype), frame(rng, 4, q, dtype)
         V = U * rng.choice([-1.0, 1.0], q) if cone == SYMMETRIC else U
     if stored == "operator" and dtype is complex:
         return
@@ -94,12 +76,10 @@ def test_tangent_columns_have_the_singular_values_of_the_dense_map(cone, dtype, 
 def test_what_is_not_seen_is_no_part_of_the_tangent_space(cone, dtype):
     """Matrices vanish there, so it does not matter that B does not tell them apart."""
     rng = np.random.default_rng(0)
-    seen = (
-        [_frame(rng, 6, 4, dtype), _frame(rng, 5, 3, dtype)] if cone == RECTANGULAR else [_frame(rng, 6, 4, dtype)] * 2
-    )
+    seen = [frame(rng, 6, 4, dtype), frame(rng, 5, 3, dtype)] if cone == RECTANGULAR else [frame(rng, 6, 4, dtype)] * 2
     n1, n2 = (Q.shape[1] for Q in seen)
-    T = rng.standard_normal((40, n1, n2)) if cone == RECTANGULAR else _hermitian(rng, 40, n1, dtype)
-    inner = [_frame(rng, n, 2, dtype) for n in (n1, n2)]
+    T = rng.standard_normal((40, n1, n2)) if cone == RECTANGULAR else hermitian(rng, 40, n1, dtype)
+    inner = [frame(rng, n, 2, dtype) for n in (n1, n2)]
     inner = inner if cone == RECTANGULAR else [inner[0], inner[0] * ([1, -1] if cone == SYMMETRIC else [1, 1])]
     A, (U, V) = Dense(seen[0] @ T @ seen[1].conj().T), (Q @ F for Q, F in zip(seen, inner, strict=True))
     blind = tuple(np.linalg.svd(Q)[0][:, Q.shape[1] :] for Q in seen)
@@ -116,5 +96,5 @@ def test_what_is_not_seen_is_no_part_of_the_tangent_space(cone, dtype):
 def test_derivative_is_not_formed_without_hope():
     rng = np.random.default_rng(0)
     A = Dense(rng.standard_normal((15, 5, 4)))
-    assert RECTANGULAR.derivative(A, _frame(rng, 5, 2), _frame(rng, 4, 2)) is not None, "14 unknowns"
-    assert RECTANGULAR.derivative(A.take(np.arange(13)), _frame(rng, 5, 2), _frame(rng, 4, 2)) is None
+    assert RECTANGULAR.derivative(A, frame(rng, 5, 2), frame(rng, 4, 2)) is not None, "14 unknowns"
+    assert RECTANGULAR.derivative(A.take(np.arange(13)), frame(rng, 5, 2), frame(rng, 4, 2)) is None

@@ -9,33 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import flatmin as fm
-from flatmin.cones import Rectangular, Semidefinite, Symmetric
 from flatmin.measurements import CodedDiffraction, Dense, Entries, Identity, RankOne
 from flatmin.proofs.cone_certificate import certificate_of, trivial_dual
 from flatmin.proofs.radius import Stability, gain_bound
 from flatmin.proofs.uniqueness import uniqueness
 from flatmin.proofs.whitening import whiten
 from tests import referee
+from tests.cones.samples import RECTANGULAR, SEMIDEFINITE, SYMMETRIC, cones, draw, frame, hermitian
 from tests.referee import nuclear
-
-RECTANGULAR, SEMIDEFINITE, SYMMETRIC = Rectangular(), Semidefinite(), Symmetric()
-TYPES = [(RECTANGULAR, float), (SEMIDEFINITE, float), (SEMIDEFINITE, complex), (SYMMETRIC, float)]
-cones = pytest.mark.parametrize(("cone", "dtype"), TYPES, ids=lambda v: getattr(v, "__name__", type(v).__name__))
-
-
-def _draw(rng, shape, dtype=float):
-    X = rng.standard_normal(shape)
-    return X + 1j * rng.standard_normal(shape) if dtype is complex else X
-
-
-def _hermitian(rng, m, d, dtype=float):
-    A = _draw(rng, (m, d, d), dtype)
-    return A + A.conj().transpose(0, 2, 1)
-
-
-def _frame(rng, d, q, dtype=float):
-    return np.linalg.qr(_draw(rng, (d, d), dtype))[0][:, :q]
-
 
 MAPS = {
     "dense": lambda rng: Dense(rng.standard_normal((11, 5, 4))),
@@ -45,11 +26,11 @@ MAPS = {
     "identity": lambda rng: Identity((5, 4)),
 }
 HERMITIAN = {
-    "dense": lambda rng: Dense(_hermitian(rng, 9, 4)),
-    "dense, complex": lambda rng: Dense(_hermitian(rng, 9, 4, complex)),
+    "dense": lambda rng: Dense(hermitian(rng, 9, 4)),
+    "dense, complex": lambda rng: Dense(hermitian(rng, 9, 4, complex)),
     "vectors": lambda rng: RankOne(rng.standard_normal((9, 4))),
-    "vectors, complex": lambda rng: RankOne(_draw(rng, (9, 4), complex)),
-    "coded diffraction": lambda rng: CodedDiffraction(_draw(rng, (2, 4), complex)),
+    "vectors, complex": lambda rng: RankOne(draw(rng, (9, 4), complex)),
+    "coded diffraction": lambda rng: CodedDiffraction(draw(rng, (2, 4), complex)),
 }
 SPREADS = [*((fm.Product(), name) for name in MAPS), *((fm.Gram(), name) for name in HERMITIAN)]
 
@@ -58,7 +39,7 @@ def _steepest(T, hermitian, rng, starts=5):
     """Return the largest ``‖B(u v*)‖`` of unit vectors found by ascent: for fixed u the best v is a singular vector."""
     best = 0.0
     for _ in range(starts):
-        u = _draw(rng, T.shape[1], T.dtype.type)
+        u = draw(rng, T.shape[1], T.dtype.type)
         for _ in range(30):
             if hermitian:  # u u*: one step of a power iteration on the gradient
                 measured = np.einsum("mij,i,j->m", T, u.conj(), u).real / np.vdot(u, u).real
@@ -89,7 +70,7 @@ def test_spread_bounds_the_map_on_the_nuclear_ball(model, name, power):
     assert found <= bound * (1 + 1e-12)
     assert bound <= found * 3 * np.sqrt(max(A.shape)) * metric[0].condition * metric[1].condition, "not vacuous"
     for _ in range(20):
-        Z = _draw(rng, A.shape, A.dtype.type)
+        Z = draw(rng, A.shape, A.dtype.type)
         Z = Z + Z.conj().T if hermitian else Z
         assert np.linalg.norm(whitened.forward(Z)) <= bound * nuclear(Z) * (1 + 1e-12)
 
@@ -100,7 +81,7 @@ def test_blind_directions_do_not_cost_the_radius(model, across):
     """Above the threshold of what is seen, one coordinate or a direction across them is not; the gap decides alone."""
     rng = np.random.default_rng(2)
     blind = np.ones(5) / np.sqrt(5) if across else np.eye(5)[1]
-    P, T = np.eye(5) - np.outer(blind, blind), _hermitian(rng, 14, 5)
+    P, T = np.eye(5) - np.outer(blind, blind), hermitian(rng, 14, 5)
     T = P @ T @ P
     u, v = P @ rng.standard_normal((5, 1)), P @ rng.standard_normal((5, 1))
     X = u @ u.T if isinstance(model, fm.Gram) else u @ u.T - v @ v.T
@@ -128,7 +109,7 @@ def _dual_matrix(rng, cone, dtype, shape, q):
         values = np.concatenate([head, np.abs(tail)])
         Y = U[:, : len(values)] * values @ V[:, : len(values)].T
         return Y, U[:, :q], V[:, :q], head[-1], np.max(np.abs(tail), initial=0.0)
-    U = _frame(rng, shape[0], shape[0], dtype)
+    U = frame(rng, shape[0], shape[0], dtype)
     signs = rng.choice([-1.0, 1.0], q) if cone == SYMMETRIC else np.ones(q)
     Y = U * np.concatenate([signs * head, tail]) @ U.conj().T
     rest = np.max(np.abs(tail) if cone == SYMMETRIC else tail, initial=0.0)
@@ -138,14 +119,14 @@ def _dual_matrix(rng, cone, dtype, shape, q):
 def _near_the_cores(rng, cone, dtype, U, V, shape, size):
     """Return a matrix of the cone whose singular vectors are those of a core, moved by about ``size``."""
     k = rng.integers(1, U.shape[1] + 2)
-    mix = _draw(rng, (U.shape[1], k), dtype)
+    mix = draw(rng, (U.shape[1], k), dtype)
     left, right = U @ mix, V @ mix
     if cone == RECTANGULAR:
         return (left + size * rng.standard_normal(left.shape)) @ (right + size * rng.standard_normal(right.shape)).T
-    moved = left + size * _draw(rng, left.shape, dtype)
+    moved = left + size * draw(rng, left.shape, dtype)
     if cone == SEMIDEFINITE:
         return moved @ moved.conj().T
-    Z = left @ right.T + size * _hermitian(rng, 1, shape[0])[0]
+    Z = left @ right.T + size * hermitian(rng, 1, shape[0])[0]
     return (Z + Z.T) / 2
 
 
@@ -242,13 +223,13 @@ PROBLEMS = {
 def _sample(kind, seed=0):
     model, dtype, m = PROBLEMS[kind]
     rng = np.random.default_rng(seed)
-    U = _draw(rng, (4, 1), dtype)
+    U = draw(rng, (4, 1), dtype)
     if "vectors" in kind:
-        A, X = RankOne(_draw(rng, (m, 4), dtype)), U @ U.conj().T
+        A, X = RankOne(draw(rng, (m, 4), dtype)), U @ U.conj().T
     elif isinstance(model, fm.Product):
         A, X = Dense(rng.standard_normal((m, 4, 3))), U @ rng.standard_normal((1, 3))
     else:
-        A, X = Dense(_hermitian(rng, m, 4, dtype)), U @ U.conj().T
+        A, X = Dense(hermitian(rng, m, 4, dtype)), U @ U.conj().T
         if isinstance(model, fm.SignedGram):
             X = X - np.outer(v := rng.standard_normal(4), v)
     return fm.Problem(A, A.forward(X), model), X, U
@@ -300,7 +281,7 @@ def _alternatives(p, X, noise, norm, seeds):
     (D1, _), (D2, _) = referee.roots(p)
     for seed in range(seeds):
         rng = np.random.default_rng(seed)
-        direction = _draw(rng, X.shape, X.dtype.type)
+        direction = draw(rng, X.shape, X.dtype.type)
         if p.parametrization.cone != RECTANGULAR:
             direction = direction + direction.conj().T
         for _ in range(3):
@@ -343,7 +324,7 @@ def test_nor_along_lines_in_the_null_space(proved):
     hermitian = p.parametrization.cone != RECTANGULAR
     size = _norm(p, X)
     for _ in range(60):
-        H = _draw(rng, X.shape, X.dtype.type)
+        H = draw(rng, X.shape, X.dtype.type)
         for _ in range(50):  # alternate between the null space and the Hermitian matrices
             H = (H + H.conj().T) / 2 if hermitian else H
             flat = np.concatenate([H.real.ravel(), H.imag.ravel()])
@@ -414,7 +395,7 @@ def test_a_point_beside_the_optimum_has_it_in_its_radius(kind, share):
     s = fm.flat_minimum(p, alpha=alpha)
     assert s.certificate.holds
     assert s.rank > 0
-    D = _draw(np.random.default_rng(0), p.shape, p.measurement.dtype.type)
+    D = draw(np.random.default_rng(0), p.shape, p.measurement.dtype.type)
     D = D if p.parametrization.cone == RECTANGULAR else D + D.conj().T
     other = referee.farthest(p, D, norm=1.2 * _norm(p, s.matrix)) if alpha == 0 else np.zeros(p.shape)
     model, ((D1, _), (D2, _)), reached = p.parametrization, referee.roots(p), 0
