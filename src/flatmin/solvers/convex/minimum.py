@@ -51,7 +51,7 @@ def _threads_for(problem: Problem) -> AbstractContextManager[None]:
 def _convex_minimum(task: Task, clock: Clock) -> Solution:
     problem, alpha = task.problem, task.alpha
     limits = replace(task.limits, max_rank=task.max_rank)
-    scaled = Scaled.of(problem, task.metric_power, limits.seed, weighted=alpha == 0)
+    scaled = Scaled.from_problem(problem, task.metric_power, limits.seed, weighted=alpha == 0)
     start = None if task.warm_start is None else scaled.start(problem, task.warm_start)
     consistent = alpha > 0 or not scaled.contradictory
     if scaled.size == 0:
@@ -66,7 +66,7 @@ def _convex_minimum(task: Task, clock: Clock) -> Solution:
                 nothing = Outcome.zero(problem.shape, projected)
                 outcome = scaled.solve(clock, limits, None, alpha, projected) if projected.any() else nothing
             elif problem.parametrization.cone.is_semidefinite:
-                plain = Scaled.of(problem, task.metric_power, limits.seed, weighted=False)
+                plain = Scaled.from_problem(problem, task.metric_power, limits.seed, weighted=False)
                 fit, distance = plain.best_fit(clock, limits)
                 narrow = task.max_rank is not None and len(fit.s) >= task.max_rank  # a wider one might fit
                 if distance > UNFIT and not narrow:

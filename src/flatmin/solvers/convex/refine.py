@@ -130,7 +130,7 @@ def _pseudo_inverse(derivative: Linearization) -> Callable[[Array, float], Array
     For sampled products it is exact up to changes d with ``J d = 0``, to the relative accuracy of the second argument.
     """
     n, k = derivative.x.shape
-    cells = CellEquations.of(derivative) if derivative.J is None else None
+    cells = CellEquations.from_derivative(derivative) if derivative.J is None else None
     if cells is not None:
         return cells.pseudo_inverse
     if derivative.J is None:

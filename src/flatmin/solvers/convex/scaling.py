@@ -57,7 +57,7 @@ class Scaled:
     trace_factor: int
 
     @classmethod
-    def of(cls, problem: Problem, metric_power: float, seed: int, weighted: bool = True) -> Scaled:
+    def from_problem(cls, problem: Problem, metric_power: float, seed: int, weighted: bool = True) -> Scaled:
         """Merge, whiten and scale a problem; measurements of penalised problems must not be weighted."""
         measurement: Measurement = problem.measurement
         data, merge = problem.data, None

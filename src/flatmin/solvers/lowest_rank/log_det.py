@@ -69,7 +69,7 @@ class Isotropic:
     outside: float = 0.0
 
     @classmethod
-    def of(cls, model: QuadraticMap, b: Array) -> Isotropic:
+    def from_model(cls, model: QuadraticMap, b: Array) -> Isotropic:
         """Replace the measurements of a model by combinations of them, or rescale each if they are too many."""
         whitened, kind = model.whitened, type(model)
         (d1, d2), m = whitened.shape, whitened.size

@@ -102,7 +102,7 @@ def reweighted_minimum(
     task, clock = Task(problem, warm_start=warm_start, limits=limits), limits.start()
     _check(task, rounds)
     require(_working_memory(task), "solving this problem")
-    scaled = Scaled.of(problem, 1.0, limits.seed)
+    scaled = Scaled.from_problem(problem, 1.0, limits.seed)
     x, y = (None, None) if warm_start is None else scaled.start(problem, warm_start)
     with one_thread():
         consistent, found = _search(task, clock, scaled, rounds, None if x is None else scaled.model.canonical(x))
@@ -125,7 +125,7 @@ def _search(
         return True, nothing
 
     def descend(b: Array) -> tuple[Descent, float]:
-        even = Isotropic.of(scaled.model, b)
+        even = Isotropic.from_model(scaled.model, b)
         descent = Descent(task, clock, even.model, even.b, rounds)
         descent.run(start)
         return descent, even.outside

@@ -31,7 +31,7 @@ def amplitude_start(measurement: CodedDiffraction, b: Array, clock: Clock, seed:
     if not intensity.any():
         return np.zeros((measurement.shape[0], 0), complex)
     target = np.sqrt(intensity / intensity.mean()).astype(np.float32)
-    masks = _Masks.of(measurement.masks)
+    masks = _Masks.from_array(measurement.masks)
     s = _downhill(masks, target, masks.leading_signal(target, seed), clock)
     return np.asarray(s.astype(complex).reshape(-1, 1))
 
@@ -45,7 +45,7 @@ class _Masks:
     seen: Array
 
     @classmethod
-    def of(cls, masks: Array) -> _Masks:
+    def from_array(cls, masks: Array) -> _Masks:
         scaled = masks / np.linalg.norm(masks)
         seen = np.sum(np.abs(scaled) ** 2, axis=0) * scaled[0].size
         small = scaled.astype(np.complex64)

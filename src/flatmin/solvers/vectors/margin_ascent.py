@@ -33,7 +33,7 @@ class _Barrier:
     inverse_root: Array
 
     @classmethod
-    def of(cls, Y: Array, p: Array, t: float) -> _Barrier:
+    def from_weights(cls, Y: Array, p: Array, t: float) -> _Barrier:
         n = Y.shape[1]
         S = (Y.conj().T * p) @ Y
         S[np.diag_indices(n)] -= t
@@ -55,7 +55,7 @@ def ascend_margin(complement: Complement, dual: Array) -> Array:
     p = p * (n / float(np.sum(p)))
     lowest = float(np.linalg.eigvalsh((Y.conj().T * p) @ Y)[0])
     try:
-        point = _Barrier.of(Y, p, lowest - 0.1 * max(abs(1 - lowest), SMALLEST_MARGIN))
+        point = _Barrier.from_weights(Y, p, lowest - 0.1 * max(abs(1 - lowest), SMALLEST_MARGIN))
     except LinAlgError:
         return dual
     mu = 0.3 / float(np.linalg.norm(point.inverse_root) ** 2)
@@ -65,7 +65,7 @@ def ascend_margin(complement: Complement, dual: Array) -> Array:
         try:
             dp, dt = _newton_direction(Y, constraints, point, mu)
             a, centred = _step_length(Y, point, dp, dt, mu)
-            point = _Barrier.of(Y, point.p + a * dp, point.t + a * dt)
+            point = _Barrier.from_weights(Y, point.p + a * dp, point.t + a * dt)
         except LinAlgError:
             break
         if centred:
