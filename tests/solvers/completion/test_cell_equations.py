@@ -115,7 +115,7 @@ def test_gauss_newton_lands_on_the_data_in_the_large_scale_way(monkeypatch):
     model = StackedProduct(inst.problem.measurement)
     x = np.concatenate([L, R])
     found = [refine.fit_exactly(model, inst.problem.data, x, model.value(x), enough=0.0)]
-    monkeypatch.setattr(CellEquations, "of", lambda derivative: None)
+    monkeypatch.setattr(CellEquations, "from_derivative", lambda derivative: None)
     found.append(refine.fit_exactly(model, inst.problem.data, x, model.value(x), enough=0.0))
     for point, misfit in found:
         L, R = model.split(point)
@@ -135,7 +135,7 @@ def test_corrected_multipliers_agree_with_those_of_the_other_way(monkeypatch):
     y = 1e-2 * np.random.default_rng(8).standard_normal(700)
     corrected, norm = refine.correct_dual(model, x, y, seed=0)
     np.testing.assert_allclose(model.apply(model.dual_matrix(corrected), x), x, atol=1e-11 * np.linalg.norm(x))
-    monkeypatch.setattr(CellEquations, "of", lambda derivative: None)
+    monkeypatch.setattr(CellEquations, "from_derivative", lambda derivative: None)
     other, other_norm = refine.correct_dual(model, x, y, seed=0)
     np.testing.assert_allclose(corrected, other, atol=1e-8 * np.linalg.norm(other))
     assert norm == pytest.approx(other_norm, rel=1e-6)
