@@ -12,7 +12,7 @@ from flatmin._core.limits import Clock
 from flatmin.cones.quadratic_map import Linearization, QuadraticMap
 from flatmin.linalg.subspaces import EPS
 
-__all__ = ["Minimum", "minimise", "minimise_guided", "polynomial_minimiser"]
+__all__ = ["Minimum", "NewtonSchedule", "minimise", "minimise_guided", "polynomial_minimiser"]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from flatmin.solvers.convex.refine import EXACT
 from flatmin.solvers.factored.tangent import TangentSpace, Weights
 from flatmin.solvers.task import Task
 
-__all__ = ["Descent", "Isotropic", "Triplets"]
+__all__ = ["Descent", "DescentSchedule", "Isotropic", "Triplets"]
 
 #: Largest number of entries of all sensing matrices together for which they are orthonormalized.
 MAX_TENSOR = 20_000_000

@@ -17,7 +17,7 @@ from flatmin.solvers.vectors.amplitude_loss import amplitude_start
 from flatmin.solvers.vectors.amplitude_steps import SLOW_DESCENT, SLOW_STEP, Point, Search, descend
 from flatmin.solvers.vectors.amplitudes import root_mean_square, row_inner
 
-__all__ = ["Interpolation", "interpolate"]
+__all__ = ["Interpolation", "InterpolationSchedule", "interpolate"]
 
 
 @dataclass(frozen=True)
