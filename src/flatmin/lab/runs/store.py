@@ -141,7 +141,7 @@ class Store:
             for parameters, repetition, seed, metrics, seconds, reason in rows
         ]
 
-    def of_the_grid(self, experiment: Experiment) -> list[Result]:
+    def grid_results(self, experiment: Experiment) -> list[Result]:
         """Return the stored results of the experiment's grid, cell by cell."""
         there = {result.trial.key: result for result in self.results(experiment)}
         repetitions = range(experiment.repetitions)
