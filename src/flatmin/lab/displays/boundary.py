@@ -7,7 +7,7 @@ from typing import Any, Self, Unpack
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.lab.boundary.phase_map import Prediction, columns_over, parameter_along, predictions_of
+from flatmin.lab.boundary.phase_map import Prediction, columns_over, predictions_of, transition_parameter
 from flatmin.lab.boundary.posterior import Boundary
 from flatmin.lab.displays.axes import intervals, scale_of
 from flatmin.lab.displays.base import Frame
@@ -86,7 +86,7 @@ class BoundaryDisplay(LinesDisplay[BoundaryLine]):
         InputError
             If there are several columns at one value of ``over`` and ``by``, or the recipe has no transition.
         """
-        along, lines = parameter_along(evidence.experiment), []
+        along, lines = transition_parameter(evidence.experiment), []
         for label, look, part in labelled(evidence, by, labels):
             columns = columns_over(part, over)
             found = {at: boundary for at, c in columns.items() if (boundary := c.boundary) is not None}

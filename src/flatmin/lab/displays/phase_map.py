@@ -7,7 +7,7 @@ from typing import Any, Self, Unpack
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.lab.boundary.phase_map import Column, Prediction, columns_over, parameter_along, predictions_of
+from flatmin.lab.boundary.phase_map import Column, Prediction, columns_over, predictions_of, transition_parameter
 from flatmin.lab.boundary.posterior import Boundary, wilson
 from flatmin.lab.displays.axes import bars, halo, legend, levels_on_x, nothing, scale_of
 from flatmin.lab.displays.base import Display, Frame
@@ -82,7 +82,7 @@ class PhaseMapDisplay(Display):
         InputError
             If there are several columns at one value of ``over``, or the recipe has no transition.
         """
-        along, columns = parameter_along(evidence.experiment), columns_over(evidence, over)
+        along, columns = transition_parameter(evidence.experiment), columns_over(evidence, over)
         found = [(at, column.boundary, column.scale) for at, column in columns.items()]
         boundaries = {at: each.times(scale) for at, each, scale in found if each is not None and each.inside}
         return cls(
@@ -137,7 +137,7 @@ class PhaseMapDisplay(Display):
         rows: list[Sequence[Any]] = []
         for at, column in self.columns.items():
             lows, highs = wilson(column.successes, column.trials)
-            for y, s, n, low, high in zip(column.along, column.successes, column.trials, lows, highs, strict=True):
+            for y, s, n, low, high in zip(column.values, column.successes, column.trials, lows, highs, strict=True):
                 rows.append((at, y, s, n, s / n if n else float("nan"), float(low), float(high)))
         return head, rows
 
@@ -147,7 +147,7 @@ class PhaseMapDisplay(Display):
             return nothing(ax)
         places = positions(list(self.columns))
         edges = _edges(np.array(list(places.values())))
-        heights = [_edges(np.array(column.along, float)) for column in self.columns.values()]
+        heights = [_edges(np.array(column.values, float)) for column in self.columns.values()]
         scale_of(ax, "x", edges, self.x_label, room=0)
         scale_of(ax, "y", np.concatenate(heights), self.y_label, room=0)
         for column, ends, left, right in zip(self.columns.values(), heights, edges[:-1], edges[1:], strict=True):
