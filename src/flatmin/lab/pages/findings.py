@@ -68,7 +68,7 @@ class Finding:
             trouble.append(f"The claims could not be judged: {error}.")
         if evidence.failed:
             ran = [True] * len(evidence) + [False] * len(evidence.failed)
-            claims.append(Claim.of_share("Of all trials, the share that ran to the end", ran, above=RAN))
+            claims.append(Claim.from_share("Of all trials, the share that ran to the end", ran, above=RAN))
         try:
             displays = recipe.show(evidence)
         except InputError as error:
