@@ -110,7 +110,7 @@ def _solved(problem: Problem, method: str, seed: int) -> tuple[Array, Metrics]:
 
 def _oracle(problem: Problem, truth: Array, rank: int, seed: int) -> Factors:
     """Return the least-squares fit of the true rank that a descent reaches from the truth."""
-    scaled = Scaled.of(problem, 1.0, seed, weighted=False)
+    scaled = Scaled.from_problem(problem, 1.0, seed, weighted=False)
     D1, D2 = (D.power(1) @ np.eye(d) for D, d in zip(scaled.metric, problem.shape, strict=True))
     U, s, V = problem.parametrization.cone.decompose(D1 @ truth @ D2, np.eye(problem.shape[1]))
     start = scaled.model.stack(U[:, :rank], s[:rank] / scaled.to_z, V[:, :rank])

@@ -66,7 +66,7 @@ def robust_minimum(task: Task, clock: Clock) -> Solution:
 
 def _judged(task: Task, clock: Clock) -> tuple[Solution, bool]:
     """Return the certified end of a pursuit, and whether the pursuit converged."""
-    cells = ObservedBlock.of(task.problem)
+    cells = ObservedBlock.from_problem(task.problem)
     found = split(cells, task, clock, _start(cells, task))
     # The data are there once more, in the problem, and what the dual matrix has elsewhere is zero.
     found, cells = cells.seen_of(found), replace(cells, Y=cells.Y[:0].copy())
@@ -102,7 +102,7 @@ class ObservedBlock:
     unit: float
 
     @classmethod
-    def of(cls, problem: Problem) -> ObservedBlock:
+    def from_problem(cls, problem: Problem) -> ObservedBlock:
         """Return the block of a problem, or raise `InputError` if it does not fit in memory."""
         require(8.0 * MATRICES * problem.shape[0] * problem.shape[1], "splitting this matrix")
         assert isinstance(problem.measurement, Entries)

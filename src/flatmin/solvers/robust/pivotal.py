@@ -60,9 +60,9 @@ def robust_pivotal_minimum(task: Task, clock: Clock) -> Solution:
     certified. See docs/theory/robust_noise.md, "Noise of unknown level".
     """
     task.expect_defaults("metric_power")
-    cells = ObservedBlock.of(task.problem)
+    cells = ObservedBlock.from_problem(task.problem)
     with one_thread():
-        rule = _Rule.of(cells, task, clock)
+        rule = _Rule.from_block(cells, task, clock)
         alpha, start = rule.balanced()
         if alpha > 0:
             at = replace(task, alpha=alpha)
@@ -88,10 +88,10 @@ def robust_pivotal_minimum(task: Task, clock: Clock) -> Solution:
 
 def robust_refit(problem: Problem, solution: Solution) -> tuple[Factors, Array]:
     """Return factors of the tested fit near a penalised split, which is not certified, and its gross errors."""
-    alpha, cells = float(solution.settings["alpha"]), ObservedBlock.of(problem)
+    alpha, cells = float(solution.settings["alpha"]), ObservedBlock.from_problem(problem)
     with one_thread():
         limits = Limits(seed=solution.settings["seed"])
-        rule = _Rule.of(cells, Task(problem, alpha, limits=limits), limits.start())
+        rule = _Rule.from_block(cells, Task(problem, alpha, limits=limits), limits.start())
         fit, _ = rule.tested(solution, alpha)
     return rule.factors(fit), rule.outliers(fit)
 
@@ -125,7 +125,7 @@ class _Rule:
     threshold: float
 
     @classmethod
-    def of(cls, data: ObservedBlock, task: Task, clock: Clock) -> _Rule:
+    def from_block(cls, data: ObservedBlock, task: Task, clock: Clock) -> _Rule:
         """Simulate noise."""
         seen = np.ones(data.Y.shape, bool) if data.grid.seen is None else data.grid.seen > 0
         rng = np.random.default_rng(task.limits.seed)
