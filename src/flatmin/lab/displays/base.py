@@ -12,7 +12,7 @@ from flatmin.lab.displays.axes import legend_columns
 from flatmin.lab.displays.levels import full_caption
 from flatmin.lab.displays.style import printed
 
-__all__ = ["Display", "Frame"]
+__all__ = ["Display", "Frame", "Heading"]
 
 
 class Frame(TypedDict, total=False):
