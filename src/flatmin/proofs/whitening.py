@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.cones import Cone
+from flatmin.linalg.forward_error import UNIT, defect_of_columns, gamma, rounded_up, spread
 from flatmin.linalg.metric import Metric
 from flatmin.measurements import Measurement
 from flatmin.parametrizations.base import Factors
@@ -15,10 +17,10 @@ from flatmin.problem import Problem
 from flatmin.proofs.certificate import Fit
 from flatmin.proofs.radius import gain_bound
 
-__all__ = ["ALIKE", "WhitenedSolution", "measurement_sizes", "whiten"]
+__all__ = ["ALIKE", "WhitenedSolution", "measurement_sizes", "row_sizes", "whiten"]
 
-#: Directions count as unseen only if no measurement sees more than this share of its size in them.
-OVERLOOKED = 1e-9
+#: Directions count as unseen only if all measurements together see less than this share of the largest in them.
+OVERLOOKED = 1e-12
 #: Sensing matrices whose sizes differ by less than this factor need not be told apart.
 ALIKE = 100.0
 #: Singular values below this share of the largest are rounding errors.
@@ -46,15 +48,29 @@ def measurement_sizes(problem: Problem, whitened: Measurement, metric: tuple[Met
     return whitened.norms()
 
 
+def row_sizes(problem: Problem) -> tuple[Array, Array]:
+    """Return bounds on the norms of all sensing matrices together, row by row (d1,) and column by column (d2,)."""
+    m, (d1, d2), sizes = problem.measurement.size, problem.shape, []
+    shared = (m, m) if problem.parametrization.cone.is_hermitian else (m * d2, m * d1)
+    for D, times in zip(problem.metric, shared, strict=True):
+        if D.square is None:
+            sizes.append(np.sqrt(times) * D.values)
+            continue
+        diagonal = D.square if D.square.ndim == 1 else np.diagonal(D.square).real
+        sizes.append(np.sqrt(times * np.maximum(diagonal, 0)) * (1 + D.rounding + 4 * UNIT))
+    return sizes[0], sizes[1]
+
+
 @dataclass(frozen=True, eq=False)
 class WhitenedSolution:
     """A solution ``Z = D1^p X D2^p``, decomposed into ``U, s, V``, for the map ``B(Z) = A(D1^-p Z D2^-p)``.
 
     The metric holds D1^p and D2^p, and p is ``metric_power``. The residual (m,) is ``A(X) − b``; for ``sizes`` see
-    `measurement_sizes`.
+    `measurement_sizes`. The matrix is ``X = P Q*`` with the ``pair`` (P, Q).
     """
 
     problem: Problem
+    pair: tuple[Array, Array]
     metric_power: float
     whitened: Measurement
     metric: tuple[Metric, Metric]
@@ -69,7 +85,8 @@ class WhitenedSolution:
         U, s, V = problem.parametrization.singular(factors, metric)
         keep = s > SMALLEST * s[0] if len(s) else np.zeros(0, bool)
         Z, sizes = (U[:, keep], s[keep], V[:, keep]), measurement_sizes(problem, whitened, metric)
-        return cls(problem, metric_power, whitened, metric, Z, problem.residual(factors), sizes)
+        pair = problem.parametrization.pair(factors)
+        return cls(problem, pair, metric_power, whitened, metric, Z, problem.residual(factors), sizes)
 
     @property
     def cone(self) -> Cone:
@@ -92,10 +109,86 @@ class WhitenedSolution:
         """``‖D1^-p‖ ‖D2^-p‖``."""
         return float(np.prod([np.max(D.power(-1).values, initial=0.0) for D in self.metric]))
 
-    @property
+    @cached_property
     def norm(self) -> float:
-        """``‖Z‖_*``."""
-        return float(self.Z[1].sum())
+        """An upper bound on the nuclear norm of Z, and of all Z' that are at most as flat in the exact metric."""
+        low, high = self.stretch
+        known = low > 0 and np.isfinite(self.norm_bound)
+        return self.norm_bound * high / low if known else float(self.Z[1].sum())
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether rounding hides the metric, so that nothing can be proved about flatness."""
+        return self.is_blind or not (self.stretch[0] > 0 and np.isfinite(self.norm_bound))
+
+    @property
+    def is_complex(self) -> bool:
+        """Whether the sensing matrices or the factors are complex."""
+        return self.problem.measurement.is_complex or any(map(np.iscomplexobj, self.pair))
+
+    @property
+    def defects(self) -> tuple[float, float]:
+        """`Metric.defect` of D1 and D2."""
+        return self.metric[0].defect, self.metric[1].defect
+
+    @property
+    def stretch(self) -> tuple[float, float]:
+        """Bounds a ≤ 1 ≤ b with ``a ‖Z‖_* ≤ ‖D1 X D2‖_* ≤ b ‖Z‖_*`` for ``X = W1 Z W2*`` and the exact D1 and D2.
+
+        W1 and W2 are the stored `Metric.whitening`. The lower bound is 0 if rounding hides the metric.
+        """
+        low, high = (np.prod([max(0.0, 1 + sign * defect) for defect in self.defects]) for sign in (-1.0, 1.0))
+        return float(np.sqrt(low)) * (1 - 4 * UNIT), float(np.sqrt(high)) * (1 + 4 * UNIT)
+
+    @cached_property
+    def norm_bound(self) -> float:
+        """An upper bound on ``‖W1⁻¹ X W2⁻¹‖_*``, rounding counted (docs/theory/bounds.md)."""
+        sides, errors, columns = [], [], []
+        for D, F, U in zip(self.metric, self.pair, self.Z[::2], strict=True):
+            C = D.coordinates
+            P = C[:, None] * F if C.ndim == 1 else C @ F
+            terms = 2 if C.ndim == 1 else C.shape[1]
+            size = np.abs(C)[:, None] * np.abs(F) if C.ndim == 1 else np.abs(C) @ np.abs(F)
+            if D.vectors is not None and not D.is_whole:
+                U = D.vectors[:, D.values > 0].conj().T @ U
+            inner = U.conj().T @ P
+            left = np.linalg.norm(P - U @ inner, axis=0)
+            known = np.linalg.norm(P, axis=0) + float(np.linalg.norm(U)) * np.linalg.norm(inner, axis=0)
+            left += gamma(U.shape[1] + 2, self.is_complex) * known
+            left += gamma(terms, self.is_complex) * np.linalg.norm(size, axis=0)
+            sides.append(inner)
+            errors.append(left)
+            columns.append(np.linalg.norm(P, axis=0) + left)
+        core = sides[0] @ sides[1].conj().T
+        off = float(np.linalg.norm(core - np.diag(self.Z[1])))
+        off += gamma(core.shape[0] + 2 + sides[0].shape[1], self.is_complex) * float(columns[0] @ columns[1])
+        total = spread(self.Z[1]) + float(np.sqrt(len(core))) * off
+        skew = [1 + defect_of_columns(U) for U in self.Z[::2]]
+        total = total * float(np.sqrt(np.prod(skew))) + float(errors[0] @ columns[1]) + float(columns[0] @ errors[1])
+        inverse = [1 - D.inverse_defect for D in self.metric]
+        if min(inverse) <= 0:
+            return float("inf")
+        return rounded_up(total * (1 + gamma(4 * sum(self.problem.shape))) / float(np.prod(inverse)), 8)
+
+    @cached_property
+    def residual_error(self) -> Array:
+        """Bounds (m,) on the rounding errors of the residual."""
+        problem, ranges = self.problem, [not D.is_whole for D in self.metric]
+        error = problem.measurement.forward_error(*self.pair) + 2 * UNIT * np.abs(self.residual)
+        if not any(ranges):
+            return error
+        inside = [
+            D.whitening @ (D.coordinates @ F) if smaller else F
+            for D, F, smaller in zip(self.metric, self.pair, ranges, strict=True)
+        ]  # the certificate is about this part of X
+        seen = problem.measurement.forward_factors(*inside) - problem.data
+        return np.asarray(2 * error + np.abs(seen - self.residual))
+
+    @property
+    def misfit(self) -> float:
+        """A bound on ``‖A(X) − b‖``."""
+        sizes = float(np.linalg.norm(self.residual)) + float(np.linalg.norm(self.residual_error))
+        return sizes * (1 + gamma(len(self.residual) + 4))
 
     @property
     def size(self) -> float:
@@ -106,27 +199,33 @@ class WhitenedSolution:
 
     def fit(self, dual: Array) -> Fit:
         """Return how well the solution fits its data, given a dual vector."""
-        return Fit.from_residual(self.problem.data, self.residual, self.sizes, float(np.linalg.norm(self.Z[1])), dual)
+        norm, error = float(np.linalg.norm(self.Z[1])), self.residual_error
+        return Fit.from_residual(self.problem.data, self.residual, self.sizes, norm, dual, error)
 
     def flattest(self, pair: tuple[Array, Array] | None) -> Factors | None:
         """Return the flattest factors of the matrix with ``Z = P Q*``; None for None."""
         model = self.problem.parametrization
         return None if pair is None else model.flattest(*self.cone.decompose(*pair), self.metric)
 
-    @property
+    @cached_property
     def is_blind(self) -> bool:
-        """Whether rounding hides that some measurement sees, in units of its size, what the metric counts as unseen."""
-        measurement, metric = self.problem.measurement, self.metric
-        if all(D.is_diagonal for D in metric):  # sums of squares, exactly zero where nothing is seen
-            return False
-        blind = self.blind
-        sides = [measurement.products(blind[1])] if blind[1].shape[1] else []
-        if blind[0].shape[1] and metric[0] is not metric[1]:
-            nothing = np.zeros((measurement.shape[1], blind[0].shape[1]))
-            J = measurement.jacobian(blind[0], nothing)
-            sides.append(None if J is None else J[..., measurement.shape[0] :])
-        known = [np.linalg.norm(side, axis=(1, 2)) for side in sides if side is not None]
-        if not known:
-            return False
-        sizes = measurement.norms()
-        return bool(np.max(known) > 0 and np.max(np.max(known, axis=0) / np.where(sizes > 0, sizes, 1)) > OVERLOOKED)
+        """Whether some measurement sees what the metric, which squares sizes, counts as unseen because of rounding.
+
+        Directions are unseen if all sensing matrices on top of each other, with rows or columns of unit size, have
+        that many singular values of rounding size. They are known to more digits than their squares in the metric.
+        """
+        doubtful = [
+            side for side, D in enumerate(self.problem.metric) if not (D.is_diagonal or D.rank == len(D.values))
+        ]
+        for side in doubtful:
+            D = self.problem.metric[side]
+            sizes = row_sizes(self.problem)[side]
+            scale, triangle = np.divide(1.0, sizes, out=np.zeros_like(sizes), where=sizes > 0), None
+            for blocks in self.problem.measurement.stacked():
+                rows = blocks[side] * scale
+                triangle = np.linalg.qr(rows if triangle is None else np.vstack([triangle, rows]), mode="r")
+            values = np.linalg.svd(np.asarray(triangle), compute_uv=False)
+            seen = int(np.count_nonzero(values > OVERLOOKED * values.max(initial=0.0)))
+            if seen > D.rank:
+                return True
+        return False
