@@ -48,7 +48,7 @@ def variance(values: Tensor, squares: Tensor, dimension: int, swaps: float | Non
     of a diagonal block has an A that is not symmetric. For such forms ``‖S‖_F² = (‖A‖_F² + tr A²)/2``, and ``swaps``
     is an estimate of ``tr A²``, see `swapped`.
 
-    ``values`` are the numbers ``vᵀ A v`` and ``squares`` the numbers ``‖A v‖²``, both of shape (m,). The dimension is d.
+    ``values`` are the numbers ``vᵀ A v`` and ``squares`` the numbers ``‖A v‖²``, both (m,). The dimension is d.
     """
     if dimension <= 0:
         return 0.0
