@@ -16,7 +16,7 @@ def caution(
     """
     if n_measurements >= free + errors or (terms.determined and unique):
         return ""
-    warning = "A fit need not be the truth" if terms.determined else "Flattest does not mean true"
+    warning = "A fit need not be the truth" if terms.determined else "The flattest solution need not be the truth"
     if terms.splits:
         warning = "The best split need not be the true one"
     return (
@@ -87,8 +87,8 @@ def _truth(terms: Vocabulary, unique: bool | None) -> str:
         )
     if not terms.determined:
         return (
-            "The flattest solution need not be the truth. The certificate compares solutions with one another, not with "
-            "reality."
+            "The flattest solution need not be the truth. The certificate compares solutions with one another, not "
+            "with reality."
         )
     if unique:
         return (
