@@ -225,7 +225,7 @@ def distance(problem: fm.Problem, factors: tuple[Array, ...], truth: Array) -> f
 
 def least_squares(problem: fm.Problem, truth: Array, rank: int) -> tuple[Array, ...]:
     """Return the least-squares fit of a rank, started at the truth."""
-    scaled, model = Scaled.of(problem, 1.0, 0, weighted=False), problem.parametrization
+    scaled, model = Scaled.from_problem(problem, 1.0, 0, weighted=False), problem.parametrization
     D1, D2 = (D.power(1) @ np.eye(d) for D, d in zip(scaled.metric, problem.shape, strict=True))
     U, s, V = model.cone.decompose(D1 @ truth @ D2, np.eye(problem.shape[1]))
     x = scaled.model.stack(U[:, :rank], s[:rank] / scaled.to_z, V[:, :rank])

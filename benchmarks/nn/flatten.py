@@ -58,7 +58,7 @@ def cases() -> Iterator[tuple[str, Callable[[int], Instance], str, dict[str, flo
 
 def measured(instance: Instance, family: str, seed: int) -> dict[str, float]:
     """Return one row."""
-    flattest = fm.Flattest.of(instance.problem)
+    flattest = fm.Flattest.from_problem(instance.problem)
     clock, processor = time.perf_counter(), time.process_time()
     solution = flatten(instance.problem, seed=seed)
     proof, truth = solution.certificate, instance.truth

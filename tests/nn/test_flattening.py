@@ -36,7 +36,7 @@ def _judge(problem, flattest, seed):
 @pytest.mark.parametrize("m", [170, 110])
 def test_the_prototype_above_and_below_the_threshold(m):
     problem = _prototype(m, 1)
-    flattest = fm.Flattest.of(problem)
+    flattest = fm.Flattest.from_problem(problem)
     gap, trained, proved = _judge(problem, flattest, 0)
     assert gap <= 1e-8
     assert trained <= 1e-8
@@ -46,7 +46,9 @@ def test_the_prototype_above_and_below_the_threshold(m):
 @pytest.mark.slow
 @pytest.mark.parametrize("m", [170, 110])
 def test_the_prototype_on_twenty_seeds(m):
-    rows = np.array([_judge(p, fm.Flattest.of(p), seed) for seed in range(20) for p in [_prototype(m, 1000 + seed)]])
+    rows = np.array(
+        [_judge(p, fm.Flattest.from_problem(p), seed) for seed in range(20) for p in [_prototype(m, 1000 + seed)]]
+    )
     assert rows[:, :2].max() <= 1e-8
     assert rows[:, 2].max() <= 1e-6
 
@@ -65,7 +67,7 @@ def _other(name, seed):
 @pytest.mark.parametrize("name", _others())
 def test_the_default_instance_of_every_family(name):
     problem = _other(name, 0)
-    flattest = fm.Flattest.of(problem)
+    flattest = fm.Flattest.from_problem(problem)
     gap, trained, proved = _judge(flattest.problem, flattest, 0)
     assert gap <= 1e-5
     assert trained <= 1e-5
@@ -77,7 +79,7 @@ def test_the_default_instance_of_every_family(name):
 def test_the_default_instances_on_more_seeds(name):
     for seed in range(1, 6):
         problem = _other(name, seed)
-        flattest = fm.Flattest.of(problem)
+        flattest = fm.Flattest.from_problem(problem)
         assert max(_judge(flattest.problem, flattest, seed)[:2]) <= 1e-5
 
 
@@ -117,7 +119,7 @@ def test_unseen_rows_stay_zero():
 def test_robust_pca_in_both_forms():
     problem = _usual("robust-pca", 1).problem
     by_weight = flatten(problem)
-    limited = fm.Flattest.of(problem).problem
+    limited = fm.Flattest.from_problem(problem).problem
     by_limit = flatten(limited)
     assert by_limit.matrix == pytest.approx(by_weight.matrix, abs=1e-6)
     assert by_weight.sparse + by_weight.matrix == pytest.approx(problem.data.reshape(problem.shape))

@@ -26,7 +26,7 @@ MISFITS = {
 
 
 def _loss(name, misfit, penalty=0.1):
-    scaled = Scaled.of(PROBLEMS[name], 1.0, 0)
+    scaled = Scaled.from_problem(PROBLEMS[name], 1.0, 0)
     model = scaled.model
     n = len(model.stack(np.zeros((model.whitened.shape[0], 0)), np.zeros(0), np.zeros((model.whitened.shape[1], 0))))
     return PenalisedLoss(model, scaled.b, penalty, MISFITS[misfit]), np.random.default_rng(0).standard_normal((n, 2))
@@ -147,7 +147,7 @@ def test_multipliers_are_proximal_steps_on_the_dual_programme(name):
 def test_a_column_of_zeros_needs_a_kick():
     """Negative control: descent from a saddle point stays there, with a multiplier that proves nothing."""
     problem = fm.families.matrix_sensing.sample((6, 5), 2, 40).problem
-    model, b = (scaled := Scaled.of(problem, 1.0, 0)).model, scaled.b
+    model, b = (scaled := Scaled.from_problem(problem, 1.0, 0)).model, scaled.b
     objective = PenalisedLoss(model, b, 0.01)
     start = np.random.default_rng(0).standard_normal((11, 5)) * [1, 0, 0, 0, 0]
     norms = []

@@ -61,7 +61,7 @@ PROBLEMS = {
     "chain 2, sketched": _sketched_network(),
     "nothing": fm.Problem(fm.measurements.Identity((3, 2)), np.zeros(6)),
 }
-FLATTEST = {name: fm.Flattest.of(problem) for name, problem in PROBLEMS.items()}
+FLATTEST = {name: fm.Flattest.from_problem(problem) for name, problem in PROBLEMS.items()}
 every = pytest.mark.parametrize("name", PROBLEMS)
 
 
@@ -110,7 +110,7 @@ def test_no_less_than_above_the_flattest_fit_of_its_own_data(name):
     flattest, problem = FLATTEST[name], FLATTEST[name].problem
     factors = _draw(problem, 2, 1.0, seed=4)
     fitted = problem.data + problem.loss.misfit(problem.residual(problem.check(factors)))
-    own = fm.Flattest.of(replace(problem, data=fitted))
+    own = fm.Flattest.from_problem(replace(problem, data=fitted))
     assert own.holds
     trace = fm.flatness(problem, factors).scaled_trace
     value = flattest.value or 1.0
@@ -186,7 +186,7 @@ def test_a_dual_that_is_not_feasible_shows():
     D1, D2 = flattest.problem.metric
     point = D1.power(-1) @ U[:, :1], D2.power(-1) @ Vt[:1].T
     assert replace(flattest, solution=claim).gap(point) < -ROUNDING
-    honest = fm.Flattest.of(flattest.problem, claim)
+    honest = fm.Flattest.from_problem(flattest.problem, claim)
     assert not honest.holds
     assert honest.value < flattest.value
     assert honest.gap(point) == pytest.approx(0, abs=1e-12)
@@ -196,7 +196,7 @@ def test_a_problem_with_a_weight_becomes_the_one_with_the_limit():
     problem, flattest = PROBLEMS["robust"], FLATTEST["robust"]
     assert flattest.problem.loss.tau == pytest.approx(np.abs(flattest.solution.sparse).sum())
     assert flattest.value == pytest.approx(4 * np.linalg.svd(flattest.solution.matrix)[1].sum(), rel=1e-9)
-    assert fm.Flattest.of(flattest.problem).value == pytest.approx(flattest.value, rel=1e-6)
+    assert fm.Flattest.from_problem(flattest.problem).value == pytest.approx(flattest.value, rel=1e-6)
     assert FLATTEST["robust, tau"].problem is PROBLEMS["robust, tau"]
     model = fm.flatness(flattest.problem, flattest.solution.factors)
     assert model.loss < 1e-20
@@ -206,9 +206,9 @@ def test_a_problem_with_a_weight_becomes_the_one_with_the_limit():
 def test_a_solution_at_hand_is_judged_anew():
     problem = PROBLEMS["sensing"]
     solution = fm.flat_minimum(problem)
-    assert fm.Flattest.of(problem, solution).value == fm.Flattest.of(problem).value
+    assert fm.Flattest.from_problem(problem, solution).value == fm.Flattest.from_problem(problem).value
     stranger = fm.flat_minimum(families.matrix_sensing.sample((6, 5), 1, 25, seed=9).problem)
-    judged = fm.Flattest.of(problem, stranger)
+    judged = fm.Flattest.from_problem(problem, stranger)
     assert not judged.holds
     assert 0 <= judged.value <= FLATTEST["sensing"].value
     assert judged.gap(_draw(problem, 3, 1.0, seed=8)) >= 0
@@ -217,7 +217,7 @@ def test_a_solution_at_hand_is_judged_anew():
 def test_data_that_contradict_themselves():
     """No point fits; the value is a bound nonetheless, and it is not said to be reached."""
     sample = families.matrix_sensing.sample((4, 3), 1, 30, noise=0.5).problem
-    flattest = fm.Flattest.of(sample)
+    flattest = fm.Flattest.from_problem(sample)
     assert not flattest.holds
     assert flattest.gap(_draw(sample, 3, 1.0, seed=8)) >= 0
 
@@ -233,12 +233,15 @@ def test_a_diverged_point_has_an_infinite_gap(name, bad):
 def test_bad_arguments_are_sentences():
     problem, solution = PROBLEMS["sensing"], FLATTEST["sensing"].solution
     for wrong, message in [
-        (lambda: fm.Flattest.of(problem.data), "problem is a ndarray"),
-        (lambda: fm.Flattest.of(problem, solution.factors), "solution is a tuple"),
-        (lambda: fm.Flattest.of(problem, solution, tol=1e-6), "one or the other"),
-        (lambda: fm.Flattest.of(problem, alpha=0.1), "alpha is 0.1, expected its default 0.0"),
-        (lambda: fm.Flattest.of(problem, metric_power=0.5), "metric_power is 0.5, expected its default 1.0"),
-        (lambda: fm.Flattest.of(replace(problem, parametrization=fm.Chain((5, 5)))), "not known for 3 layers"),
+        (lambda: fm.Flattest.from_problem(problem.data), "problem is a ndarray"),
+        (lambda: fm.Flattest.from_problem(problem, solution.factors), "solution is a tuple"),
+        (lambda: fm.Flattest.from_problem(problem, solution, tol=1e-6), "one or the other"),
+        (lambda: fm.Flattest.from_problem(problem, alpha=0.1), "alpha is 0.1, expected its default 0.0"),
+        (lambda: fm.Flattest.from_problem(problem, metric_power=0.5), "metric_power is 0.5, expected its default 1.0"),
+        (
+            lambda: fm.Flattest.from_problem(replace(problem, parametrization=fm.Chain((5, 5)))),
+            "not known for 3 layers",
+        ),
         (lambda: FLATTEST["sensing"].gap((np.ones((6, 2)), np.ones((5, 3)))), "shape"),
         (lambda: FLATTEST["sensing"].gap((np.full((7, 2), np.nan), np.ones((5, 2)))), "shape"),
         (lambda: FLATTEST["sensing"].gap("factors"), "pair"),
@@ -262,6 +265,6 @@ def test_the_function_is_the_gap_to_the_certified_value():
     problem = PROBLEMS["sensing"]
     L, R = fm.flat_minimum(problem).factors
     assert fm.flatness_gap(problem, (L, R)) == pytest.approx(0.0, abs=1e-9)
-    assert fm.flatness_gap(problem, (2 * L, R / 2)) == fm.Flattest.of(problem).gap((2 * L, R / 2)) > 1
+    assert fm.flatness_gap(problem, (2 * L, R / 2)) == fm.Flattest.from_problem(problem).gap((2 * L, R / 2)) > 1
     with pytest.raises(fm.InputError):
         fm.flatness_gap(problem, (L[:-1], R))

@@ -51,7 +51,7 @@ def dealt(i, j, values, shape, parts=3):
 
     def sides(own, other):
         chosen = (own % parts == part for part in range(parts))
-        return LocalRDD(Chunk.of(own[c], other[c], values[c]) for c in chosen)
+        return LocalRDD(Chunk.from_cells(own[c], other[c], values[c]) for c in chosen)
 
     counts = np.bincount(i, minlength=shape[0]), np.bincount(j, minlength=shape[1])
     return DistributedCells(shape, counts, sides(i, j), sides(j, i))

@@ -20,7 +20,7 @@ def test_a_chunk_multiplies_and_leaves_residuals_as_dense_arrays_do(triples):
     i, j, values = triples
     rng = np.random.default_rng(1)
     L, R = rng.standard_normal((70, 3)), rng.standard_normal((50, 3))
-    chunk = Chunk.of(i, j, values)
+    chunk = Chunk.from_cells(i, j, values)
     S = csr_array((values, (i, j)), shape=SHAPE)
     assert np.allclose(chunk.times(R), (S @ R)[chunk.lines])
     left = chunk.residual(L, R)
@@ -34,7 +34,7 @@ def test_ridge_rows_minimise_the_flat_objective(triples):
     i, j, values = triples
     rng = np.random.default_rng(2)
     L, R = rng.standard_normal((70, 3)), rng.standard_normal((50, 3))
-    chunk = Chunk.of(i, j, values)
+    chunk = Chunk.from_cells(i, j, values)
     rows, sums = chunk.ridge(L, R, REG)
     best = L.copy()
     best[chunk.lines] = rows

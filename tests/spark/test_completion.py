@@ -62,7 +62,7 @@ def test_fit_is_the_certified_minimum_of_the_local_engine(model, local):
 @pytest.mark.slow
 def test_the_certificate_made_on_the_machines_is_that_of_certify(spark, local, model):
     problem, _ = local
-    cells = DistributedCells.of(placed(spark, I, J, VALUES, (np.arange(70), np.arange(50))))
+    cells = DistributedCells.from_triples(placed(spark, I, J, VALUES, (np.arange(70), np.arange(50))))
     order = np.argsort(ROW_IDS).argsort(), np.argsort(COLUMN_IDS).argsort()
     factors = tuple(F[places] for F, places in zip(model.spark_model_.factors, order, strict=True))
     proof = certify_factors(cells, factors, REG, collect=False)

@@ -285,7 +285,9 @@ def sweep(
     store: Annotated[
         Path | None, text("--store", "FILE", "Where every finished trial is kept; made if it is not there.")
     ] = None,
-    jobs: Annotated[int | None, whole_number("--jobs", "N", "Processes. Default: one for each core.")] = None,
+    jobs: Annotated[
+        int | None, whole_number("--jobs", "N", "Processes. Default: one for each core; with --quick only one.")
+    ] = None,
     dask: Annotated[
         str | None, text("--dask", "ADDRESS", "The scheduler of a Dask cluster, to compute there instead.")
     ] = None,

@@ -165,7 +165,7 @@ class _Training:
         width = min(task.max_rank or np.inf, cone.max_width(problem.shape))
         require(8.0 * ARRAYS * (d1 + d2) * width, f"training {width} columns")
         misfit = problem.loss.has_gross_errors or (nearest is not None and cone.is_semidefinite)
-        scaled = Scaled.of(problem, 1.0, task.limits.seed, weighted=not misfit)
+        scaled = Scaled.from_problem(problem, 1.0, task.limits.seed, weighted=not misfit)
         stack = scaled.model.stack
         x, y = stack(np.zeros((d1, 0)), np.zeros(0), np.zeros((d2, 0))), np.zeros_like(scaled.b)
         weights = 1.0 if scaled.weights is None else scaled.weights

@@ -36,7 +36,7 @@ class Flattest:
     --------
     >>> import flatmin as fm
     >>> problem = fm.families.matrix_sensing.sample((6, 5), 1, 40).problem
-    >>> flattest = fm.Flattest.of(problem)
+    >>> flattest = fm.Flattest.from_problem(problem)
     >>> flattest.holds, flattest.gap(flattest.solution.factors) < 1e-9
     (True, True)
     >>> L, R = flattest.solution.factors
@@ -48,7 +48,7 @@ class Flattest:
     solution: Solution
 
     @classmethod
-    def of(cls, problem: Problem, solution: Solution | None = None, **settings: Any) -> Flattest:
+    def from_problem(cls, problem: Problem, solution: Solution | None = None, **settings: Any) -> Flattest:
         """Return the flattest value of a problem.
 
         Parameters
@@ -179,4 +179,4 @@ def flatness_gap(problem: Problem, factors: Any) -> float:
     >>> flatness_gap(instance.problem, (L, R)) < 1e-9, round(flatness_gap(instance.problem, (2 * L, R / 2)), 6)
     (True, 1.125)
     """
-    return Flattest.of(problem).gap(factors)
+    return Flattest.from_problem(problem).gap(factors)

@@ -26,7 +26,7 @@ class Chunk:
     values: Array
 
     @classmethod
-    def of(cls, lines: Array, across: Array, values: Array) -> Self:
+    def from_cells(cls, lines: Array, across: Array, values: Array) -> Self:
         """Sort cells (m,) by their rows."""
         order = np.argsort(lines, kind="stable")
         distinct, counts = np.unique(lines, return_counts=True)

@@ -148,7 +148,7 @@ class SparkCompletion:
         with session(source if is_frame(source) else None) as spark:
             with stopwatch.time("read"):
                 table = _table(spark, source, columns)
-                cells = DistributedCells.of(table)
+                cells = DistributedCells.from_triples(table)
             try:
                 fit = _Fit(table, cells, alpha, tol, max_iter, int(seed), collect, stopwatch, callback)
                 certified, done, converged = fit.run(rank)

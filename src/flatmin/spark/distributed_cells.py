@@ -64,7 +64,7 @@ class DistributedCells:
     columns: Any
 
     @classmethod
-    def of(cls, table: Indexed) -> Self:
+    def from_triples(cls, table: Indexed) -> Self:
         """Distribute triples so that each row, and each column, belongs to one task."""
         tasks = max(table.frame.sparkSession.sparkContext.defaultParallelism, -(-table.size // TASK))
         dealt = [_dealt(table.frame, tasks, *names) for names in (("i", "j"), ("j", "i"))]
@@ -184,5 +184,5 @@ def _pack(batches: Any) -> Iterator[Any]:
     pyarrow = import_module("pyarrow")
     parts = [tuple(batch.column(k).to_numpy(zero_copy_only=False) for k in range(3)) for batch in batches]
     if sum(len(part[0]) for part in parts):
-        chunk = Chunk.of(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        chunk = Chunk.from_cells(*(np.concatenate(column) for column in zip(*parts, strict=True)))
         yield pyarrow.RecordBatch.from_pydict({"chunk": pyarrow.array([pickle.dumps(chunk)], pyarrow.binary())})

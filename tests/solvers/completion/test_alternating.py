@@ -116,7 +116,7 @@ def test_weights_beyond_single_precision_go_to_another_solver():
 
 
 def test_the_objective_never_rises_and_extrapolation_helps():
-    problem = RegularisedCells.of(Task(_problem(4, (60, 50), 1500), 0.01))
+    problem = RegularisedCells.from_task(Task(_problem(4, (60, 50), 1500), 0.01))
     R = np.random.default_rng(0).standard_normal((50, 8))
     columns = problem.rows.turned(problem.columns)
     sweeps = Sweeps(problem.rows, columns, R)

@@ -40,7 +40,7 @@ def test_least_squares_fits_as_well_as_the_pseudo_inverse(spread, many, monkeypa
     monkeypatch.setattr(cell_equations, "MIN_COMPILED_CELLS", many)
     derivative, rng = _linearized(spread=spread)
     J, r = _dense(derivative), rng.standard_normal(90)
-    d = CellEquations.of(derivative).least_squares(r, 1e-15)
+    d = CellEquations.from_derivative(derivative).least_squares(r, 1e-15)
     np.testing.assert_allclose(derivative.forward(d), J @ np.linalg.pinv(J, rcond=1e-12) @ r, atol=1e-11)
 
 
@@ -51,7 +51,7 @@ def test_least_norm_is_that_of_the_pseudo_inverse(spread, many, monkeypatch):
     derivative, rng = _linearized(seed=1, spread=spread)
     J = _dense(derivative)
     target = (J.T @ rng.standard_normal(90)).reshape(derivative.x.shape)
-    y = CellEquations.of(derivative).least_norm(target, 1e-15)
+    y = CellEquations.from_derivative(derivative).least_norm(target, 1e-15)
     want = np.linalg.pinv(J.T, rcond=1e-12) @ target.ravel()
     np.testing.assert_allclose(y, want, atol=1e-9 * np.linalg.norm(want))
     np.testing.assert_allclose(derivative.adjoint(y), target, atol=1e-12 * np.linalg.norm(target))
@@ -64,7 +64,7 @@ def test_rows_with_too_few_cells_or_none():
     x = rng.standard_normal((9, 2))
     derivative = Linearization(model, x, None)
     J, r = _dense(derivative), rng.standard_normal(10)
-    equations = CellEquations.of(derivative)
+    equations = CellEquations.from_derivative(derivative)
     np.testing.assert_allclose(
         derivative.forward(equations.least_squares(r, 1e-15)), J @ np.linalg.pinv(J) @ r, atol=1e-10
     )
@@ -76,8 +76,8 @@ def test_rows_with_too_few_cells_or_none():
 def test_accuracy_is_what_was_asked_for():
     derivative, rng = _linearized(seed=3)
     r = rng.standard_normal(90)
-    best = CellEquations.of(derivative).least_squares(r, 1e-15)
-    rough = CellEquations.of(derivative).least_squares(r, 1e-2)
+    best = CellEquations.from_derivative(derivative).least_squares(r, 1e-15)
+    rough = CellEquations.from_derivative(derivative).least_squares(r, 1e-2)
     apart = np.linalg.norm(derivative.forward(best - rough)) / np.linalg.norm(r)
     assert 1e-9 < apart < 3e-2
 
@@ -105,7 +105,7 @@ def test_one_singular_block_does_not_spoil_the_others():
 
 def test_other_maps_have_none():
     A = fm.families.matrix_sensing.sample((5, 4), 1, 10, seed=0).problem.measurement
-    assert CellEquations.of(Linearization(StackedProduct(A), np.ones((9, 1)), None)) is None
+    assert CellEquations.from_derivative(Linearization(StackedProduct(A), np.ones((9, 1)), None)) is None
 
 
 def test_gauss_newton_lands_on_the_data_in_the_large_scale_way(monkeypatch):
@@ -115,7 +115,7 @@ def test_gauss_newton_lands_on_the_data_in_the_large_scale_way(monkeypatch):
     model = StackedProduct(inst.problem.measurement)
     x = np.concatenate([L, R])
     found = [refine.fit_exactly(model, inst.problem.data, x, model.value(x), enough=0.0)]
-    monkeypatch.setattr(CellEquations, "of", lambda derivative: None)
+    monkeypatch.setattr(CellEquations, "from_derivative", lambda derivative: None)
     found.append(refine.fit_exactly(model, inst.problem.data, x, model.value(x), enough=0.0))
     for point, misfit in found:
         L, R = model.split(point)
@@ -135,7 +135,7 @@ def test_corrected_multipliers_agree_with_those_of_the_other_way(monkeypatch):
     y = 1e-2 * np.random.default_rng(8).standard_normal(700)
     corrected, norm = refine.correct_dual(model, x, y, seed=0)
     np.testing.assert_allclose(model.apply(model.dual_matrix(corrected), x), x, atol=1e-11 * np.linalg.norm(x))
-    monkeypatch.setattr(CellEquations, "of", lambda derivative: None)
+    monkeypatch.setattr(CellEquations, "from_derivative", lambda derivative: None)
     other, other_norm = refine.correct_dual(model, x, y, seed=0)
     np.testing.assert_allclose(corrected, other, atol=1e-8 * np.linalg.norm(other))
     assert norm == pytest.approx(other_norm, rel=1e-6)

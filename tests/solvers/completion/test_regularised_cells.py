@@ -25,7 +25,7 @@ def factors():
 
 def test_its_objective_is_that_of_the_task(problem, factors):
     alpha, m = 0.3, 30
-    cells = RegularisedCells.of(Task(problem, alpha))
+    cells = RegularisedCells.from_task(Task(problem, alpha))
     L, R = factors
     root = np.sqrt(cells.unit)
     given = root * L, root * R
@@ -35,7 +35,7 @@ def test_its_objective_is_that_of_the_task(problem, factors):
 
 
 def test_the_best_rows_minimise_it(problem, factors):
-    cells = RegularisedCells.of(Task(problem, 0.3))
+    cells = RegularisedCells.from_task(Task(problem, 0.3))
     L, value = cells.best(factors[1])
     assert value == pytest.approx(cells.objective(L, factors[1]))
     for seed in range(3):
@@ -44,7 +44,7 @@ def test_the_best_rows_minimise_it(problem, factors):
 
 
 def test_factors_return_from_their_decomposition(problem, factors):
-    cells = RegularisedCells.of(Task(problem, 0.3))
+    cells = RegularisedCells.from_task(Task(problem, 0.3))
     U, s, V = cells.canonical(*factors)
     L, R = cells.factors(U, s, V)
     np.testing.assert_allclose(L @ R.T, factors[0] @ factors[1].T, atol=1e-12)
@@ -55,7 +55,7 @@ def test_escapes_are_the_leading_triplets_outside():
     problem = fm.families.matrix_completion.sample((60, 50), 3, 1500, noise=0.5).problem
     rng = np.random.default_rng(1)
     factors = rng.standard_normal((60, 3)), rng.standard_normal((50, 3))
-    cells = RegularisedCells.of(Task(problem, 0.3))
+    cells = RegularisedCells.from_task(Task(problem, 0.3))
     S = cells.dual_matrix(cells.errors(*factors))
     U, _, V = cells.canonical(*factors)
     outside = (np.eye(60) - U @ U.T) @ (S @ np.eye(50)) @ (np.eye(50) - V @ V.T)

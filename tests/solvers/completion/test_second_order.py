@@ -10,7 +10,7 @@ from tests.solvers.completion.test_alternating import _problem
 
 
 def test_newton_ends_at_a_small_gradient():
-    problem = RegularisedCells.of(Task(_problem(5), 0.1))
+    problem = RegularisedCells.from_task(Task(_problem(5), 0.1))
     rng = np.random.default_rng(0)
     L, R = (rng.standard_normal((d, 6)) / np.sqrt(problem.unit) for d in (30, 22))
     for tol in (1e-2, 1e-5, 1e-9):

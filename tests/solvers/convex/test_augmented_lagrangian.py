@@ -12,7 +12,7 @@ from flatmin.solvers.convex.scaling import Scaled
 from flatmin.solvers.convex.schedule import Schedule
 
 PROBLEM = fm.families.matrix_sensing.sample((8, 6), 2, 20, seed=0).problem
-SCALED = Scaled.of(PROBLEM, 1.0, 0)
+SCALED = Scaled.from_problem(PROBLEM, 1.0, 0)
 
 
 def _solved(**changes):

@@ -20,7 +20,7 @@ def table(shape=(60, 12), seen=0.6, seed=0, skew=0.0):
 
 
 def descended(problem, alpha, tol=1e-9, start=None, clock=None):
-    scaled = Scaled.of(problem, 1.0, 0, weighted=False)
+    scaled = Scaled.from_problem(problem, 1.0, 0, weighted=False)
     price = scaled.penalty(alpha)
     assert applies_to(scaled.model, price, None)
     return scaled, proximal_gradient(scaled.model, scaled.b, clock or Clock(), Limits(tol=tol), start, price)
@@ -86,7 +86,7 @@ def test_where_it_is_slow_others_go_on():
 
 def test_what_it_is_not_for():
     def suited(problem, price=10.0, max_rank=None):
-        return applies_to(Scaled.of(problem, 1.0, 0, weighted=False).model, price, max_rank)
+        return applies_to(Scaled.from_problem(problem, 1.0, 0, weighted=False).model, price, max_rank)
 
     assert suited(table())
     assert not suited(table(), price=1e6)

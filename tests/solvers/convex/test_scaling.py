@@ -10,14 +10,14 @@ PROBLEM = fm.families.matrix_sensing.sample((8, 6), 2, 30, seed=1, noise=0.1).pr
 
 
 def test_penalty_and_alpha_are_inverse_to_each_other():
-    scaled = Scaled.of(PROBLEM, 1.0, 0, weighted=False)
+    scaled = Scaled.from_problem(PROBLEM, 1.0, 0, weighted=False)
     assert scaled.alpha(scaled.penalty(0.37)) == pytest.approx(0.37)
     assert scaled.penalty(0.1) == pytest.approx(10 * scaled.penalty(1.0))
 
 
 def test_the_penalised_objective_is_that_of_the_problem():
     """In scaled units it is the same function of X up to a factor: compared at two points."""
-    scaled, alpha = Scaled.of(PROBLEM, 1.0, 0, weighted=False), 0.2
+    scaled, alpha = Scaled.from_problem(PROBLEM, 1.0, 0, weighted=False), 0.2
     penalty, rng, ratios = scaled.penalty(alpha), np.random.default_rng(0), []
     for _ in range(2):
         factors = PROBLEM.parametrization.random(PROBLEM.shape, 2, rng)
@@ -30,13 +30,13 @@ def test_the_penalised_objective_is_that_of_the_problem():
 
 
 def test_the_first_dual_matrix_has_norm_one():
-    scaled = Scaled.of(PROBLEM, 1.0, 0)
+    scaled = Scaled.from_problem(PROBLEM, 1.0, 0)
     S = scaled.model.dual_matrix(scaled.b)
     assert np.linalg.norm(S, 2) == pytest.approx(1.0, rel=1e-2)
 
 
 def test_duals_return_to_the_units_of_the_problem():
-    scaled = Scaled.of(PROBLEM, 1.0, 0)
+    scaled = Scaled.from_problem(PROBLEM, 1.0, 0)
     y = np.random.default_rng(0).standard_normal(len(scaled.b))
     dual = scaled.original_dual(y, 0.0)
     assert dual @ PROBLEM.data == pytest.approx(scaled.to_z * float(y @ scaled.b))
@@ -44,21 +44,21 @@ def test_duals_return_to_the_units_of_the_problem():
 
 def test_contradictory_repetitions_are_noticed():
     A = fm.measurements.Entries([0, 0, 1], [0, 0, 1], (2, 2))
-    assert Scaled.of(fm.Problem(A, [1.0, 2.0, 1.0]), 1.0, 0).contradictory
-    assert not Scaled.of(fm.Problem(A, [1.0, 1.0, 1.0]), 1.0, 0).contradictory
+    assert Scaled.from_problem(fm.Problem(A, [1.0, 2.0, 1.0]), 1.0, 0).contradictory
+    assert not Scaled.from_problem(fm.Problem(A, [1.0, 1.0, 1.0]), 1.0, 0).contradictory
 
 
 def test_uneven_measurements_are_weighted_unless_they_must_not_be():
     tensor = np.random.default_rng(0).standard_normal((10, 4, 3))
     tensor[0] *= 1e3
     problem = fm.Problem(fm.measurements.Dense(tensor), np.ones(10))
-    weights = Scaled.of(problem, 0.0, 0).weights
+    weights = Scaled.from_problem(problem, 0.0, 0).weights
     assert weights is not None
     assert weights.max() / weights.min() > 100
-    assert Scaled.of(problem, 0.0, 0, weighted=False).weights is None
+    assert Scaled.from_problem(problem, 0.0, 0, weighted=False).weights is None
 
 
 def test_a_warm_start_of_another_size_is_refused():
     other = fm.flat_minimum(fm.families.matrix_sensing.sample((8, 6), 1, 40).problem)
     with pytest.raises(fm.InputError, match="the warm start has 40 dual values, expected 30"):
-        Scaled.of(PROBLEM, 1.0, 0).start(PROBLEM, other)
+        Scaled.from_problem(PROBLEM, 1.0, 0).start(PROBLEM, other)

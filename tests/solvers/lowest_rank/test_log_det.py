@@ -34,17 +34,17 @@ def test_a_round_minimises_the_quadratic_form():
 class TestIsotropic:
     def test_dense_matrices_become_orthonormal_and_keep_their_solutions(self):
         problem = sample("bilinear-sensing", (9, 8), 2, 40, seed=0).problem
-        even = Isotropic.of(StackedProduct(problem.measurement, 0.3), problem.data)
+        even = Isotropic.from_model(StackedProduct(problem.measurement, 0.3), problem.data)
         rows = even.model.whitened.matrices().reshape(40, -1)
         np.testing.assert_allclose(rows @ rows.T, 72 / 40 * np.eye(40), atol=1e-12)
         Z = np.random.default_rng(0).standard_normal((9, 8))
-        exact = Isotropic.of(StackedProduct(problem.measurement, 0.3), 0.3 * problem.measurement.forward(Z))
+        exact = Isotropic.from_model(StackedProduct(problem.measurement, 0.3), 0.3 * problem.measurement.forward(Z))
         np.testing.assert_allclose(exact.model.whitened.forward(Z), exact.b, atol=1e-10)
         assert exact.outside < 1e-12
 
     def test_cells_get_equal_weights(self):
         A = fm.measurements.Entries([0, 1, 2], [0, 1, 1], (4, 3), weights=[1.0, 2.0, 5.0])
-        even = Isotropic.of(StackedProduct(A, 2.0), 2.0 * A.forward(np.ones((4, 3))))
+        even = Isotropic.from_model(StackedProduct(A, 2.0), 2.0 * A.forward(np.ones((4, 3))))
         np.testing.assert_allclose(even.model.whitened.norms(), 1)
         np.testing.assert_allclose(even.b, even.model.scale)
         assert even.model.scale**2 * 3 == pytest.approx(12)
@@ -54,8 +54,8 @@ class TestIsotropic:
         T[4] = T[0]
         A = fm.measurements.Dense(T)
         b = A.forward(np.ones((3, 3)))
-        assert Isotropic.of(StackedProduct(A), b).outside < 1e-12
+        assert Isotropic.from_model(StackedProduct(A), b).outside < 1e-12
         b[4] += 1
-        even = Isotropic.of(StackedProduct(A), b)
+        even = Isotropic.from_model(StackedProduct(A), b)
         assert len(even.b) == 4
         assert even.outside == pytest.approx(np.sqrt(0.5) / np.linalg.norm(b))

@@ -13,7 +13,7 @@ PROBLEM = fm.families.phase_retrieval.sample(6, 1, 40, noise=0.1).problem
 
 
 def test_the_shifted_fit_is_the_penalised_minimum():
-    scaled, task, alpha = Scaled.of(PROBLEM, 1.0, 0, weighted=False), Task(PROBLEM), 0.05
+    scaled, task, alpha = Scaled.from_problem(PROBLEM, 1.0, 0, weighted=False), Task(PROBLEM), 0.05
     x = rank_one_fit(scaled, task, Clock())
     found = shifted_minimum(scaled, task, Clock(), x, scaled.penalty(alpha))
     assert found.converged
@@ -25,7 +25,7 @@ def test_the_shifted_fit_is_the_penalised_minimum():
 
 def test_the_start_counts_its_steps_and_fits_a_signal():
     clean = fm.families.phase_retrieval.sample(6, 1, 40).problem
-    scaled, clock = Scaled.of(clean, 1.0, 0, weighted=False), Clock()
+    scaled, clock = Scaled.from_problem(clean, 1.0, 0, weighted=False), Clock()
     x = rank_one_fit(scaled, Task(clean), clock)
     assert clock.iterations > 0
     assert scaled.model.value(x) == pytest.approx(scaled.b, abs=1e-6)
@@ -33,5 +33,5 @@ def test_the_start_counts_its_steps_and_fits_a_signal():
 
 def test_transforms_are_not_formed():
     masks = fm.families.phase_retrieval.sample(8, 1, 40)
-    scaled = Scaled.of(masks.problem, 1.0, 0, weighted=False)
+    scaled = Scaled.from_problem(masks.problem, 1.0, 0, weighted=False)
     assert implicit(scaled) is scaled

@@ -19,7 +19,7 @@ PROBLEMS = {
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_it_is_the_certified_minimum(name):
     problem, alpha = PROBLEMS[name], 0.1
-    scaled, task = Scaled.of(problem, 1.0, 0, weighted=False), Task(problem)
+    scaled, task = Scaled.from_problem(problem, 1.0, 0, weighted=False), Task(problem)
     penalty = scaled.penalty(alpha)
     start = first_factors(scaled, task, penalty)
     x, residual = penalised_fit(scaled, task, Clock(), start, penalty, 1e-7)

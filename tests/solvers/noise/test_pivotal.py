@@ -27,7 +27,7 @@ def _error(instance, factors):
 def _oracle(instance, rank):
     """Return the error of least squares at the true rank, started at the truth."""
     problem = instance.problem
-    scaled = Scaled.of(problem, 1.0, 0, weighted=False)
+    scaled = Scaled.from_problem(problem, 1.0, 0, weighted=False)
     D1, D2 = (D.power(1) for D in scaled.metric)
     U, s, Vt = np.linalg.svd(D1 @ instance.truth @ np.asarray(D2 @ np.eye(problem.shape[1])), full_matrices=False)
     x = scaled.model.stack(U[:, :rank], s[:rank] / scaled.to_z, Vt[:rank].T)

@@ -14,8 +14,8 @@ PROBLEM = fm.families.matrix_sensing.sample((12, 10), 2, 100, noise=0.05, seed=0
 
 @pytest.mark.parametrize("width", [0, 1, 2, 4])
 def test_the_rank_of_the_signal_is_found(width):
-    scaled = Scaled.of(PROBLEM, 1.0, 0, weighted=False)
-    noise = SimulatedNoise.of(PROBLEM, scaled, 0)
+    scaled = Scaled.from_problem(PROBLEM, 1.0, 0, weighted=False)
+    noise = SimulatedNoise.from_problem(PROBLEM, scaled, 0)
     test = RankTest(noise, scaled.penalty(0.01), 100, 10, Clock())
     U, s, V = scaled.model.leading(scaled.model.dual_matrix(scaled.b), 6, 0)
     x, residual = test.passed(scaled.model.stack(U[:, :width], s[:width], V[:, :width]))
@@ -24,6 +24,6 @@ def test_the_rank_of_the_signal_is_found(width):
 
 
 def test_the_largest_rank_is_a_limit():
-    scaled = Scaled.of(PROBLEM, 1.0, 0, weighted=False)
-    test = RankTest(SimulatedNoise.of(PROBLEM, scaled, 0), scaled.penalty(0.01), 100, 1, Clock())
+    scaled = Scaled.from_problem(PROBLEM, 1.0, 0, weighted=False)
+    test = RankTest(SimulatedNoise.from_problem(PROBLEM, scaled, 0), scaled.penalty(0.01), 100, 1, Clock())
     assert test.passed(np.zeros((22, 0)))[0].shape[1] == 1

@@ -31,9 +31,9 @@ def _values(problem, scaled, y):
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_the_largest_value_is_that_of_a_dense_matrix(name):
     problem = PROBLEMS[name]
-    scaled = Scaled.of(problem, 1.0, 0, weighted=False)
+    scaled = Scaled.from_problem(problem, 1.0, 0, weighted=False)
     assert scaled.merge is None or name == "large completion"
-    noise = SimulatedNoise.of(problem, scaled, 0)
+    noise = SimulatedNoise.from_problem(problem, scaled, 0)
     for seed in range(3):
         y = np.random.default_rng(seed).standard_normal(problem.measurement.size)
         merged = y if scaled.merge is None else scaled.merge.T @ y
@@ -42,7 +42,7 @@ def test_the_largest_value_is_that_of_a_dense_matrix(name):
 
 def test_negative_values_cannot_be_met_by_positive_semidefinite_matrices():
     problem = PROBLEMS["covariance"]
-    noise = SimulatedNoise.of(problem, Scaled.of(problem, 1.0, 0, weighted=False), 0)
+    noise = SimulatedNoise.from_problem(problem, Scaled.from_problem(problem, 1.0, 0, weighted=False), 0)
     assert noise.largest(-np.ones(100)) == 0
     assert noise.largest(np.ones(100)) > 0
 
@@ -50,7 +50,7 @@ def test_negative_values_cannot_be_met_by_positive_semidefinite_matrices():
 @pytest.mark.slow
 def test_flips_see_what_a_single_large_error_does():
     problem = PROBLEMS["large completion"]
-    noise = SimulatedNoise.of(problem, Scaled.of(problem, 1.0, 0, weighted=False), 0)
+    noise = SimulatedNoise.from_problem(problem, Scaled.from_problem(problem, 1.0, 0, weighted=False), 0)
     rng = np.random.default_rng(1)
     residual = rng.standard_normal(4000)
     assert noise.flipped(residual) < 1.1 * noise.even

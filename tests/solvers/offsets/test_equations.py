@@ -25,8 +25,8 @@ def test_other_strengths_are_those_of_equations_set_up_anew(before, after, large
     rng = np.random.default_rng(1)
     for shape, weighted, constant in (((9, 6), False, True), ((5, 12), True, True), ((8, 8), True, False)):
         entries = entries_of(shape, 40, weighted)
-        changed = OffsetEquations.of(entries, constant, *before).with_strengths(*after)
-        anew = OffsetEquations.of(entries, constant, *after)
+        changed = OffsetEquations.from_entries(entries, constant, *before).with_strengths(*after)
+        anew = OffsetEquations.from_entries(entries, constant, *after)
         h = (float(rng.standard_normal()), *(rng.standard_normal(d) for d in shape))
         for one, other in zip(changed.solve(h), anew.solve(h), strict=True):
             np.testing.assert_array_equal(one, other)
@@ -39,7 +39,7 @@ def test_other_strengths_are_those_of_equations_set_up_anew(before, after, large
 def test_what_offsets_left_is_expanded_without_a_solve(kappas, weighted, monkeypatch):
     """Sums of a residual vanish, and so do the offsets that they would have; those of any other vector do not."""
     entries = entries_of((40, 30), 700, weighted)
-    A, rng = OffsetFree(entries, OffsetEquations.of(entries, True, *kappas)), np.random.default_rng(2)
+    A, rng = OffsetFree(entries, OffsetEquations.from_entries(entries, True, *kappas)), np.random.default_rng(2)
     residual, other = A.reduce(3 + rng.standard_normal(700)), rng.standard_normal(A.size)
     quick = A.expand(residual), A.expand(other), A.expand(residual + 1e-10 * other)
     solves = []
@@ -68,7 +68,7 @@ def test_compiled_passes_agree_with_numpy(factorized, monkeypatch):
                 found = []
                 for many in (50_000, 1):
                     monkeypatch.setattr(offset_equations, "MIN_COMPILED_CELLS", many)
-                    equations = OffsetEquations.of(entries, constant, rows, columns)
+                    equations = OffsetEquations.from_entries(entries, constant, rows, columns)
                     h = equations.sums(y)
                     found.append((*h, *equations.solve(h), equations.spread(equations.solve(h))))
                 for one, other in zip(*found, strict=True):

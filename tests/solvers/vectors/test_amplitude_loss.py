@@ -28,7 +28,7 @@ def test_starts_close_to_the_signal(shape):
 def test_the_gradient_is_that_of_the_amplitude_loss():
     """In double precision, for the sake of differences."""
     A, _, b = instance(3, 30)
-    single, target = _Masks.of(A.masks), np.sqrt(b / b.mean()).reshape(3, 30)
+    single, target = _Masks.from_array(A.masks), np.sqrt(b / b.mean()).reshape(3, 30)
     masks = _Masks(single.masks.astype(complex), single.conjugate.astype(complex), single.seen)
     rng = np.random.default_rng(1)
     s, d = (rng.standard_normal(30) + 1j * rng.standard_normal(30) for _ in range(2))
@@ -39,7 +39,7 @@ def test_the_gradient_is_that_of_the_amplitude_loss():
 
 def test_the_loss_goes_down_and_the_time_limit_is_kept():
     A, _, b = instance(6, 100)
-    masks, target = _Masks.of(A.masks), np.sqrt(b / b.mean()).astype(np.float32).reshape(6, 100)
+    masks, target = _Masks.from_array(A.masks), np.sqrt(b / b.mean()).astype(np.float32).reshape(6, 100)
     s = masks.leading_signal(target, 0)
     loss = [_loss(masks, target, masks.waves(x))[0] for x in (s, _downhill(masks, target, s, Clock()))]
     assert loss[1] < 1e-6 * loss[0]

@@ -104,7 +104,7 @@ def _drawn(family: Family, d: int, seed: int) -> Instance:
 def judge(evidence: Evidence) -> list[Claim]:
     """Return the claim: an exponent for each family, and the share of certified truths."""
     text = "The share of solutions that are the truth, certified as unique"
-    return [*_exponents(evidence), Claim.of_share(text, evidence.values("success"), above=0.95)]
+    return [*_exponents(evidence), Claim.from_share(text, evidence.values("success"), above=0.95)]
 
 
 def _exponents(evidence: Evidence) -> Iterator[Claim]:

@@ -217,7 +217,9 @@ def cross_validate(
         chosen_alphas = descending(alphas)
     found = _folds(problem, folds, groups, pair, limits.seed)
     coarse = replace(task, limits=replace(limits, tol=fold_tol))
-    runs = [[_Run.of(fold, replace(coarse, problem=fold.problem, metric_power=p)) for fold in found] for p in powers]
+    runs = [
+        [_Run.from_fold(fold, replace(coarse, problem=fold.problem, metric_power=p)) for fold in found] for p in powers
+    ]
     search = _Search(runs, chosen_alphas, np.array([fold.size for fold in found]), early_stop, callback)
     with one_thread():
         search.run(n_jobs)
@@ -239,9 +241,9 @@ class _Run:
     last: Any = None
 
     @classmethod
-    def of(cls, fold: Fold, task: Task) -> _Run:
+    def from_fold(cls, fold: Fold, task: Task) -> _Run:
         """Prepare the problem that is fitted."""
-        return cls(fold, task, Prepared.of(task) if fold.problem.is_convex else None)
+        return cls(fold, task, Prepared.from_task(task) if fold.problem.is_convex else None)
 
     def advance(self, alpha: float) -> tuple[float, int, float, Factors]:
         """Return the error on what was held out, the rank, the gap and the factors at the next alpha."""

@@ -122,7 +122,7 @@ def flat_path(
     """
     limits = Limits(max_rank, tol, max_iter, seed=seed)
     task = Task(problem, 1.0, metric_power, limits=limits)
-    prepared = Prepared.of(task) if alphas is None or problem.is_convex else None
+    prepared = Prepared.from_task(task) if alphas is None or problem.is_convex else None
     if alphas is None and prepared is not None:
         chosen_alphas = geometric(prepared.largest_alpha, n_alphas, ratio)
     else:
@@ -190,7 +190,7 @@ def alpha_max(problem: Problem, *, metric_power: float = 1.0, seed: int = 0) -> 
     >>> round(alpha_max(p), 12)
     1.5
     """
-    return Prepared.of(Task(problem, 1.0, metric_power, limits=Limits(seed=seed))).largest_alpha
+    return Prepared.from_task(Task(problem, 1.0, metric_power, limits=Limits(seed=seed))).largest_alpha
 
 
 def descending(alphas: Any) -> Array:
@@ -223,7 +223,7 @@ class Prepared:
     metric_power: float = 1.0
 
     @classmethod
-    def of(cls, task: Task) -> Prepared:
+    def from_task(cls, task: Task) -> Prepared:
         """Prepare the problem of a task, whose alpha does not matter."""
         problem = task.problem
         if not problem.is_convex:
@@ -231,7 +231,7 @@ class Prepared:
                 f"alphas are not given for {problem.model!r}, expected positive numbers: it has no strongest one"
             )
         require(working_memory(problem), "solving this problem")
-        scaled = Scaled.of(problem, task.metric_power, task.limits.seed, weighted=False)
+        scaled = Scaled.from_problem(problem, task.metric_power, task.limits.seed, weighted=False)
         return cls(problem, scaled, task.max_rank, task.limits.seed, task.metric_power)
 
     @cached_property

@@ -67,7 +67,7 @@ def alternating_minimum(task: Task, clock: Clock) -> Solution:
     """Return the minimum of ``loss + alpha · scaled trace`` over matrices with many observed entries, certified."""
     problem, entries = task.problem, task.problem.measurement
     assert isinstance(entries, Entries)
-    search = _Search(task, clock, RegularisedCells.of(task))
+    search = _Search(task, clock, RegularisedCells.from_task(task))
     with one_thread():
         found = search.found()
     model = problem.parametrization
@@ -85,7 +85,7 @@ def alternating_minimum(task: Task, clock: Clock) -> Solution:
 
 def alternating_factors(task: Task, clock: Clock) -> tuple[tuple[Array, Array], bool]:
     """Return some factors of the minimum, and whether they were found to the task's tolerance."""
-    search = _Search(task, clock, RegularisedCells.of(task))
+    search = _Search(task, clock, RegularisedCells.from_task(task))
     with one_thread():
         return search.found(), search.converged
 

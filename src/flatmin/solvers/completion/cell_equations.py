@@ -48,7 +48,7 @@ class CellEquations:
     inverse: Array
 
     @classmethod
-    def of(cls, derivative: Linearization) -> CellEquations | None:
+    def from_derivative(cls, derivative: Linearization) -> CellEquations | None:
         """Return the equations of a derivative, None unless it is that of a sampled product."""
         model = derivative.model
         if not model.is_product or not isinstance(model.whitened, Entries):

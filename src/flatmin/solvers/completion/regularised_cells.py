@@ -102,7 +102,7 @@ class RegularisedCells:
     unit: float = 1.0
 
     @classmethod
-    def of(cls, task: Task) -> RegularisedCells:
+    def from_task(cls, task: Task) -> RegularisedCells:
         """Return the problem of a task whose measurement is `Entries`, for ``alpha > 0``.
 
         Its objective is that of the task times m over ``scale²``. With values ``b / s``, weights ``w / u`` and a matrix

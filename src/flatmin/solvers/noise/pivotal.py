@@ -91,13 +91,13 @@ def _started(task: Task, clock: Clock) -> Solution | tuple[_Rule, Array, float]:
     problem = task.problem
     problem.expect_convex("alpha is 'auto'")
     require(working_memory(problem), "solving this problem")
-    scaled = Scaled.of(problem, task.metric_power, task.limits.seed, weighted=False)
+    scaled = Scaled.from_problem(problem, task.metric_power, task.limits.seed, weighted=False)
     if scaled.size == 0:  # every alpha is right without data; without observed entries zero is best for all
         return _without_noise(task, convex_minimum(replace(task, alpha=1.0) if np.any(problem.data) else task, clock))
     if _is_determined(problem, scaled):
         scaled = implicit(scaled)
     with one_thread():
-        rule = _Rule.of(scaled, task, clock)
+        rule = _Rule.from_scaled(scaled, task, clock)
         end, x, penalty = rule.settled() if rule.selects else rule.plugged_in()
     if penalty is None:
         narrow = replace(task, limits=replace(task.limits, max_rank=max(x.shape[1], 1)))
@@ -148,9 +148,9 @@ class _Rule:
     exact: float = EXACT
 
     @classmethod
-    def of(cls, scaled: Scaled, task: Task, clock: Clock) -> _Rule:
+    def from_scaled(cls, scaled: Scaled, task: Task, clock: Clock) -> _Rule:
         """Begin with the threshold of Gaussian noise."""
-        simulated = SimulatedNoise.of(task.problem, scaled, task.limits.seed)
+        simulated = SimulatedNoise.from_problem(task.problem, scaled, task.limits.seed)
         return cls(task, clock, scaled, simulated, simulated.even, not _is_determined(task.problem, scaled))
 
     def settled(self) -> tuple[_Rule, Array, float | None]:

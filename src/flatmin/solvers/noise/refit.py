@@ -74,7 +74,7 @@ def refit(
     if alpha == 0 or solution.rank == 0:
         return factors
     require(working_memory(problem), "refitting this solution")
-    scaled = Scaled.of(problem, settings["metric_power"], int(settings["seed"]), weighted=False)
+    scaled = Scaled.from_problem(problem, settings["metric_power"], int(settings["seed"]), weighted=False)
     if scaled.size == 0:
         return factors
     x, _ = scaled.start(problem, solution)

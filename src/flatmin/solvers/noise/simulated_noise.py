@@ -36,7 +36,7 @@ class SimulatedNoise:
     even: float
 
     @classmethod
-    def of(cls, problem: Problem, scaled: Scaled, seed: int) -> SimulatedNoise:
+    def from_problem(cls, problem: Problem, scaled: Scaled, seed: int) -> SimulatedNoise:
         """Simulate Gaussian noise."""
         outside = float(np.sum((scaled.outside / scaled.size) ** 2))
         blank = cls(scaled, problem.parametrization.cone, seed, outside, 0.0)

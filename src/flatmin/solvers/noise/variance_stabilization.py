@@ -199,7 +199,7 @@ def _weighted_fit(problem: Problem, weights: Array, factors: Factors, seed: int,
         with one_thread():
             return (descend(search, search.at(U.astype(A.dtype)), STEPS, curved=True).U,)
     weighted = _weighted(problem, weights)
-    scaled = Scaled.of(weighted, 1.0, seed, weighted=False)
+    scaled = Scaled.from_problem(weighted, 1.0, seed, weighted=False)
     x, _ = scaled.start(weighted, factors)
     left = float(np.linalg.norm(weighted.residual(factors))) / scaled.size
     with one_thread():

@@ -54,7 +54,9 @@ class OffsetEquations:
     idle: int
 
     @classmethod
-    def of(cls, entries: Entries, constant: bool, rows: float | None, columns: float | None) -> OffsetEquations:
+    def from_entries(
+        cls, entries: Entries, constant: bool, rows: float | None, columns: float | None
+    ) -> OffsetEquations:
         """Set the equations up."""
         from scipy.sparse import csr_array
 

@@ -204,7 +204,7 @@ class OffsetModel:
     @cached_property
     def equations(self) -> OffsetEquations:
         """The equations that the offsets solve."""
-        return OffsetEquations.of(self.entries, self.constant, self.rows, self.columns)
+        return OffsetEquations.from_entries(self.entries, self.constant, self.rows, self.columns)
 
 
 def _unless_rounding(left: Array, values: Array) -> Array:

@@ -64,7 +64,7 @@ class FactoredTask(Task):
         fresh: Problem | None = None,
         flattest: Flattest | None = None,
     ) -> None:
-        self.flattest = flattest or Flattest.of(problem)
+        self.flattest = flattest or Flattest.from_problem(problem)
         self.problem, self.rank = self.flattest.problem, rank
         self.truth = None if truth is None else _checked(truth, problem)
         if fresh is not None and fresh.shape != problem.shape:
