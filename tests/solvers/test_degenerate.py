@@ -61,6 +61,7 @@ def _measurements(d, m):
 @pytest.mark.parametrize(("d", "m"), [(1, 1), (1, 3), (2, 1), (2, 5), (5, 3)])
 def test_problems_at_the_edge_are_solved_or_refused_in_a_sentence(d, m, kind):
     A, rng, solved = _measurements(d, m)[kind], np.random.default_rng(0), 0
+    refusals: list[str] = []
     for model in MODELS:
         for b in (rng.random(A.size), A.forward(np.ones(A.shape)), np.zeros(A.size)):
             for alpha, power in QUESTIONS:
@@ -70,10 +71,11 @@ def test_problems_at_the_edge_are_solved_or_refused_in_a_sentence(d, m, kind):
                         p = fm.Problem(A, b, model)
                         s = fm.flat_minimum(p, alpha=alpha, metric_power=power)
                     except fm.InputError as error:
-                        assert "\n" not in str(error)
+                        refusals.append(str(error))
                         continue
                     check_solution(s, p)
                     proof = fm.certify(p, s.factors, 0 * s.certificate.dual, alpha=alpha, metric_power=power)
                 assert not proof.holds or s.certificate.holds
                 solved += 1
     assert solved
+    assert "\n" not in "".join(refusals)
