@@ -200,6 +200,8 @@ def _lowest(A: Measurement, y: Array, count: int, whitening: Metric, seed: int) 
     """Return the lowest eigenvalues of ``D^-½ A*(y) D^-½`` and ``D^-½`` times their eigenvectors."""
     d = A.shape[0]
     S = A.adjoint_operator(y)
+    if not isinstance(S, np.ndarray) and d <= count + 1:
+        S = S.toarray()  # Lanczos iterations need a larger dimension
     if isinstance(S, np.ndarray) and d <= SCHEDULE.largest_dense:
         from scipy.linalg import eigh
 
