@@ -62,7 +62,7 @@ def _vector(parameters: Parameters, seed: int) -> Metrics:
     instance = sparse_regression.sample(n, sparsity, m, seed=seed, depth=depth)
     solution = flat_minimum(instance.problem, seed=seed)
     assert instance.truth is not None
-    error, gap = relative_distance(solution.matrix, instance.truth), float(solution.certificate.relative_gap)
+    error, gap = relative_distance(solution.matrix, instance.truth), float(solution.checked_certificate.relative_gap)
     return {"error": error, "success": error < RECOVERED, "solved": solution.status.name, "gap": gap, "blind": None}
 
 
@@ -83,7 +83,7 @@ def _matrix(parameters: Parameters, seed: int) -> Metrics:
     best = min(fits, key=lambda layers: layers.trace)
     error = relative_distance(best.matrix, drawn.truth)
     # The search can be compared with a certificate only at depth 2.
-    gap = None if depth > 2 else best.trace / flat_minimum(problem, seed=seed).certificate.lower_bound - 1
+    gap = None if depth > 2 else best.trace / flat_minimum(problem, seed=seed).checked_certificate.lower_bound - 1
     return {"error": error, "success": error < RECOVERED, "solved": "sought", "gap": gap, "blind": blind}
 
 

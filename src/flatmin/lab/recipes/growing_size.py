@@ -77,8 +77,10 @@ def solve(parameters: Parameters, seed: int) -> Metrics:
         "wall": wall,
         "measurements": len(instance.problem.data),
         "error": error,
-        "certified": bool(solution.certificate.holds and solution.certificate.unique),
-        "success": bool(error < RECOVERED and solution.certificate.holds and solution.certificate.unique),
+        "certified": bool(solution.checked_certificate.holds and solution.checked_certificate.unique),
+        "success": bool(
+            error < RECOVERED and solution.checked_certificate.holds and solution.checked_certificate.unique
+        ),
         "rank_found": solution.rank,
         "solved": solution.status.name,
         "iterations": solution.iterations,

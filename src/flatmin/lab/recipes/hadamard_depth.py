@@ -48,7 +48,7 @@ def recover(parameters: Parameters, seed: int) -> Metrics:
     if parameters["smallest"] == "trace":
         flat = flat_minimum(problem)
         x = flat.matrix
-        proved = {"certified": flat.certificate.holds, "unique": flat.certificate.unique is True}
+        proved = {"certified": flat.checked_certificate.holds, "unique": flat.checked_certificate.unique is True}
     else:
         x = _least_norm(problem.measurement.matrices()[:, :, 0], problem.data, 2 / depth)[:, None]
     error, size = relative_distance(x, truth), np.abs(x)

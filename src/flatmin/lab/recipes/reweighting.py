@@ -77,9 +77,9 @@ def recover(parameters: Parameters, seed: int) -> Metrics:
         "success": bool(error < RECOVERED and resolved < RESOLVED),
         "rank_found": found.rank,
         "solved": found.status.name,
-        "trace": float(found.certificate.value),
-        "trace_bound": float(found.certificate.lower_bound),
-        "certified": found.certificate.holds,
+        "trace": float(found.checked_certificate.value),
+        "trace_bound": float(found.checked_certificate.lower_bound),
+        "certified": found.checked_certificate.holds,
         "iterations": found.iterations,
     }
 

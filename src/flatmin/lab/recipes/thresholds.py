@@ -101,7 +101,7 @@ def _solved(instance: Instance, factors: tuple[Array, Array], scores: Array, see
     problem, truth = instance.problem, np.asarray(instance.truth)
     beyond = bool(scores.max(initial=0.0) > BEYOND)
     solution = flat_minimum(problem, seed=seed, max_iter=STEPS)
-    proof, error = solution.certificate, relative_distance(solution.matrix, truth)
+    proof, error = solution.checked_certificate, relative_distance(solution.matrix, truth)
     D1, D2 = problem.metric
     flatness = 4 * float(svd_of_product(D1 @ factors[0], D2 @ factors[1])[1].sum())
     recovered = solution.status.certified and error < RECOVERED
