@@ -18,7 +18,9 @@ __all__ = ["RankOne"]
 
 
 class RankOne(Measurement):
-    """``⟨x_i y_i*, X⟩ = Re(x_i* X y_i)``: bilinear sensing, and with ``y = x`` quadratic forms and intensities.
+    """Measurements ``⟨x_i y_i*, X⟩ = Re(x_i* X y_i)`` by pairs of vectors, as in bilinear sensing.
+
+    If ``y_i = x_i``, they are quadratic forms, as in covariance estimation and phase retrieval.
 
     Parameters
     ----------
@@ -48,7 +50,7 @@ class RankOne(Measurement):
             if array.ndim != 2 or 0 in array.shape:
                 raise InputError(f"{name} has shape {array.shape}, expected (m, d) without an empty axis")
         if len(left) != len(right):
-            raise InputError(f"left has {len(left)} rows and right has {len(right)}, expected one row a measurement")
+            raise InputError(f"left has {len(left)} rows and right has {len(right)}, expected equal numbers of rows")
         self.left, self.right = left, right
         self.size, self.shape = len(left), (left.shape[1], right.shape[1])
         self.dtype = np.result_type(left, right)
@@ -89,16 +91,16 @@ class RankOne(Measurement):
         return np.asarray(np.einsum("mj,mj->m", self.left, self.right.conj()).real)
 
     def weighted(self, weights: Array) -> RankOne:
-        """Return the map with matrices ``weights[i] · x_i y_i*``, which stay x x* under nonnegative weights."""
+        """Return the map with matrices ``weights[i] · x_i y_i*``. Nonnegative weights keep the form ``x x*``."""
         if self.is_rank_one and np.all(weights >= 0):
             return RankOne(np.sqrt(np.asarray(weights, float))[:, None] * self.left)
         return RankOne(weights[:, None] * self.left, self.right)
 
-    def stacked(self) -> Iterator[tuple[Array, Array]]:
-        """Yield ``|y_i| x_i*`` and ``|x_i| y_i*`` as rows."""
-        left = np.linalg.norm(self.right, axis=1)[:, None] * self.left.conj()
-        right = np.linalg.norm(self.left, axis=1)[:, None] * self.right.conj()
-        yield left, right
+    def stacked(self, weights: Array | None = None) -> Iterator[tuple[Array, Array]]:
+        """Yield ``|y_i| x_i*`` and ``|x_i| y_i*`` as rows, times weights if given."""
+        sizes = [np.linalg.norm(F, axis=1) for F in (self.right, self.left)]
+        left, right = (size if weights is None else size * weights for size in sizes)
+        yield left[:, None] * self.left.conj(), right[:, None] * self.right.conj()
 
     @property
     def gram_rounding(self) -> float:
@@ -109,11 +111,11 @@ class RankOne(Measurement):
         return gamma(sum(self.shape) + width + 2, self.is_complex)
 
     def jacobian(self, L: Array, R: Array) -> Array:
-        """Return ``[x_i ⟨y_i, R⟩, y_i ⟨x_i, L⟩]`` for every i."""
-        d1 = self.shape[0]
-        J = np.empty((self.size, L.shape[1], sum(self.shape)))
-        np.multiply((self.right @ R)[:, :, None], self.left[:, None, :], out=J[..., :d1])
-        np.multiply((self.left @ L)[:, :, None], self.right[:, None, :], out=J[..., d1:])
+        """Return ``[x_i (y_i* R), conj(y_i) (x_iᵀ L)]`` for every i."""
+        d1, right = self.shape[0], self.right.conj()
+        J = np.empty((self.size, L.shape[1], sum(self.shape)), np.result_type(self.dtype, L, R))
+        np.multiply((right @ R)[:, :, None], self.left[:, None, :], out=J[..., :d1])
+        np.multiply((self.left @ L)[:, :, None], right[:, None, :], out=J[..., d1:])
         return J
 
     def products(self, R: Array) -> Array:

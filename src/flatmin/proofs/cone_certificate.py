@@ -13,10 +13,10 @@ from flatmin.linalg.subspaces import EPS
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.proofs.certificate import Bound, Certificate, check_alpha, check_dual, ratio
-from flatmin.proofs.dual_matrix import DualMatrix
 from flatmin.proofs.margins import complement_margin
-from flatmin.proofs.radius import Stability
-from flatmin.proofs.uniqueness import UniquenessConditions, uniqueness
+from flatmin.proofs.rounding.dual_matrix import DualMatrix
+from flatmin.proofs.uniqueness import uniqueness
+from flatmin.proofs.uniqueness_conditions import UniquenessConditions
 from flatmin.proofs.whitening import WhitenedSolution
 
 __all__ = ["certificate_of", "trace_is_determined", "trivial_dual"]
@@ -63,8 +63,6 @@ def certificate_of(
     if conditions.spectrum.kind == "estimated":
         found = replace(found, unique=None, stability=None, radius=None)
     proof = proof.with_uniqueness(found, conditions.spectrum.kind, chance)
-    if proof.stability is not None and alpha > 0:
-        proof = replace(proof, stability=_fitting(point, conditions, proof.stability))
 
     def judge(other: Factors) -> Certificate:
         options: dict[str, Any] = {"seed": seed, "look_further": False, "randomized": randomized}
@@ -131,23 +129,16 @@ def _conditions(
     point: WhitenedSolution, proof: Certificate, spectrum: TopSpectrum, alpha: float
 ) -> UniquenessConditions:
     """Return the conditions of uniqueness, for a dual vector scaled to norm at most one."""
-    problem, scale = point.problem, max(1.0, proof.dual_norm)
-    misfit = point.misfit
+    problem, scale, misfit = point.problem, max(1.0, proof.dual_norm), point.misfit
     pairing, error = inner_product(problem.data, proof.dual)
     gap = ratio(point.norm - (pairing - error) / scale, point.norm)
-    if alpha > 0:
+    penalty = alpha * problem.parametrization.trace_factor
+    if penalty > 0:
         surplus = proof.value - proof.lower_bound
-        apart = rounded_up(surplus / (alpha * problem.parametrization.trace_factor))
+        apart = rounded_up(surplus / penalty)
         gap = ratio(apart + (1 / point.stretch[0] - 1) * (point.norm + apart), point.norm)
         misfit = 2 * float(np.sqrt(problem.measurement.size * surplus)) * (1 + 8 * UNIT)
-    return UniquenessConditions(point, spectrum.scaled(1 / scale), proof.dual / scale, gap, misfit)
-
-
-def _fitting(point: WhitenedSolution, conditions: UniquenessConditions, found: Stability) -> Stability:
-    """Return the constants for matrices that fit the data, from those for minimisers of a penalised problem."""
-    allowance = found.gap - conditions.gap * point.norm + 10 * EPS * sum(point.problem.shape) * point.norm
-    pairing, error = inner_product(point.problem.data, conditions.dual)
-    return replace(found, gap=point.norm - pairing + error + allowance, misfit=point.misfit)
+    return UniquenessConditions(point, spectrum.scaled(1 / scale), proof.dual / scale, gap, misfit, penalty=penalty)
 
 
 def _complement(point: WhitenedSolution, dual: Array, seed: int, randomized: bool) -> UniquenessConditions:

@@ -9,13 +9,14 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.cones import Cone
-from flatmin.linalg.forward_error import UNIT, defect_of_columns, gamma, rounded_up, spread
+from flatmin.linalg.forward_error import UNIT, gamma, rounded_up
 from flatmin.linalg.metric import Metric
 from flatmin.measurements import Measurement
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.proofs.certificate import Fit
 from flatmin.proofs.radius import gain_bound
+from flatmin.proofs.rounding.nuclear_bound import nuclear_bound
 
 __all__ = ["ALIKE", "WhitenedSolution", "measurement_sizes", "row_sizes", "whiten"]
 
@@ -31,7 +32,9 @@ def whiten(problem: Problem, metric_power: float = 1.0) -> tuple[Measurement, tu
     """Return the map ``B(Z) = A(D1⁻¹ Z D2⁻¹)`` and the pair (D1, D2), both to the power p."""
     if metric_power == 1:
         return problem.whitened, problem.metric
-    D1, D2 = (D.tempered(metric_power) for D in problem.metric)
+    left, right = problem.metric
+    D1 = left.tempered(metric_power)
+    D2 = D1 if right is left else right.tempered(metric_power)
     return problem.measurement.congruence(D1.power(-1), D2.power(-1)), (D1, D2)
 
 
@@ -66,17 +69,17 @@ class WhitenedSolution:
     """A solution ``Z = D1^p X D2^p``, decomposed into ``U, s, V``, for the map ``B(Z) = A(D1^-p Z D2^-p)``.
 
     The metric holds D1^p and D2^p, and p is ``metric_power``. The residual (m,) is ``A(X) − b``; for ``sizes`` see
-    `measurement_sizes`. The matrix is ``X = P Q*`` with the ``pair`` (P, Q).
+    `measurement_sizes`. The factors make ``X = P Q*`` with the ``pair`` (P, Q).
     """
 
     problem: Problem
-    pair: tuple[Array, Array]
     metric_power: float
     whitened: Measurement
     metric: tuple[Metric, Metric]
     Z: tuple[Array, Array, Array]
     residual: Array
     sizes: Array
+    pair: tuple[Array, Array]
 
     @classmethod
     def from_factors(cls, problem: Problem, factors: Factors, metric_power: float = 1.0) -> WhitenedSolution:
@@ -86,7 +89,7 @@ class WhitenedSolution:
         keep = s > SMALLEST * s[0] if len(s) else np.zeros(0, bool)
         Z, sizes = (U[:, keep], s[keep], V[:, keep]), measurement_sizes(problem, whitened, metric)
         pair = problem.parametrization.pair(factors)
-        return cls(problem, pair, metric_power, whitened, metric, Z, problem.residual(factors), sizes)
+        return cls(problem, metric_power, whitened, metric, Z, problem.residual(factors), sizes, pair)
 
     @property
     def cone(self) -> Cone:
@@ -142,33 +145,10 @@ class WhitenedSolution:
 
     @cached_property
     def norm_bound(self) -> float:
-        """An upper bound on ``‖W1⁻¹ X W2⁻¹‖_*``, rounding counted (docs/theory/bounds.md)."""
-        sides, errors, columns = [], [], []
-        for D, F, U in zip(self.metric, self.pair, self.Z[::2], strict=True):
-            C = D.coordinates
-            P = C[:, None] * F if C.ndim == 1 else C @ F
-            terms = 2 if C.ndim == 1 else C.shape[1]
-            size = np.abs(C)[:, None] * np.abs(F) if C.ndim == 1 else np.abs(C) @ np.abs(F)
-            if D.vectors is not None and not D.is_whole:
-                U = D.vectors[:, D.values > 0].conj().T @ U
-            inner = U.conj().T @ P
-            left = np.linalg.norm(P - U @ inner, axis=0)
-            known = np.linalg.norm(P, axis=0) + float(np.linalg.norm(U)) * np.linalg.norm(inner, axis=0)
-            left += gamma(U.shape[1] + 2, self.is_complex) * known
-            left += gamma(terms, self.is_complex) * np.linalg.norm(size, axis=0)
-            sides.append(inner)
-            errors.append(left)
-            columns.append(np.linalg.norm(P, axis=0) + left)
-        core = sides[0] @ sides[1].conj().T
-        off = float(np.linalg.norm(core - np.diag(self.Z[1])))
-        off += gamma(core.shape[0] + 2 + sides[0].shape[1], self.is_complex) * float(columns[0] @ columns[1])
-        total = spread(self.Z[1]) + float(np.sqrt(len(core))) * off
-        skew = [1 + defect_of_columns(U) for U in self.Z[::2]]
-        total = total * float(np.sqrt(np.prod(skew))) + float(errors[0] @ columns[1]) + float(columns[0] @ errors[1])
-        inverse = [1 - D.inverse_defect for D in self.metric]
-        if min(inverse) <= 0:
-            return float("inf")
-        return rounded_up(total * (1 + gamma(4 * sum(self.problem.shape))) / float(np.prod(inverse)), 8)
+        """An upper bound on ``‖W1⁻¹ X W2⁻¹‖_*``, rounding counted; infinite if rounding hides the inverses."""
+        found = nuclear_bound(self.metric, self.pair, self.Z)
+        lost = [1 - D.inverse_defect for D in self.metric]
+        return rounded_up(found / lost[0] / lost[1]) if min(lost) > 0 else float("inf")
 
     @cached_property
     def residual_error(self) -> Array:
@@ -211,21 +191,19 @@ class WhitenedSolution:
     def is_blind(self) -> bool:
         """Whether some measurement sees what the metric, which squares sizes, counts as unseen because of rounding.
 
-        Directions are unseen if all sensing matrices on top of each other, with rows or columns of unit size, have
-        that many singular values of rounding size. They are known to more digits than their squares in the metric.
+        Directions are unseen if the column of all sensing matrices, with all matrices and then all columns scaled to
+        unit size, has that many singular values of rounding size. It keeps more digits than its square, the metric.
         """
-        doubtful = [
-            side for side, D in enumerate(self.problem.metric) if not (D.is_diagonal or D.rank == len(D.values))
-        ]
-        for side in doubtful:
-            D = self.problem.metric[side]
-            sizes = row_sizes(self.problem)[side]
-            scale, triangle = np.divide(1.0, sizes, out=np.zeros_like(sizes), where=sizes > 0), None
-            for blocks in self.problem.measurement.stacked():
-                rows = blocks[side] * scale
-                triangle = np.linalg.qr(rows if triangle is None else np.vstack([triangle, rows]), mode="r")
-            values = np.linalg.svd(np.asarray(triangle), compute_uv=False)
-            seen = int(np.count_nonzero(values > OVERLOOKED * values.max(initial=0.0)))
-            if seen > D.rank:
+        measurement = self.problem.measurement
+        for side, D in enumerate(self.problem.metric):
+            if D.is_diagonal or D.rank == len(D.values):
+                continue
+            norms, triangle = measurement.norms(), np.asarray(np.zeros((0, len(D.values))))
+            weights = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
+            for blocks in measurement.stacked(weights):
+                triangle = np.asarray(np.linalg.qr(np.vstack([triangle, blocks[side]]), mode="r"))
+            lengths = np.linalg.norm(triangle, axis=0)
+            values = np.linalg.svd(triangle / np.where(lengths > 0, lengths, 1), compute_uv=False)
+            if np.count_nonzero(values > OVERLOOKED * np.max(values, initial=0.0)) > D.rank:
                 return True
         return False

@@ -17,7 +17,7 @@ from flatmin.measurements import Entries
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.proofs.certificate import Certificate
-from flatmin.proofs.robust.certificate import Grid, dense_part, misfit, robust_certificate
+from flatmin.proofs.robust.certificate import Grid, gross_errors, robust_certificate
 from flatmin.solution import Solution, Status
 from flatmin.solvers.robust.pursuit import Corrupted, Pursuit, pursue, shortcut
 from flatmin.solvers.task import Task, status_of
@@ -40,8 +40,6 @@ MAX_ATTEMPT_ROUNDS = 300
 AT_BOUND = 1e-9
 #: Certified gap, in units of the tolerance, above which the pursuit is repeated because it ended too early.
 GAP_TOLERANCES = 3.0
-#: Errors below this share of the largest entry are rounding.
-ROUNDING = 1e-10
 
 
 def robust_minimum(task: Task, clock: Clock) -> Solution:
@@ -54,12 +52,12 @@ def robust_minimum(task: Task, clock: Clock) -> Solution:
     task.expect_defaults("metric_power")
     with one_thread():
         solution, converged = _judged(task, clock)
-        near = abs(solution.certificate.relative_gap) <= GAP_TOLERANCES * task.limits.tol
+        near = abs(solution.checked_certificate.relative_gap) <= GAP_TOLERANCES * task.limits.tol
         if not converged or near or solution.rank == task.max_rank or clock.exhausted:
             return solution
         # The pursuit underestimated the norm of the dual matrix, and ended too early.
         again, _ = _judged(replace(task, warm_start=solution), clock)
-    if again.certificate.relative_gap > solution.certificate.relative_gap:
+    if again.checked_certificate.relative_gap > solution.checked_certificate.relative_gap:
         return solution
     history = {name: np.concatenate([solution.history[name], values]) for name, values in again.history.items()}
     return replace(again, history=history)
@@ -90,7 +88,8 @@ def robust_solution(
 ) -> Solution:
     """Return factors as a solution with the gross errors and the unobserved rows and columns."""
     counts = task.problem.measurement.gram_diagonals()
-    solution = task.solution(clock, factors, proof, status, history, sparse=_errors(task.problem, factors, task.alpha))
+    sparse = gross_errors(task.problem, factors, task.alpha)
+    solution = task.solution(clock, factors, proof, status, history, sparse=sparse)
     return replace(solution, undetermined=(np.flatnonzero(counts[0] == 0), np.flatnonzero(counts[1] == 0)))
 
 
@@ -194,8 +193,8 @@ def _start(cells: ObservedBlock, task: Task) -> tuple[Array, Array] | None:
     factors = problem.parametrization.check(warm.factors if isinstance(warm, Solution) else warm, problem.shape)
     L, R = factors
     W = np.zeros_like(cells.Y)
-    if isinstance(warm, Solution) and warm.certificate.dual.shape == problem.data.shape:
-        W = cells.grid.matrix(warm.certificate.dual)
+    if isinstance(warm, Solution) and warm.duals[0].shape == problem.data.shape:
+        W = cells.grid.matrix(warm.duals[0])
     return (L[cells.grid.rows] @ R[cells.grid.cols].T) / cells.unit, W
 
 
@@ -204,20 +203,3 @@ def spread(U: Array, seen: Array) -> Array:
     out = np.zeros((len(seen), U.shape[1]))
     out[seen] = U
     return out
-
-
-def _errors(problem: Problem, factors: tuple[Array, ...], alpha: float) -> Array:
-    """Return the gross errors, which are ``Y − X`` on the observed cells without dense noise and without rounding."""
-    A = problem.measurement
-    assert isinstance(A, Entries)
-    grid = Grid.from_entries(A)
-    errors = misfit(problem, grid, factors)
-    if alpha > 0:
-        errors -= dense_part(problem, errors, alpha)
-    rounding = ROUNDING * float(max(problem.data.max(), -problem.data.min()))
-    errors[(errors <= rounding) & (errors >= -rounding)] = 0.0
-    if grid.shape == problem.shape:
-        return grid.matrix(errors)
-    sparse = np.zeros(problem.shape)
-    sparse[np.ix_(grid.rows, grid.cols)] = grid.matrix(errors)
-    return sparse

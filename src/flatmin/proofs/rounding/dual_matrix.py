@@ -9,7 +9,6 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.linalg.forward_error import UNIT, gamma
-from flatmin.linalg.metric import Metric
 from flatmin.linalg.operator_norm import TopSpectrum
 from flatmin.linalg.subspaces import as_array
 from flatmin.proofs.whitening import WhitenedSolution, row_sizes
@@ -56,7 +55,7 @@ class DualMatrix:
 
     def spectrum(self, U: Array, V: Array, **options: Any) -> TopSpectrum:
         """Return the bounds of `Cone.spectrum` on the computed matrix, given orthonormal guesses for D1 and D2."""
-        lifts = [_range(D) for D in self.point.metric]
+        lifts = [D.range for D in self.point.metric]
         U, V = (F if lift is None else lift.conj().T @ F for F, lift in zip((U, V), lifts, strict=True))
         found = self.point.cone.spectrum(self.S, U, V, **options)
         U, V = (F if lift is None else lift @ F for F, lift in zip((found.U, found.V), lifts, strict=True))
@@ -71,15 +70,10 @@ class DualMatrix:
     @property
     def whole(self) -> Any:
         """S as a matrix of all rows and columns, where a singular metric makes it smaller."""
-        lifts = [_range(D) for D in self.point.metric]
+        lifts = [D.range for D in self.point.metric]
         if lifts[0] is None or lifts[1] is None:
             return self.S
         return lifts[0] @ self.S @ lifts[1].conj().T
-
-
-def _range(D: Metric) -> Array | None:
-    """Return the basis in which a smaller dual matrix is written, None if it is the whole space."""
-    return None if D.vectors is None or D.is_whole else D.vectors[:, D.values > 0]
 
 
 def _congruence(W1: Array, M: Array, W2: Array) -> Array:
