@@ -72,6 +72,11 @@ class Metric:
         return len(self.values), len(self.values)
 
     @property
+    def T(self) -> Metric:
+        """The transpose, which is the complex conjugate."""
+        return self if self.vectors is None or np.isrealobj(self.vectors) else Metric(self.values, self.vectors.conj())
+
+    @property
     def is_diagonal(self) -> bool:
         """Whether the matrix is stored as its diagonal alone."""
         return self.vectors is None

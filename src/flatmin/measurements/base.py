@@ -214,17 +214,18 @@ class _Congruence(Measurement):
         return self.inner.forward_factors(self.P1 @ L, self.P2 @ R)
 
     def jacobian(self, L: Array, R: Array) -> Array | None:
-        J = self.inner.jacobian(self.P1 @ L, self.P2 @ R)
+        left = self.P1.T
+        J = self.inner.jacobian(left @ L, self.P2 @ R)
         if J is None:
             return None
         d1 = self.shape[0]
-        J[..., :d1] = J[..., :d1] @ self.P1
+        J[..., :d1] = J[..., :d1] @ left
         J[..., d1:] = J[..., d1:] @ self.P2
         return J
 
     def products(self, R: Array) -> Array | None:
         inner = self.inner.products(self.P2 @ R)
-        return None if inner is None else np.asarray(inner @ self.P1.dense.T)
+        return None if inner is None else np.asarray(inner @ self.P1.T.dense)
 
 
 class _Selection(Measurement):

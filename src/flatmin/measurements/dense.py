@@ -76,7 +76,7 @@ class Dense(Measurement):
     def jacobian(self, L: Array, R: Array) -> Array:
         """Return ``[A_i R, A_iᵀ L]`` for every i, in two passes over the tensor."""
         d1, d2 = self.shape
-        J = np.empty((self.size, L.shape[1], d1 + d2))
+        J = np.empty((self.size, L.shape[1], d1 + d2), np.result_type(self.dtype, L, R))
         np.matmul(R.T, self.tensor.transpose(0, 2, 1), out=J[..., :d1])
         np.matmul(L.T, self.tensor, out=J[..., d1:])
         return J

@@ -99,11 +99,11 @@ class RankOne(Measurement):
         return weight_left.T @ weight_left.conj(), weight_right.T @ weight_right.conj()
 
     def jacobian(self, L: Array, R: Array) -> Array:
-        """Return ``[x_i ⟨y_i, R⟩, y_i ⟨x_i, L⟩]`` for every i."""
-        d1 = self.shape[0]
-        J = np.empty((self.size, L.shape[1], sum(self.shape)))
-        np.multiply((self.right @ R)[:, :, None], self.left[:, None, :], out=J[..., :d1])
-        np.multiply((self.left @ L)[:, :, None], self.right[:, None, :], out=J[..., d1:])
+        """Return ``[x_i (y_i* R), conj(y_i) (x_iᵀ L)]`` for every i."""
+        d1, right = self.shape[0], self.right.conj()
+        J = np.empty((self.size, L.shape[1], sum(self.shape)), np.result_type(self.dtype, L, R))
+        np.multiply((right @ R)[:, :, None], self.left[:, None, :], out=J[..., :d1])
+        np.multiply((self.left @ L)[:, :, None], right[:, None, :], out=J[..., d1:])
         return J
 
     def products(self, R: Array) -> Array:

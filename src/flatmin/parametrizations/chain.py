@@ -223,7 +223,8 @@ def _gamma(measurement: Measurement) -> float | None:
     flat = measurement.matrices().reshape(m, -1)
     gram = flat.T @ flat
     mean = float(np.trace(gram)) / len(gram)
-    return mean / m if np.max(np.abs(gram - mean * np.eye(len(gram)))) <= ALIKE * mean * m else None
+    alike = mean > 0 and np.max(np.abs(gram - mean * np.eye(len(gram)))) <= ALIKE * mean * m
+    return mean / m if alike else None
 
 
 def _mean_square(measurement: Measurement, L: Array, R: Array) -> float:
