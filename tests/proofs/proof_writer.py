@@ -42,7 +42,7 @@ def seal(document):
 
 def dense(M):
     """Return a matrix of the checker in floats."""
-    return np.array([[float(x * M.unit) for x in row] for row in M.rows])
+    return np.array(M.rows, dtype=float) * float(M.unit)
 
 
 def model(measurement, cone="rectangular", objective="interpolating", **other):
@@ -59,8 +59,14 @@ def power(S, exponent):
 def unit_matrices(theorem):
     """Return the sensing matrices of a theorem, on the coordinates that are seen, as rows."""
     m, shape = theorem.size, theorem.A.shape
-    one = [checker.Matrix([[int(i == k)] for i in range(m)]) for k in range(m)]
-    return np.array([dense(theorem.A.adjoint(e)) for e in one]).reshape(m, *shape)
+    if isinstance(theorem.A, checker.DenseMap):
+        return dense(theorem.A.A).reshape(m, *shape)
+    if isinstance(theorem.A, checker.EntryMap):
+        A = np.zeros((m, *shape))
+        A[np.arange(m), theorem.A.rows, theorem.A.columns] = dense(theorem.A.weights)[:, 0]
+        return A
+    left, right = (dense(X).reshape(theorem.A.copies, m, -1) for X in (theorem.A.left, theorem.A.right))
+    return np.einsum("kma,kmb->mab", left, right)
 
 
 class Writer:
@@ -104,7 +110,7 @@ class Writer:
             elif kind == "B":
                 claim = {"beta": decimal(theorem.backward(), True)}
             elif kind == "F":
-                name = "noise" if isinstance(theorem, checker.Semidefinite) else "upper"
+                name = "noise" if isinstance(theorem, checker.SemidefiniteTheorem) else "upper"
                 claim = {name: level, "radius": decimal(theorem.radius(checker.Fraction(level)), True)}
             else:
                 claim = {}

@@ -16,7 +16,8 @@ inequalities that hold for any vector, and the fit of the factors is computed.
 
 A matrix S is accepted as positive semidefinite if ``S − G Gᵀ``, formed in integers with a guessed G, is diagonally
 dominant (`is_semidefinite`). Everything else is the algebra of a few theorems, one class for each kind of model:
-`Rectangular`, `Symmetric`, `Robust` and `Semidefinite`. Each method returns the number that it proves.
+`ProductTheorem`, `SymmetricTheorem`, `SplitTheorem` and `SemidefiniteTheorem`. Methods return the numbers that they
+prove.
 
 Notation
 --------
@@ -394,15 +395,15 @@ def is_semidefinite(M: Matrix, slack: int = 0) -> bool:
         [shifted(rows[i][j], 2 * GRID - h - k) for j, k in zip(seen, half, strict=True)]
         for i, h in zip(seen, half, strict=True)
     ]
-    G = guessed_factor(scaled)
-    if G is None:
-        return False
     top = max(half, default=0)
     spread = slack * sum(1 << (top - k) for k in half)
-    for i, (row, square, h) in enumerate(zip(scaled, gram(G), half, strict=True)):
+    changed = [len(half) + 1 + shifted(spread, 2 * GRID - h - top) for h in half]
+    G = guessed_factor(scaled, (len(half) + 8) * 2.0**-52 + max(changed, default=0) * 2.0 ** (1 - 2 * GRID))
+    if G is None:
+        return False
+    for i, (row, square) in enumerate(zip(scaled, gram(G), strict=True)):
         error = list(map(int.__sub__, row, square))
-        changed = len(half) + shifted(spread, 2 * GRID - h - top) + 1
-        if 2 * error[i] - sum(map(abs, error)) < changed:
+        if 2 * error[i] - sum(map(abs, error)) < changed[i]:
             return False
     return True
 
@@ -412,15 +413,14 @@ def shifted(x: int, bits: int) -> int:
     return x << bits if bits >= 0 else (x + (1 << (-bits - 1))) >> -bits
 
 
-def guessed_factor(scaled: Rows) -> Rows | None:
-    """Return a lower triangular integer matrix G with ``2^-106 G Gᵀ ≈ 2^-106 S − δI``, or None: only a guess.
+def guessed_factor(scaled: Rows, shift: float) -> Rows | None:
+    """Return a lower triangular integer matrix G with ``2^-106 G Gᵀ ≈ 2^-106 S − shift I``, or None: only a guess.
 
     Its entries are at most 2^53 in absolute value: that they need no more bits is what the exact product relies on.
     """
     order, unit = len(scaled), 2.0 ** (-2 * GRID)
     if largest(scaled) >= 1 << 2 * GRID:
         return None
-    shift = (order + 8) * 2.0**-52
     if _numpy is not None:
         floats = _numpy.array(scaled, dtype=float).reshape(order, order) * unit - shift * _numpy.eye(order)
         try:
@@ -486,7 +486,7 @@ def _schur(G1: Matrix, Y: Matrix, G2: Matrix) -> bool:
 # 3. Measurements
 
 
-class Dense:
+class DenseMap:
     """Sensing matrices given entry by entry: the rows of A are the A_i, row after row."""
 
     def __init__(self, A: Matrix, shape: tuple[int, int]) -> None:
@@ -504,10 +504,10 @@ class Dense:
         """Return ``Σ A_i A_iᵀ`` and ``Σ A_iᵀ A_i``."""
         return self._stacked(False).T.gram(), self._stacked(True).T.gram()
 
-    def restricted(self, rows: Sequence[int], columns: Sequence[int]) -> Dense:
+    def restricted(self, rows: Sequence[int], columns: Sequence[int]) -> DenseMap:
         """Return the measurements of these rows and columns of a matrix."""
         cells = [i * self.shape[1] + j for i in rows for j in columns]
-        part = Dense(self.A.restricted(range(self.size), cells), (len(rows), len(columns)))
+        part = DenseMap(self.A.restricted(range(self.size), cells), (len(rows), len(columns)))
         part.all_cells = self.all_cells
         return part
 
@@ -542,7 +542,7 @@ class Dense:
         return self.all_cells.restricted(range(self.size), cells).gram()
 
 
-class Vectors:
+class VectorMap:
     """Sensing matrices ``x_i y_iᵀ``; complex ones ``x_i x_i*`` as ``u_i u_iᵀ + v_i v_iᵀ``, all u_i before all v_i."""
 
     def __init__(self, left: Matrix, right: Matrix, copies: int = 1) -> None:
@@ -554,11 +554,11 @@ class Vectors:
         X, Y = self.left, self.right
         return X.T @ X.scaled_rows(_squared_rows(Y)), Y.T @ Y.scaled_rows(_squared_rows(X))
 
-    def restricted(self, rows: Sequence[int], columns: Sequence[int]) -> Vectors:
+    def restricted(self, rows: Sequence[int], columns: Sequence[int]) -> VectorMap:
         """Return the measurements of these rows and columns of a matrix."""
         X, Y = self.left, self.right
         every = range(len(X.rows))
-        return Vectors(X.restricted(every, rows), Y.restricted(every, columns), self.copies)
+        return VectorMap(X.restricted(every, rows), Y.restricted(every, columns), self.copies)
 
     def adjoint(self, y: Matrix) -> Matrix:
         """Return ``Σ y_i A_i``."""
@@ -599,7 +599,7 @@ def _squared_rows(M: Matrix) -> Matrix:
     return Matrix([[sum(map(mul, row, row))] for row in M.rows], M.unit**2)
 
 
-class Cells:
+class EntryMap:
     """Entries of a matrix, times weights: ``A_k(X) = w_k X[i_k, j_k]``."""
 
     def __init__(self, rows: Sequence[int], columns: Sequence[int], weights: Matrix, shape: tuple[int, int]) -> None:
@@ -618,11 +618,11 @@ class Cells:
             sums[1][j][j] += w * w
         return Matrix(sums[0], self.weights.unit**2), Matrix(sums[1], self.weights.unit**2)
 
-    def restricted(self, rows: Sequence[int], columns: Sequence[int]) -> Cells:
+    def restricted(self, rows: Sequence[int], columns: Sequence[int]) -> EntryMap:
         """Return the measurements of these rows and columns of a matrix, which contain all cells."""
         place, other = ({i: k for k, i in enumerate(kept)} for kept in (rows, columns))
         shape = (len(rows), len(columns))
-        return Cells([place[i] for i in self.rows], [other[j] for j in self.columns], self.weights, shape)
+        return EntryMap([place[i] for i in self.rows], [other[j] for j in self.columns], self.weights, shape)
 
     def adjoint(self, y: Matrix) -> Matrix:
         """Return ``Σ y_k A_k``."""
@@ -654,7 +654,7 @@ class Cells:
         return Matrix(rows, (self.weights.unit * unit) ** 2)
 
 
-Measurement = Dense | Vectors | Cells
+Measurement = DenseMap | VectorMap | EntryMap
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -663,7 +663,7 @@ Measurement = Dense | Vectors | Cells
 
 @dataclass(frozen=True)
 class Growth:
-    """Constants of the lemma on uniqueness (`Rectangular.growth`): by how much the objective grows away from X̂.
+    """Constants of the lemma on uniqueness (`ProductTheorem.growth`): by how much the objective grows away from X̂.
 
     Attributes
     ----------
@@ -690,7 +690,7 @@ class Theorem:
     ----------
     model : dict
         The model, as the proof has it.
-    measurement : Dense, Vectors or Cells
+    measurement : DenseMap, VectorMap or EntryMap
         The map A.
     data : Matrix, shape (m, 1)
         The vector b.
@@ -849,7 +849,7 @@ class Theorem:
         return least
 
 
-class Rectangular(Theorem):
+class ProductTheorem(Theorem):
     """Theorems on ``X = L Rᵀ``."""
 
     def _factors(self) -> tuple[Matrix, Matrix, Matrix]:
@@ -916,7 +916,7 @@ class Rectangular(Theorem):
         ``E = A*(K⁻¹(b − b̂))`` exists and ``‖E‖ ≤ ‖b − b̂‖/√g``; then
         ``‖D1 E D2‖_* ≤ √min(d1, d2) √(‖G1‖ ‖G2‖) ‖E‖``.
         """
-        if isinstance(self.A, Cells):
+        if isinstance(self.A, EntryMap):
             require(not self.A.twice, "a cell is measured twice, so that the misfits are not the cells of one matrix")
             roots = [[root_above(G.rows[i][i] * G.unit) for i in range(len(G.rows))] for G in (self.G1, self.G2)]
             left, right = (Matrix.of_fractions([line]) for line in roots)
@@ -924,7 +924,7 @@ class Rectangular(Theorem):
             for i, j, (weight,), (x,) in zip(self.A.rows, self.A.columns, w.rows, misfit.rows, strict=True):
                 total -= -(abs(x) * left.rows[0][i] * right.rows[0][j] << 64) // abs(weight)
             return total * misfit.unit * left.unit * right.unit / w.unit / 2**64
-        g, K = self.constant("range_g"), self.A.inner_products(isinstance(self, Symmetric))
+        g, K = self.constant("range_g"), self.A.inner_products(isinstance(self, SymmetricTheorem))
         self.test(is_semidefinite(K - Matrix.identity(self.size, g)), "(⟨A_i, A_j⟩) ⪰ g I with g > 0")
         largest_metric = self.G1.row_norm() * self.G2.row_norm()
         return root_above(min(self.A.shape) * largest_metric * self.residual.dot(self.residual) / g)
@@ -1041,7 +1041,7 @@ class Rectangular(Theorem):
         return root_above((w * w + h * h) / (g1 * g2))
 
 
-class Symmetric(Rectangular):
+class SymmetricTheorem(ProductTheorem):
     """Theorems on symmetric ``X = U C Uᵀ``, written as ``L C' Rᵀ`` with L = U, R = U Σ, C' = C Σ, Σ = sign(diag C)."""
 
     factor, hermitian = 8, True
@@ -1087,7 +1087,7 @@ class Symmetric(Rectangular):
         return root_below(square)
 
     def spread(self, g1: Fraction, g2: Fraction) -> Fraction:
-        """Return an upper bound on ``‖B(H)‖/‖H‖_*``, as for `Rectangular`, with ``ΣA_i² = m G``."""
+        """Return an upper bound on ``‖B(H)‖/‖H‖_*``, as for `ProductTheorem`, with ``ΣA_i² = m G``."""
         if self.model["metric_power"] == 1:
             return root_above(self.size / g1)
         return root_above(self.M1.row_norm() / (g1 * g1))
@@ -1095,7 +1095,7 @@ class Symmetric(Rectangular):
 
 def both_sides(A: Measurement, U: Matrix) -> Matrix:
     """Return the matrix of ``E ↦ A(U E* + E U*)`` for Hermitian sensing matrices, in real unknowns."""
-    assert not isinstance(A, Cells)
+    assert not isinstance(A, EntryMap)
     J = A.derivative(U, U)
     half = J.shape[1] // 2
     return 2 * J.restricted(range(J.shape[0]), range(half))
@@ -1125,7 +1125,7 @@ def skew_square(parts: list[Matrix]) -> Matrix:
     return square
 
 
-class Robust(Rectangular):
+class SplitTheorem(ProductTheorem):
     """Theorems on a table ``Y = X + S`` with sparse S: the cost of a split is ``‖X‖_* + weight Σ |Y − X|``, G = I."""
 
     factor = 1
@@ -1168,15 +1168,15 @@ class Robust(Rectangular):
         return Matrix(column, values.unit)
 
     def _cells(self) -> tuple[Sequence[int], Sequence[int]]:
-        assert isinstance(self.A, Cells)
+        assert isinstance(self.A, EntryMap)
         return self.A.rows, self.A.columns
 
-    def free_cells(self) -> Cells:
+    def free_cells(self) -> EntryMap:
         """Return the observed cells without errors, whose injectivity on T is tested."""
         kept = [k for k, (x,) in enumerate(self.sparse.rows) if x == 0]
         require(bool(kept), "all observed cells have errors")
         rows, columns = self._cells()
-        return Cells([rows[k] for k in kept], [columns[k] for k in kept], Matrix([[1]] * len(kept)), self.A.shape)
+        return EntryMap([rows[k] for k in kept], [columns[k] for k in kept], Matrix([[1]] * len(kept)), self.A.shape)
 
     def metric_bounds(self) -> tuple[Fraction, Fraction]:
         """Return 1 and 1: the metric is the identity."""
@@ -1217,7 +1217,7 @@ class Robust(Rectangular):
         raise Refused("a radius is not a statement about splits of tables")
 
 
-class Semidefinite(Theorem):
+class SemidefiniteTheorem(Theorem):
     """Theorems on ``X = U U* ⪰ 0``, real or complex."""
 
     factor, hermitian = 8, True
@@ -1225,11 +1225,15 @@ class Semidefinite(Theorem):
     @property
     def trace_is_determined(self) -> bool:
         """Whether all fits are equally flat: for vectors, ``tr(GX) = (1/m) Σ |x_i|² x_i*Xx_i``."""
-        return isinstance(self.A, Vectors) and self.model["metric_power"] == 1
+        return isinstance(self.A, VectorMap) and self.model["metric_power"] == 1
 
     def _factors(self) -> tuple[Matrix, Matrix, Matrix]:
+        """Return U, C ⪰ 0 and U; in the complex case real forms, and C/2 since ``u u* + v v*`` counts X̂ twice."""
         U = self.point["U"]
-        return U, Matrix.identity(U.shape[1]), U
+        C = self.point.get("C", Matrix.identity(U.shape[1]))
+        if "C" in self.point:
+            self.test(is_semidefinite(C), "the core C of X̂ is ⪰ 0")
+        return U, Fraction(1, 2 if self.model["complex"] else 1) * C, U
 
     def admissible_value(self) -> Fraction:
         """Return ``⟨b, λ⟩ ≤ tr(GX)`` for all X ⪰ 0 that fit, as ``Λ = A*(λ) ⪯ G``; by default ``λ_i = |x_i|²/m``."""
@@ -1242,13 +1246,13 @@ class Semidefinite(Theorem):
         """Return λ for the value; if the proof has none, the one with Λ = G."""
         if "value" in self.duals or not self.trace_is_determined:
             return super().value_dual()
-        assert isinstance(self.A, Vectors)
+        assert isinstance(self.A, VectorMap)
         squares = _squared_rows(self.A.left)
         return Fraction(1, self.size) * Matrix(squares.rows[: self.size], squares.unit)
 
     def nuclear_norm(self) -> Fraction:
         """Return ``tr(G X̂)``."""
-        return (self.L.T @ self.G1 @ self.L).trace()
+        return (self.L.T @ self.G1 @ self.L @ self.C).trace()
 
     def correction(self) -> Fraction:
         """Refuse: ``X̂ + E`` need not be positive semidefinite."""
@@ -1256,11 +1260,10 @@ class Semidefinite(Theorem):
 
     @cached_property
     def parts(self) -> list[Matrix]:
-        """The matrix U in real form; for complex U, the real form of i U too."""
-        if not self.model["complex"]:
-            return [self.L]
-        half = len(self.L.rows) // 2
-        return [self.L, Matrix([[-x for x in row] for row in self.L.rows[half:]] + self.L.rows[:half], self.L.unit)]
+        """The matrix U as real columns; for complex U, those of i U too."""
+        height, width = self.L.shape
+        r = width // 2 if self.model["complex"] else width
+        return [self.L.restricted(range(height), range(k, k + r)) for k in range(0, width, r)]
 
     @cached_property
     def growth(self) -> Growth:
@@ -1279,12 +1282,11 @@ class Semidefinite(Theorem):
         W = self.A.adjoint(self.uniqueness_dual())
         W, name = (W, "A*(λ)") if self.trace_is_determined else (self.G1 - W, "G − A*(λ)")
         t, c, order = self.constant("t"), self.constant("c", False), len(W.rows)
-        basis = in_blocks([self.parts])
-        margin = W + c * basis.gram() - Matrix.identity(order, t)
+        margin = W + c * self.L.gram() - Matrix.identity(order, t)
         self.test(is_semidefinite(margin), f"W + c UU* ⪰ t I with W = {name} and t > 0")
-        u, inner = self.constant("u"), basis.T.gram()
+        u, inner = self.constant("u"), self.L.T.gram()
         self.test(is_semidefinite(inner - Matrix.identity(len(inner.rows), u)), "U*U ⪰ u I with u > 0")
-        sigma, turned = self.injectivity(), W @ self.L
+        sigma, turned = self.injectivity(), W @ self.parts[0]
         ratio = root_above(2 * turned.dot(turned) / u) / sigma
         # |A(vv*)|² = Σ (v*A_iv)² ≤ |v|² Σ |A_iv|² ≤ ‖ΣA_i²‖ |v|⁴, so this is at most spread² (tr vv*)²
         spread = root_above(self.M1.row_norm())
@@ -1293,10 +1295,11 @@ class Semidefinite(Theorem):
         return Growth(rate, ratio, sigma, spread)
 
     def injectivity(self) -> Fraction:
-        """Return σ with ``‖A(H)‖ ≥ σ ‖H‖`` in T, as for `Symmetric`, with ``‖H‖² ≤ 4 ‖U‖² ‖E‖²``."""
+        """Return σ with ``‖A(H)‖ ≥ σ ‖H‖`` in T, as for `SymmetricTheorem`, with ``‖H‖² ≤ 4 ‖U‖² ‖E‖²``."""
         square = self.constant("sigma2")
-        less = 4 * square * self.L.dot(self.L)
-        J = both_sides(self.A, self.L)
+        U = self.parts[0]
+        less = 4 * square * U.dot(U)
+        J = both_sides(self.A, U)
         skew = self.constant("gamma", False) * skew_square(self.parts)
         what = "JᵀJ + γ ‖skew part of U*E‖² ⪰ 4σ²‖U‖² I with σ > 0, J the derivative of A(UU*)"
         self.test(is_semidefinite(J.T.gram() + skew - Matrix.identity(J.shape[1], less)), what)
@@ -1336,12 +1339,13 @@ class Array:
         return Matrix.of(self.real, prod(self.shape[1:]))
 
     @property
-    def halves(self) -> tuple[Matrix, Matrix]:
-        """Real and imaginary part in one unit."""
+    def real_form(self) -> Matrix:
+        """A complex matrix M as ``[[Re M, −Im M], [Im M, Re M]]``."""
         columns, count = prod(self.shape[1:]), len(self.real)
         both = Matrix.of([*self.real, *(self.imaginary or [0] * count)], columns)
-        rows = count // columns
-        return Matrix(both.rows[:rows], both.unit), Matrix(both.rows[rows:], both.unit)
+        half = count // columns
+        real, imaginary = (Matrix(rows, both.unit) for rows in (both.rows[:half], both.rows[half:]))
+        return in_blocks([[real, -imaginary], [imaginary, real]])
 
 
 def decoded(data: bytes, kind: str, shape: tuple[int, ...], name: str, missing: bool = False) -> Array:
@@ -1527,12 +1531,12 @@ def measurement_of(model: dict[str, Any], arrays: dict[str, Array]) -> tuple[Mea
         seen = [k for k, x in enumerate(Y.real) if x == x]
         require(bool(seen), "no cell of Y is observed")
         ones = Matrix([[1]] * len(seen))
-        cells = Cells([k // d2 for k in seen], [k % d2 for k in seen], ones, (d1, d2))
+        cells = EntryMap([k // d2 for k in seen], [k % d2 for k in seen], ones, (d1, d2))
         return cells, Matrix.of([Y.real[k] for k in seen])
     if kind == "dense":
         A = shaped("A", None, None, None)
         m, d1, d2 = A.shape
-        dense = Dense(A.matrix, (d1, d2))
+        dense = DenseMap(A.matrix, (d1, d2))
         if model["cone"] != "rectangular":
             require(d1 == d2, "the sensing matrices are not square")
             transposed = [j * d1 + i for i in range(d1) for j in range(d1)]
@@ -1545,13 +1549,13 @@ def measurement_of(model: dict[str, Any], arrays: dict[str, Array]) -> tuple[Mea
         require(("right" in arrays) == (model["cone"] == "rectangular"), "'right' belongs to rectangular matrices only")
         b = shaped("b", m).matrix
         if "right" in arrays:
-            return Vectors(left.matrix, shaped("right", m, None).matrix), b
+            return VectorMap(left.matrix, shaped("right", m, None).matrix), b
         if not model["complex"]:
             X = left.matrix
-            return Vectors(X, X), b
-        real, imaginary = left.halves
-        X = in_blocks([[real, imaginary], [-imaginary, real]])
-        return Vectors(X, X, 2), b
+            return VectorMap(X, X), b
+        conjugate = Array(left.shape, left.real, [-y for y in left.imaginary or [0] * len(left.real)], False)
+        X = conjugate.real_form
+        return VectorMap(X, X, 2), b
     shape = shaped("shape", 2)
     rows, m = shaped("rows", None), arrays["rows"].shape[0]
     columns, b = shaped("cols", m), shaped("b", m).matrix
@@ -1562,7 +1566,7 @@ def measurement_of(model: dict[str, Any], arrays: dict[str, Array]) -> tuple[Mea
     require(inside, "some cells lie outside of the matrix")
     weights = shaped("weights", m).matrix if "weights" in arrays else Matrix([[1]] * m)
     require(all(w != 0 for (w,) in weights.rows), "some weights are zero")
-    return Cells([int(i) for i in rows.real], [int(j) for j in columns.real], weights, (d1, d2)), b
+    return EntryMap([int(i) for i in rows.real], [int(j) for j in columns.real], weights, (d1, d2)), b
 
 
 def point_of(model: dict[str, Any], found: Any, shape: tuple[int, int]) -> dict[str, Any] | None:
@@ -1577,11 +1581,11 @@ def point_of(model: dict[str, Any], found: Any, shape: tuple[int, int]) -> dict[
         r = L.shape[1]
         sides = {"L": (d1, r), "C": (r, r), "R": (d2, r), "T1": (r, r), "T2": (r, r)}
     else:
-        symmetric = model["cone"] == "symmetric"
-        expect_keys(found, "U C" if symmetric else "U", "T" if symmetric else "", "the point")
+        expect_keys(found, *(("U C", "T") if model["cone"] == "symmetric" else ("U", "C")), "the point")
         if model["complex"]:
-            U = read_array(found["U"], "U", d1 // 2, None, kinds="f8 c16 i8")
-            return {"U": in_blocks([[part] for part in U.halves])}
+            r = read_array(found["U"], "U", d1 // 2, None, kinds="f8 c16 i8").shape[1]
+            sides = {"U": (d1 // 2, r), "C": (r, r)}
+            return {name: read_array(found[name], name, *sides[name], kinds="f8 c16 i8").real_form for name in found}
         r = read_array(found["U"], "U", d1, None).shape[1]
         sides = {"U": (d1, r), "C": (r, r), "T": (r, r)}
     point: dict[str, Any] = {name: read_array(found[name], name, *sides[name]).matrix for name in found if name != "S"}
@@ -1611,8 +1615,12 @@ def theorem_of(document: dict[str, Any], arrays: dict[str, Array]) -> Theorem:
     expect_keys(document["constants"], "", "g1 g2 core delta sigma2 gamma range_g kappa t c u", "constants")
     constants = {name: read_float(text, f"the constant {name!r}") for name, text in document["constants"].items()}
     point = point_of(model, document["point"], measurement.shape)
-    kind = Robust if model["objective"] == "robust" else Rectangular
-    by_cone: dict[str, type[Theorem]] = {"rectangular": kind, "symmetric": Symmetric, "semidefinite": Semidefinite}
+    kind = SplitTheorem if model["objective"] == "robust" else ProductTheorem
+    by_cone: dict[str, type[Theorem]] = {
+        "rectangular": kind,
+        "symmetric": SymmetricTheorem,
+        "semidefinite": SemidefiniteTheorem,
+    }
     return by_cone[model["cone"]](model, measurement, b, {"point": point, "duals": duals, "constants": constants})
 
 
@@ -1640,7 +1648,7 @@ def check(document: dict[str, Any], arrays: dict[str, Array]) -> tuple[list[str]
     require(isinstance(statements, list) and len(statements) > 0, "the proof states nothing")
     claims: dict[str, dict[str, Any]] = {}
     theorem = theorem_of(document, arrays)
-    noisy = isinstance(theorem, Semidefinite)
+    noisy = isinstance(theorem, SemidefiniteTheorem)
     for statement in statements:
         kind = str(statement.get("kind")) if isinstance(statement, dict) else ""
         require(kind in CLAIMS, f"the kind of statement {kind!r} is unknown")
@@ -1735,7 +1743,7 @@ class Words:
         )
         self.among = " among matrices that vanish in rows and columns that no measurement sees"
         self.among = self.among if any(theorem.unseen) else ""
-        self.only = isinstance(theorem, Semidefinite) and theorem.trace_is_determined
+        self.only = isinstance(theorem, SemidefiniteTheorem) and theorem.trace_is_determined
         self.point = "the zero matrix" if theorem.point is None else "X̂"
 
     def lower(self, lower: str) -> str:
