@@ -1,4 +1,4 @@
-"""Conversion of user input to arrays and numbers; each failure is one sentence."""
+"""Conversion of user input to arrays and numbers. Each error is one sentence."""
 
 import math
 import operator
@@ -103,7 +103,7 @@ def real_number(value: Any) -> float:
 
 
 def seed_number(value: Any) -> int:
-    """Return ``value`` as a seed, a whole number that generators take."""
+    """Return ``value`` as a seed, which is a whole number that NumPy's generators accept."""
     if not is_whole(value) or not 0 <= value < 2**63:
         raise InputError(f"seed is {shown(value)}, expected a whole number of at least 0 and below 2**63")
     return int(value)

@@ -53,7 +53,7 @@ class WhitenedSolution:
     """A solution ``Z = D1^p X D2^p``, decomposed into ``U, s, V``, for the map ``B(Z) = A(D1^-p Z D2^-p)``.
 
     The metric holds D1^p and D2^p, and p is ``metric_power``. The residual (m,) is ``A(X) − b``; for ``sizes`` see
-    `measurement_sizes`.
+    `measurement_sizes`. The factors make ``X = P Q*`` with the ``pair`` (P, Q).
     """
 
     problem: Problem
@@ -63,6 +63,7 @@ class WhitenedSolution:
     Z: tuple[Array, Array, Array]
     residual: Array
     sizes: Array
+    pair: tuple[Array, Array]
 
     @classmethod
     def from_factors(cls, problem: Problem, factors: Factors, metric_power: float = 1.0) -> WhitenedSolution:
@@ -71,7 +72,8 @@ class WhitenedSolution:
         U, s, V = problem.parametrization.singular(factors, metric)
         keep = s > SMALLEST * s[0] if len(s) else np.zeros(0, bool)
         Z, sizes = (U[:, keep], s[keep], V[:, keep]), measurement_sizes(problem, whitened, metric)
-        return cls(problem, metric_power, whitened, metric, Z, problem.residual(factors), sizes)
+        pair = problem.parametrization.pair(factors)
+        return cls(problem, metric_power, whitened, metric, Z, problem.residual(factors), sizes, pair)
 
     @property
     def cone(self) -> Cone:

@@ -32,7 +32,7 @@ def splits(problem: Problem, folds: Any, groups: Any, seed: int) -> list[Trainin
     m = len(problem.data)
     if isinstance(folds, int | np.integer) and not isinstance(folds, bool):
         if not 2 <= folds <= m:
-            raise InputError(f"folds is {folds}, expected a number from 2 to that of measurements, {m}")
+            raise InputError(f"folds is {shown(folds)}, expected a number from 2 to that of measurements, {m}")
         labels = _dealt(problem, int(folds), groups, np.random.default_rng(seed))
         return _from_labels(labels, int(folds))
     if groups is not None:

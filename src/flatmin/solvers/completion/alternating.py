@@ -31,30 +31,20 @@ class SweepSchedule:
 
     #: Smallest `relative_alpha` for sweeps. Below it the fit is nearly exact, and they hardly move.
     min_alpha: float = 1e-7
-    #: Largest ratio of weights that single precision can hold.
-    max_weight_ratio: float = 1e12
-    #: Largest entry of a warm start. Single precision cannot hold the squares of larger ones.
-    max_entry: float = 1e18
+    max_weight_ratio: float = 1e12  #: Largest ratio of weights that single precision can hold.
+    max_entry: float = 1e18  #: Largest entry of a warm start. Single precision cannot hold the squares of larger ones.
     #: Estimated norm of the dual matrix of the data below which the solution is certainly zero; the exact limit is one.
     surely_zero: float = 0.1
-    #: Ratio of the alphas of two successive stages.
-    alpha_ratio: float = 3.0
-    #: Relative change of the objective at which a stage ends.
-    stage_change: float = 3e-3
-    #: Relative change of the objective at which the last stage ends.
-    last_change: float = 1e-4
-    #: Relative change of the objective below which sweeps run in double precision.
-    double_below: float = 1e-6
-    #: Largest number of sweeps in a stage.
-    max_sweeps: int = 200
-    #: Number of sweeps that the extrapolation combines.
-    memory: int = 5
-    #: Smallest number of columns added at a time.
-    min_added: int = 8
+    alpha_ratio: float = 3.0  #: Ratio of the alphas of two successive stages.
+    stage_change: float = 3e-3  #: Relative change of the objective at which a stage ends.
+    last_change: float = 1e-4  #: Relative change of the objective at which the last stage ends.
+    double_below: float = 1e-6  #: Relative change of the objective below which sweeps run in double precision.
+    max_sweeps: int = 200  #: Largest number of sweeps in a stage.
+    memory: int = 5  #: Number of sweeps that the extrapolation combines.
+    min_added: int = 8  #: Smallest number of columns added at a time.
     #: Columns with at most these shares of the last change of the objective are dropped if the objective stays.
     dropped: tuple[float, ...] = (0.5, 0.05, 0.005)
-    #: Largest number of rounds of Newton's method.
-    max_rounds: int = 40
+    max_rounds: int = 40  #: Largest number of rounds of Newton's method.
 
 
 SCHEDULE = SweepSchedule()
