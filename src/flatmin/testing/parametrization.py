@@ -19,10 +19,10 @@ def check_parametrization(p: Parametrization | Problem, *, seed: int = 0) -> Non
     """Check a parametrization against finite differences on small random problems.
 
     The check compares ``hessian_trace`` with the finite-difference Hessian of the loss, with and without a residual,
-    and ``gauss_newton_trace`` with it at zero loss. It tests that the flattest factors attain the minimum over the fibre,
-    and that no other factors of the same matrix have a smaller trace. It also tests the width, the matrix, and the
-    numbers that a rotation of the factors must not change. Models of positive semidefinite matrices are checked with
-    complex factors too, in real coordinates.
+    and ``gauss_newton_trace`` with it at zero loss. It tests that the flattest factors attain the minimum over the
+    fibre, and that no other factors of the same matrix have a smaller trace. It also tests the width, the matrix, and
+    the numbers that a rotation of the factors must not change. Models of positive semidefinite matrices are checked
+    with complex factors too, in real coordinates.
 
     Parameters
     ----------
