@@ -35,7 +35,7 @@ class Request:
     output: Path | None
     #: Keyword arguments of `flatmin.flat_minimum`.
     settings: Mapping[str, Any]
-    #: Whether to look for a lower rank as well.
+    #: Whether to look for a solution of lower rank as well.
     reweight: bool
     json: bool
     quiet: bool
@@ -65,7 +65,7 @@ def run(request: Request) -> int:
 
 
 def _recovered(request: Request, family: Family, case: Case) -> _Recovery:
-    """Solve the problem, and look for a lower rank if that was asked for."""
+    """Solve the problem, and with --reweight also look for a solution of lower rank."""
     lowest, settings = None, request.settings
     words = Approach(settings["tol"], settings["time_limit"])
     with progress(not request.quiet, words) as callback, in_options(settings):
@@ -115,7 +115,7 @@ class _Recovery:
         return names
 
     def _reported(self, answer: AnswerFiles) -> SolvedProblem:
-        """Return the subject of the report."""
+        """Return the solved problem, with its pictures, for the report."""
         document = self.case.document
         kind = document.kind if document else "matrix" if answer.picture is None else "image"
         return SolvedProblem(
