@@ -85,7 +85,7 @@ def _rounding(problem: Problem, solution: Solution) -> float:
     """Return a bound on the rounding error of the norm of the residual, which a certificate adds to it."""
     P, Q = problem.parametrization.pair(solution.factors)
     reach = float(np.linalg.norm(P, axis=0) @ np.linalg.norm(Q, axis=0))
-    terms = 64 + P.shape[0] * Q.shape[0] + problem.measurement.size
+    terms = 2000 + P.shape[0] * Q.shape[0] + problem.measurement.size
     return float(np.finfo(float).eps * terms * reach * np.linalg.norm(problem.measurement.norms()))
 
 

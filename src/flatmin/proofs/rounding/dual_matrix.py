@@ -64,7 +64,7 @@ class DualMatrix:
     def complement(self) -> DualMatrix:
         """Return the same for ``I − S``, on the range of the metric."""
         D, S = self.point.metric[0], as_array(self.S)
-        seen = np.diag((D.values > 0).astype(float)) if D.is_diagonal else np.eye(len(S))
+        seen = np.diag((D.values > 0).astype(float)) if D.range is None else np.eye(len(S))
         return replace(self, S=seen - S)
 
     @property
