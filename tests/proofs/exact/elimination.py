@@ -67,10 +67,10 @@ def is_semidefinite(M):
 
 def inverse_form(K, g):
     """Return ``gᵀ K⁻¹ g`` for a symmetric positive definite K, and None if K is not positive definite."""
-    bordered = np.block([[K, g[:, None]], [g[None, :], exact(np.zeros((1, 1), int))]])
-    integers, unit = whole(bordered)
-    rest, divisor, complete = eliminated(integers, len(K))
-    return -Fraction(rest[0, 0], divisor) * unit if complete else None
+    (K, unit), (g, scale) = whole(K), whole(g)
+    bordered = np.block([[K, g[:, None]], [g[None, :], np.zeros((1, 1), object)]])
+    rest, divisor, complete = eliminated(bordered, len(K))
+    return -Fraction(rest[0, 0], divisor) * scale**2 / unit if complete else None
 
 
 def reduced(M):

@@ -77,6 +77,11 @@ class Semidefinite(Symmetric):
         """Whether all exact fits have the same trace."""
         return isinstance(self.A, Vectors) and self.model["metric_power"] == 1
 
+    def dual(self, name):
+        if self.is_determined and name == "value" and name not in self.proof["duals"]:
+            return self.A.lengths[0] / Fraction(self.A.size)
+        return super().dual(name)
+
     def is_feasible(self, Lambda):
         return is_semidefinite(self.metric[0] - Lambda)
 

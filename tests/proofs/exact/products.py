@@ -121,9 +121,10 @@ class Rectangular:
         ready = len(a) == len(c) and inverse(c) is not None and inverse(B) is not None
         require(ready, "X̂ has a smaller rank than its factors, or the metric vanishes on them")
         X = geometric_mean(inverse(c), B)
-        M = times(inverse(a), inverse(self.C).T, X)
-        miss = times(X, c, X) - B
+        exact_M = times(inverse(a), inverse(self.C).T, X)
+        M, miss = on_grid(exact_M), times(X, c, X) - B
         gap = root_above(np.trace(times(c, miss, c, miss))) * np.trace(times(inverse(B), inverse(c)))
+        gap += root_above(np.trace(times(a, M - exact_M, c, (M - exact_M).T)))
         return a, c, B, X, M, gap
 
     @cached_property
@@ -137,9 +138,18 @@ class Rectangular:
         return half[0] / stretch, (half[0] + half[1]) / 2
 
     @cached_property
+    def norm_above(self):
+        """A bound from above on the nuclear norm of ``D1 X̂ D2``, which also a singular core has."""
+        try:
+            return self.norm_bounds[1]
+        except Refused:
+            (G1, G2), left = self.metric, times(self.L, self.C)
+            return (np.sum(left * times(G1, left)) + np.sum(self.R * times(G2, self.R))) / 2
+
+    @cached_property
     def upper(self):
         """The bound from above on the flattest value of exact fits, or on the objective."""
-        value = self.factor * self.norm_bounds[1]
+        value = self.factor * self.norm_above
         if self.model["objective"] == "penalised":
             return self.alpha * value + (self.residual @ self.residual) / self.A.size
         return value + self.factor * self.correction
@@ -285,15 +295,14 @@ def symmetric(M):
 def geometric_mean(A, B):
     """Return the geometric mean of two positive definite matrices, rounded, by the arithmetic-harmonic mean."""
     for _ in range(200):
-        A, B = rounded(A + B) / 2, rounded(2 * inverse(inverse(A) + inverse(B)))
+        A, B = on_grid(symmetric(A + B) / 2), on_grid(symmetric(2 * inverse(inverse(A) + inverse(B))))
         if np.max(abs(A - B)) <= np.max(abs(A)) / (1 << (BITS - 20)):
-            return symmetric(A)
+            return A
     raise Refused("the metric at X̂ is too ill-conditioned")
 
 
-def rounded(M):
-    """Return a symmetric M in multiples of ``2^-BITS`` of its largest entry."""
-    M = symmetric(M)
+def on_grid(M):
+    """Return M rounded to multiples of ``2^-BITS`` of its largest entry."""
     largest = np.max(abs(M))
     scale = Fraction(2) ** (BITS + largest.denominator.bit_length() - largest.numerator.bit_length())
     return np.array([[Fraction(round(x * scale)) / scale for x in row] for row in M], object)

@@ -21,6 +21,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from tests.proofs.exact.elimination import exact
 from tests.proofs.exact.hermitian import Semidefinite, Symmetric
 from tests.proofs.exact.products import Rectangular
 from tests.proofs.exact.proof_file import Refused, number, opened, require
@@ -51,7 +52,22 @@ def evidence_of(proof, arrays):
     require(model["cone"] == "semidefinite" or not model["complex"], "a complex model of this cone")
     kinds = {"rectangular": Robust if is_robust else Rectangular, "symmetric": Symmetric, "semidefinite": Semidefinite}
     require(not is_robust or model["cone"] == "rectangular", "gross errors in this cone")
-    return kinds[model["cone"]](proof, A, b)
+    kind = kinds[model["cone"]]
+    return nothing(kind, proof, A, b) if proof["point"] is None else kind(proof, A, b)
+
+
+def nothing(kind, proof, A, b):
+    """Return the evidence that zero is flat for zero data: nothing else has the value 0 if the metric is definite."""
+    require(not b.any(), "zero does not fit")
+    known, (d1, d2) = object.__new__(kind), A.shape
+    L, R = (exact(np.zeros((d, 0), int)) for d in (d1, d2))
+    known.__dict__.update(proof=proof, model=proof["model"], A=A, b=b, counts=(A.size, d1, d2), L=L, R=R)
+    known.__dict__.update(X=exact(np.zeros((d1, d2), int)), residual=b, lower=Fraction(0), upper=Fraction(0))
+    if kind is not Robust:
+        known.is_unique = lambda: min(Rectangular.seen.func(known).floors) > 0
+    else:
+        known.__dict__.update(slack=Fraction(1), errors=(b, b.astype(bool)))
+    return known
 
 
 def is_proved(evidence, statement):

@@ -30,7 +30,7 @@ class Robust(Rectangular):
 
     @cached_property
     def upper(self):
-        return self.norm_bounds[1] + self.weight * abs(self.residual).sum()
+        return self.norm_above + self.weight * abs(self.residual).sum()
 
     @property
     def seen(self):

@@ -270,3 +270,45 @@ def test_any_other_text_of_a_proof_is_refused():
     other = instance_bytes(**found.arrays | {"b": found.problem.data * (1 + 1e-15)})
     with pytest.raises(Refused):
         check(text, other)
+
+
+@pytest.mark.parametrize("name", ["sensing", "completion", "network", "phase retrieval"])
+def test_zero_is_the_unique_flat_minimum_of_zero_data_only(name):
+    found, _, witness, _ = solved(name)
+    proof = {**opened(witness.document(found.model, b"", [])), "point": None}
+    known = evidence_of(proof, found.arrays | {"b": np.zeros(len(found.problem.data))})
+    assert proves(known, kind="V", lower="0")
+    assert not proves(known, kind="V", lower="1e-99")
+    assert proves(known, kind="U", upper="0")
+    assert proves(known, kind="T")
+    with pytest.raises(Refused):
+        evidence_of(proof, found.arrays)
+
+
+@pytest.mark.parametrize("name", ["sensing", "metric power 0", "bilinear", "completion", "network"])
+def test_no_fit_of_nearly_the_same_flatness_lies_outside_the_radius(name):
+    """Exact fits X + tH along random and steep directions, as far as their scaled trace allows."""
+    found, solution, witness, _ = solved(name)
+    known, X, rng = evidence(name), solution.matrix, RNG(0)
+    flat = found.A.reshape(len(found.A), -1)
+    if found.model["cone"] == "symmetric":
+        d = len(X)
+        skew = [np.eye(d)[:, [i]] * np.eye(d)[j] for i in range(d) for j in range(i)]
+        flat = np.vstack([flat, *[(E - E.T).ravel() for E in skew]])
+    blind = np.linalg.svd(flat)[2][np.linalg.matrix_rank(flat) :]
+    assert len(blind)
+    D1, D2 = (np.linalg.cholesky(G).T for G in witness.G)
+
+    def trace(Y):
+        return found.factor * np.linalg.norm(D1 @ Y @ D2.T, "nuc")
+
+    for share in (1e-9, 1e-3, 0.3):
+        upper = float(known.upper) * (1 + share)
+        radius = float(known.radius({"upper": str(upper)}))
+        for _ in range(20):
+            H = (rng.standard_normal(len(blind)) @ blind).reshape(X.shape)
+            low, high = 0.0, 1e6
+            for _ in range(80):
+                middle = (low + high) / 2
+                low, high = (middle, high) if trace(X + middle * H) <= upper else (low, middle)
+            assert np.linalg.norm(low * H) <= radius

@@ -105,7 +105,7 @@ class Witness:
         g1, g2 = (np.linalg.eigvalsh(G) for G in self.G)
         sure = 1 - cautious
         out = {"g1": g1[g1 > 1e-12 * g1[-1]][0] * sure, "g2": g2[g2 > 1e-12 * g2[-1]][0] * sure}
-        out |= {"sigma2": self.sigma2() * sure, "gamma": 1e3 * np.abs(self.J).max() ** 2}
+        out |= {"sigma2": self.sigma2() * sure, "gamma": 1e7 * np.abs(self.J).max() ** 2}
         if self.cone == "semidefinite":
             u = np.linalg.eigvalsh(self.L.conj().T @ self.L)[0]
             return out | {"t": self.margin() * sure, "c": 1e3 * np.abs(self.Lambda).max() / u, "u": u * sure}
