@@ -102,7 +102,7 @@ class Scaled:
 
     def start(self, problem: Problem, warm: Any) -> tuple[Array, Array]:
         """Return stacked factors and multiplier of a warm start."""
-        dual = warm.certificate.dual if isinstance(warm, Solution) else np.zeros(problem.measurement.size)
+        dual = warm.duals[0] if isinstance(warm, Solution) else np.zeros(problem.measurement.size)
         factors = problem.check(warm.factors if isinstance(warm, Solution) else warm)
         if dual.shape != problem.data.shape:
             raise InputError(

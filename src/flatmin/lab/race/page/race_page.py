@@ -309,7 +309,7 @@ def _flattest(result: RaceResult) -> Section | None:
         "of a point, whether it fits or not, is its scaled trace minus the lower bound that this vector proves for all "
         "matrices with the same measurements. So it is never negative."
     ]
-    certificate = solution.certificate
+    certificate = solution.checked_certificate
     statements = proof(certificate, problem.measurement.size, 1.0, vocabulary_of(problem, certificate))
     return Section("flattest", "The flattest value", prose, statements=statements)
 
