@@ -38,7 +38,7 @@ def check(proof_bytes, instance_bytes, sha256=None):
         evidence = evidence_of(proof, dict(arrays))
     require(proof["statements"], "nothing is claimed")
     for statement in proof["statements"]:
-        require(is_proved(evidence, statement), f"{statement} is not proved")
+        require(is_proved(evidence, statement, proof["statements"]), f"{statement} is not proved")
     return proof["statements"]
 
 
@@ -70,15 +70,21 @@ def nothing(kind, proof, A, b):
     return known
 
 
-def is_proved(evidence, statement):
-    """Decide whether the evidence proves a statement; raise `Refused` where a step of its proof fails."""
+def is_proved(evidence, statement, statements=()):
+    """Decide whether the evidence proves one of the statements; raise `Refused` where a step of its proof fails.
+
+    The gap is that between the bounds which the statements V and U claim, or else between the best ones.
+    """
     match statement:
         case {"kind": "V", "lower": lower, **rest} if not rest:
             return number(lower) <= evidence.lower
         case {"kind": "U", "upper": upper, **rest} if not rest:
             return number(upper) >= evidence.upper
         case {"kind": "gap", "gap": gap, **rest} if not rest:
-            return number(gap) * evidence.upper >= evidence.upper - evidence.lower
+            kinds = {s["kind"]: s for s in statements}
+            upper = number(kinds["U"]["upper"]) if "U" in kinds else evidence.upper
+            lower = number(kinds["V"]["lower"]) if "V" in kinds else evidence.lower
+            return number(gap) * upper >= upper - lower
         case {"kind": "B", "beta": beta, **rest} if not rest:
             return evidence.is_unique() and is_near(evidence, number(beta))
         case {"kind": "T", **rest} if not rest:

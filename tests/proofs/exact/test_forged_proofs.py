@@ -9,6 +9,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from benchmarks.adversary.proofs import is_accepted
 from benchmarks.adversary.small_proofs import PROBLEMS, proof_of
 
 from flatmin.proofs import checker
@@ -437,3 +438,64 @@ def test_an_indefinite_core_makes_no_semidefinite_matrix():
     refused(proof, arrays | {"b": b})
     proof["statements"] = [{"kind": "B", "beta": "0"}, {"kind": "T"}]
     refused(proof, arrays | {"b": b})
+
+
+@pytest.mark.parametrize(("lower", "upper"), [("1", None), (None, "100"), ("-1", "1e5"), ("-5", "-4")])
+def test_the_gap_is_that_of_the_bounds_as_they_are_stated(lower, upper):
+    proof, arrays = files_of("sensing")
+    claims = {s["kind"]: s for s in proof["statements"]}
+    claims["V"]["lower"], claims["U"]["upper"] = lower or claims["V"]["lower"], upper or claims["U"]["upper"]
+    proof["statements"] = [claims[kind] for kind in ("V", "U", "gap")]
+    refused(proof, arrays)
+
+
+WEAK = {"lower": "-9.9e999", "upper": "9.9e999", "gap": "9.9e999", "beta": "9.9e999", "radius": "9.9e999"}
+
+
+def test_claims_too_large_for_a_double_are_compared():
+    """The weak forms of all claims are true, and sentences about false ones can be written."""
+    proof, arrays = files_of("sensing")
+    instance = instance_bytes(**arrays)
+    proof["instance"]["sha256"] = hashlib.sha256(instance).hexdigest()
+    for statement in proof["statements"]:
+        name = next(key for key in WEAK if key in statement and (key, statement["kind"]) != ("upper", "F"))
+        forged = [{**s, name: WEAK[name]} if s is statement else s for s in proof["statements"]]
+        kept = [s for s in forged if s["kind"] != "gap" or name == "gap"]
+        assert checker.check_files(seal({**proof, "statements": kept}), instance, None)
+    for statement in ({"kind": "V", "lower": "9e999"}, {"kind": "U", "upper": "-9e999"}):
+        assert "e+999" in refused({**proof, "statements": [statement]}, arrays)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damaged_archives_are_refused_by_a_sentence(method):
+    proof, arrays = files_of("completion")
+    file, rng = io.BytesIO(), np.random.default_rng(0)
+    with zipfile.ZipFile(file, "w", method) as archive:
+        for name, values in arrays.items():
+            member = io.BytesIO()
+            np.save(member, values)
+            archive.writestr(f"{name}.npy", member.getvalue())
+    data = file.getvalue()
+    for attempt in range(400):
+        place = int(rng.integers(len(data)) if attempt % 2 else len(data) - 1 - rng.integers(len(data) // 3))
+        damaged = data[:place] + bytes([data[place] ^ 1 << int(rng.integers(8))]) + data[place + 1 :]
+        proof["instance"]["sha256"] = hashlib.sha256(damaged).hexdigest()
+        is_accepted(seal(proof), damaged)  # raises another error than `Refused` if it was not foreseen
+
+
+def test_shapes_that_no_proof_can_have_are_refused_before_matrices_are_formed():
+    proof, arrays = files_of("completion")
+    refused(proof, arrays | {"shape": np.array([10**6, 10**6])})
+
+
+def test_truths_are_stored_as_one_byte():
+    """A byte of a logical array other than 0 counts as one, as in NumPy."""
+    text = proof_of("completion")[0]
+    proof = json.loads(text)
+    data = np.ones(38, bool)
+    odd = np.full(38, 3, np.uint8).view(bool)
+    arrays = files_of("completion")[1] | {"b": data}
+    first, second = (
+        checker.theorem_of(proof, checker.read_instance(instance_bytes(**arrays | {"b": b}))) for b in (data, odd)
+    )
+    assert first.b.rows == second.b.rows
