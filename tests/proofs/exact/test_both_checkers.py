@@ -115,6 +115,30 @@ def test_no_matrix_is_accepted_that_elimination_rejects():
     assert definite < 500
 
 
+@pytest.mark.parametrize("with_numpy", [True, False])
+def test_no_block_matrix_is_accepted_that_elimination_rejects(with_numpy):
+    """``[[G1, −Y], [−Yᵀ, G2]]`` with diagonal blocks and a norm of the scaled Y of 1 ± 1e-16 to 1e-7."""
+    rng, found = np.random.default_rng(1), []
+    checker.use_numpy(with_numpy)
+    for _ in range(200):
+        d1, d2 = (int(n) for n in rng.integers(1, 6, 2))
+        q = rng.integers(1, 9, d2) / 2.0 ** rng.integers(0, 20, d2)
+        G1, G2 = np.diag(rng.integers(1, 9, d1) / 4.0), np.diag(q)
+        if rng.random() < 0.5:
+            F = rng.integers(-4, 5, (d1, d1)) / 4.0
+            G1 = F @ F.T + np.eye(d1)
+        Y = rng.standard_normal((d1, d2))
+        size = np.linalg.norm(np.linalg.inv(np.linalg.cholesky(G1)) @ Y / np.sqrt(q), 2)
+        Y *= (1 + rng.choice([-1, 1]) * 10.0 ** rng.uniform(-16, -7)) / size
+        blocks = [checker.Matrix.of(M.ravel().tolist(), M.shape[1]) for M in (G1, Y, G2)]
+        truth = is_semidefinite(exact(np.block([[G1, -Y], [-Y.T, G2]])))
+        found.append((truth, checker.dominates(*blocks)))
+    checker.use_numpy(True)
+    assert (False, True) not in found
+    assert found.count((False, False)) > 50
+    assert found.count((True, True)) > 50
+
+
 @pytest.mark.parametrize("seed", range(18))
 def test_truths_below_the_threshold_are_never_proved_unique(seed):
     """A rank-2 truth that 18 of 36 cells do not determine: six attempts with the best duals for it."""
