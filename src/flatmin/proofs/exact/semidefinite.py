@@ -1,0 +1,50 @@
+"""Witness of a positive semidefinite solution: a matrix W that vanishes on its range and is positive elsewhere."""
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin.linalg.subspaces import as_array
+from flatmin.proofs.cone_certificate import trivial_dual
+from flatmin.proofs.exact.duals import aligned, value_dual
+from flatmin.proofs.exact.instance import Instance
+from flatmin.proofs.exact.tangent import TangentMap
+from flatmin.proofs.exact.witness import CLAIMED, Witness
+
+__all__ = ["semidefinite_witness"]
+
+
+def semidefinite_witness(instance: Instance, U: Array, C: Array | None, dual: Array, other: Array | None) -> Witness:
+    """Return the witness for ``X = U U*``, or ``U C U*``, from the dual vector and the one for uniqueness.
+
+    The matrix is ``W = A*(λ)`` if the data determine the trace, and ``W = G − A*(λ)`` otherwise.
+    """
+    problem, determined = instance.problem, instance.trace_is_determined
+    tangent = TangentMap(problem.measurement, U, U, hermitian=True)
+    G = instance.squares[0]
+    metric = np.zeros((len(U), len(U))) if determined else np.diag(G) if G.ndim == 1 else G
+    point = {"U": U} if C is None else {"U": U, "C": C}
+    value = trivial_dual(problem) if determined else value_dual(instance, [dual])
+    witness = Witness(point, {"value": value}, {})
+    start = other if determined else dual
+    if start is None:
+        witness.absent["B"] = "the solution has no dual vector for uniqueness"
+        return witness
+    near = aligned(tangent, start, tangent.vector(2 * metric @ U))
+    W = as_array(problem.measurement.adjoint_operator(near))
+    W = W if determined else metric - W
+    u = float(np.linalg.eigvalsh(U.conj().T @ U)[0])
+    c = float(np.linalg.norm(W, 2)) / u
+    t = float(np.linalg.eigvalsh(W + c * (U @ U.conj().T))[0])
+    if t <= 0:
+        witness.absent["B"] = "the dual matrix vanishes in further directions, so other matrices may fit as well"
+    elif tangent.normal is None:
+        witness.absent["B"] = f"the tangent space has {tangent.size} dimensions, too many for a proof of uniqueness"
+    elif tangent.injectivity <= 0:
+        witness.absent["B"] = "the measurements do not tell all tangent directions apart, so they may fit other matrices"
+    else:
+        sigma2 = tangent.injectivity / (4 * float(np.linalg.norm(U) ** 2)) * (1 - 1e-6)
+        found = {"t": CLAIMED * t, "c": c, "u": CLAIMED * u, "sigma2": sigma2, "gamma": tangent.penalty}
+        witness.constants.update(found)
+        witness.duals["uniqueness"] = near
+    return witness
+
