@@ -30,7 +30,7 @@ def _same(a, b):
 def test_round_trip(instance, solution, tmp_path):
     file = tmp_path / "solution.npz"
     solution.save(file)
-    again = fm.Solution.load(file)
+    again = fm.Solution.load(file, instance.problem)
     assert vars(again.flatness) == vars(solution.flatness)
     assert again.certificate.scalars() == solution.certificate.scalars()
     for name in ("factors", "history", "undetermined", "matrix", "settings"):
@@ -71,10 +71,14 @@ def test_round_trip_of_hermitian_models(kind, alpha, tmp_path):
     parts = {"signal": s.factors[0][:, 0], "anything": np.eye(4)}
     s = dataclasses.replace(s, parts=parts)
     s.save(tmp_path / "s.npz")
-    again = fm.Solution.load(tmp_path / "s.npz")
-    for name in ("factors", "history", "undetermined", "matrix", "settings", "parts", "signal", "low_rank"):
-        assert _same(getattr(again, name), getattr(s, name)), name
+    kept = ("factors", "history", "undetermined", "matrix", "settings")
+    for loaded in (fm.Solution.load(tmp_path / "s.npz"), fm.Solution.load(tmp_path / "s.npz", p, alpha=alpha)):
+        for name in kept:
+            assert _same(getattr(loaded, name), getattr(s, name)), name
+    assert _same(fm.Solution.load(tmp_path / "s.npz").parts, s.parts)
+    again = fm.Solution.load(tmp_path / "s.npz", p, alpha=alpha)
     assert again.parametrization == s.parametrization == p.parametrization
+    assert set(again.parts) == ({"signal"} if kind.startswith("gram") else set())
     assert again.signature == s.signature
     assert again.certificate.scalars() == s.certificate.scalars()
     assert again.certificate.stability == s.certificate.stability is not None
@@ -108,7 +112,7 @@ def test_another_flat_minimum_of_a_hermitian_model_is_kept(kind, names, tmp_path
     s.save(tmp_path / "s.npz")
     with np.load(tmp_path / "s.npz") as file:
         assert {f"alternative_{name}" for name in names} <= set(file)
-    again = fm.Solution.load(tmp_path / "s.npz")
+    again = fm.Solution.load(tmp_path / "s.npz", p)
     assert again.certificate.unique is False
     assert _same(tuple(again.certificate.alternative), tuple(s.certificate.alternative))
     assert again.certificate.stability is None
@@ -235,6 +239,10 @@ BAD_FILES = {
     "description is a number": _with(description="1"),
     "constants of another version": _description(lambda about: about | {"stability": {"space": "tangent"}}),
     "a part that is not there": _description(lambda about: about | {"parts": ["sparse"]}),
+    "no name of a model": _description(lambda about: about | {"parametrization": ["Product"]}),
+    "settings of no kind": _description(lambda about: about | {"settings": "alpha"}),
+    "a dual of text": _with(dual=np.array(["a", "b"])),
+    "a dual with holes": _with(dual=np.array([np.nan, 1.0])),
     "an unknown model": _description(lambda about: about | {"parametrization": "Nonsense"}),
     "factors of another model": _description(lambda about: about | {"parametrization": "SignedGram"}),
     "unknown status": _with(description='{"status": "splendid"}'),
@@ -267,6 +275,110 @@ def test_damaged_files_are_refused_or_harmless(solved, tmp_path):
     assert refused > 50
 
 
+def test_a_file_is_believed_only_after_a_check(solved, tmp_path):
+    """Statements of a file are claims; certificate and status come from the problem."""
+    p, s = solved
+    file = tmp_path / "s.npz"
+    s.save(file)
+    loaded = fm.Solution.load(file)
+    assert loaded.certificate is None
+    assert loaded.status is fm.Status.not_checked
+    assert loaded.claimed["status"] == s.status.name == "unique_flat_minimum"
+    assert loaded.claimed["holds"] is True
+    assert {name: loaded.claimed[name] for name in s.certificate.scalars()} == s.certificate.scalars()
+    for ask in (loaded.raise_if_failed, lambda: loaded.checked_certificate, lambda: check_solution(loaded)):
+        with pytest.raises((RecoveryError, fm.InputError), match=r"not_checked.*Solution\.load\(file, problem\)"):
+            ask()
+    checked = fm.Solution.load(file, p).raise_if_failed()
+    assert checked.certificate.scalars() == s.certificate.scalars()
+    assert checked.status is s.status
+    assert "nothing" in repr(loaded)
+    loaded.save(tmp_path / "again.npz")  # statements stay statements
+    assert fm.Solution.load(tmp_path / "again.npz").claimed["holds"] is True
+    assert not s.claimed
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        lambda s: {"L": 0 * s.factors[0]},
+        lambda s: {"L": 1.01 * s.factors[0]},
+        lambda s: {"dual": 1e3 * np.ones_like(s.duals[0])},
+    ],
+    ids=["zero", "larger", "dual"],
+)
+def test_changed_factors_or_duals_are_not_certified(forged, solved, tmp_path):
+    p, s = solved
+    file = tmp_path / "s.npz"
+    _with(**forged(s))(file, s)
+    loaded = fm.Solution.load(file)
+    assert loaded.claimed["holds"] is True
+    checked = fm.Solution.load(file, p)
+    assert not checked.certificate.holds
+    assert checked.status is fm.Status.not_certified
+    assert checked.flatness.loss == pytest.approx(fm.flatness(p, checked.factors).loss)
+    with pytest.raises(RecoveryError, match="not_certified"):
+        checked.raise_if_failed()
+
+
+def test_the_objective_of_a_file_must_be_the_one_that_is_asked(solved, tmp_path):
+    """Zero minimises any loss with a huge alpha, which must be stated by whoever asks."""
+    p, _ = solved
+    s, file = fm.flat_minimum(p, alpha=1e12), tmp_path / "s.npz"
+    s.save(file)
+    assert not np.any(s.matrix)
+    with pytest.raises(fm.InputError, match=r"s\.npz minimises with alpha 1e\+?12|1000000000000\.0, asked was 0\.0"):
+        fm.Solution.load(file, p)
+    with pytest.raises(fm.InputError, match=r"pass metric_power=1\.0"):
+        fm.Solution.load(file, p, alpha=1e12, metric_power=0.5)
+    for asked in ({"alpha": 1e12}, {"as_claimed": True}):
+        assert fm.Solution.load(file, p, **asked).status is fm.Status.regularized_minimum
+    _description(lambda about: about | {"settings": {}})(file, s)
+    assert not fm.Solution.load(file, p).certificate.holds
+
+
+def test_the_loss_of_a_file_must_be_that_of_the_problem(tmp_path):
+    instance = fm.families.robust_pca.sample((12, 10), 1)
+    p, file = instance.problem, tmp_path / "s.npz"
+    weighted = fm.Problem(p.measurement, p.data, p.parametrization, fm.losses.Absolute(weight=0.5))
+    s = fm.flat_minimum(weighted)
+    dataclasses.replace(s, parts={"sparse": 0 * s.sparse}).save(file)
+    with pytest.raises(fm.InputError, match=r"weight 0\.5, asked was 0\.28.*give the problem this weight"):
+        fm.Solution.load(file, p)
+    checked = fm.Solution.load(file, weighted)
+    assert checked.status is s.status
+    np.testing.assert_array_equal(checked.sparse, s.sparse)  # from the factors, not from the file
+
+
+def test_a_file_of_another_model_is_refused(solved, tmp_path):
+    solved[1].save(tmp_path / "s.npz")
+    p = _hermitian_problem("gram, above")
+    with pytest.raises(fm.InputError, match=r"has the model Product.*expected that of the problem: Gram"):
+        fm.Solution.load(tmp_path / "s.npz", p)
+    with pytest.raises(fm.InputError, match="problem is a str, expected a flatmin Problem"):
+        fm.Solution.load(tmp_path / "s.npz", "p")
+    with pytest.raises(fm.InputError, match="expected"):
+        fm.Solution.load(tmp_path / "s.npz", fm.families.matrix_completion.sample((7, 5), 1, 18).problem)
+
+
+def test_a_signal_follows_from_the_factors(tmp_path):
+    p = fm.families.phase_retrieval.sample(4, 1, 24).problem
+    s, file = fm.flat_minimum(p), tmp_path / "s.npz"
+    dataclasses.replace(s, parts={"signal": np.ones((2, 2))}).save(file)
+    checked = fm.Solution.load(file, p)
+    assert checked.status is fm.Status.unique_flat_minimum
+    np.testing.assert_array_equal(checked.signal, s.signal.reshape(2, 2))
+
+
+def test_a_solution_of_lowest_rank_must_still_fit(tmp_path):
+    p = fm.families.matrix_sensing.sample((12, 10), 1, 35).problem
+    s, file = fm.reweighted_minimum(p), tmp_path / "s.npz"
+    s.save(file)
+    assert fm.Solution.load(file, p).status is fm.Status.low_rank_interpolant
+    _with(L=2 * s.factors[0])(file, s)
+    assert fm.Solution.load(file, p).status is fm.Status.not_certified
+
+
 def test_raise_if_failed(solved):
     p, s = solved
     assert s.raise_if_failed() is s
@@ -292,7 +404,7 @@ def test_another_flat_minimum_is_kept(tmp_path):
     p = fm.Problem(fm.measurements.Entries([0, 1], [0, 1], (2, 2)), [1.0, 2.0])
     s = fm.flat_minimum(p)
     s.save(tmp_path / "s.npz")
-    again = fm.Solution.load(tmp_path / "s.npz")
+    again = fm.Solution.load(tmp_path / "s.npz", p)
     assert again.certificate.unique is False
     assert _same(tuple(again.certificate.alternative), tuple(s.certificate.alternative))
     check_solution(again, p)

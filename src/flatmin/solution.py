@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
-import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
@@ -16,20 +13,27 @@ import numpy as np
 
 from flatmin import parametrizations
 from flatmin._core.arrays import Array
+from flatmin._core.described_archive import read_described, write_described
 from flatmin._core.facts import as_html, as_text, rounded
-from flatmin._core.files import atomic_path
+from flatmin._core.validation import numeric
 from flatmin._version import __version__
 from flatmin.errors import InputError
 from flatmin.parametrizations import Gram, Product
 from flatmin.parametrizations.base import Factors, Parametrization
-from flatmin.proofs.certificate import Certificate
-from flatmin.proofs.flatness import Flatness
+from flatmin.problem import Problem
+from flatmin.proofs.certificate import LARGEST_RESIDUAL, Certificate
+from flatmin.proofs.flatness import Flatness, flatness
+from flatmin.proofs.judge import judge
+from flatmin.proofs.objective import Objective
 from flatmin.proofs.radius import Stability
+from flatmin.proofs.robust.certificate import gross_errors
 
 __all__ = ["FORMAT_VERSION", "Noise", "RecoveryError", "Solution", "Status"]
 
 FORMAT_VERSION = 2
 
+#: The keys of dual vectors in a file.
+DUALS = ("dual", "uniqueness_dual")
 #: Largest number of entries of a matrix that is saved together with its factors.
 LARGEST_SAVED_MATRIX = 4_000_000
 
@@ -63,6 +67,10 @@ class Status(Enum):
     )
     iteration_limit = "The iteration limit was reached; raise max_iter, loosen tol, or continue with warm_start."
     time_limit = "The time limit was reached; raise time_limit, loosen tol, or continue with warm_start."
+    not_checked = (
+        "Read from a file, whose statements are in `claimed`, and not checked; "
+        "Solution.load(file, problem) certifies it for its problem."
+    )
 
     @property
     def certified(self) -> bool:
@@ -73,6 +81,15 @@ class Status(Enum):
     def succeeded(self) -> bool:
         """Whether the solver succeeded: certified, or of lowest rank, for which no proof is known."""
         return self.certified or self is Status.low_rank_interpolant
+
+    @classmethod
+    def proved(cls, proof: Certificate) -> Status | None:
+        """Return the certified status that a certificate proves, None if it does not hold."""
+        if not proof.holds:
+            return None
+        if proof.objective == "penalised":
+            return cls.regularized_minimum
+        return cls.unique_flat_minimum if proof.unique else cls.flat_minimum
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,10 +156,11 @@ class Solution:
         The flattest factors; for a product (L, R) of shapes (d1, rank) and (d2, rank).
     status : Status
         How the solve ended; ``status.value`` is advice.
-    certificate : Certificate
-        The proof, or its failure in numbers.
+    certificate : Certificate or None
+        The proof, or its failure in numbers. It is None, with the status not_checked, if the solution was loaded from a
+        file without its problem.
     flatness : Flatness
-        The exact flatness of the factors.
+        The exact flatness of the factors; if certificate is None, what the file states about it.
     history : dict of str to ndarray
         One entry a round of the solver: ``iteration``, ``seconds``, ``residual``, ``gap``, ``rank``.
     seconds, iterations : float and int
@@ -157,11 +175,14 @@ class Solution:
         Further parts of the solution, by name: "sparse" for robust PCA, "signal" for phase retrieval.
     noise : Noise or None
         The estimates of ``alpha="auto"``.
+    claimed : dict
+        What the file of a loaded solution states about it: ``status``, and every attribute of `Certificate` by name.
+        Nobody has checked these statements. Empty for solutions that were not loaded.
     """
 
     factors: tuple[Array, ...]
     status: Status
-    certificate: Certificate
+    certificate: Certificate | None
     flatness: Flatness
     history: Mapping[str, Array]
     seconds: float
@@ -171,15 +192,17 @@ class Solution:
     settings: Mapping[str, Any] = field(default_factory=dict)
     parts: Mapping[str, Array] = field(default_factory=dict)
     noise: Noise | None = None
+    claimed: Mapping[str, Any] = field(default_factory=dict)
 
     def facts(self) -> dict[str, str]:
         """Return status, size and what is proved, as a few words for each part."""
         rows, columns = self.parametrization.pair(self.factors)
         kept = ("proved", "value", "lower bound", "residual", "unique", "radius")
+        proved = {"proved": "nothing"} if self.certificate is None else self.certificate.facts()
         return {
             "status": f"{self.status.name}: {self.status.value}",
             "matrix": f"{len(rows)} × {len(columns)} of rank {self.rank}, made by {self.parametrization!r}",
-            **{name: text for name, text in self.certificate.facts().items() if name in kept},
+            **{name: text for name, text in proved.items() if name in kept},
             "effort": f"{self.iterations} iterations, {self.seconds:.2g} s",
         }
 
@@ -222,6 +245,26 @@ class Solution:
         """The recovered matrix (d1, d2), formed when first asked for."""
         return self.parametrization.matrix(self.factors)
 
+    @property
+    def checked_certificate(self) -> Certificate:
+        """The certificate. It raises `InputError` if the solution was loaded and not checked."""
+        if self.certificate is None:
+            raise InputError(f"the solution is {Status.not_checked.name}. {Status.not_checked.value}")
+        return self.certificate
+
+    @property
+    def duals(self) -> tuple[Array, Array | None]:
+        """The dual vector and the one for uniqueness or None; of a loaded solution those of its file.
+
+        They need no trust: a bound from any dual vector is valid.
+        """
+        return self.statements["dual"], self.statements["uniqueness_dual"]
+
+    @property
+    def statements(self) -> Mapping[str, Any]:
+        """The status and the attributes of the certificate by name; if there is none, those that the file states."""
+        return self.claimed if self.certificate is None else {"status": self.status.name, **vars(self.certificate)}
+
     def _part(self, name: str, model: str) -> Array:
         if name not in self.parts:
             raise InputError(f"the solution has no part {name!r}, expected one of {model}")
@@ -236,12 +279,11 @@ class Solution:
     def arrays(self) -> dict[str, Array]:
         """Return the arrays of a solution file: factors, duals and, if small, the matrix."""
         out = dict(zip(self.parametrization.names, self.factors, strict=True))
-        out["dual"] = self.certificate.dual
-        if self.certificate.uniqueness_dual is not None:
-            out["uniqueness_dual"] = self.certificate.uniqueness_dual
-        if self.certificate.alternative is not None:
+        statements = self.statements
+        out |= {name: dual for name in DUALS if (dual := statements[name]) is not None}
+        if statements["alternative"] is not None:
             names = (f"alternative_{name}" for name in self.parametrization.names)
-            out |= dict(zip(names, self.certificate.alternative, strict=True))
+            out |= dict(zip(names, statements["alternative"], strict=True))
         if self.noise is not None:
             out |= dict(zip((f"refit_{name}" for name in self.parametrization.names), self.noise.refit, strict=True))
         rows, columns = self.parametrization.pair(self.factors)
@@ -251,12 +293,14 @@ class Solution:
 
     def save(self, file: str | Path) -> None:
         """Write the solution as an ``.npz`` file without pickle, whole or not at all, or raise `InputError`."""
+        statements = self.statements
+        stability = statements["stability"]
         description = {
             "parametrization": type(self.parametrization).__name__,
             "parametrization_settings": vars(self.parametrization),
-            "status": self.status.name,
-            "certificate": self.certificate.scalars(),
-            "stability": None if self.certificate.stability is None else vars(self.certificate.stability),
+            "status": statements["status"],
+            "certificate": {name: s for name, s in statements.items() if name not in ("status", *Certificate.PARTS)},
+            "stability": None if stability is None else vars(stability),
             "parts": list(self.parts),
             "noise": None if self.noise is None else self.noise.scalars(),
             "shape": [len(side) for side in self.parametrization.pair(self.factors)],
@@ -269,59 +313,126 @@ class Solution:
         contents: dict[str, Any] = {**self.arrays()}
         contents |= {f"history_{name}": np.asarray(values) for name, values in self.history.items()}
         contents |= dict(zip(("undetermined_rows", "undetermined_cols"), self.undetermined, strict=True))
-        contents |= {"description": np.array(json.dumps(description)), "format_version": np.array(FORMAT_VERSION)}
-        try:
-            with atomic_path(Path(file)) as temporary, temporary.open("wb") as stream:
-                np.savez_compressed(stream, **contents)
-        except OSError as error:
-            raise InputError(f"{file} cannot be written: {error.strerror or error}") from error
+        write_described(file, contents, description, FORMAT_VERSION)
 
     @classmethod
-    def load(cls, file: str | Path) -> Solution:
-        """Read a solution written by `save`, or raise `InputError` if the file is missing, invalid or too new."""
-        unreadable = (OSError, ValueError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+    def load(
+        cls,
+        file: str | Path,
+        problem: Problem | None = None,
+        *,
+        alpha: float = 0.0,
+        metric_power: float = 1.0,
+        as_claimed: bool = False,
+    ) -> Solution:
+        """Read a solution written by `save`, and check it if its problem is given.
+
+        A file can state anything. So without its problem a solution has no certificate, its status is not_checked, and
+        the statements of the file are in `claimed`. With its problem, certificate, status and flatness are computed
+        from the problem, the factors and the dual vectors. ``parts`` are then those that follow from the factors
+        ("sparse", "signal"); ``noise``, ``settings`` and the effort stay statements of the file.
+
+        Parameters
+        ----------
+        file : str or Path
+            An ``.npz`` file.
+        problem : Problem, optional
+            The problem that the solution solves.
+        alpha, metric_power : float
+            The objective that it minimises, as in `flat_minimum`.
+        as_claimed : bool
+            Whether to take alpha and metric_power from the file instead.
+
+        Raises
+        ------
+        InputError
+            If the file is missing, invalid or too new, does not fit the problem, or states that it minimises another
+            objective.
+        """
+        loaded = cls._read(file)
+        if problem is None:
+            return loaded
+        if not isinstance(problem, Problem):
+            raise InputError(f"problem is a {type(problem).__name__}, expected a flatmin Problem")
         try:
-            with np.load(file, allow_pickle=False) as archive:
-                data = dict(archive)
-        except unreadable as error:
+            stated = Objective.stated(loaded.settings, problem)
+        except InputError as error:
+            raise InputError(f"{file} has a damaged key 'description': its setting {error}") from error
+        if as_claimed:
+            alpha, metric_power = stated.alpha, stated.metric_power
+        different = stated.differences(Objective.of(problem, alpha, metric_power))
+        if different:
+            name, (found, asked) = next(iter(different.items()))
+            remedy = f"pass {name}={found!r}" if name in ("alpha", "metric_power") else f"give the problem this {name}"
+            raise InputError(f"{file} minimises with {name} {found!r}, asked was {asked!r}; {remedy} to check it")
+        return loaded._checked(problem, alpha, metric_power)
+
+    def _checked(self, problem: Problem, alpha: float, metric_power: float) -> Solution:
+        """Return a loaded solution with its certificate for a problem."""
+        model = problem.parametrization
+        if type(model) is not type(self.parametrization):
             raise InputError(
-                f"{file} cannot be read as a solution, expected an .npz file of flatmin: {error}"
-            ) from error
+                f"the solution has the model {self.parametrization!r}, expected that of the problem: {model!r}"
+            )
+        factors, (D1, D2) = problem.check(self.factors), problem.metric
+        proof = judge(problem, factors, *self.duals, alpha=alpha, metric_power=metric_power)
+        status = Status.proved(proof) or Status.not_certified
+        searched = self.claimed["status"] == Status.low_rank_interpolant.name
+        if not proof.holds and searched and proof.relative_residual <= LARGEST_RESIDUAL:
+            status = Status.low_rank_interpolant  # no certificate can prove more
+        parts = {"sparse": gross_errors(problem, factors, alpha)} if problem.loss.has_gross_errors else {}
+        checked = replace(
+            self,
+            factors=factors,
+            status=status,
+            certificate=proof,
+            flatness=flatness(problem, factors),
+            undetermined=(D1.undetermined, D2.undetermined),
+            parametrization=model,
+            parts=parts,
+        )
+        signal = self.parts.get("signal")
+        if signal is None or not isinstance(model, Gram) or signal.size != problem.shape[0]:
+            return checked
+        return replace(checked, parts={"signal": checked.signal.reshape(signal.shape)})
+
+    @classmethod
+    def _read(cls, file: str | Path) -> Solution:
+        data, about = read_described(file, FORMAT_VERSION)
         try:
-            version = int(data.get("format_version", -1))
-            if version != FORMAT_VERSION:
-                raise InputError(f"it has format version {version}, expected {FORMAT_VERSION}")
-            return cls._from_arrays(data)
+            return cls._from_arrays(data, about)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             reason = f"{error} is missing or unknown" if isinstance(error, KeyError) else error
             raise InputError(f"{file} is no solution saved by this version of flatmin: {reason}") from error
 
     @classmethod
-    def _from_arrays(cls, data: Mapping[str, Array]) -> Solution:
-        about = json.loads(str(data["description"]))
-        parametrization = getattr(parametrizations, about["parametrization"])(**about["parametrization_settings"])
+    def _from_arrays(cls, data: Mapping[str, Array], about: Mapping[str, Any]) -> Solution:
+        parametrization = parametrizations.find(about["parametrization"])(**about["parametrization_settings"])
         factors = tuple(data[name] for name in parametrization.names)
         other, refit = (
             tuple(data[k] for k in (f"{prefix}_{name}" for name in parametrization.names) if k in data)
             for prefix in ("alternative", "refit")
         )
+        duals = {name: numeric(data[name], f"the key {name!r}") for name in DUALS if name in data}
+        claimed = Certificate(
+            dual=duals["dual"],
+            uniqueness_dual=duals.get("uniqueness_dual"),
+            alternative=other or None,
+            stability=None if about["stability"] is None else Stability(**about["stability"]),
+            **about["certificate"],
+        )
         return cls(
             factors=parametrization.check(factors, tuple(about["shape"])),
-            status=Status[about["status"]],
-            certificate=Certificate(
-                dual=data["dual"],
-                uniqueness_dual=data.get("uniqueness_dual"),
-                alternative=other or None,
-                stability=None if about["stability"] is None else Stability(**about["stability"]),
-                **about["certificate"],
-            ),
+            status=Status.not_checked,
+            certificate=None,
             flatness=Flatness(**about["flatness"]),
             history={k.removeprefix("history_"): v for k, v in data.items() if k.startswith("history_")},
             seconds=about["seconds"],
             iterations=about["iterations"],
             undetermined=(data["undetermined_rows"], data["undetermined_cols"]),
             parametrization=parametrization,
-            settings=about["settings"],
+            settings=dict(about["settings"]),
             parts={name: data[name] for name in about["parts"]},
             noise=Noise(refit=refit, **about["noise"]) if about.get("noise") else None,
+            claimed={"status": Status[about["status"]].name, **vars(claimed)},
         )

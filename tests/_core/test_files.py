@@ -6,7 +6,8 @@ import pytest
 
 import flatmin as fm
 from flatmin._core import memory as _memory
-from flatmin._core.files import atomic_directory, atomic_path
+from flatmin._core.files import atomic_directory, atomic_path, first_bytes
+from flatmin.errors import InputError
 
 
 class Interrupted(BaseException):
@@ -69,3 +70,24 @@ def test_memory_is_refused_with_both_numbers(monkeypatch):
         fm.InputError, match=r"^this would need about 3\.0 GiB of memory and 2\.0 GiB are free; use fewer"
     ):
         _memory.require(3.0 * 2**30, "this")
+
+
+def test_the_first_bytes_of_a_file_to_write_over(tmp_path):
+    (tmp_path / "old").write_bytes(b"header and more")
+    assert first_bytes(tmp_path / "old", "the page", 6) == b"header"
+    assert first_bytes(tmp_path / "new", "the page", 6) == b""
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (".", "is a directory, expected a file"),
+        ("none/new", "would stand in .*none, which is no directory; make it first"),
+        ("pipe", "is no regular file, expected one or a new name"),
+    ],
+)
+def test_a_file_that_cannot_be_written_over_is_called_by_its_name(tmp_path, name, message):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match=f"^the page .*{message}"):
+        first_bytes(tmp_path / name, "the page", 6)

@@ -7,6 +7,7 @@ import pytest
 
 import flatmin as fm
 from flatmin.formats.archive import read_arrays, read_solution
+from flatmin.proofs.objective import Objective
 
 
 @pytest.fixture
@@ -36,9 +37,11 @@ def test_a_solution_has_factors_or_an_answer_and_its_objective(family, tmp_path)
     solution.save(tmp_path / "s.npz")
     saved = read_solution(tmp_path / "s.npz", family, problem)
     np.testing.assert_array_equal(saved.factors[0], solution.factors[0])
-    assert saved.settings == {"alpha": 0.0, "metric_power": 1.0}
+    assert saved.stated == Objective(0.0, 1.0)
     np.savez(tmp_path / "m.npz", matrix=solution.matrix, description=json.dumps({"settings": {"weight": 2}}))
     saved = read_solution(tmp_path / "m.npz", family, problem)
     assert saved.factors is None
     assert saved.answer.shape == (4, 3)
-    assert (saved.settings, saved.loss) == ({}, {"weight": 2.0})
+    assert saved.stated == Objective(weight=2.0)
+    np.savez(tmp_path / "m.npz", matrix=solution.matrix)
+    assert read_solution(tmp_path / "m.npz", family, problem).stated is None

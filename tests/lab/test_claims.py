@@ -28,14 +28,14 @@ def test_the_interval_of_a_share_keeps_its_tails():
 
 def test_a_claim_holds_fails_or_waits():
     below = {"below": 1.0}
-    assert Claim.of_mean("", [0.1, 0.2, 0.15], **below).verdict == "holds"
-    assert Claim.of_mean("", [5.1, 5.2, 5.15], **below).verdict == "fails"
-    assert Claim.of_mean("", [-50, 50, 0.1], **below).verdict == "undecided"
-    assert Claim.of_mean("", [0.1], **below).verdict == "undecided"
+    assert Claim.from_mean("", [0.1, 0.2, 0.15], **below).verdict == "holds"
+    assert Claim.from_mean("", [5.1, 5.2, 5.15], **below).verdict == "fails"
+    assert Claim.from_mean("", [-50, 50, 0.1], **below).verdict == "undecided"
+    assert Claim.from_mean("", [0.1], **below).verdict == "undecided"
     assert Claim.exact("", 2.0, above=1.0).verdict == "holds"
     assert Claim.exact("", 0.5, above=1.0).verdict == "fails"
-    assert Claim.of_share("", [True] * 20, above=0.8).verdict == "holds"
-    assert Claim.of_share("", [True] * 5, above=0.8).verdict == "undecided"
+    assert Claim.from_share("", [True] * 20, above=0.8).verdict == "holds"
+    assert Claim.from_share("", [True] * 5, above=0.8).verdict == "undecided"
     assert Claim.exact("", math.nan, above=1.0).verdict == "undecided"
     with pytest.raises(InputError, match="expected one"):
         Claim.exact("", 1.0)
@@ -44,8 +44,8 @@ def test_a_claim_holds_fails_or_waits():
 
 
 def test_a_claim_about_an_extreme_is_open_without_numbers():
-    assert Claim.of_largest("", [1.0, 3.0], below=2).verdict == "fails"
-    assert Claim.of_smallest("", [1.0, 3.0], above=0.5).verdict == "holds"
-    for claim in (Claim.of_largest("", [], below=2), Claim.of_smallest("", [], above=2)):
+    assert Claim.from_largest("", [1.0, 3.0], below=2).verdict == "fails"
+    assert Claim.from_smallest("", [1.0, 3.0], above=0.5).verdict == "holds"
+    for claim in (Claim.from_largest("", [], below=2), Claim.from_smallest("", [], above=2)):
         assert claim.verdict == "undecided"
         assert math.isnan(claim.estimate)

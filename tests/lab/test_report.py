@@ -51,7 +51,7 @@ def test_a_page_is_replaced_whole_through_a_link_or_not_at_all(tmp_path, monkeyp
 
 
 def test_a_recipe_of_ones_own_in_any_module(tmp_path):
-    recipe = recipe_of(judge=lambda evidence: [Claim.of_mean("the mean", evidence.values("ratio"), below=1)])
+    recipe = recipe_of(judge=lambda evidence: [Claim.from_mean("the mean", evidence.values("ratio"), below=1)])
     results = [Result(trial, recipe.cell(trial.parameters, trial.seed)) for trial in recipe.trials()]
     (finding,) = write_report(str(tmp_path / "own.html"), [Evidence(recipe, results)])
     assert [claim.verdict for claim in finding.claims] == ["holds"]

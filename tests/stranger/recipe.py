@@ -23,7 +23,7 @@ def recover(parameters, seed):
 def judge(evidence):
     """Return the claim about the share of draws that are recovered."""
     recovered = [result.metrics["success"] for result in evidence.results]
-    return [Claim.of_share("The share of draws recovered", recovered, above=0.5)]
+    return [Claim.from_share("The share of draws recovered", recovered, above=0.5)]
 
 
 RECIPE = Recipe(

@@ -7,7 +7,42 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["atomic_directory", "atomic_path"]
+from flatmin.errors import InputError
+
+__all__ = ["atomic_directory", "atomic_path", "check_place", "check_writable", "first_bytes"]
+
+
+def check_place(file: Path, name: str) -> None:
+    """Raise `InputError` if a file cannot be at its path; the error calls it ``name``, for example "the --export"."""
+    if file.is_dir():
+        raise InputError(f"{name} {file} is a directory, expected a file or a new name")
+    if not file.parent.is_dir():
+        raise InputError(f"{name} {file} would stand in {file.parent}, which is no directory; make it first")
+
+
+def check_writable(file: Path, name: str) -> None:
+    """Raise `InputError` if a file cannot be at its path, or if nothing may be written to its directory."""
+    check_place(file, name)
+    directory = file.resolve().parent
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise InputError(f"{name} {file} cannot be written: nothing may be made in {directory}")
+
+
+def first_bytes(file: Path, name: str, count: int) -> bytes:
+    """Return the first ``count`` bytes of a file, or none if it does not exist.
+
+    A path that has no place for a file, a file that cannot be read, or one that is not regular raises `InputError`.
+    """
+    check_place(file, name)
+    if not file.exists():
+        return b""
+    if not file.is_file():
+        raise InputError(f"{name} {file} is no regular file, expected one or a new name")
+    try:
+        with file.open("rb") as stream:
+            return stream.read(count)
+    except OSError as error:
+        raise InputError(f"{name} {file} cannot be read: {error.strerror or error}") from error
 
 
 @contextmanager

@@ -285,7 +285,9 @@ def sweep(
     store: Annotated[
         Path | None, text("--store", "FILE", "Where every finished trial is kept; made if it is not there.")
     ] = None,
-    jobs: Annotated[int | None, whole_number("--jobs", "N", "Processes. Default: one for each core.")] = None,
+    jobs: Annotated[
+        int | None, whole_number("--jobs", "N", "Processes. Default: one for each core; with --quick only one.")
+    ] = None,
     dask: Annotated[
         str | None, text("--dask", "ADDRESS", "The scheduler of a Dask cluster, to compute there instead.")
     ] = None,
@@ -358,6 +360,17 @@ def certify(
     input: Input,
     solution: SolutionFile,
     shape: Shape = None,
+    alpha: Annotated[
+        float | None, number("--alpha", "X", "The penalty that the solution is judged with. Default: 0, an exact fit.")
+    ] = None,
+    metric_power: Annotated[
+        float | None, number("--metric-power", "P", "From 0 (nuclear norm) to 1, the default.")
+    ] = None,
+    weight: Weight = None,
+    tau: Tau = None,
+    as_claimed: Annotated[
+        bool, typer.Option("--as-claimed", help="Judge the objective that the file states, instead of these four.")
+    ] = False,
     json: Json = False,
     deterministic: Annotated[
         bool,
@@ -367,20 +380,32 @@ def certify(
         float | None, number("--time-limit", "S", "Seconds for the search for a dual vector, if the file has none.")
     ] = None,
 ) -> int:
-    """Print what can be proved about a solution.
+    """Print what can be proved about a solution, and of which objective.
 
-    Exit status: 0 only if the certificate holds, else 1; 2 for bad input.
+    Exit status: 0 only if the certificate holds, else 1; 2 for bad input, also if the file states another objective.
     """
+    from flatmin.cli.commands.certify import Request
     from flatmin.cli.commands.certify import certify as judge
     from flatmin.cli.options import ProblemFile
 
-    return judge(ProblemFile(family, input, shape=shape), solution, json, deterministic, time_limit)
+    problem = ProblemFile(family, input, shape=shape, loss={"weight": weight, "tau": tau})
+    penalty = {"alpha": alpha, "metric_power": metric_power}
+    return judge(Request(problem, solution, penalty, as_claimed, json, deterministic, time_limit))
 
 
 @app.command()
-def flatness(family: FamilyName, input: Input, solution: SolutionFile, shape: Shape = None, json: Json = False) -> int:
+def flatness(
+    family: FamilyName,
+    input: Input,
+    solution: SolutionFile,
+    shape: Shape = None,
+    weight: Weight = None,
+    tau: Tau = None,
+    json: Json = False,
+) -> int:
     """Print how flat the factors of a solution are."""
     from flatmin.cli.commands.certify import flatness as measure
     from flatmin.cli.options import ProblemFile
 
-    return measure(ProblemFile(family, input, shape=shape), solution, json)
+    problem = ProblemFile(family, input, shape=shape, loss={"weight": weight, "tau": tau})
+    return measure(problem, solution, json)

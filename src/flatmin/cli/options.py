@@ -11,7 +11,7 @@ from flatmin.families import Family
 from flatmin.formats.case import Case, read_case
 from flatmin.problem import Problem
 
-__all__ = ["ProblemFile", "exclusive", "in_options", "pair", "whole_numbers", "with_loss"]
+__all__ = ["ProblemFile", "exclusive", "in_options", "option_name", "pair", "whole_numbers", "with_loss"]
 
 #: Options whose names differ from those of the library's arguments.
 RENAMED = {"the number of measurements": "--measurements", "the number of masks": "--masks"}
@@ -71,9 +71,13 @@ def in_options(arguments: Iterable[str]) -> Iterator[None]:
         message = str(error)
         for name in arguments:
             if message.startswith(f"{name} is "):
-                option = RENAMED.get(name, "--" + name.replace("_", "-"))
-                raise InputError(option + message.removeprefix(name)) from error
+                raise InputError(option_name(name) + message.removeprefix(name)) from error
         raise
+
+
+def option_name(argument: str) -> str:
+    """Return the option for an argument of the library, such as "--metric-power"."""
+    return RENAMED.get(argument, "--" + argument.replace("_", "-"))
 
 
 def with_loss(problem: Problem, family: Family, arguments: Mapping[str, float | None]) -> Problem:

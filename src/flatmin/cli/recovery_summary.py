@@ -31,11 +31,11 @@ def summarize(
         "status": solution.status.name,
         "seconds": solution.seconds,
         "iterations": solution.iterations,
-        "relative_residual": solution.certificate.relative_residual,
+        "relative_residual": solution.checked_certificate.relative_residual,
         "scaled_trace": flat.scaled_trace,
         "hessian_trace": flat.hessian_trace,
         "fibre_minimum": flat.fibre_minimum,
-        "certificate": solution.certificate.scalars(),
+        "certificate": solution.checked_certificate.scalars(),
         "balance": flat.balance,
         "norm_excess": flat.norm_excess,
         "condition": flat.condition,
@@ -57,7 +57,7 @@ def _reweighted(family: Family, problem: Problem, lowest: Solution, truth: Array
     fields = {
         "rank": lowest.rank,
         "status": lowest.status.name,
-        "relative_residual": lowest.certificate.relative_residual,
+        "relative_residual": lowest.checked_certificate.relative_residual,
         "seconds": lowest.seconds,
     }
     if truth is not None:

@@ -17,7 +17,7 @@ __all__ = ["recovery_rows"]
 
 def recovery_rows(problem: Problem, solution: Solution, summary: Mapping[str, Any], results: str) -> dict[str, str]:
     """Return the rows of the table by name."""
-    proof = solution.certificate
+    proof = solution.checked_certificate
     terms = vocabulary_of(problem, proof, solution.settings.get("metric_power", 1.0))
     result = verdict(solution.status, terms, proof.unique)
     rows = {

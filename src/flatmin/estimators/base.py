@@ -127,7 +127,7 @@ class FlatEstimator(BaseEstimator):  # type: ignore[misc]
         """Set the fitted attributes, and warn if the solution is neither certified nor within ``tol``."""
         self.solution_, self.noise_ = solution, solution.noise
         self.rank_ = solution.parametrization.width(factors)
-        self.certificate_, self.flatness_ = solution.certificate, solution.flatness
+        self.certificate_, self.flatness_ = solution.checked_certificate, solution.flatness
         self.status_, self.n_iter_ = solution.status, max(1, solution.iterations)
         if not (solution.status.certified or self._reached(solution)):
             warnings.warn(
@@ -138,7 +138,7 @@ class FlatEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _reached(self, solution: Solution) -> bool:
         """Return whether a solution meets a ``tol`` that is too loose for a certificate."""
-        proof = solution.certificate
+        proof = solution.checked_certificate
         fits = proof.objective == "penalised" or proof.relative_residual <= self.tol
         return solution.status is Status.not_certified and fits and abs(proof.relative_gap) <= self.tol
 

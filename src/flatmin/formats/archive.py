@@ -17,7 +17,9 @@ from flatmin.errors import InputError
 from flatmin.families import Family
 from flatmin.formats.base import check_file, reason
 from flatmin.problem import Problem
-from flatmin.proofs.certificate import check_alpha, check_dual
+from flatmin.proofs.certificate import check_dual
+from flatmin.proofs.objective import Objective
+from flatmin.solution import DUALS
 
 __all__ = ["SavedSolution", "read_arrays", "read_solution"]
 
@@ -34,11 +36,6 @@ DAMAGED = (
     zipfile.BadZipFile,
     zlib.error,
 )
-#: Settings of the objective that define the penalty.
-PENALTY = ("alpha", "metric_power")
-#: Settings of the objective that define the loss.
-LOSS = ("weight", "tau")
-DUALS = ("dual", "uniqueness_dual")
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,15 +43,14 @@ class SavedSolution:
     """The contents of a solution file: factors or an answer, dual vectors, and the objective; None for missing ones.
 
     ``answer`` is the matrix or another of the family's ``answers``, and read only if the file lacks a factor.
-    ``settings`` holds alpha and metric_power, ``loss`` weight or tau of robust PCA, as far as the file has them.
+    ``stated`` is the objective that the file says it minimises.
     """
 
     factors: tuple[Array, ...] | None
     answer: Array | None
     dual: Array | None
     uniqueness_dual: Array | None
-    settings: Mapping[str, float]
-    loss: Mapping[str, float]
+    stated: Objective | None
 
 
 def read_arrays(path: Path, family: Family, given: Mapping[str, Array]) -> dict[str, Array]:
@@ -89,10 +85,9 @@ def read_solution(path: Path, family: Family, problem: Problem) -> SavedSolution
         lacking = next(name for name in names if name not in arrays)
         expected = f"{' and '.join(names)}, or {', or '.join(family.answers)}"
         raise InputError(f"{path} lacks the key {lacking!r}, expected {expected}")
-    stored = _settings(path, arrays["description"]) if "description" in arrays else {}
-    settings, loss = ({name: stored[name] for name in names if name in stored} for names in (PENALTY, LOSS))
+    stated = _objective(path, arrays["description"], problem) if "description" in arrays else None
     dual, uniqueness_dual = (_dual(path, name, arrays.get(name), problem) for name in DUALS)
-    return SavedSolution(factors, answer, dual, uniqueness_dual, settings, loss)
+    return SavedSolution(factors, answer, dual, uniqueness_dual, stated)
 
 
 def _dual(path: Path, name: str, dual: Array | None, problem: Problem) -> Array | None:
@@ -112,21 +107,16 @@ def _answer(path: Path, name: str, array: Array, unknown: tuple[int, ...], matri
     raise InputError(f"the key {name!r} of {path} has shape {array.shape}, expected {expected}")
 
 
-def _settings(path: Path, description: Array) -> dict[str, float]:
-    """Return the settings of the objective in the key "description"."""
+def _objective(path: Path, description: Array, problem: Problem) -> Objective:
+    """Return the objective that the key "description" states."""
     try:
         settings = dict(json.loads(str(description))["settings"])
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} has a damaged key 'description', expected the one flatmin wrote") from error
     try:
-        check_alpha(settings.get("alpha", 0.0), settings.get("metric_power", 1.0))
+        return Objective.stated(settings, problem)
     except InputError as error:
         raise InputError(f"{path} has a damaged key 'description': its setting {error}") from error
-    stored = {name: settings[name] for name in (*PENALTY, *LOSS) if settings.get(name) is not None}
-    for name, value in stored.items():
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise InputError(f"{path} has a damaged key 'description': its setting {name} is {value!r}")
-    return {name: float(value) for name, value in stored.items()}
 
 
 def _load(path: Path, role: str, wanted: tuple[str, ...]) -> dict[str, Array]:

@@ -22,7 +22,7 @@ class Claim:
 
     Examples
     --------
-    >>> Claim.of_mean("the error is small", [0.1, 0.2, 0.15], below=1).verdict
+    >>> Claim.from_mean("the error is small", [0.1, 0.2, 0.15], below=1).verdict
     'holds'
     >>> print(Claim.exact("the trace stays", 2.0, below=1))
     FAILS      the trace stays: 2, expected at most 1
@@ -46,19 +46,19 @@ class Claim:
         return cls(text, value, value, value, **limit)
 
     @classmethod
-    def of_largest(cls, text: str, values: Iterable[float], **limit: float) -> Claim:
+    def from_largest(cls, text: str, values: Iterable[float], **limit: float) -> Claim:
         """Return a claim about the largest of these numbers; it is open without numbers."""
         found = list(values)
         return cls.exact(text, max(found), **limit) if found else cls.open(text, **limit)
 
     @classmethod
-    def of_smallest(cls, text: str, values: Iterable[float], **limit: float) -> Claim:
+    def from_smallest(cls, text: str, values: Iterable[float], **limit: float) -> Claim:
         """Return a claim about the smallest of these numbers; it is open without numbers."""
         found = list(values)
         return cls.exact(text, min(found), **limit) if found else cls.open(text, **limit)
 
     @classmethod
-    def of_mean(cls, text: str, values: Iterable[float], *, level: float = 0.95, **limit: float) -> Claim:
+    def from_mean(cls, text: str, values: Iterable[float], *, level: float = 0.95, **limit: float) -> Claim:
         """Return a claim about the mean of independent repetitions by Student's t; it needs at least two to decide."""
         values = np.asarray(list(values), dtype=float)
         if not values.size:
@@ -66,14 +66,14 @@ class Claim:
         return cls(text, float(values.mean()), *interval(values, level), **limit)
 
     @classmethod
-    def of_share(cls, text: str, outcomes: Iterable[bool], *, level: float = 0.95, **limit: float) -> Claim:
+    def from_share(cls, text: str, outcomes: Iterable[bool], *, level: float = 0.95, **limit: float) -> Claim:
         """Return a claim about the probability of an event, by the exact binomial interval."""
         outcomes = list(outcomes)
-        return cls.of_count(text, sum(outcomes), len(outcomes), level=level, **limit)
+        return cls.from_count(text, sum(outcomes), len(outcomes), level=level, **limit)
 
     @classmethod
-    def of_count(cls, text: str, successes: int, trials: int, *, level: float = 0.95, **limit: float) -> Claim:
-        """Return a claim about the probability of success, as `of_share` does; it is open without trials."""
+    def from_count(cls, text: str, successes: int, trials: int, *, level: float = 0.95, **limit: float) -> Claim:
+        """Return a claim about the probability of success, as `from_share` does; it is open without trials."""
         if not trials:
             return cls.open(text, **limit)
         return cls(text, float(successes / trials), *share_interval(successes, trials, level), **limit)

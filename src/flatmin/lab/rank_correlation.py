@@ -125,7 +125,7 @@ def claim_of_instances(text: str, values: Iterable[float | None], *, level: floa
     known = [value for value in values if value is not None]
     if 0 < len(known) < MIN_INSTANCES:
         return Claim(text, float(np.mean(known)), -math.inf, math.inf, **limit)
-    return Claim.of_mean(text, known, level=level, **limit)
+    return Claim.from_mean(text, known, level=level, **limit)
 
 
 def _coefficients(pairs: Array, group: Array, weights: Array) -> Array:

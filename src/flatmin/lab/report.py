@@ -1,12 +1,11 @@
 """Writing the HTML page of experiments."""
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Unpack
 
-from flatmin._core.files import atomic_path
+from flatmin._core.files import atomic_path, check_writable, first_bytes
 from flatmin.errors import InputError
 from flatmin.lab.evidence import Evidence
 from flatmin.lab.pages.findings import Finding
@@ -88,20 +87,7 @@ def write_findings(file: Path, findings: Sequence[Finding], **texts: Unpack[Page
 
 def check_report(file: Path) -> None:
     """Raise `InputError` if the page cannot be written or would replace another file; write nothing."""
-    if file.is_dir():
-        raise InputError(f"the page {file} is a directory, expected a file")
-    if not file.parent.is_dir():
-        raise InputError(f"the page {file} would stand in {file.parent}, which is no directory; make it first")
-    if not os.access(file.resolve().parent, os.W_OK | os.X_OK):
-        raise InputError(f"the page {file} cannot be written: nothing may be made in {file.resolve().parent}")
-    if not file.exists():
-        return
-    if not file.is_file():
-        raise InputError(f"the page {file} is no ordinary file, expected one or a new name")
-    try:
-        with file.open("rb") as stream:
-            head = stream.read(HEAD)
-    except OSError as error:
-        raise InputError(f"the page {file} cannot be read: {error.strerror or error}") from error
+    check_writable(file, "the page")
+    head = first_bytes(file, "the page", HEAD)
     if head and b'<meta name="generator" content="flatmin report' not in head:
         raise InputError(f"the page {file} exists and is no former report of flatmin; choose another name")

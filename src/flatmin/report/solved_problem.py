@@ -60,7 +60,7 @@ class SolvedProblem:
     @property
     def certificate(self) -> Certificate:
         """The certificate of the solution."""
-        return self.solution.certificate
+        return self.solution.checked_certificate
 
     @property
     def labels(self) -> tuple[list[str] | None, list[str] | None]:

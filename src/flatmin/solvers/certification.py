@@ -1,6 +1,5 @@
 """Certificates for solutions of any origin."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,14 +9,12 @@ from flatmin._core.limits import Limits
 from flatmin._core.validation import numeric
 from flatmin.errors import InputError
 from flatmin.linalg.metric import Metric
-from flatmin.parametrizations import Chain, Hadamard
+from flatmin.parametrizations import Chain
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
-from flatmin.proofs.certificate import Certificate, check_dual
-from flatmin.proofs.cone_certificate import certificate_of, trace_is_determined, trivial_dual
-from flatmin.proofs.depth.chain import chain_certificate
-from flatmin.proofs.depth.hadamard import hadamard_certificate
-from flatmin.proofs.robust.certificate import robust_certificate
+from flatmin.proofs.certificate import Certificate
+from flatmin.proofs.cone_certificate import trace_is_determined, trivial_dual
+from flatmin.proofs.judge import judge
 from flatmin.solvers.choose import flat_minimum
 from flatmin.solvers.task import Task
 from flatmin.solvers.vectors.interpolating import prove_unique
@@ -80,34 +77,29 @@ def certify(
     if not isinstance(problem, Problem):
         raise InputError(f"problem is a {type(problem).__name__}, expected a flatmin Problem")
     factors = _factors(problem, factors_or_matrix)
-    model, task = problem.parametrization, Task(problem, alpha, metric_power, limits=Limits(time_limit=time_limit))
-    robust = problem.loss.has_gross_errors
-    if robust or not model.has_cone_norm:
+    task = Task(problem, alpha, metric_power, limits=Limits(time_limit=time_limit))
+    if not problem.is_convex:
         task.expect_defaults("metric_power")
-        deep = hadamard_certificate if isinstance(model, Hadamard) else chain_certificate
-        judge: Callable[..., Certificate] = robust_certificate if robust else deep
-        proof = judge(problem, factors, check_dual(_dual(task) if dual is None else dual, problem), alpha=task.alpha)
-        return proof if randomized else proof.sure()
-    trivial = trace_is_determined(problem) and alpha == 0 and metric_power == 1
+    trivial = problem.is_convex and trace_is_determined(problem) and alpha == 0 and metric_power == 1
     if trivial and dual is None and uniqueness_dual is None:
         proof = prove_unique(problem, factors)
         return proof if randomized else proof.sure()
     if dual is None:
         dual = trivial_dual(problem) if trivial else _dual(task)
-    return certificate_of(
+    return judge(
         problem,
         factors,
         dual,
-        uniqueness_dual=uniqueness_dual,
-        alpha=alpha,
-        metric_power=metric_power,
+        uniqueness_dual,
+        alpha=task.alpha,
+        metric_power=task.metric_power,
         randomized=randomized,
     )
 
 
 def _dual(task: Task) -> Array:
     power, limit = task.metric_power, task.limits.time_limit
-    return flat_minimum(task.problem, alpha=task.alpha, metric_power=power, time_limit=limit).certificate.dual
+    return flat_minimum(task.problem, alpha=task.alpha, metric_power=power, time_limit=limit).checked_certificate.dual
 
 
 def _factors(problem: Problem, factors_or_matrix: Any) -> Factors:

@@ -11,7 +11,7 @@ from flatmin.errors import InputError
 from flatmin.problem import Problem
 from flatmin.proofs.certificate import ratio
 from flatmin.proofs.flatness import flatness
-from flatmin.solution import Solution
+from flatmin.solution import Solution, Status
 from flatmin.solvers import certify, flat_minimum
 
 __all__ = ["Flattest", "flatness_gap"]
@@ -78,21 +78,23 @@ class Flattest:
         loss = problem.loss.with_limit(problem.residual(problem.check(solution.factors)))
         limited = problem if loss is problem.loss else replace(problem, loss=loss)
         if known or limited is not problem:
-            old = solution.certificate
-            proof = certify(limited, solution.factors, old.dual, uniqueness_dual=old.uniqueness_dual)
-            solution = replace(solution, certificate=proof, flatness=flatness(limited, solution.factors))
+            dual, uniqueness_dual = solution.duals
+            proof = certify(limited, solution.factors, dual, uniqueness_dual=uniqueness_dual)
+            status = Status.proved(proof) or (Status.not_certified if known else solution.status)
+            measured = flatness(limited, solution.factors)
+            solution = replace(solution, status=status, certificate=proof, flatness=measured)
         return cls(limited, solution)
 
     @property
     def value(self) -> float:
         """A lower bound on the scaled trace of every point that fits; 0 is always one."""
         factor = self.problem.loss.trace_factor(self.problem.parametrization)
-        return factor * max(0.0, self.solution.certificate.lower_bound)
+        return factor * max(0.0, self.solution.checked_certificate.lower_bound)
 
     @property
     def holds(self) -> bool:
         """Whether the solution is certified to reach that value."""
-        return self.solution.certificate.holds
+        return self.solution.checked_certificate.holds
 
     def gap(self, factors: Any) -> float:
         """Return the flatness gap of a point: how much less flat it is than a solution of *its own* data can be.
@@ -138,7 +140,7 @@ class Flattest:
             if self.value == 0:
                 return trace if np.isfinite(trace) else np.inf
             fitted = problem.data + problem.loss.misfit(problem.residual(weights))
-            pairing, dual = problem.loss.pairing, self.solution.certificate.dual
+            pairing, dual = problem.loss.pairing, self.solution.checked_certificate.dual
             share = pairing(fitted, dual) / pairing(problem.data, dual)  # the bound is a power of it
             height = ratio(trace, self.value)
             gap = height - float(np.sign(share) * np.abs(share) ** getattr(model, "power", 1.0))

@@ -56,10 +56,11 @@ class Task:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The arguments that repeat the solve, as plain numbers."""
+        """The arguments that repeat the solve, as plain numbers, with those of a loss `Absolute`."""
+        loss = vars(self.problem.loss) if self.is_robust else {}
         names = ("max_rank", "tol", "max_iter", "time_limit", "seed", *(("stop",) if self.limits.stop != "gap" else ()))
         own = {"alpha": self.alpha, "metric_power": self.metric_power}
-        return own | {name: getattr(self.limits, name) for name in names}
+        return own | {name: getattr(self.limits, name) for name in names} | dict(loss)
 
     def expect_defaults(self, *names: str) -> None:
         """Raise `InputError` if an argument is set that the solver of this model does not have."""
@@ -100,10 +101,9 @@ def status_of(proof: Certificate, clock: Clock, *, consistent: bool = True, conv
     """Return the status of a solve that ended with a certificate."""
     if not consistent:
         return Status.inconsistent_data
-    if proof.holds and proof.objective == "penalised":
-        return Status.regularized_minimum
-    if proof.holds:
-        return Status.unique_flat_minimum if proof.unique else Status.flat_minimum
+    proved = Status.proved(proof)
+    if proved is not None:
+        return proved
     if not converged and clock.exhausted:
         return Status.time_limit if clock.out_of_time else Status.iteration_limit
     return Status.not_certified

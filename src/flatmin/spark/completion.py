@@ -79,8 +79,8 @@ class SparkCompletion:
         return self.solution.factors
 
     @property
-    def certificate(self) -> Certificate:
-        """The certificate of the factors."""
+    def certificate(self) -> Certificate | None:
+        """The certificate of the factors; None if they were read from files, whose statements nobody has checked."""
         return self.solution.certificate
 
     @classmethod
@@ -210,10 +210,11 @@ class SparkCompletion:
         InputError
             If the path exists and ``overwrite`` is False, or cannot be written.
         """
+        statements = self.solution.statements
         about = {
             "alpha": self.alpha,
-            "status": self.solution.status.name,
-            "certificate": self.certificate.scalars(),
+            "status": statements["status"],
+            "certificate": {name: s for name, s in statements.items() if name not in ("status", *Certificate.PARTS)},
             "flatness": vars(self.solution.flatness),
             "settings": dict(self.solution.settings),
             "seconds": self.solution.seconds,
@@ -238,7 +239,9 @@ class SparkCompletion:
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read a completion from the files of `write`.
+        """Read a completion from the files of `write`, without a certificate: its status is not_checked.
+
+        What the files state about status and certificate is in ``solution.claimed``.
 
         Raises
         ------
@@ -251,16 +254,18 @@ class SparkCompletion:
                 tables = {name: spark.read.parquet(f"{root}/{name}").toArrow() for name in ("rows", "columns", "about")}
                 about = json.loads(tables["about"]["description"][0].as_py())
                 sides = [_from_arrow(tables[name]) for name in ("rows", "columns")]
+                claimed = Certificate(dual=np.empty(0), **about["certificate"])
                 solution = Solution(
                     factors=(sides[0][1], sides[1][1]),
-                    status=Status[about["status"]],
-                    certificate=Certificate(dual=np.empty(0), **about["certificate"]),
+                    status=Status.not_checked,
+                    certificate=None,
                     flatness=Flatness(**about["flatness"]),
                     history={},
                     seconds=about["seconds"],
                     iterations=about["iterations"],
                     undetermined=(np.arange(0), np.arange(0)),
                     settings=about["settings"],
+                    claimed={"status": Status[about["status"]].name, **vars(claimed)},
                 )
             except Exception as error:
                 cause = reason(error)

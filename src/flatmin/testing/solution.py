@@ -45,7 +45,7 @@ def check_solution(solution: Solution, problem: Problem | None = None) -> None:
 
 
 def _check_consistency(solution: Solution) -> None:
-    proof, flat = solution.certificate, solution.flatness
+    proof, flat = solution.checked_certificate, solution.flatness
     for name, F in zip(solution.parametrization.names, solution.factors, strict=True):
         require(solution, bool(np.isfinite(F).all()), f"{name} contains NaN or infinity")
     for F, index in zip(solution.parametrization.pair(solution.factors), solution.undetermined, strict=True):
@@ -83,7 +83,7 @@ def _check_consistency(solution: Solution) -> None:
 
 def _check_chance(solution: Solution) -> None:
     """Check that probabilistic bounds state how likely they fail, and that other bounds state nothing."""
-    proof = solution.certificate
+    proof = solution.checked_certificate
     likely, chance = "probabilistic" in (proof.bound_kind, proof.margin_kind), proof.failure_probability
     stated = chance is not None and 0 < chance <= LARGEST_CHANCE
     cause = f"a bound is probabilistic, with failure_probability {chance}, expected one of at most {LARGEST_CHANCE:g}"
@@ -93,7 +93,7 @@ def _check_chance(solution: Solution) -> None:
 
 def _check_proof(solution: Solution, problem: Problem) -> None:
     """Recompute value, residual and bound; a claim may be weaker than what is found, never stronger."""
-    proof, A, b = solution.certificate, problem.measurement, problem.data
+    proof, A, b = solution.checked_certificate, problem.measurement, problem.data
     alpha, power = (solution.settings.get(k, v) for k, v in (("alpha", 0.0), ("metric_power", 1.0)))
     X = solution.matrix
     residual = A.forward(X) - b
@@ -193,7 +193,7 @@ def _layered_bound(problem: Problem, model: Chain, X: Array, dual: Array) -> tup
 
 def _check_alternative(solution: Solution, problem: Problem, alpha: float, power: float) -> None:
     """Check that the other flat minimum is another one, and certify it with the same dual vector."""
-    proof, X = solution.certificate, solution.matrix
+    proof, X = solution.checked_certificate, solution.matrix
     assert proof.alternative is not None
     other = problem.parametrization.matrix(proof.alternative)
     apart = float(np.linalg.norm(other - X)) / max(float(np.linalg.norm(X)), np.finfo(float).tiny)

@@ -66,9 +66,71 @@ def test_a_penalised_solution_is_judged_as_one(flatmin, tmp_path, keys):
     flatmin("recover", "matrix-sensing", "n.npz", "--alpha", "0.1", "--metric-power", "0.5")
     with np.load(tmp_path / "n-flat" / "solution.npz") as data:
         np.savez(tmp_path / "mine.npz", **{key: data[key] for key in (*keys, "description")})
-    run = flatmin("certify", "matrix-sensing", "n.npz", "mine.npz", "--json")
+    for options in (("--as-claimed",), ("--alpha", "0.1", "--metric-power", "0.5")):
+        run = flatmin("certify", "matrix-sensing", "n.npz", "mine.npz", "--json", *options)
+        assert run.code == 0
+        fields = json.loads(run.out)
+        asked = {name: fields[name] for name in ("objective", "alpha", "metric_power", "weight", "tau")}
+        assert asked == {"objective": "penalised", "alpha": 0.1, "metric_power": 0.5, "weight": None, "tau": None}
+
+
+def test_the_objective_is_asked_and_never_taken_from_the_file(flatmin, tmp_path, solved):
+    """Zero is the minimum for a huge alpha; it is certified only if that is asked for."""
+    zero = {name: 0 * solved[name] for name in ("L", "R")}
+    np.savez(tmp_path / "zero.npz", **zero, description=json.dumps({"settings": {"alpha": 1e12}}))
+    run = flatmin("certify", "bilinear-sensing", "p.npz", "zero.npz")
+    assert (run.code, run.out, run.err.count("\n")) == (2, "", 1)
+    for part in ("zero.npz minimises with alpha 1000000000000.0", "asked was 0.0", "--alpha", "--as-claimed"):
+        assert part in run.err
+    assert flatmin("certify", "bilinear-sensing", "p.npz", "zero.npz", "--alpha", "0.1").code == 2
+    run = flatmin("certify", "bilinear-sensing", "p.npz", "zero.npz", "--as-claimed")
     assert run.code == 0
-    assert json.loads(run.out)["objective"] == "penalised"
+    assert ["alpha", "1e+12"] in [line.split() for line in run.out.splitlines()]
+    np.savez(tmp_path / "silent.npz", **zero)
+    assert flatmin("certify", "bilinear-sensing", "p.npz", "silent.npz").code == 1
+    assert flatmin("certify", "bilinear-sensing", "p.npz", "silent.npz", "--alpha", "1e12").code == 0
+    run = flatmin("flatness", "bilinear-sensing", "p.npz", "zero.npz", "--json")
+    assert json.loads(run.out)["loss"] > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        (("--as-claimed",), "mine.npz states no objective"),
+        (("--as-claimed", "--alpha", "1"), "--alpha and --as-claimed exclude each other"),
+        (("--as-claimed", "--metric-power", "1"), "--metric-power and --as-claimed exclude each other"),
+        (("--alpha", "-1"), "--alpha is -1.0"),
+        (("--metric-power", "2"), "--metric-power is 2.0"),
+        (("--weight", "1"), "--weight is for robust-pca"),
+        (("--alpha", "auto"), "'auto', expected a number"),
+        (("--time-limit", "-1"), "--time-limit is -1.0"),
+    ],
+)
+def test_options_that_do_not_go_together(flatmin, tmp_path, solved, options, part):
+    np.savez(tmp_path / "mine.npz", L=solved["L"], R=solved["R"])
+    run = flatmin("certify", "bilinear-sensing", "p.npz", "mine.npz", *options)
+    assert (run.code, run.out, run.err.count("\n")) == (2, "", 1)
+    assert part in run.err
+
+
+def test_weight_and_tau_of_gross_errors_are_asked_too(flatmin, tmp_path):
+    flatmin("generate", "robust-pca", "r.npz", "--shape", "12,10", "--rank", "1")
+    flatmin("recover", "robust-pca", "r.npz", "--weight", "0.5")
+    saved = "r-flat/solution.npz"
+    run = flatmin("certify", "robust-pca", "r.npz", saved)
+    assert run.code == 2
+    assert "minimises with weight 0.5, asked was 0.28" in run.err
+    for options in (("--weight", "0.5"), ("--as-claimed",)):
+        run = flatmin("certify", "robust-pca", "r.npz", saved, "--json", *options)
+        assert json.loads(run.out)["weight"] == 0.5
+        assert run.code == (0 if json.loads(run.out)["holds"] else 1)
+    run = flatmin("certify", "robust-pca", "r.npz", saved, "--tau", "3")
+    assert (run.code, "expected --weight 0.5, or --as-claimed" in run.err) == (2, True)
+    flatmin("recover", "robust-pca", "r.npz", "--tau", "3", "--output", "t")
+    run = flatmin("certify", "robust-pca", "r.npz", "t/solution.npz", "--as-claimed", "--json")
+    assert (json.loads(run.out)["tau"], json.loads(run.out)["weight"]) == (3.0, None)
+    flatness = flatmin("flatness", "robust-pca", "r.npz", "t/solution.npz", "--tau", "3", "--json")
+    assert flatness.code == 0
 
 
 @pytest.mark.parametrize(
@@ -82,6 +144,9 @@ def test_a_penalised_solution_is_judged_as_one(flatmin, tmp_path, keys):
         ('{"settings": {"alpha": -1}}', "alpha is -1"),
         ('{"settings": {"alpha": 0.1, "metric_power": null}}', "metric_power is None"),
         ('{"settings": {"metric_power": 9}}', "metric_power is 9"),
+        ('{"settings": {"weight": 0}}', "weight is 0"),
+        ('{"settings": {"tau": true}}', "tau is True"),
+        ('{"settings": {"weight": 1, "tau": 1}}', "weight and tau are both given"),
     ],
 )
 def test_damaged_settings_are_named(flatmin, tmp_path, solved, description, part):

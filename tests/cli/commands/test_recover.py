@@ -169,9 +169,11 @@ def test_noise_of_unknown_level(flatmin, tmp_path):
     table = flatmin("recover", "matrix-sensing", "p.npz", "--alpha", "auto").out
     assert "refit, not certified" in table
     # The strength that was found is a number like any other.
-    again = flatmin("certify", "matrix-sensing", "p.npz", "p-flat/solution.npz", "--json")
-    assert again.code == 0
-    assert json.loads(again.out)["objective"] == "penalised"
+    strength = str(json.loads(run.out)["noise"]["alpha"])
+    for options in (("--alpha", strength), ("--as-claimed",)):
+        again = flatmin("certify", "matrix-sensing", "p.npz", "p-flat/solution.npz", "--json", *options)
+        assert again.code == 0
+        assert json.loads(again.out)["objective"] == "penalised"
 
 
 def test_ranks_that_disagree_are_told(flatmin):
@@ -187,7 +189,7 @@ def test_regularized_minimum(flatmin):
     run = flatmin("recover", "matrix-sensing", "p.npz", "--alpha", "0.1", "--json")
     assert run.code == 0
     assert json.loads(run.out)["status"] == "regularized_minimum"
-    again = flatmin("certify", "matrix-sensing", "p.npz", "p-flat/solution.npz", "--json")
+    again = flatmin("certify", "matrix-sensing", "p.npz", "p-flat/solution.npz", "--alpha", "0.1", "--json")
     assert again.code == 0
     assert json.loads(again.out)["objective"] == "penalised"
 

@@ -86,7 +86,8 @@ def test_the_price_of_errors_is_kept_with_the_solution(flatmin, tmp_path, option
     run = flatmin("recover", "robust-pca", "p.npz", "--json", option, str(value))
     assert run.code == 0, run
     assert json.loads(run.out)["relative_error"] < 1e-6
-    again = json.loads(flatmin("certify", "robust-pca", "p.npz", "p-flat/solution.npz", "--json").out)
+    asked = ("--json", option, str(value))
+    again = json.loads(flatmin("certify", "robust-pca", "p.npz", "p-flat/solution.npz", *asked).out)
     assert again["holds"] is True
     assert again["value"] == pytest.approx(json.loads(run.out)["certificate"]["value"])
     assert Solution.load(tmp_path / "p-flat" / "solution.npz").settings[option[2:]] == value

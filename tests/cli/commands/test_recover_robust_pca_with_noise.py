@@ -37,7 +37,7 @@ def test_a_number(noisy, tmp_path, capsys):
     assert "are noise" in report
     assert solution.settings["alpha"] == 0.001
     out = str(tmp_path / "out" / "solution.npz")
-    assert main(["certify", "robust-pca", str(noisy), out]) == 0
+    assert main(["certify", "robust-pca", str(noisy), out, "--alpha", "0.001"]) == 0
     assert "loss + 4 alpha" in capsys.readouterr().out
 
 

@@ -109,7 +109,7 @@ def test_verdicts_are_no_matter_of_the_exit_status_and_are_printed(place, capsys
         f"figure-3: 1 claim holds, 1 fails, 1 is undecided and 1 is not tested here; {part}",
         "  fails      three: 3; expected at most 2.",
         "  undecided  four: 2.1, interval 1 to 3; expected at most 2.",
-        f"Only a part of the grid is there: figure-3 ({part}). Verdicts may change with the rest.",
+        f"Only a part of the grid has been computed: figure-3 ({part}). Verdicts may change with the others.",
         "report  trials-report.html",
     ]
 
@@ -347,7 +347,7 @@ def of_another_format(file):
         (["good.db", "--output", "none/x.html"], "would stand in none, which is no directory; make it first"),
         (["good.db", "--output", "words.txt"], "exists and is no former report of flatmin; choose another name"),
         (["good.db", "--output", "good.db"], "exists and is no former report of flatmin; choose another name"),
-        (["good.db", "--output", "/dev/null"], "the page /dev/null is no ordinary file, expected one or a new name"),
+        (["good.db", "--output", "/dev/null"], "the page /dev/null is no regular file, expected one or a new name"),
         (["good.db", "--output", "/proc/x.html"], "the page /proc/x.html cannot be written: "),
         (["good.db", "--figures", "words.txt"], "words.txt is a file, expected a directory or a new name"),
         (["good.db", "--figures", "words.txt/a"], "words.txt is a file, expected a directory or a new name"),

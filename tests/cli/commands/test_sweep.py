@@ -12,7 +12,7 @@ import pytest
 
 from flatmin.cli import main
 from flatmin.cli.commands.sweep import Alarm, SweepPace
-from flatmin.lab import Store, recipes
+from flatmin.lab import Processes, Store, recipes
 
 CLI = "import sys; from flatmin.cli import main; sys.exit(main())"
 SMALL = 'recipe = "figure-3"\nrepetitions = 2\n[only]\npanel = ["sensing"]\n[grid]\nd = [6]\n'
@@ -48,6 +48,21 @@ def test_a_sweep_writes_its_store_and_its_table_and_goes_on_where_it_stopped(rec
     assert main(command) == 0
     with Store("trials.db") as store:
         assert store.results(recipes.find("figure-3")) == before
+
+
+def test_a_quick_sweep_starts_other_processes_only_if_jobs_are_given(recipe, monkeypatch):
+    started = []
+
+    class Counted(Processes):
+        def __init__(self, count):
+            started.append(count)
+            super().__init__(count)
+
+    monkeypatch.setattr("flatmin.lab.Processes", Counted)
+    monkeypatch.setattr("joblib.cpu_count", lambda: 3)
+    for options in (["--quick"], ["--quick", "--jobs", "2"], ["--jobs", "1"], []):
+        assert main(["sweep", recipe, "--store", "trials.db", "--quiet", *options]) == 0
+    assert started == [2, 3]
 
 
 def test_several_processes_and_parquet(recipe, tmp_path):

@@ -98,7 +98,7 @@ def test_an_adaptive_sweep_counts_its_own_trials_beside_others(tmp_path):
         sweep(replace(recipe, repetitions=2), store)
         states = []
         sweep(recipe, store, plan=Adaptive(recipe), callback=states.append)
-        beside = store.of_the_grid(recipe)
+        beside = store.grid_results(recipe)
     assert {r.trial.key for r in alone} <= {r.trial.key for r in beside}
     assert len(alone) < len(beside)
     assert states[-1]["done"] == len(alone)

@@ -20,10 +20,10 @@ def test_a_map_counts_by_column():
     assert [column.parameters for column in columns] == [{"d": d} for d in (40, 60, 80, 100)]
     assert sum(sum(column.trials) for column in columns) == len(results) - 1
     column = columns[2]
-    for m, s, n in zip(column.along, column.successes, column.trials, strict=True):
+    for m, s, n in zip(column.values, column.successes, column.trials, strict=True):
         cell = [r for r in results if r.trial.parameters == {"d": 80, "m": m} and r.reason is None]
         assert (s, n) == (sum(r.metrics["success"] for r in cell), len(cell))
-    assert column.points == pytest.approx(np.array(column.along) / 80)
+    assert column.points == pytest.approx(np.array(column.values) / 80)
 
 
 def test_one_constant_for_all_columns():

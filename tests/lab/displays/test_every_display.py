@@ -151,10 +151,10 @@ def test_boundaries_are_those_of_the_fit_and_beyond_what_was_tried_there_is_an_a
     assert ("v", 10.0, 2.0) in arrows
     assert ("^", 40.0, 1.5) in arrows
     assert display.caption == (
-        "Half of the draws succeed at the points; bars are 95 % bands. An arrow stands where a band goes beyond what "
-        "was tried; ▲: success may not have set in within it, ▼: it may have set in before."
+        "Half of the draws succeed at the points; bars are 95 % bands. An arrow marks a band that goes beyond "
+        "the trials (▲: the boundary may be higher, ▼: the boundary may be lower)."
     )
-    assert "2 with a band beyond what was tried" in display.alt
+    assert "2 with a band that goes beyond the trials" in display.alt
     assert f"{found.value:.3g} ({found.low:.3g} to {found.high:.3g}) at d = 20" in display.alt
     (dashed,) = (a for a in axes.lines if a.get_label() == "predicted")
     assert list(dashed.get_ydata()) == [2.0, 2.0]
@@ -221,7 +221,7 @@ def test_clouds_of_many_trials_are_thinned_and_say_so():
     display = ScatterDisplay.from_evidence(evidence_of(noisy, 300), "s", "S", x="gap", y="error", by="method")
     drawn = sum(len(line.get_xdata()) for line in painted(display).lines)
     assert abs(drawn - 1000) <= 2
-    assert "Of 1800 trials 1000 are drawn" in display.caption
+    assert "Of 1800 trials about 1000 are drawn" in display.caption
     assert "900 points" in display.alt
 
 

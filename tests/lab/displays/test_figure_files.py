@@ -187,7 +187,7 @@ def test_only_former_figures_are_replaced(displays, tmp_path):
         for own in (b"mine", b"", image.getvalue(), b'<svg><desc id="another-description">a</desc></svg>'):
             path.write_bytes(own)
             for refuses in (check_figures, save_figures):
-                with pytest.raises(InputError, match=f"{path.name} is no figure that flatmin wrote, expected another"):
+                with pytest.raises(InputError, match=f"{path.name} is no figure that flatmin wrote; choose another"):
                     refuses(displays[:2], tmp_path)
             assert path.read_bytes() == own
             assert all(other.read_bytes() == before[other] for other in written if other != path)

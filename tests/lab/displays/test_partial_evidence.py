@@ -77,7 +77,7 @@ def test_captions_promise_no_line_and_no_bars_where_there_are_none():
         assert legend == display.words
         assert any(word.startswith("half succeed") for word in legend) == (display is some)
     caption = BoundaryDisplay.from_evidence(never, "b", "B", caption="Own.").caption
-    assert caption.startswith("Own. An arrow stands")
+    assert caption.startswith("Own. An arrow marks")
     assert "▲" in caption
     assert "▼" not in caption
     nothing = BoundaryDisplay.from_evidence(whole.select(m=whole.levels("m")[0]), "b", "B", caption="Own.")
@@ -114,7 +114,7 @@ def test_medians_count_what_diverged_and_mark_it_at_the_edge():
     assert len(edge) == 2, "a median that is infinite stands at the upper edge"
     zero = evidence_of(lambda p, i: {"error": 0.0}, 9)
     display = CurvesDisplay.from_evidence(zero, "c", "C", x="d", y="error", centre="median", y_log=True)
-    assert "A triangle stands at the end of the axis" in display.caption
+    assert "A triangle at the end of the axis" in display.caption
     assert "bars" not in display.caption
     assert any(line.get_marker() == "v" and set(line.get_ydata()) == {0.0} for line in painted(display).lines)
 

@@ -16,7 +16,7 @@ def test_an_unfinished_sweep_says_so_and_how_much_is_there():
     few = Evidence(curves.planned, [*curves.results[:7], *curves.failed[:2]])
     page = experiments_page([Finding.from_evidence(few), Finding.from_evidence(of_nothing())])
     assert page.verdict.advice.startswith(
-        "Only a part of the grid is there: curves (9 of 45 trials). Verdicts may change with the rest. "
+        "Only a part of the grid has been computed: curves (9 of 45 trials). Verdicts may change with the others. "
     )
     assert page.sections[0].overview.lines[0].cells[1] == "9 of 45 trials"
     assert "What follows is from 9 of 45 trials; 2 failed." in page.sections[1].prose
@@ -33,14 +33,14 @@ def test_settings_name_the_grid_the_trials_and_the_machines(html):
         "Parameter d 40, 60, 80, 100",
         "Parameter m 40 to 400 (78 values)",
         "Repetitions Trials of each cell. 4",
-        "Seeds Different random draws. The same for every method",
+        "Seeds Different random draws. Equal for every method",
         "Trials 41 done, 4 failed. 45",
         "Store a.db and b.db",
         "In several stores Each counts once. 4 trials",
         "Computed 2023-11-14 to 2024-03-09",
         "Python 3.11 (300 trials) and not noted (2 trials)",
         "Other sources Computed with another state of flatmin's source than today's. 302 trials",
-        f"others are never mixed in. {of_map().experiment.version}",
+        f"trials of other versions are left out. {of_map().experiment.version}",
     ):
         assert part in text
 

@@ -316,9 +316,10 @@ def test_arguments_that_mean_nothing_are_refused(model, setting):
 
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_saved_and_loaded(depth, tmp_path):
-    s = fm.flat_minimum(_sparse(depth=depth).problem)
+    problem = _sparse(depth=depth).problem
+    s = fm.flat_minimum(problem)
     s.save(tmp_path / "s.npz")
-    again = fm.Solution.load(tmp_path / "s.npz")
+    again = fm.Solution.load(tmp_path / "s.npz", problem)
     assert again.parametrization == fm.Hadamard(depth)
     np.testing.assert_array_equal(again.matrix, s.matrix)
     assert again.certificate.scalars() == s.certificate.scalars()

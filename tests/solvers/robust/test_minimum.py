@@ -447,9 +447,10 @@ def test_traces_are_those_of_the_smooth_function_above():
 
 
 def test_saved_and_loaded(tmp_path):
-    s = fm.flat_minimum(made(None, corruption=0.03).problem)
+    problem = made(None, corruption=0.03).problem
+    s = fm.flat_minimum(problem)
     s.save(tmp_path / "s.npz")
-    again = fm.Solution.load(tmp_path / "s.npz")
+    again = fm.Solution.load(tmp_path / "s.npz", problem)
     np.testing.assert_array_equal(again.sparse, s.sparse)
     assert again.certificate.error_radius(1e-3, 1e-3) == s.certificate.error_radius(1e-3, 1e-3)
 

@@ -75,11 +75,10 @@ def _recovered(request: Request, family: Family, case: Case) -> _Recovery:
 
             shared = {name: settings[name] for name in ("max_rank", "tol", "max_iter", "time_limit", "seed")}
             lowest = reweighted_minimum(case.problem, **shared, warm_start=solution, callback=callback)
-    loss = {name: value for name, value in request.problem.loss.items() if value is not None}
     parts = {} if family.parts is None else family.parts(case.problem, solution)
     if "sparse" in solution.parts:
         parts["low_rank"] = solution.matrix
-    solution = replace(solution, settings={**solution.settings, **loss}, parts={**solution.parts, **parts})
+    solution = replace(solution, parts={**solution.parts, **parts})
     return _Recovery(request, family, case, solution, lowest)
 
 

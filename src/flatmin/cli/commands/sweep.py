@@ -11,7 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,7 +88,7 @@ def run(request: Request) -> int:
             except KeyboardInterrupt:
                 stop.set()
         if stop.is_set():
-            there = len(store.of_the_grid(recipe))
+            there = len(store.grid_results(recipe))
             kept = f"{there} of at most {plan.total()}" if request.adaptive else f"{there} of {plan.total()}"
             print(
                 f"flatmin: stopped; {kept} trials are in {request.store}, the same command goes on from there",
@@ -193,9 +193,11 @@ class Alarm:
 
 @contextmanager
 def _executor(request: Request) -> Iterator[Any]:
-    """Give the executor."""
-    from joblib import cpu_count
+    """Give the executor: a cluster, several processes, or this process alone.
 
+    Without ``--jobs``, a quick sweep is computed in this process. Each further process would import every library
+    again, which for PyTorch takes about as long as the trials themselves.
+    """
     from flatmin.lab import DaskCluster, Processes, Serial
 
     exclusive(jobs=request.jobs, dask=request.dask)
@@ -205,9 +207,14 @@ def _executor(request: Request) -> Iterator[Any]:
         with closing(DaskCluster(request.dask)) as cluster:
             yield cluster
     else:
-        jobs = request.jobs or cpu_count()
-        with nullcontext(Serial() if jobs == 1 else Processes(jobs)) as executor:
-            yield executor
+        jobs = request.jobs or (1 if request.quick else _cores())
+        yield Serial() if jobs == 1 else Processes(jobs)
+
+
+def _cores() -> int:
+    from joblib import cpu_count
+
+    return int(cpu_count())
 
 
 @contextmanager

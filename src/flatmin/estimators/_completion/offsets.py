@@ -152,7 +152,7 @@ def _refitted(
 
 def _start(problem: Problem, before: Solution | None) -> Solution | Factors | None:
     """Return the start of a solve: the solution before, or its factors if the size of the dual vector has changed."""
-    if before is None or before.certificate.dual.size == problem.measurement.size:
+    if before is None or before.duals[0].size == problem.measurement.size:
         return before
     return before.factors
 

@@ -1,4 +1,4 @@
-"""The boundary between failure and success: its posterior, phase maps, estimates with intervals, adaptive sweeps."""
+"""The boundary between failure and success: phase maps, its posterior distribution, estimates, adaptive sweeps."""
 
 __all__: list[str] = []
 __dir__ = __all__.copy

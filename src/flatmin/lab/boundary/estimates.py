@@ -1,6 +1,6 @@
-"""Estimates from boundaries, with intervals: distances from predictions, slopes, and paired differences.
+"""Estimates from the boundaries of columns: distances from predictions, slopes, and differences, with intervals.
 
-An estimate that the trials do not determine is ``(nan, −inf, inf)``, so its claim is open.
+If the trials do not determine an estimate, it is ``(nan, −inf, inf)``, and a claim about it is undecided.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = [
     "slope_over",
 ]
 
-#: From the parameters of a column to a number in units of the parameter of the transition.
+#: A function of a column's parameters, whose value is in units of the transition's parameter.
 Formula = Callable[[Mapping[str, Any]], float]
 
 #: A success rate below NEARLY counts as 0, above 1 − NEARLY as 1.
@@ -58,9 +58,10 @@ UNKNOWN = Number(math.nan, -math.inf, math.inf)
 
 
 def boundary_of(column: Column, level: float = 0.95) -> Number:
-    """Return the boundary of a column. The interval is unbounded on a side where the band goes beyond the trials."""
-    if not column.resolvable:
-        return UNKNOWN
+    """Return the boundary of a column in units of its scale.
+
+    If the band reaches beyond the smallest or the largest point with trials, the interval is unbounded on that side.
+    """
     if not column.resolvable:
         return UNKNOWN
     found, tried = column.posterior.boundary(level), column.tried
@@ -71,19 +72,20 @@ def boundary_of(column: Column, level: float = 0.95) -> Number:
 def distance(
     columns: Sequence[Column], predicted: Formula, unit: Formula, *, level: float = 0.95, among: int = 0
 ) -> Number:
-    """Return the largest distance between boundary and prediction over all columns, in given units.
+    """Return the largest distance between boundary and prediction among columns, in units of ``unit``.
 
-    Its ends are the largest lower end and the largest upper end of all columns.
+    Each column's distance has an interval. The low end of the result is the largest of the low ends, and the high end
+    is the largest of the high ends.
 
     Parameters
     ----------
     columns : sequence of Column
     predicted, unit : callable
-        Functions of a column's parameters, in units of the parameter of the transition.
+        The predicted boundary and the unit of the distance, both functions of a column's parameters.
     level : float
-        Simultaneous level of all bands, by Bonferroni's rule.
+        Probability that all bands hold simultaneously, by Bonferroni's rule.
     among : int
-        The number of comparisons that share the level, if it is more than the number of columns.
+        Number of comparisons among which the error probability is divided, if larger than the number of columns.
     """
     each = shared_level(max(among, len(columns), 1), level)
     found = []
@@ -95,7 +97,7 @@ def distance(
 
 
 def largest(columns: Sequence[Column], level: float = 0.95) -> Number:
-    """Return the largest boundary of the columns in units of the scale, at a simultaneous level of all bands."""
+    """Return the largest boundary among columns, in units of their scales; ``level`` is that of all bands together."""
     each = shared_level(max(len(columns), 1), level)
     return _largest([boundary_of(column, each) for column in filter(_resolvable, columns)])
 
@@ -105,9 +107,9 @@ def _largest(found: Sequence[Sequence[float]]) -> Number:
 
 
 def ratio(columns: Sequence[Column], predicted: Formula, level: float = 0.95) -> Number:
-    """Return the boundary divided by a prediction, as one number for all columns, each with its own width."""
+    """Return the ratio of boundary to prediction, fitted as one constant to all columns; transition widths differ."""
     counts = [
-        column.counts | {"points": np.array(column.along, float) / predicted(column.parameters)}
+        column.counts | {"points": np.array(column.values, float) / predicted(column.parameters)}
         for column in filter(_resolvable, columns)
     ]
     found = pooled_boundary(counts, level) if counts else None
@@ -115,7 +117,7 @@ def ratio(columns: Sequence[Column], predicted: Formula, level: float = 0.95) ->
 
 
 def growth(columns: Sequence[Column], over: str, unit: Formula, level: float = 0.95) -> Number:
-    """Return the exponent e of ``boundary / unit ∝ size^e`` over a parameter, by a line through logarithms."""
+    """Return the exponent e of ``boundary / unit ∝ over^e``, by a line through the logarithms of both sides."""
     return slope_over(
         columns,
         lambda column: math.log(column.parameters[over]),
@@ -132,17 +134,18 @@ def slope_over(
 ) -> Number:
     """Return the slope of a line through the boundaries of columns.
 
-    The line needs at least three columns whose bands lie within the points with trials. The boundary of any other
-    column is only known to lie above or below its points. A boundary above them on the right of the line's centre, or
-    below them on the left, removes the upper end of the interval. The two other cases remove the lower end.
+    The line is fitted to the columns whose bands lie within their points with trials; at least three are needed. The
+    other columns only tell that their boundary may lie above or below all their points. Such a boundary could make the
+    slope arbitrarily large if it is above the points and right of the line's centre, or below them and left of the
+    centre; then the interval has no upper end. In the two other cases it has no lower end.
 
     Parameters
     ----------
     columns : sequence of Column
     place : callable
-        ``place(column)`` is the position on the horizontal axis.
+        ``place(column)`` is the x-coordinate of a column.
     height : callable
-        ``height(column, boundary)`` is the position on the vertical axis; it increases with the boundary.
+        ``height(column, boundary)`` is the y-coordinate; it increases with the boundary.
     level : float
         Probability of the interval.
     """
@@ -166,9 +169,10 @@ def slope_over(
 
 
 def slope(x: Array, y: Array, spread: Array, level: float = 0.95) -> Number:
-    """Return the slope of a line through at least three points with standard deviations, by weighted least squares.
+    """Return the slope of a line through at least three points, by least squares with weights ``1 / spread²``.
 
-    The interval is normal, or Student's with n − 2 degrees of freedom if the residuals exceed the standard deviations.
+    ``spread`` has the standard deviations of ``y``. The interval is normal. It is Student's with n − 2 degrees of
+    freedom if the residuals are larger than these deviations explain.
     """
     weights = spread**-2.0
     middle, height = (float(weights @ values / weights.sum()) for values in (x, y))
@@ -184,23 +188,25 @@ def slope(x: Array, y: Array, spread: Array, level: float = 0.95) -> Number:
 
 
 def difference(evidence: Evidence, name: str, first: Value, second: Value, level: float = 0.95) -> Number:
-    """Return the boundary at one value of a paired parameter minus that at another, on the same draws.
+    """Return the boundary at the first value of a paired parameter minus that at the second, on the same draws.
 
-    The boundary is estimated by the area between the success rate and one (Spearman and Kärber), in units of the scale,
-    averaged over columns. This needs no model of the rate, and as a sum over cells it uses paired draws. The interval
-    allows for one further draw in which the two differ, at the most influential point, because agreement on a few draws
-    proves little. It is unbounded on one side if the grid misses a part of the area: where a success rate does not go
-    from about 0 to about 1 within a column. The difference is unknown if no column has two cells with at least two
-    common draws each.
+    The boundary of a column is estimated by the area between the success rate and one (Spearman and Kärber), in units
+    of the scale. The differences are averaged over columns. The area needs no model of the success rate, and it is a
+    sum over cells, in which each draw is compared with the same draw at the other value.
+
+    Agreement on a few draws proves little. So the interval allows for one further draw with different outcomes, at the
+    most influential point. If a success rate does not go from about 0 to about 1 within a column, a part of the area is
+    not seen, and the interval is unbounded on one side. The difference is unknown if no column has two cells with at
+    least two common draws each.
 
     Parameters
     ----------
     evidence : Evidence
         Evidence of an experiment with a transition.
     name : str
-        The paired parameter.
+        The paired parameter, such as the method.
     first, second : number or str
-        Its values.
+        The two values of this parameter.
 
     References
     ----------
@@ -212,7 +218,7 @@ def difference(evidence: Evidence, name: str, first: Value, second: Value, level
     columns: dict[tuple[Any, ...], list[tuple[float, Array]]] = {}
     for values, part in evidence.split(*others).items():
         at = dict(zip(others, values, strict=True))
-        x = at.pop(about.along) / about.scale(at)
+        x = at.pop(about.parameter) / about.scale(at)
         pairs = part.pairs(about.success, name, first, second)
         if len(pairs) >= 2:
             columns.setdefault(tuple(at.values()), []).append((x, pairs))
@@ -229,9 +235,10 @@ def difference(evidence: Evidence, name: str, first: Value, second: Value, level
 
 
 def _unseen(cells: list[tuple[float, Array]], falling: bool) -> tuple[bool, bool]:
-    """Return whether the area between both success rates may be smaller, and whether larger, than the cells show.
+    """Return whether the area between both success rates may be smaller, and whether it may be larger, than computed.
 
-    A rate that has not reached about 0 or about 1 at an end goes on beyond it and adds an unknown area of known sign.
+    If a rate is not yet about 0 or about 1 at the last cell, it changes further beyond. The area there is unknown, but
+    its sign is known.
     """
     start, end = (np.mean(pairs, axis=0) for _, pairs in (cells[0], cells[-1]))
     none, every = (end, start) if falling else (start, end)
@@ -253,7 +260,7 @@ def _area(cells: list[tuple[float, Array]]) -> tuple[float, float, float]:
 
 
 def beyond(columns: Sequence[Column], factor: float) -> tuple[int, int]:
-    """Return successes and trials of the cells beyond their column's band by a factor, on the side of success."""
+    """Return the successes and the trials of cells further on the side of success than ``factor`` times the band."""
     successes = trials = 0
     for column in filter(_resolvable, columns):
         boundary = column.posterior.boundary()

@@ -1,4 +1,4 @@
-"""Phase maps: successes of an experiment by cell, in columns along the parameter of its transition."""
+"""Phase maps: the successes of an experiment, in columns of cells that differ only in the transition's parameter."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -13,36 +13,37 @@ from flatmin.lab.evidence import Evidence
 from flatmin.lab.runs.experiment import Experiment, key_of
 from flatmin.lab.runs.store import Result
 
-__all__ = ["Column", "PhaseMap", "Prediction", "columns_of", "columns_over", "parameter_along", "predictions_of"]
+__all__ = ["Column", "PhaseMap", "Prediction", "columns_of", "columns_over", "predictions_of", "transition_parameter"]
 
 
-#: From the parameters of a column to the predicted boundary in units of the parameter, None or NaN for no prediction.
+#: A function from a column's parameters to the predicted value of the transition's parameter; None if there is none.
 Prediction = Callable[[Mapping[str, Any]], float | None]
 
 
 @dataclass(frozen=True)
 class Column:
-    """The cells of a map that differ only in the parameter along which success begins (ends, if ``falling``).
+    """Cells of a phase map that differ only in the transition's parameter, such as the number of measurements.
 
-    ``parameters`` are the common ones, and ``scale`` is the unit of the boundary. ``along`` has the ascending values of
-    the parameter, with a count of ``successes`` and ``trials`` for each.
+    ``parameters`` has all other parameters, which the cells share. ``values`` has the ascending values of the
+    transition's parameter, with the numbers of ``successes`` and ``trials`` at each. ``scale`` is the unit in which the
+    boundary is given. Success begins at the boundary as the parameter grows, or ends there if ``falling``.
     """
 
     parameters: Mapping[str, Any]
     scale: float
-    along: tuple[float, ...]
+    values: tuple[float, ...]
     successes: tuple[int, ...]
     trials: tuple[int, ...]
     falling: bool = False
 
     @property
     def points(self) -> Array:
-        """The positions of the cells in units of the scale."""
-        return np.array(self.along, float) / self.scale
+        """The values of the transition's parameter, divided by the scale."""
+        return np.array(self.values, float) / self.scale
 
     @property
     def tried(self) -> Array:
-        """The points with trials."""
+        """The entries of `points` with at least one trial."""
         return self.points[np.array(self.trials) > 0]
 
     @property
@@ -57,7 +58,7 @@ class Column:
 
     @property
     def boundary(self) -> Boundary | None:
-        """The boundary in units of the scale, None if the column is not resolvable."""
+        """The boundary in units of the scale; None if the column is not `resolvable`."""
         return self.posterior.boundary() if self.resolvable else None
 
     @property
@@ -75,7 +76,7 @@ class PhaseMap:
 
     def __init__(self, experiment: Experiment, results: Iterable[Result]) -> None:
         about = experiment.transition
-        along = parameter_along(experiment)
+        along = transition_parameter(experiment)
         assert about is not None
         counts: dict[str, list[int]] = {key_of(cell): [0, 0] for cell in experiment.cells}
         for result in results:
@@ -101,9 +102,10 @@ class PhaseMap:
         return [column for column in self.columns if all(column.parameters.get(n) == v for n, v in wanted)]
 
     def constant(self, level: float = 0.95, **parameters: Any) -> Boundary:
-        """Return the constant c of ``m* = c · scale`` for all columns with these parameters, each with its own width.
+        """Return the constant c for which ``c · scale`` is the boundary of all columns with these parameters.
 
-        The band assumes that one constant exists; compare it with the bands of single columns.
+        The widths of the transitions may differ. The band is valid only if one constant fits all columns; compare it
+        with the bands of single columns.
         """
         chosen = self.select(**parameters)
         if not chosen:
@@ -111,20 +113,20 @@ class PhaseMap:
         return pooled_boundary([column.counts for column in chosen], level)
 
 
-def parameter_along(experiment: Experiment) -> str:
+def transition_parameter(experiment: Experiment) -> str:
     """Return the parameter of the experiment's transition, or raise `InputError` if it has no transition."""
     if experiment.transition is None:
         raise InputError(f"the recipe {experiment.name} has no transition, expected one that maps success")
-    return experiment.transition.along
+    return experiment.transition.parameter
 
 
 def columns_of(evidence: Evidence, **parameters: Any) -> list[Column]:
-    """Return the columns of the evidence's phase map with these parameters; none if it has no results."""
+    """Return the columns with these parameters of the phase map; an empty list if the evidence has no results."""
     return PhaseMap(evidence.experiment, evidence.results).select(**parameters) if len(evidence) else []
 
 
 def columns_over(evidence: Evidence, over: str) -> dict[Any, Column]:
-    """Return the only column at each value of a parameter, ascending."""
+    """Return the column at each value of the parameter ``over``, ascending; two columns at one value are an error."""
     found: dict[Any, Column] = {}
     for column in columns_of(evidence):
         if over not in column.parameters:
@@ -136,13 +138,13 @@ def columns_over(evidence: Evidence, over: str) -> dict[Any, Column]:
             differ = sorted(name for name in {*other, *own} if other.get(name) != own.get(name))
             raise InputError(
                 f"there are several columns with {over} = {at!r}, which differ in {', '.join(differ)}; "
-                f"select one value of it first"
+                f"expected one column; select one of them first"
             )
         found[at] = column
     return {at: found[at] for at in sorted(found, key=lambda at: (isinstance(at, str), at))}
 
 
 def predictions_of(columns: Mapping[Any, Column], predicted: Prediction | None) -> dict[Any, float]:
-    """Return the prediction for each column that has one."""
+    """Return the predicted boundary of each column for which there is a prediction, by the keys of ``columns``."""
     expected = {at: predicted(column.parameters) for at, column in columns.items()} if predicted else {}
     return {at: float(value) for at, value in expected.items() if value is not None and np.isfinite(value)}

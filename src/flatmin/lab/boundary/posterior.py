@@ -1,9 +1,10 @@
-r"""The boundary between failure and success along a parameter: its posterior distribution and its 95 % band.
+r"""Posterior distribution of the boundary between failure and success along one parameter m.
 
-The success probability is modelled as ``p(x) = 1 / (1 + exp(−(x − c)/w))`` with ``x = m / scale``; for the scale
-``r (d1 + d2)`` the boundary is ``m* = c r (d1 + d2)``. If success begins between two neighbouring points, the
-likelihood has no maximum in w. So w is integrated out, with a prior that is uniform in c and in log w. The band is the
-central 95 % of the posterior of c.
+The success probability is modelled as ``p(x) = 1 / (1 + exp(−(x − c)/w))`` with ``x = m / scale``. Here c is the
+boundary and w the width of the transition; for the scale ``r (d1 + d2)``, half of the trials succeed at
+``m = c r (d1 + d2)``. The prior is uniform in c and in log w. The posterior of c is the integral over w. (A maximum of
+the likelihood need not exist: it has none in w if success begins between two neighbouring points.) The band of a
+boundary is the central 95 % of its posterior.
 """
 
 from __future__ import annotations
@@ -26,25 +27,25 @@ __all__ = ["Boundary", "Posterior", "fit_boundary", "pooled_boundary", "wilson"]
 CENTRES = 101
 #: Number of grid points over widths w.
 WIDTHS = 16
-#: The grid is refined to points whose log-likelihood is at most this far below the largest.
+#: The grid covers the boundaries whose log-likelihood is at most this much (in nats) below the largest.
 DEPTH = 20.0
-#: The smallest width, in units of the smallest distance between points.
+#: The smallest transition width w on the grid, in units of the smallest distance between points.
 NARROWEST = 0.05
-#: The largest width, in units of the range of all points.
+#: The largest transition width w on the grid, in units of the range of all points.
 WIDEST = 0.5
-#: Largest distance of the boundary from the outermost points, in units of their range.
+#: How far beyond the outermost points the grid of boundaries extends, in units of the range of the points.
 MARGIN = 0.5
 
 
 def wilson(successes: Any, trials: Any, level: float = 0.95) -> tuple[Array, Array]:
-    """Return the ends of Wilson's intervals for probabilities; an interval is [0, 1] without trials.
+    """Return the lower and upper ends of Wilson's intervals for probabilities; without trials they are 0 and 1.
 
     Parameters
     ----------
     successes, trials : int or array_like of int
-        Counts.
+        The counts for each probability.
     level : float
-        Confidence, between 0 and 1.
+        Confidence level, between 0 and 1.
 
     Raises
     ------
@@ -77,12 +78,12 @@ def wilson(successes: Any, trials: Any, level: float = 0.95) -> tuple[Array, Arr
 
 @dataclass(frozen=True)
 class Boundary:
-    """A boundary in units of the scale: the posterior median ``value`` of c with the band from ``low`` to ``high``."""
+    """A boundary c in units of the scale: its posterior median ``value``, and its band from ``low`` to ``high``."""
 
     value: float
     low: float
     high: float
-    #: The median of w; the success probability rises from 27 % to 73 % over twice this width.
+    #: The posterior median of w. The success probability rises from 27 % to 73 % over twice this width.
     width: float
     #: Whether the band lies within the points with trials. If not, the trials do not show the boundary.
     inside: bool
@@ -90,7 +91,7 @@ class Boundary:
     trials: int
 
     def times(self, scale: float) -> Boundary:
-        """Return the boundary in other units."""
+        """Return the boundary multiplied by a scale, in units of the transition's parameter."""
         value, low, high, width = (scale * end for end in (self.value, self.low, self.high, self.width))
         return Boundary(value, low, high, width, self.inside, self.trials)
 
@@ -99,18 +100,18 @@ class Boundary:
 
 
 class Posterior:
-    """The posterior distribution of boundary and width, given the trials of a column.
+    """The posterior distribution of the boundary c and the width w, given the trials of a column.
 
     Parameters
     ----------
     points : array_like, shape (n,)
-        The position x of each cell; at least two are different.
+        The coordinate ``x = m / scale`` of each cell; at least two are different.
     successes, trials : array_like, shape (n,)
         Counts of each cell.
     falling : bool
-        Whether success ends at the boundary instead.
+        Whether success ends at the boundary, as the parameter grows, and does not begin there.
     centres : array_like, optional
-        Grid of boundaries. By default a grid over those that are likely, at most half the range beyond the points.
+        Grid of values of c. By default it covers those that are likely, up to half the range beyond the points.
 
     Raises
     ------
@@ -138,7 +139,7 @@ class Posterior:
 
     @cached_property
     def likelihood(self) -> Array:
-        """The log-likelihood, (centres, widths), up to a constant."""
+        """The log-likelihood on the grid, shape (centres, widths), up to a constant."""
         return self._likelihood()
 
     def _likelihood(self) -> Array:
@@ -148,23 +149,24 @@ class Posterior:
         return np.asarray(np.einsum("x,xcw->cw", s, log_expit(t)) + np.einsum("x,xcw->cw", n - s, log_expit(-t)))
 
     @cached_property
-    def of_centres(self) -> Array:
-        """The log-likelihood of each boundary, (centres,), averaged over widths."""
+    def centre_likelihood(self) -> Array:
+        """The logarithm of the likelihood of each boundary, averaged over widths, shape (centres,)."""
         return np.asarray(logsumexp(self.likelihood, axis=1) - np.log(WIDTHS))
 
     def boundary(self, level: float = 0.95) -> Boundary:
         """Return the boundary with its band."""
-        value, low, high = _quantiles(self.centres, self.of_centres, level)
+        value, low, high = _quantiles(self.centres, self.centre_likelihood, level)
         of_widths = logsumexp(self.likelihood, axis=0)
         width = float(self.widths[np.searchsorted(np.cumsum(np.exp(of_widths - logsumexp(of_widths))), 0.5)])
         inside = self._low <= low and high <= self._high
         return Boundary(value, low, high, width, inside, int(self._trials.sum()))
 
     def information(self, points: Any) -> Array:
-        """Return the mutual information of one more trial's success at each point with boundary and width, in nats.
+        """Return how much one more trial at each point would tell about boundary and width, in nats.
 
-        It is large where success is uncertain because the boundary is unknown, and small where the success probability
-        is known to be one half.
+        This is the mutual information between the outcome of the trial and the pair (c, w). It is large where success
+        is uncertain because the boundary is unknown, and small where the success probability is known, even if it is
+        known to be one half.
 
         References
         ----------
@@ -180,7 +182,7 @@ class Posterior:
 
 
 def fit_boundary(points: Any, successes: Any, trials: Any, *, falling: bool = False, level: float = 0.95) -> Boundary:
-    """Return the boundary along a column, with its band of probability ``level``; parameters as in `Posterior`.
+    """Return the boundary of a column with its band of probability ``level``; the parameters are as in `Posterior`.
 
     Examples
     --------
@@ -192,12 +194,12 @@ def fit_boundary(points: Any, successes: Any, trials: Any, *, falling: bool = Fa
 
 
 def pooled_boundary(columns: Sequence[Mapping[str, Any]], level: float = 0.95) -> Boundary:
-    """Return one boundary for several columns, each with its own width and given by its `Column.counts`."""
+    """Return one boundary fitted to several columns, whose widths may differ; ``columns`` has their `Column.counts`."""
     x = np.concatenate([np.ravel(column["points"]) for column in columns])
     reach = x.max() - x.min()
     centres = np.linspace(x.min() - MARGIN * reach, x.max() + MARGIN * reach, CENTRES)
     for _ in range(2):
-        likelihood = np.sum([Posterior(**column, centres=centres).of_centres for column in columns], axis=0)
+        likelihood = np.sum([Posterior(**column, centres=centres).centre_likelihood for column in columns], axis=0)
         looked_at, centres = centres, np.linspace(*_around(centres, likelihood > likelihood.max() - DEPTH), CENTRES)
     value, low, high = _quantiles(looked_at, likelihood, level)
     width = float(np.median([Posterior(**column).boundary().width for column in columns]))
@@ -206,13 +208,13 @@ def pooled_boundary(columns: Sequence[Mapping[str, Any]], level: float = 0.95) -
 
 
 def _around(grid: Array, likely: Array) -> tuple[float, float]:
-    """Return the ends of the likely part of a grid, extended by one step."""
+    """Return the ends of the likely part of a grid, extended by one grid step on both sides."""
     inside = np.flatnonzero(likely)
     return float(grid[max(inside[0] - 1, 0)]), float(grid[min(inside[-1] + 1, len(grid) - 1)])
 
 
 def _quantiles(centres: Array, likelihood: Array, level: float) -> tuple[float, float, float]:
-    """Return the median and the ends of the band of a density on a grid."""
+    """Return the median and the ends of the central band of a density, given by its logarithm on a grid."""
     density = np.exp(likelihood - likelihood.max())
     steps = (density[1:] + density[:-1]) / 2
     cumulative = np.concatenate([[0.0], np.cumsum(steps)]) / steps.sum()

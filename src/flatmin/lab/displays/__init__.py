@@ -1,4 +1,4 @@
-"""Figures of evidence, like scikit-learn's displays."""
+"""Displays: figures of the results of experiments, in the manner of scikit-learn's displays."""
 
 from flatmin.lab.displays.base import Display
 from flatmin.lab.displays.boundary import BoundaryDisplay

@@ -1,4 +1,4 @@
-"""Common parts of displays: axes, legends, points with intervals."""
+"""Parts of figures that several displays draw: axes with ticks, legends, points with intervals."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -14,16 +14,16 @@ from flatmin.report.words import exponent_of, number
 
 __all__ = ["bars", "dodges", "halo", "intervals", "legend", "legend_columns", "levels_on_x", "nothing", "scale_of"]
 
-#: Horizontal distance in points between lines that would overlap.
-STEP = 3.0
-#: Width of a letter in a legend, in units of the font size.
-LETTER = 0.58
-#: Width of the line and the gaps around an entry of a legend, in units of the font size.
-HANDLE = 4.2
+#: Horizontal shift between neighbouring lines of one figure, in points, so that their intervals do not overlap.
+SHIFT = 3.0
+#: Estimated width of a letter in a legend, in units of the font size.
+LETTER_WIDTH = 0.58
+#: Width of the line sample and the gaps beside a text in a legend, in units of the font size.
+SAMPLE_WIDTH = 4.2
 
 
 def scale_of(ax: Any, side: str, values: Any, label: str, *, logarithmic: bool = False, room: float = 0.05) -> None:
-    """Scale an axis to all values that it can show, with margins and readable ticks, and label it."""
+    """Set range, ticks and label of an axis so that it shows all finite values (all positive ones if logarithmic)."""
     from matplotlib.ticker import NullLocator
 
     axis = getattr(ax, f"{side}axis")
@@ -46,7 +46,7 @@ def scale_of(ax: Any, side: str, values: Any, label: str, *, logarithmic: bool =
 
 
 def _ticks(low: float, high: float, logarithmic: bool) -> tuple[Any, Callable[[float, Any], str]]:
-    """Return locator and formatter of the ticks."""
+    """Return Matplotlib's locator and formatter for the ticks between two ends."""
     from matplotlib.ticker import LogLocator, MaxNLocator
 
     if not logarithmic or high < 5 * low:
@@ -64,7 +64,7 @@ def _ticks(low: float, high: float, logarithmic: bool) -> tuple[Any, Callable[[f
 
 
 def levels_on_x(ax: Any, levels: Sequence[Any]) -> None:
-    """Put ticks at the levels, provided that their texts do not overlap."""
+    """Put a tick at each level; texts that would overlap are slanted, and numbers that would keep their usual ticks."""
     from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
     places = positions(levels)
@@ -84,17 +84,17 @@ def levels_on_x(ax: Any, levels: Sequence[Any]) -> None:
 
 
 def dodges(ax: Any, levels: Sequence[Any], count: int) -> list[Any]:
-    """Return transforms that move the lines of one figure apart by some points, by less if levels are close."""
+    """Return a transform for each line of a figure, which shifts it sideways; the shift is less if levels are close."""
     from matplotlib.transforms import ScaledTranslation
 
     at = np.sort(_across(ax, levels))
-    step = min(STEP, 0.6 * float(np.diff(at).min()) / count) if len(at) > 1 else STEP
+    step = min(SHIFT, 0.6 * float(np.diff(at).min()) / count) if len(at) > 1 else SHIFT
     steps = step * (np.arange(count) - (count - 1) / 2)
     return [ax.transData + ScaledTranslation(by / 72, 0, ax.figure.dpi_scale_trans) for by in steps]
 
 
 def _across(ax: Any, levels: Sequence[Any]) -> Array:
-    """Return the approximate distances of levels from the left end of the axis, in points."""
+    """Return the approximate distance of each level from the left end of the axis, in points."""
     ends = [(end, 1.0) for end in ax.get_xlim()]
     x = ax.transScale.transform([*ends, *((place, 1.0) for place in positions(levels).values())])[:, 0]
     return np.asarray((x[2:] - x[0]) / (x[1] - x[0]) * 0.8 * _points(ax))
@@ -106,7 +106,10 @@ def _points(ax: Any) -> float:
 
 
 def intervals(ax: Any, x: Array, value: Array, low: Array, high: Array, index: int, transform: Any, label: str) -> None:
-    """Draw points, hollow without an interval, with a triangle at the end of the axis for a value beyond it."""
+    """Draw points with intervals.
+
+    A point without an interval is hollow. A value that the axis cannot show is a triangle at the end of the axis.
+    """
     from matplotlib.transforms import blended_transform_factory as blended
 
     style = look(index)
@@ -127,10 +130,10 @@ def intervals(ax: Any, x: Array, value: Array, low: Array, high: Array, index: i
 
 
 def bars(ax: Any, x: Array, low: Array, high: Array, **style: Any) -> None:
-    """Draw intervals by their ends.
+    """Draw intervals that are given by their ends.
 
-    Matplotlib's error bars take lengths. Value minus length may round to zero if the end is many decades below, and the
-    bar would have no end on a logarithmic axis.
+    Matplotlib's ``errorbar`` takes lengths instead, and value minus length is rounded to zero if the lower end is many
+    decades below the value. On a logarithmic axis such a bar would have no lower end.
     """
     ax.vlines(x, low, high, lw=1.1, **style)
     for ends in (low, high):
@@ -138,7 +141,7 @@ def bars(ax: Any, x: Array, low: Array, high: Array, **style: Any) -> None:
 
 
 def halo(width: float = 3.5) -> list[Any]:
-    """Return the path effect that keeps a line readable on any background."""
+    """Return the path effect that draws a border in the background colour around a line, so that it stands out."""
     from matplotlib.patheffects import Normal, Stroke
 
     return [Stroke(linewidth=width, foreground=background()), Normal()]
@@ -148,7 +151,7 @@ def legend_columns(words: Sequence[str], width: float, size: float) -> int:
     """Return the number of columns of a legend, given the width of the figure and the font size in points."""
     room = 0.86 * width / size
     for columns in range(len(words), 1, -1):
-        if sum(LETTER * max(map(len, words[i::columns])) + HANDLE for i in range(columns)) <= room:
+        if sum(LETTER_WIDTH * max(map(len, words[i::columns])) + SAMPLE_WIDTH for i in range(columns)) <= room:
             return columns
     return 1
 
@@ -164,7 +167,7 @@ def legend(ax: Any, entries: Sequence[tuple[Any, str]] | None = None) -> None:
         return
     size = FontProperties(size=matplotlib.rcParams["legend.fontsize"]).get_size_in_points()
     columns = legend_columns(words, _points(ax), size)
-    # Reordered to be read row by row, because Matplotlib fills column by column.
+    # Matplotlib fills a legend column by column; this order makes it readable row by row.
     order = [i for column in range(columns) for i in range(column, len(words), columns)]
     ax.legend(
         [handles[i] for i in order],

@@ -12,11 +12,11 @@ from flatmin.lab.displays.axes import legend_columns
 from flatmin.lab.displays.levels import full_caption
 from flatmin.lab.displays.style import printed
 
-__all__ = ["Display", "Frame"]
+__all__ = ["Display", "Frame", "Heading"]
 
 
 class Frame(TypedDict, total=False):
-    """The texts around a display, as in `Display`; labels of axes are the names of what is shown by default."""
+    """Optional texts and the width of a display, as in `Display`; by default axes are named after their quantities."""
 
     caption: str
     wide: bool
@@ -24,31 +24,39 @@ class Frame(TypedDict, total=False):
     y_label: str
 
 
+class Heading(Frame):
+    """The fields that every display has: those of a frame, its name, its title, and its recipe."""
+
+    name: str
+    title: str
+    recipe: str
+
+
 @dataclass(kw_only=True)
 class Display(ABC):
-    """A figure with one pair of axes, like scikit-learn's displays.
+    """Base class of figures with one pair of axes, in the manner of scikit-learn's displays.
 
-    ``XDisplay.from_evidence(evidence, ...)`` computes what is shown; ``plot(ax)`` draws it and sets ``ax_`` and
-    ``figure_``.
+    ``from_evidence(evidence, ...)`` of a subclass computes the numbers that the figure shows. ``plot(ax)`` draws them
+    and sets ``ax_`` and ``figure_``.
     """
 
-    #: A short word for files and addresses, unique within the recipe: small letters, digits, hyphens.
+    #: The figure's name in files and addresses, unique within the recipe: small letters, digits and hyphens.
     name: str
-    #: A line about what is shown.
+    #: The title above the figure, in one line.
     title: str
-    #: One or two sentences about the marks and what to look at.
+    #: One or two sentences below the figure, which explain its marks and say what to look at.
     caption: str = ""
-    #: Whether the figure takes a whole row.
+    #: Whether the figure takes a whole row of the page or sheet.
     wide: bool = False
-    #: The name of the recipe whose evidence it shows.
+    #: The name of the recipe whose results the figure shows.
     recipe: str = ""
-    #: Labels of the axes, with units.
+    #: The labels of the axes, with units.
     x_label: str = ""
     y_label: str = ""
     ax_: Any = field(default=None, init=False, repr=False, compare=False)
     figure_: Any = field(default=None, init=False, repr=False, compare=False)
 
-    #: Height in points with a legend of at most two rows.
+    #: Height of a display with a legend of at most two rows, in points.
     height: ClassVar[float] = 264.0
     #: Widths of a narrow display and of a wide one, in points.
     WIDTHS: ClassVar[tuple[float, float]] = (330.0, 680.0)
@@ -58,10 +66,10 @@ class Display(ABC):
             raise InputError(f"a display is called {self.name!r}, expected small letters, digits and hyphens")
 
     @staticmethod
-    def framed(frame: Frame, x: str, y: str, sentences: Sequence[str]) -> Frame:
-        """Return a frame with labels for both axes, and with further sentences in the caption."""
-        caption = full_caption(frame.get("caption", ""), sentences)
-        return {"x_label": x, "y_label": y, **frame, "caption": caption}
+    def heading(name: str, title: str, recipe: str, frame: Frame, x: str, y: str, sentences: Sequence[str]) -> Heading:
+        """Return the common fields: ``x`` and ``y`` label the axes by default, ``sentences`` extend the caption."""
+        named: Heading = {"name": name, "title": title, "recipe": recipe, "x_label": x, "y_label": y}
+        return {**named, **frame, "caption": full_caption(frame.get("caption", ""), sentences)}
 
     @property
     def size(self) -> tuple[float, float]:
@@ -78,7 +86,7 @@ class Display(ABC):
     @property
     @abstractmethod
     def alt(self) -> str:
-        """The picture in words and numbers, for readers who cannot see it."""
+        """A description of the picture in words and numbers, for readers who cannot see it."""
 
     @abstractmethod
     def table(self) -> tuple[list[str], list[Sequence[Any]]]:
@@ -86,10 +94,10 @@ class Display(ABC):
 
     @abstractmethod
     def paint(self, ax: Any) -> None:
-        """Draw into axes in matplotlib's current style."""
+        """Draw the picture into Matplotlib axes, in Matplotlib's current style."""
 
     def plot(self, ax: Any = None) -> Self:
-        """Draw into matplotlib axes in the current style, or by default into new ones in the style of print."""
+        """Draw the picture into given axes in the current style, or into new axes in the style of print."""
         if ax is None:
             import matplotlib.pyplot as plt
 

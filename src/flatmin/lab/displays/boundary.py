@@ -1,4 +1,8 @@
-"""Display of boundaries between failure and success, in units of the scale."""
+"""Display of the boundaries between failure and success against a parameter, such as the dimension.
+
+A boundary is a value of the transition's parameter, divided by the transition's ``scale``: for example the number of
+measurements that recover half of the draws, divided by the number of degrees of freedom.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +11,7 @@ from typing import Any, Self, Unpack
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.lab.boundary.phase_map import Prediction, columns_over, parameter_along, predictions_of
+from flatmin.lab.boundary.phase_map import Prediction, columns_over, predictions_of, transition_parameter
 from flatmin.lab.boundary.posterior import Boundary
 from flatmin.lab.displays.axes import intervals, scale_of
 from flatmin.lab.displays.base import Frame
@@ -22,9 +26,9 @@ __all__ = ["BoundaryDisplay", "BoundaryLine"]
 
 @dataclass(frozen=True)
 class BoundaryLine(Line[Boundary]):
-    """Boundaries by level of the parameter, and their predictions, in units of the scale.
+    """The boundaries of one line, and their predictions, for each value of the parameter on the horizontal axis.
 
-    ``tried`` has the smallest and the largest point with trials at each level.
+    ``tried`` has the smallest and the largest point at which there were trials. All numbers are divided by the scale.
     """
 
     tried: dict[Any, tuple[float, float]]
@@ -33,9 +37,9 @@ class BoundaryLine(Line[Boundary]):
 
 @dataclass(kw_only=True)
 class BoundaryDisplay(LinesDisplay[BoundaryLine]):
-    """Boundaries in units of the scale against a parameter, with 95 % bands, one line for each level of another.
+    """Boundaries, divided by the scale, against the parameter ``over``, with 95 % bands; see `from_evidence`.
 
-    An arrow replaces the end of a band that goes beyond the points with trials. ``over`` is the parameter.
+    An arrow replaces the end of a band that reaches beyond the points with trials.
 
     Examples
     --------
@@ -70,23 +74,22 @@ class BoundaryDisplay(LinesDisplay[BoundaryLine]):
         Parameters
         ----------
         evidence : Evidence
-            Evidence of a recipe with a transition; one column for each value of ``over`` and ``by``.
+            Results of a recipe with a transition. Each combination of ``over`` and ``by`` has one `Column`.
         name, title, by, labels, **frame
             As for `CurvesDisplay`.
         over : str
             The parameter on the horizontal axis.
         predicted : callable, optional
-            ``predicted(parameters)``, the expected boundary in units of the transition's parameter, as for
-            `PhaseMapDisplay`.
+            ``predicted(parameters)`` is the predicted value of the transition's parameter at the boundary.
         x_log : bool, optional
-            Use a logarithmic axis; by default if ``over`` spans two decades or more.
+            Whether the horizontal axis is logarithmic; by default it is if ``over`` spans two decades or more.
 
         Raises
         ------
         InputError
             If there are several columns at one value of ``over`` and ``by``, or the recipe has no transition.
         """
-        along, lines = parameter_along(evidence.experiment), []
+        along, lines = transition_parameter(evidence.experiment), []
         for label, look, part in labelled(evidence, by, labels):
             columns = columns_over(part, over)
             found = {at: boundary for at, c in columns.items() if (boundary := c.boundary) is not None}
@@ -96,18 +99,15 @@ class BoundaryDisplay(LinesDisplay[BoundaryLine]):
                 scaled = {at: value / columns[at].scale for at, value in expected.items()}
                 lines.append(BoundaryLine(label, look, found, ends, scaled))
         return cls(
-            name=name,
-            title=title,
-            recipe=evidence.name,
             over=over,
             lines=lines,
             x_log=_spans_decades(lines) if x_log is None else x_log,
-            **cls.framed(frame, over, f"{along} / scale", _marks(lines)),
+            **cls.heading(name, title, evidence.name, frame, over, f"{along} / scale", _marks(lines)),
         )
 
     @property
     def dashed(self) -> list[Dashed]:
-        """The prediction of each line; a single one if all lines have the same prediction."""
+        """The predictions as dashed lines: one for each line, or a single one if all predictions agree."""
         lines = [line for line in self.lines if line.predictions]
         shared = {at: line.predictions[at] for line in lines for at in line.predictions}
         if not shared:
@@ -118,7 +118,7 @@ class BoundaryDisplay(LinesDisplay[BoundaryLine]):
 
     @property
     def alt(self) -> str:
-        """The first and the last boundary of every line, with bands."""
+        """A description with the first and the last boundary of every line, and their bands."""
         if not self.lines:
             return f"{self.title}: no trials yet."
         lines = [f"{sentence_start(self.y_label)} at which half of the draws succeed, against {self.x_label}."]
@@ -130,7 +130,7 @@ class BoundaryDisplay(LinesDisplay[BoundaryLine]):
                 ends = dict.fromkeys([next(iter(inside)), next(reversed(inside))])
                 words.append(" to ".join(f"{inside[at]} at {self.over} = {level_text(at)}" for at in ends))
             if outside:
-                words.append(f"{outside} with a band beyond what was tried")
+                words.append(f"{outside} with a band that goes beyond the trials")
             lines.append(f"{line.label or 'Boundary'}: {'; '.join(words)}.")
             if line.predictions:
                 first, last = next(iter(line.predictions)), next(reversed(line.predictions))
@@ -148,13 +148,13 @@ class BoundaryDisplay(LinesDisplay[BoundaryLine]):
         return head, list(rows)
 
     def scale_y(self, ax: Any) -> None:
-        """Make room for bands and predictions."""
+        """Scale the vertical axis so that it holds all bands and predictions."""
         bands = [end for line in self.lines for end in np.ravel(_clipped(line))]
         expected = [value for line in self.lines for value in line.predictions.values()]
         scale_of(ax, "y", bands + expected, self.y_label)
 
     def paint_line(self, ax: Any, line: BoundaryLine, places: Mapping[Any, float], transform: Any) -> None:
-        """Draw boundaries with bands, and arrows for what goes beyond the points with trials."""
+        """Draw boundaries with bands, and an arrow at each end that goes beyond the points with trials."""
         x = np.array([places[at] for at in line.points])
         found = list(line.points.values())
         value = np.array([b.value if b.inside else np.nan for b in found])
@@ -170,7 +170,7 @@ class BoundaryDisplay(LinesDisplay[BoundaryLine]):
 
 
 def _beyond(line: BoundaryLine) -> Array:
-    """Return whether an arrow replaces the lower and the upper end of each band, (n, 2)."""
+    """Return whether an arrow replaces the lower and the upper end of each band, shape (n, 2)."""
     found = [
         (not b.inside and b.low <= line.tried[at][0], not b.inside and b.high >= line.tried[at][1])
         for at, b in line.points.items()
@@ -184,9 +184,9 @@ def _marks(lines: Sequence[BoundaryLine]) -> list[str]:
     if any(b.inside for line in lines for b in line.points.values()):
         found.append("Half of the draws succeed at the points; bars are 95 % bands.")
     below, above = (any(_beyond(line)[:, end].any() for line in lines) for end in (0, 1))
-    arrows = ["▲: success may not have set in within it"] * above + ["▼: it may have set in before"] * below
+    arrows = ["▲: the boundary may be higher"] * above + ["▼: the boundary may be lower"] * below
     if arrows:
-        found.append(f"An arrow stands where a band goes beyond what was tried; {', '.join(arrows)}.")
+        found.append(f"An arrow marks a band that goes beyond the trials ({', '.join(arrows)}).")
     return found
 
 
@@ -196,5 +196,5 @@ def _spans_decades(lines: Sequence[BoundaryLine]) -> bool:
 
 
 def _clipped(line: BoundaryLine) -> Array:
-    """Return the part of each band that lies within the points with trials, shape (n, 2)."""
+    """Return the ends of each band, cut at the smallest and the largest point with trials, shape (n, 2)."""
     return np.array([np.clip((b.low, b.high), *line.tried[at]) for at, b in line.points.items()])

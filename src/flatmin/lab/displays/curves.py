@@ -1,4 +1,4 @@
-"""Display of a metric against a parameter."""
+"""Display of a metric against a parameter, summarised over the repetitions."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from flatmin.report.words import counted, number
 
 __all__ = ["CurvesDisplay"]
 
-#: Names of the points and of their intervals.
+#: Words of the caption for each way to summarise repetitions: what a point is, and the method of its interval.
 SHARE, MEDIAN = ("Shares", "by Wilson"), ("Medians", "by order statistics")
 GEOMETRIC, MEAN = ("Geometric means", "by Student's t"), ("Means", "by Student's t")
 
@@ -25,7 +25,7 @@ Reference = Mapping[str, float | Callable[[Any], float]]
 
 @dataclass(kw_only=True)
 class CurvesDisplay(LinesDisplay[Line[Summary]]):
-    """A metric against a parameter, with 95 % intervals, one line for each level of others; see `from_evidence`.
+    """The mean, median or share of a metric against a parameter, with 95 % intervals; see `from_evidence`.
 
     Examples
     --------
@@ -41,7 +41,7 @@ class CurvesDisplay(LinesDisplay[Line[Summary]]):
 
     x: str
     y: str
-    #: The kind of points: "Shares", "Means", "Geometric means" or "Medians".
+    #: What a point is: "Shares", "Means", "Geometric means" or "Medians".
     middle: str
     y_log: bool
     #: The values of each dashed line at the levels of ``x``.
@@ -69,23 +69,24 @@ class CurvesDisplay(LinesDisplay[Line[Summary]]):
         Parameters
         ----------
         evidence : Evidence
-            Evidence, in which all trials of a level of ``x`` and ``by`` count as repetitions.
+            The results. All trials with the same values of ``x`` and ``by`` count as repetitions of one point.
         name, title, **frame
             As for `Display`: ``caption``, ``wide``, ``x_label`` and ``y_label``.
         x : str
-            A parameter.
+            The parameter on the horizontal axis.
         y : str
-            A metric, or ``seconds``. For truth values the share is shown, with Wilson's interval.
+            The metric on the vertical axis, or ``seconds``. Truth values are shown by their share of true ones, with
+            Wilson's interval.
         by : str or tuple of str, optional
-            Parameters with one line for each combination of values.
+            The parameters that distinguish lines: there is one line for each combination of their values.
         centre : str
-            "mean", with Student's t interval, or "median", with that of order statistics.
+            "mean", with Student's t interval, or "median", with the interval of order statistics.
         x_log, y_log : bool
-            Logarithmic axes. With ``y_log`` means are those of logarithms, so that intervals never reach zero.
+            Whether an axis is logarithmic. With ``y_log`` means are geometric, so that intervals never reach zero.
         reference : dict, optional
-            Names of dashed lines, each with a number or a function of ``x``.
+            Dashed lines: the name of each, with a number or a function of ``x``.
         labels : dict, optional
-            Words for levels of ``by``, in the order of the lines.
+            The words in the legend for values of ``by``, in the order of the lines.
 
         Raises
         ------
@@ -106,12 +107,9 @@ class CurvesDisplay(LinesDisplay[Line[Summary]]):
         sentences = _marks(points, about, y_log)
         left_out = sum(point.left_out for point in points)
         if left_out:
-            what = "not positive" if y_log and centre == "mean" else "not finite"
-            sentences.append(f"{counted(left_out, 'trial')} left out, whose {y} is {what}.")
+            fault = "not positive" if y_log and centre == "mean" else "not finite"
+            sentences.append(f"{counted(left_out, 'trial')} left out, because {y} is {fault}.")
         return cls(
-            name=name,
-            title=title,
-            recipe=evidence.name,
             x=x,
             y=y,
             lines=lines,
@@ -122,17 +120,17 @@ class CurvesDisplay(LinesDisplay[Line[Summary]]):
                 word: {at: float(line(at)) if callable(line) else float(line) for at in levels}
                 for word, line in (reference or {}).items()
             },
-            **cls.framed(frame, x, y, sentences),
+            **cls.heading(name, title, evidence.name, frame, x, y, sentences),
         )
 
     @property
     def dashed(self) -> list[Dashed]:
-        """The references."""
+        """The reference lines."""
         return [Dashed(word, values) for word, values in self.references.items()]
 
     @property
     def alt(self) -> str:
-        """The first and the last point of every line, with intervals."""
+        """A description with the first and the last point of every line, and their intervals."""
         if not self.lines:
             return f"{self.title}: no trials yet."
         texts = [f"{sentence_start(self.y_label)} against {self.x_label}: {self.middle.lower()} with 95 % intervals."]
@@ -146,7 +144,7 @@ class CurvesDisplay(LinesDisplay[Line[Summary]]):
         return " ".join(texts)
 
     def table(self) -> tuple[list[str], list[Sequence[Any]]]:
-        """Return a row for each point with its interval, whose ends are infinite for too few trials."""
+        """Return a row for each point with its interval; the ends are infinite if there are too few trials."""
         head = ["line", self.x, self.y, "low", "high", "trials", "left out"]
         rows = [
             (line.label, at, point.value, point.low, point.high, point.trials, point.left_out)
@@ -156,7 +154,7 @@ class CurvesDisplay(LinesDisplay[Line[Summary]]):
         return head, list(rows)
 
     def scale_y(self, ax: Any) -> None:
-        """Make room for points, intervals and references; shares go from 0 to 1."""
+        """Scale the vertical axis to points, intervals and references, or from 0 to 1 for shares."""
         points = [point for line in self.lines for point in line.points.values()]
         heights = [point.value for point in points] + [0.0, 1.0] * (self.middle == SHARE[0])
         heights += [end for point in points if point.bounded for end in (point.low, point.high)]
@@ -178,7 +176,7 @@ def _marks(points: Sequence[Summary], about: tuple[str, str], y_log: bool) -> li
     if len(bounded) < len(shown):
         found.append("Hollow points have too few draws for an interval.")
     if len(shown) < len(points):
-        found.append("A triangle stands at the end of the axis for a number that it cannot show.")
+        found.append("A triangle at the end of the axis stands for a number that the axis cannot show.")
     return found
 
 

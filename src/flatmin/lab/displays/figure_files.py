@@ -1,4 +1,4 @@
-"""Displays as PNG and SVG files for print, and as SVG inside HTML pages."""
+"""Files of displays: PNG and SVG files for print, and SVG code for HTML pages."""
 
 import io
 import re
@@ -15,18 +15,19 @@ from flatmin.lab.displays.style import printed
 
 __all__ = ["FORMATS", "check_figures", "page_svg", "save_figures", "sheet"]
 
-#: Dots per inch of PNG files.
-DOTS = 200
-#: The font for measuring texts, as SVG files name it.
-FONT = "'DejaVu Sans'"
-#: The maker in PNG files; SVG files are recognised by the id of their description.
-MAKER = "flatmin"
+#: Resolution of PNG files, in dots per inch.
+PNG_RESOLUTION = 200
+#: The font with which Matplotlib measures texts, as named in SVG files; other fonts are added after it.
+SVG_FONT = "'DejaVu Sans'"
+#: The field "Software" of PNG files, by which former figures are recognised before they are replaced.
+PNG_SOFTWARE = "flatmin"
 
 
 def page_svg(display: Display, address: str) -> str:
-    """Return a display as SVG for an HTML page, in the page's colours and font, with ids formed from ``address``.
+    """Return a display as SVG for an HTML page, in the page's colours and font.
 
-    The drawing is hidden from screen readers; the page has ``display.alt`` as text.
+    The ids in the SVG begin with ``address``, so that those of several drawings differ. Screen readers skip the
+    drawing; the page has ``display.alt`` as text.
     """
     from flatmin.report.pictures.drawing import draw
 
@@ -37,7 +38,7 @@ def page_svg(display: Display, address: str) -> str:
 
 
 def sheet(displays: Sequence[Display], title: str = "") -> Any:
-    """Return one Matplotlib figure for print with all displays, at least one; narrow ones stand side by side."""
+    """Return one Matplotlib figure for print with one or more displays; narrow displays stand side by side."""
     if not displays:
         raise InputError("a sheet of no displays was requested, expected at least one display")
     with printed():
@@ -47,17 +48,18 @@ def sheet(displays: Sequence[Display], title: str = "") -> Any:
 def save_figures(displays: Sequence[Display], directory: Any, formats: Sequence[str] = ("png", "svg")) -> list[Path]:
     """Write every display to its own files, and all displays of a recipe to a sheet named after the recipe.
 
-    Equal evidence gives equal bytes with the same version of Matplotlib. Only former figures are replaced.
+    The same results give the same bytes with the same version of Matplotlib. An existing file is replaced only if
+    flatmin wrote it as a figure of the same name.
 
     Parameters
     ----------
     displays : sequence of Display
-        Of one recipe or several.
+        The displays, of one recipe or several.
     directory : path
-        The directory, which is created if needed. Files are called ``RECIPE-NAME.png``, sheets ``RECIPE.png``, with
-        hyphens for other characters than letters and digits in the recipe's name.
+        The directory, which is created if needed. Files are called ``RECIPE-NAME.png``, and sheets ``RECIPE.png``. In
+        the recipe's name, characters other than letters and digits become hyphens.
     formats : sequence of str
-        Of "png" and "svg".
+        The formats to write: "png", "svg" or both.
 
     Returns
     -------
@@ -67,8 +69,8 @@ def save_figures(displays: Sequence[Display], directory: Any, formats: Sequence[
     Raises
     ------
     InputError
-        If a format is another, two displays have one name, the directory cannot be written to, or a file in it that
-        would be replaced is none of these figures; nothing is written then.
+        If a format is unknown, two displays have the same name, the directory cannot be written to, or a file that
+        would be replaced is not a former figure. Nothing is written in these cases.
     """
     check_figures(displays, directory, formats)
     directory = Path(directory)
@@ -87,7 +89,7 @@ def save_figures(displays: Sequence[Display], directory: Any, formats: Sequence[
 
 
 def check_figures(displays: Sequence[Display], directory: Any, formats: Sequence[str] = ("png", "svg")) -> None:
-    """Raise `InputError` if `save_figures` would because of a name, a format or an existing file; write nothing."""
+    """Raise `InputError` if a name, a format or an existing file would make `save_figures` fail; write nothing."""
     for extension in formats:
         if extension not in FORMATS:
             raise InputError(f"the format {extension!r} was asked for, expected one of {', '.join(FORMATS)}")
@@ -97,7 +99,7 @@ def check_figures(displays: Sequence[Display], directory: Any, formats: Sequence
             raise InputError(f"two displays would be written to {name}.{formats[0]}, expected names that differ")
         for path in (Path(directory) / f"{name}.{extension}" for extension in formats):
             if not _replaceable(path, name):
-                raise InputError(f"{path} is no figure that flatmin wrote, expected another directory or no such file")
+                raise InputError(f"{path} is no figure that flatmin wrote; choose another directory, or move the file")
 
 
 def _replaceable(path: Path, name: str) -> bool:
@@ -112,14 +114,14 @@ def _replaceable(path: Path, name: str) -> bool:
         raise InputError(f"{path}, which would be replaced, cannot be read: {error.strerror or error}") from error
     if path.suffix == ".svg":
         return f'<desc id="{name}-description">'.encode() in content
-    return content.startswith(b"\x89PNG") and f"tEXtSoftware\0{MAKER}".encode() in content.partition(b"IDAT")[0]
+    return content.startswith(b"\x89PNG") and f"tEXtSoftware\0{PNG_SOFTWARE}".encode() in content.partition(b"IDAT")[0]
 
 
 def _pictures(displays: Sequence[Display]) -> Iterator[tuple[str, str, str, Callable[[], Any]]]:
-    """Give name, title, description and a function that draws it, for each figure to be written."""
+    """Yield the name, the title, the description and the drawing function of each figure to be written."""
     for recipe in dict.fromkeys(display.recipe for display in displays):
         own = [display for display in displays if display.recipe == recipe]
-        # A recipe may be called anything; its files stay in the directory.
+        # The name of a recipe may have any characters, even slashes; those of file names are safe.
         stem = re.sub(r"[^\w-]+", "-", recipe).strip("-") or "recipe" * bool(recipe)
         for display in own:
             name = f"{stem}-{display.name}" if stem else display.name
@@ -134,7 +136,7 @@ def _description(display: Display) -> str:
 
 
 def _sheet(displays: Sequence[Display], title: str = "") -> Any:
-    """Return the figure in the current style."""
+    """Return one Matplotlib figure with all displays, in the current style."""
     from matplotlib.figure import Figure
 
     columns = 1 if len(displays) == 1 else 2 if len(displays) < 5 else 3
@@ -168,7 +170,7 @@ def _rows(displays: Sequence[Display], columns: int) -> list[list[Display]]:
 
 
 def _wrapped(title: str, part: Any) -> str:
-    """Break a title that is wider than the figure."""
+    """Return a title, broken into lines if it is wider than the figure."""
     import textwrap
 
     points = part.bbox.width / part.dpi * 72
@@ -183,15 +185,15 @@ def _svg(figure: Any, name: str, title: str, words: str) -> bytes:
     attributes, _, body = rest.partition(">")
     ids = f"{name}-title", f"{name}-description"
     about = f'<title id="{ids[0]}">{escape(title)}</title>\n <desc id="{ids[1]}">{escape(words)}</desc>'
-    body = body.replace(FONT, f"{FONT}, Verdana, sans-serif")
+    body = body.replace(SVG_FONT, f"{SVG_FONT}, Verdana, sans-serif")
     return f'{head}<svg role="img" aria-labelledby="{ids[0]} {ids[1]}" {attributes}>\n {about}{body}'.encode()
 
 
 def _png(figure: Any, name: str, title: str, words: str) -> bytes:
-    buffer, about = io.BytesIO(), {"Software": MAKER, "Title": title, "Description": words}
-    figure.savefig(buffer, format="png", dpi=DOTS, metadata=about)
+    buffer, about = io.BytesIO(), {"Software": PNG_SOFTWARE, "Title": title, "Description": words}
+    figure.savefig(buffer, format="png", dpi=PNG_RESOLUTION, metadata=about)
     return buffer.getvalue()
 
 
-#: The writer of each format, by the ending of its files.
+#: The function that writes a figure in each format, by the ending of its files.
 FORMATS: dict[str, Callable[[Any, str, str, str], bytes]] = {"png": _png, "svg": _svg}

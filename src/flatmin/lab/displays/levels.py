@@ -1,4 +1,4 @@
-"""Levels of parameters: their names, their order, and their positions on an axis."""
+"""Levels: the values of the parameters that distinguish lines or points, with their names, order and positions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,19 +24,20 @@ __all__ = [
 ]
 
 Labels = Mapping[Any, str]
-#: Names of the parameters whose levels are shown apart.
+#: The parameters whose values distinguish the lines of a figure: one name, several, or None.
 By = str | Sequence[str] | None
 
 
 def is_number(value: Any) -> bool:
-    """Return whether a level is a number, and not a truth value."""
+    """Return whether a level is a number; a truth value is not."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def groups(evidence: Evidence, by: By, *others: str) -> dict[Any, Evidence]:
-    """Return one part of the evidence for each level of ``by``: a value, a tuple for several names, None for no name.
+    """Return the parts of the evidence by the level of ``by``.
 
-    A trial without one of these parameters, or one of ``others``, raises `InputError`.
+    A level is a value if ``by`` is one name, a tuple of values if it is several, and None if it is None. A trial that
+    lacks one of these parameters, or one of ``others``, raises `InputError`.
     """
     names = () if by is None else (by,) if isinstance(by, str) else tuple(by)
     parts: dict[Any, list[Result]] = {}
@@ -52,7 +53,7 @@ def groups(evidence: Evidence, by: By, *others: str) -> dict[Any, Evidence]:
 
 
 def labelled(evidence: Evidence, by: By, labels: Labels | None, *others: str) -> list[tuple[str, int, Evidence]]:
-    """Return label, index of the look, and evidence of each part of `groups`, in the order of the labels."""
+    """Return the label, the index of colour and marker, and the evidence of each part, in the order of the labels."""
     parts = groups(evidence, by, *others)
     return [(level_name(level, by, labels), look, parts[level]) for look, level in ordered(list(parts), labels)]
 
@@ -65,14 +66,14 @@ def rank(level: Any) -> Any:
 
 
 def level_text(level: Any) -> str:
-    """Return a level without the name of its parameter."""
+    """Return a level as text, without the name of its parameter."""
     if isinstance(level, bool):
         return "yes" if level else "no"
     return number(level) if is_number(level) else str(level)
 
 
 def level_name(level: Any, by: By, labels: Labels | None = None) -> str:
-    """Return the name of a level: its label, the word itself, or a number with the name of its parameter."""
+    """Return the name of a level: its label if it has one, a word as it is, or "PARAMETER = NUMBER"."""
     labels = labels or {}
     if by is None:
         return ""
@@ -86,7 +87,7 @@ def level_name(level: Any, by: By, labels: Labels | None = None) -> str:
 
 
 def ordered(levels: Sequence[Any], labels: Labels | None) -> list[tuple[int, Any]]:
-    """Return levels with the index of their look, in the order of the labels, so that all figures agree."""
+    """Return levels in the order of the labels, with the index of their colour and marker, equal in all figures."""
     first = [level for level in labels or {} if level in levels]
     indices = {level: index for index, level in enumerate(labels or {} if first else {})}
     rest = [level for level in levels if level not in first]
@@ -94,14 +95,14 @@ def ordered(levels: Sequence[Any], labels: Labels | None) -> list[tuple[int, Any
 
 
 def positions(levels: Sequence[Any]) -> dict[Any, float]:
-    """Return the positions of levels on an axis: numbers at their value, other levels side by side."""
+    """Return the positions of levels on an axis: their values if all are numbers, and otherwise whole numbers."""
     if all(is_number(level) for level in levels):
         return {level: float(level) for level in levels}
     return {level: float(index) for index, level in enumerate(levels)}
 
 
 def check_metric(evidence: Evidence, metric: str, *, or_parameter: bool = False) -> None:
-    """Raise `InputError` if there are trials but none has the metric, which then is misspelled."""
+    """Raise `InputError` if no trial has the metric, which is then probably misspelled; without trials, accept it."""
     there = {name for result in evidence.results for name in result.metrics} | {"seconds"}
     if or_parameter:
         there |= {name for result in evidence.results for name in result.trial.parameters}
@@ -110,10 +111,10 @@ def check_metric(evidence: Evidence, metric: str, *, or_parameter: bool = False)
 
 
 def sentence_start(label: str) -> str:
-    """Return a label as the beginning of a sentence; a symbol keeps its case."""
+    """Return a label with a capital first letter, for the start of a sentence; a symbol such as m is kept as it is."""
     return label[0].upper() + label[1:] if label[:2].isalpha() else label
 
 
 def full_caption(caption: str, sentences: Sequence[str]) -> str:
-    """Return a caption with further sentences, without empty ones and repetitions."""
+    """Return a caption followed by those sentences that are not empty and not already in it."""
     return " ".join([*[caption] * bool(caption), *(each for each in sentences if each and each not in caption)])

@@ -1,4 +1,4 @@
-"""Displays of lines: points with 95 % intervals against a parameter, and dashed lines of known values."""
+"""Displays of lines: points with 95 % intervals against a parameter, and dashed lines for known or predicted values."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ __all__ = ["Dashed", "Line", "LinesDisplay"]
 
 Point = TypeVar("Point")
 L = TypeVar("L", bound="Line[Any]")
-#: Dash patterns of the dashed lines in the colour of the text.
+#: Dash patterns of the dashed lines that have the colour of the text, as Matplotlib takes them (lengths in points).
 DASHES = ((0, (5, 3)), (0, (1.5, 2)), (0, (6, 2, 1.5, 2)))
 
 
 @dataclass(frozen=True)
 class Line(Generic[Point]):
-    """The points of one line by level of the parameter, with the line's label and the index of its look."""
+    """One line: its label, the index of its colour and marker, and its point at each value of the parameter."""
 
     label: str
     look: int
@@ -33,7 +33,7 @@ class Line(Generic[Point]):
 
 @dataclass(frozen=True)
 class Dashed:
-    """A dashed line: its values by level, and the look whose colour it has (None for the colour of the text)."""
+    """A dashed line: its label, its value at each level, and the line whose colour it has (None: that of the text)."""
 
     label: str
     values: dict[Any, float]
@@ -42,7 +42,7 @@ class Dashed:
 
 @dataclass(kw_only=True)
 class LinesDisplay(Display, Generic[L]):
-    """Lines of points with intervals against a parameter. Lines are moved apart by some points; the data are exact."""
+    """Lines of points with intervals against a parameter, drawn a few points apart so that intervals do not overlap."""
 
     lines: list[L]
     x_log: bool
@@ -68,10 +68,10 @@ class LinesDisplay(Display, Generic[L]):
 
     @abstractmethod
     def paint_line(self, ax: Any, line: L, places: Mapping[Any, float], transform: Any) -> None:
-        """Draw a line at the places of its levels."""
+        """Draw a line; ``places`` has the x-coordinate of each level, and ``transform`` shifts the line sideways."""
 
     def paint(self, ax: Any) -> None:
-        """Draw lines with intervals, then the dashed lines."""
+        """Draw the lines with their intervals, and then the dashed lines."""
         import matplotlib
 
         if not self.lines:

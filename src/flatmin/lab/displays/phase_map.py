@@ -1,4 +1,4 @@
-"""Display of a phase map: success rates over two parameters, with the boundary."""
+"""Display of a phase map: success rates over two parameters, with the boundary between failure and success."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any, Self, Unpack
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.lab.boundary.phase_map import Column, Prediction, columns_over, parameter_along, predictions_of
+from flatmin.lab.boundary.phase_map import Column, Prediction, columns_over, predictions_of, transition_parameter
 from flatmin.lab.boundary.posterior import Boundary, wilson
 from flatmin.lab.displays.axes import bars, halo, legend, levels_on_x, nothing, scale_of
 from flatmin.lab.displays.base import Display, Frame
@@ -18,20 +18,20 @@ from flatmin.report.words import counted, number
 
 __all__ = ["PhaseMapDisplay"]
 
-#: Entries of the legend.
-SCALE, UNTRIED, HALF = "share of successes, 0 to 1", "no trials", "half succeed, 95 % band"
-#: Sentences of the caption, with a boundary and without one.
+#: Entries of the legend, for the shades of the cells, for cells without trials, and for the boundary.
+SHADES, UNTRIED, HALF = "share of successes, 0 to 1", "no trials", "half succeed, 95 % band"
+#: The sentence of the caption if a boundary is drawn, and if none is.
 LINE = "Half of the draws succeed on the line; bars are 95 % bands."
 NO_LINE = "There is no line, because no band of the boundary lies within the points with trials."
 
 
 @dataclass(kw_only=True)
 class PhaseMapDisplay(Display):
-    """The success rate over two parameters, with the boundary and its band along the second.
+    """The success rate over two parameters, with the boundary between failure and success.
 
-    ``columns`` has the `Column` at each value of the parameter ``over``. ``boundaries`` has the `Boundary` of each
-    column whose band lies within the points with trials, and ``predictions`` has the predicted ones, both in units of
-    the parameter ``along``.
+    The horizontal axis is the parameter ``over``, and the vertical axis is the transition's parameter ``along``.
+    ``columns`` has the `Column` at each value of ``over``. ``boundaries`` has the `Boundary` of each column whose band
+    lies within the points with trials, and ``predictions`` the predicted boundaries, both as values of ``along``.
 
     Examples
     --------
@@ -64,43 +64,42 @@ class PhaseMapDisplay(Display):
         predicted: Prediction | None = None,
         **frame: Unpack[Frame],
     ) -> Self:
-        """Count successes and fit boundaries.
+        """Count the successes in each cell, and fit the boundary of each column.
 
         Parameters
         ----------
         evidence : Evidence
-            Evidence of a recipe with a transition; one column for each value of ``over``.
+            Results of a recipe with a transition, with one column for each value of ``over``.
         name, title, **frame
             As for `CurvesDisplay`.
         over : str
             The parameter on the horizontal axis.
         predicted : callable, optional
-            ``predicted(parameters)``, the expected boundary in units of the transition's parameter.
+            ``predicted(parameters)`` is the predicted value of the transition's parameter at the boundary.
 
         Raises
         ------
         InputError
             If there are several columns at one value of ``over``, or the recipe has no transition.
         """
-        along, columns = parameter_along(evidence.experiment), columns_over(evidence, over)
+        along, columns = transition_parameter(evidence.experiment), columns_over(evidence, over)
         found = [(at, column.boundary, column.scale) for at, column in columns.items()]
         boundaries = {at: each.times(scale) for at, each, scale in found if each is not None and each.inside}
         return cls(
-            name=name,
-            title=title,
-            recipe=evidence.name,
             over=over,
             along=along,
             columns=columns,
             boundaries=boundaries,
             predictions=predictions_of(columns, predicted),
-            **cls.framed(frame, over, along, [LINE if boundaries else NO_LINE if columns else ""]),
+            **cls.heading(
+                name, title, evidence.name, frame, over, along, [LINE if boundaries else NO_LINE if columns else ""]
+            ),
         )
 
     @property
     def words(self) -> list[str]:
         """The entries of the legend."""
-        kinds = {SCALE: True, UNTRIED: self._untried, HALF: self.boundaries, "predicted": self.predictions}
+        kinds = {SHADES: True, UNTRIED: self._untried, HALF: self.boundaries, "predicted": self.predictions}
         return [word for word, shown in kinds.items() if shown]
 
     @property
@@ -109,7 +108,7 @@ class PhaseMapDisplay(Display):
 
     @property
     def alt(self) -> str:
-        """The numbers of cells and trials, and the first and the last boundary."""
+        """A description with the numbers of cells and trials, and the first and the last boundary."""
         trials = [n for column in self.columns.values() for n in column.trials]
         if not sum(trials):
             return f"{self.title}: no trials yet."
@@ -132,22 +131,22 @@ class PhaseMapDisplay(Display):
         return " ".join(lines)
 
     def table(self) -> tuple[list[str], list[Sequence[Any]]]:
-        """Return a row for each cell, with Wilson's interval of its share."""
+        """Return a row for each cell, with Wilson's interval of its success rate."""
         head = [self.over, self.along, "successes", "trials", "share", "low", "high"]
         rows: list[Sequence[Any]] = []
         for at, column in self.columns.items():
             lows, highs = wilson(column.successes, column.trials)
-            for y, s, n, low, high in zip(column.along, column.successes, column.trials, lows, highs, strict=True):
+            for y, s, n, low, high in zip(column.values, column.successes, column.trials, lows, highs, strict=True):
                 rows.append((at, y, s, n, s / n if n else float("nan"), float(low), float(high)))
         return head, rows
 
     def paint(self, ax: Any) -> None:
-        """Draw cells, darker for more successes and hatched without trials, then the boundary and the prediction."""
+        """Draw the cells (darker with more successes, hatched without trials), the boundary and the prediction."""
         if not self.columns:
             return nothing(ax)
         places = positions(list(self.columns))
         edges = _edges(np.array(list(places.values())))
-        heights = [_edges(np.array(column.along, float)) for column in self.columns.values()]
+        heights = [_edges(np.array(column.values, float)) for column in self.columns.values()]
         scale_of(ax, "x", edges, self.x_label, room=0)
         scale_of(ax, "y", np.concatenate(heights), self.y_label, room=0)
         for column, ends, left, right in zip(self.columns.values(), heights, edges[:-1], edges[1:], strict=True):
@@ -193,14 +192,14 @@ def _cell(corner: tuple[float, float], width: float, height: float, share: float
 
 
 def _key(untried: bool) -> list[tuple[Any, str]]:
-    """Return the legend's entries for cells: a scale, and the look of cells without trials."""
+    """Return the legend's entries for cells: the shades from 0 to 1, and the hatching of cells without trials."""
     scale = tuple(_cell((0, 0), 1, 1, share) for share in (0.0, 0.25, 0.5, 0.75, 1.0))
-    entries: list[tuple[Any, str]] = [(scale, SCALE)]
+    entries: list[tuple[Any, str]] = [(scale, SHADES)]
     return [*entries, (_cell((0, 0), 1, 1, None), UNTRIED)] if untried else entries
 
 
 def _edges(places: Array) -> Array:
-    """Return the ends of cells around ascending places, half-way between neighbours."""
+    """Return the n + 1 borders of cells around n ascending places, half-way between neighbours."""
     if len(places) == 1:
         return np.array([places[0] - 0.5, places[0] + 0.5])
     middles = (places[1:] + places[:-1]) / 2

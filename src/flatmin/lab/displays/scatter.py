@@ -1,4 +1,4 @@
-"""Display of a metric against a metric, with one point for each trial."""
+"""Display of one metric against another, with one point for each trial."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,15 +19,15 @@ from flatmin.report.words import counted, number
 
 __all__ = ["Cloud", "ScatterDisplay"]
 
-#: Approximate largest number of points drawn, which keeps pages small.
+#: Largest number of points drawn, approximately; of more trials some are left out, so that pages stay small.
 MAX_POINTS = 1000
-#: The name of the line for ``diagonal=True``.
-AGREE = "both agree"
+#: The name in the legend of the line for ``diagonal=True``.
+DIAGONAL_NAME = "both agree"
 
 
 @dataclass(frozen=True)
 class Cloud:
-    """Points (n, 2) of one colour, with the index of their look and their label."""
+    """The points of one colour, shape (n, 2), with their label and the index of their colour and marker."""
 
     label: str
     look: int
@@ -36,7 +36,7 @@ class Cloud:
 
 @dataclass(kw_only=True)
 class ScatterDisplay(Display):
-    """A metric against a metric, one point for each trial; see `from_evidence`.
+    """One metric against another, with one point for each trial; see `from_evidence`.
 
     Examples
     --------
@@ -54,12 +54,12 @@ class ScatterDisplay(Display):
     clouds: list[Cloud]
     x_log: bool
     y_log: bool
-    #: The name of the dashed line ``y = factor · x``, empty for no line.
+    #: The name of the dashed line ``y = factor · x``; there is no line if it is empty.
     diagonal: str = ""
     factor: float = 1.0
-    #: The number of trials without finite numbers.
+    #: The number of trials that are not drawn because a metric is not finite.
     left_out: int = 0
-    #: The number of trials without a logarithm on a logarithmic axis. They are drawn at its lower end.
+    #: The number of trials with zero or less on a logarithmic axis. They are drawn at the lower end of the axis.
     at_edge: int = 0
 
     @classmethod
@@ -79,22 +79,23 @@ class ScatterDisplay(Display):
         labels: Mapping[Any, str] | None = None,
         **frame: Unpack[Frame],
     ) -> Self:
-        """Take two metrics of every trial that has both.
+        """Collect two metrics of every trial that has both.
 
         Parameters
         ----------
         evidence : Evidence
-            Evidence.
+            The results.
         x, y : str
-            Metrics, ``seconds``, or parameters; their values are numbers.
+            The metrics or parameters on the axes, or ``seconds``; their values must be numbers.
         name, title, by, labels, **frame
             As for `CurvesDisplay`, with one colour for each combination of values.
         x_log, y_log : bool
-            Logarithmic axes. Trials without a logarithm are drawn at the lower end and counted in the caption.
+            Whether an axis is logarithmic. Trials with zero or less are drawn at its lower end, and the caption has
+            their number.
         diagonal : bool or str
-            Draw the line ``y = factor · x``, with this name if it is a str.
+            Whether the line ``y = factor · x`` is drawn; a text is the name of the line.
         factor : float
-            The slope of the line.
+            The slope of this line.
 
         Raises
         ------
@@ -115,27 +116,24 @@ class ScatterDisplay(Display):
             if fit.any():
                 clouds.append(Cloud(label, index, points[fit]))
         total = sum(len(cloud.points) for cloud in clouds)
-        sentences = ["" if frame.get("caption") or not clouds else "One point a trial."]
+        sentences = ["" if frame.get("caption") or not clouds else "Each point is a trial."]
         if total > MAX_POINTS:
-            sentences.append(f"Of {total} trials {MAX_POINTS} are drawn, evenly chosen.")
+            sentences.append(f"Of {total} trials about {MAX_POINTS} are drawn, evenly chosen.")
         if at_edge:
-            sentences.append(f"{counted(at_edge, 'trial')} at the lower end of an axis, with zero or less.")
+            sentences.append(f"{counted(at_edge, 'trial')} with zero or less drawn at the lower end of an axis.")
         if left_out:
-            sentences.append(f"{counted(left_out, 'trial')} left out, without a finite number.")
+            sentences.append(f"{counted(left_out, 'trial')} left out, because a number is not finite.")
         return cls(
-            name=name,
-            title=title,
-            recipe=evidence.name,
             x=x,
             y=y,
             clouds=clouds,
             x_log=x_log,
             y_log=y_log,
-            diagonal=AGREE if diagonal is True else diagonal or "",
+            diagonal=DIAGONAL_NAME if diagonal is True else diagonal or "",
             factor=float(factor),
             left_out=left_out,
             at_edge=at_edge,
-            **cls.framed(frame, x, y, sentences),
+            **cls.heading(name, title, evidence.name, frame, x, y, sentences),
         )
 
     @property
@@ -145,7 +143,7 @@ class ScatterDisplay(Display):
 
     @property
     def alt(self) -> str:
-        """The number of points of each colour, their ranges, and the number below the line."""
+        """A description with the number of points of each colour, their ranges, and how many lie below the line."""
         if not self.clouds:
             return f"{self.title}: no trials yet."
         lines = [f"{sentence_start(self.y_label)} against {self.x_label}, one point a trial."]
@@ -155,13 +153,13 @@ class ScatterDisplay(Display):
             below = ""
             if self.diagonal:
                 under = int((cloud.points[:, 1] < self.factor * cloud.points[:, 0]).sum())
-                line = "on which both agree" if self.diagonal == AGREE else f"of the {self.diagonal}"
+                line = "on which both agree" if self.diagonal == DIAGONAL_NAME else f"of the {self.diagonal}"
                 below = f", {under} below the line {line}"
             lines.append(f"{cloud.label or 'All'}: {counted(len(cloud.points), 'point')}, {ranges}{below}.")
         return " ".join(lines)
 
     def table(self) -> tuple[list[str], list[Sequence[Any]]]:
-        """Return a row with medians and ranges for each colour; the export has the single trials."""
+        """Return a row with medians and ranges for each colour; single trials are in the table of ``--export``."""
         head = ["group", "trials"]
         head += [f"{word} {metric}" for metric in (self.x, self.y) for word in ("smallest", "median", "largest")]
         rows: list[Sequence[Any]] = []
@@ -171,7 +169,7 @@ class ScatterDisplay(Display):
         return head, rows
 
     def paint(self, ax: Any) -> None:
-        """Draw the points, and the line across the figure."""
+        """Draw the points, and the line if there is one."""
         if not self.clouds:
             return nothing(ax)
         ax.grid(True)
@@ -192,7 +190,7 @@ class ScatterDisplay(Display):
         legend(ax)
 
     def _paint_line(self, ax: Any) -> None:
-        """Draw the line, which is curved if only one axis is logarithmic."""
+        """Draw the line ``y = factor · x``, which is curved if only one axis is logarithmic."""
         import matplotlib
 
         left, right = ax.get_xlim()
@@ -200,13 +198,13 @@ class ScatterDisplay(Display):
         x = np.geomspace(left, right, count) if self.x_log else np.linspace(left, right, count)
         x = x[(x > 0) | (not self.y_log)]
         tone = matplotlib.rcParams["text.color"]
-        # The line may leave the picture; the range of the axis is kept.
+        # The line may leave the picture, because the axis keeps the range of the points.
         ax.plot(x, self.factor * x, ls=(0, (4, 2.5)), lw=1.1, color=tone, label=self.diagonal, zorder=1.5)
         ax.set_xlim(left, right)
 
 
 def _points(results: Sequence[Result], x: str, y: str) -> Array:
-    """Return both metrics of the trials that have both, (n, 2)."""
+    """Return both metrics of the trials that have both, shape (n, 2)."""
     both = [(_value(result, x), _value(result, y)) for result in results]
     try:
         return within_reach(np.array([pair for pair in both if None not in pair], float).reshape(-1, 2))

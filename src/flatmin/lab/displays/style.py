@@ -1,7 +1,7 @@
-"""The style of figures in print: colours for all kinds of colour vision, dashes and markers.
+"""The style of figures in print: colours that people with any kind of colour vision can tell apart, dashes, markers.
 
-Displays use only colours from Matplotlib's settings, so that another style, such as that of the HTML pages, changes all
-of them. Lines differ in colour, dashes and markers, so that they also differ in grey; points differ in markers.
+Displays take all colours from Matplotlib's settings, so that another style, such as that of the HTML pages, changes
+all of them. Lines differ not only in colour but also in dashes and markers, so that they can be told apart in grey.
 """
 
 from collections.abc import Iterator
@@ -65,7 +65,7 @@ def printed(**changes: Any) -> Iterator[None]:
 
 
 def colour(index: int) -> str:
-    """Return a colour of the current cycle, as a hexadecimal word that does not change with the cycle."""
+    """Return a colour of Matplotlib's current cycle, in hexadecimal digits; an index beyond its end starts over."""
     import matplotlib
     from matplotlib.colors import to_hex
 
@@ -74,7 +74,7 @@ def colour(index: int) -> str:
 
 
 def look(index: int, *, hollow: bool = False) -> dict[str, Any]:
-    """Return colour, dashes and marker of a line, which are distinct for more lines than there are colours."""
+    """Return colour, dashes and marker of the line with this index; they differ even for more lines than colours."""
     import matplotlib
 
     colours = len(matplotlib.rcParams["axes.prop_cycle"].by_key().get("color", ["k"]))
@@ -84,7 +84,7 @@ def look(index: int, *, hollow: bool = False) -> dict[str, Any]:
 
 
 def background() -> str:
-    """Return the background colour of figures, that of the legend or by default of the axes."""
+    """Return the background colour of figures: that of the legend if one is set, and otherwise that of the axes."""
     import matplotlib
 
     legend = matplotlib.rcParams["legend.facecolor"]

@@ -1,4 +1,4 @@
-"""Mean, median or share of repetitions, with its interval."""
+"""Summaries of the repetitions of a cell: mean, median or share, with an interval."""
 
 import math
 from dataclasses import dataclass
@@ -13,16 +13,17 @@ from flatmin.lab.claims import interval
 
 __all__ = ["LARGEST", "Summary", "median_interval", "summarise", "within_reach"]
 
-#: Larger numbers count as infinite, and numbers below its inverse as zero, so that squares do not overflow.
+#: Numbers above LARGEST count as infinite, and numbers below 1/LARGEST as zero, so that squares do not overflow.
 LARGEST = 1e150
 
 
 @dataclass(frozen=True)
 class Summary:
-    """The middle ``value`` of repetitions, with the ends ``low`` and ``high`` of its 95 % interval.
+    """The mean, median or share of repetitions, called ``value``, with its 95 % interval from ``low`` to ``high``.
 
-    The ends are infinite for too few repetitions (zero and infinite for a geometric mean). ``trials`` is the number of
-    repetitions used, and ``left_out`` the number without a finite number or, for a geometric mean, a logarithm.
+    With too few repetitions the interval is unbounded (from zero to infinity for a geometric mean). ``trials`` is the
+    number of repetitions used. ``left_out`` is the number of those that are not finite, or for a geometric mean not
+    positive.
     """
 
     value: float
@@ -38,11 +39,12 @@ class Summary:
 
 
 def summarise(values: Array, centre: str = "mean", *, logarithm: bool = False, level: float = 0.95) -> Summary | None:
-    """Return the middle of repetitions with its interval of probability ``level``, or None without usable repetitions.
+    """Return the summary of repetitions with an interval of probability ``level``; None if none of them is usable.
 
-    Truth values are summarised by their share with Wilson's interval. Numbers have a "mean" with Student's t interval,
-    or a "median" with that of order statistics, for any distribution. ``logarithm`` takes the geometric mean, whose
-    interval is positive. An unknown centre, or values that are words, raise `InputError`.
+    Truth values are summarised by the share of true ones, with Wilson's interval. Numbers are summarised by their
+    "mean" with Student's t interval, or by their "median" with the interval of order statistics, which is valid for any
+    distribution. With ``logarithm`` the mean is geometric, and its interval is positive. An unknown ``centre``, or
+    values that are words, raise `InputError`.
     """
     if centre not in ("mean", "median"):
         raise InputError(f'centre is {centre!r}, expected "mean" or "median"')
@@ -76,16 +78,16 @@ def summarise(values: Array, centre: str = "mean", *, logarithm: bool = False, l
 
 
 def within_reach(values: Array) -> Array:
-    """Return numbers, with sizes above LARGEST as infinite and below 1/LARGEST as zero."""
+    """Return numbers; those whose absolute value is above LARGEST become infinite, those below 1/LARGEST zero."""
     sizes = np.abs(values)
     return np.where(sizes > LARGEST, np.copysign(np.inf, values), np.where(sizes < 1 / LARGEST, 0.0, values))
 
 
 def median_interval(values: Array, level: float = 0.95) -> tuple[float, float]:
-    """Return two order statistics with the median between them, for any distribution.
+    """Return two of the values between which the median lies with probability ``level``, for any distribution.
 
-    The median is below the k-th smallest of n values with probability ``P(Binomial(n, ½) < k)``. The interval takes the
-    largest k for which this is at most ``(1 − level)/2``.
+    The median is below the k-th smallest of n values with probability ``P(Binomial(n, ½) < k)``. The ends are the k-th
+    smallest and the k-th largest value, for the largest k whose probability is at most ``(1 − level)/2``.
     """
     n, ordered = len(values), np.sort(values)
     tails = bdtr(np.arange(n), n, 0.5)

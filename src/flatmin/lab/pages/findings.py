@@ -1,4 +1,4 @@
-"""Findings: the claims and figures that a recipe derives from evidence, and the verdicts in words."""
+"""Findings: the claims and figures that a recipe derives from its results, and the verdicts in words."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["KINDS", "Finding", "Kind", "in_words", "kind_of", "tally"]
 
 
 class Kind(NamedTuple):
-    """The words for claims of a kind, and whether they hold (None for unknown)."""
+    """How the page names claims with one verdict, and whether such claims hold (None: not known)."""
 
     one: str
     several: str
@@ -27,25 +27,26 @@ class Kind(NamedTuple):
     holds: bool | None = None
 
 
-#: The kinds of claims. A claim is untested, not undecided, if the evidence gives no number at all.
+#: The kind for each verdict. A claim is "untested", not "undecided", if the results give no number for it at all.
 KINDS = {
     "holds": Kind("holds", "hold", "Claims that hold", "Holds", True),
     "fails": Kind("fails", "fail", "Claims that fail", "Fails", False),
     "undecided": Kind("is undecided", "are undecided", "Undecided claims", "Undecided"),
     "untested": Kind("is not tested here", "are not tested here", "Claims not tested here", "Not tested here"),
 }
-#: Significant digits of a number and its limit: as few as show on which side of the limit the number lies.
+#: Possible numbers of significant digits of a number and its limit. The fewest are used with which the two differ.
 DIGITS = range(3, 10)
-#: The share of trials that must run to the end, because failed trials are missing from all other numbers.
-RAN = 0.99
+#: The claim about failures holds if at least this share of the trials ran to the end.
+FINISHED_SHARE = 0.99
 
 
 @dataclass(frozen=True)
 class Finding:
-    """The claims and figures that a recipe derives from its evidence.
+    """The claims and figures that a recipe derives from its results.
 
-    ``recipe`` has the grid of the evidence. If trials failed, ``claims`` includes the claim that at least 99 % ran to
-    the end. ``trouble`` has the reasons for missing claims or figures.
+    ``recipe`` has the grid of these results. If trials failed, ``claims`` also has the claim that at least 99 % ran to
+    the end, because failed trials are missing from all other numbers. ``trouble`` has the errors that prevented claims
+    or figures.
     """
 
     recipe: Recipe
@@ -56,7 +57,7 @@ class Finding:
 
     @classmethod
     def from_evidence(cls, evidence: Evidence) -> Finding:
-        """Judge evidence and compute its figures. Evidence of an experiment that is no recipe raises `InputError`."""
+        """Judge the claims and compute the figures. An experiment that is not a `Recipe` raises `InputError`."""
         recipe, trouble = evidence.experiment, []
         if not isinstance(recipe, Recipe):
             raise InputError(f"the experiment {recipe.name} has no claims, expected a Recipe")
@@ -68,7 +69,7 @@ class Finding:
             trouble.append(f"The claims could not be judged: {error}.")
         if evidence.failed:
             ran = [True] * len(evidence) + [False] * len(evidence.failed)
-            claims.append(Claim.of_share("Of all trials, the share that ran to the end", ran, above=RAN))
+            claims.append(Claim.from_share("Of all trials, the share that ran to the end", ran, above=FINISHED_SHARE))
         try:
             displays = recipe.show(evidence)
         except InputError as error:
@@ -82,11 +83,11 @@ class Finding:
 
     @property
     def size(self) -> int:
-        """The number of trials, failed ones included."""
+        """The number of trials, including failed ones."""
         return len(self.evidence) + len(self.evidence.failed)
 
     def count(self, kind: str) -> int:
-        """Return the number of claims of a kind."""
+        """Return the number of claims of this kind."""
         return sum(kind_of(claim) == kind for claim in self.claims)
 
     @property
@@ -102,7 +103,7 @@ def kind_of(claim: Claim) -> str:
 
 
 def tally(claims: Sequence[Claim]) -> str:
-    """Return how many claims there are of each kind.
+    """Return in words how many claims there are of each kind.
 
     Examples
     --------
@@ -121,7 +122,7 @@ def tally(claims: Sequence[Claim]) -> str:
 
 
 def in_words(claim: Claim) -> str:
-    """Return the number of a claim, its interval and the limit.
+    """Return the number of a claim, its interval and its limit in words.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The page of experiments: claims with verdicts, figures, and settings."""
+"""The content of the page about experiments: claims with verdicts, figures, and settings."""
 
 import re
 from collections import Counter
@@ -18,12 +18,12 @@ from flatmin.report.words import counted, listed, number
 
 __all__ = ["GENERATOR", "PageTexts", "experiments_page"]
 
-#: The generator in the head of the page.
+#: The program named in the head of the page, by which former reports are recognised.
 GENERATOR = f"flatmin report {__version__}"
 
 
 class PageTexts(TypedDict, total=False):
-    """The heading of a page, the provenance by recipe, the command that repeats it, and notes for the reader."""
+    """Optional content of a page: the heading, the provenance of each recipe, the command to repeat it, notes."""
 
     title: str
     provenance: Mapping[str, Provenance]
@@ -32,7 +32,7 @@ class PageTexts(TypedDict, total=False):
 
 
 def experiments_page(findings: Sequence[Finding], **texts: Unpack[PageTexts]) -> Page:
-    """Return the page about experiments that have been judged, one finding for each recipe."""
+    """Return the page about the findings of one or more recipes."""
     known = texts.get("provenance") or {}
     sections = [_overview(findings)]
     sections += [_section(finding, known.get(finding.name)) for finding in findings]
@@ -60,7 +60,7 @@ def _verdict(findings: Sequence[Finding]) -> Verdict:
 
 
 def _advice(findings: Sequence[Finding]) -> str:
-    """Return which trials are missing, and which experiments have claims that do not hold."""
+    """Return sentences that say which trials are missing, and which experiments have claims that do not hold."""
     sentences = [part for part in [unfinished([finding.evidence for finding in findings])] if part]
     for kind in ("fails", "undecided", "untested"):
         names = [f"{f.name} ({counted(f.count(kind), 'claim')} of {len(f.claims)})" for f in findings if f.count(kind)]
@@ -98,13 +98,13 @@ def _overview(findings: Sequence[Finding]) -> Section:
 
 
 def _numbered(finding: Finding) -> Iterator[tuple[int, str, Kind, Claim]]:
-    """Yield number, address and kind of each claim."""
+    """Yield the number, the address, the kind and the claim itself for each claim."""
     for index, claim in enumerate(finding.claims, 1):
         yield index, _address(finding, f"claim-{index}"), KINDS[kind_of(claim)], claim
 
 
 def _outcome(finding: Finding) -> str:
-    """Return the worst kind among the claims and its frequency."""
+    """Return the worst verdict among the claims, and how many claims have it."""
     words = {"fails": ("fails", "fail"), "undecided": ("undecided",) * 2, "untested": ("not tested",) * 2}
     for kind, (one, several) in words.items():
         count = finding.count(kind)
@@ -114,7 +114,7 @@ def _outcome(finding: Finding) -> str:
 
 
 def _address(finding: Finding, part: str = "") -> str:
-    """Return the address of a recipe's section or of a part of it, which is unique for any names."""
+    """Return the address in the page of a recipe's section, or of a part of it; addresses are unique."""
     name = re.sub("[^A-Za-z0-9-]", lambda letter: f"_{ord(letter[0]):x}_", finding.name)
     return f"experiment-{name}" + (f".{part}" if part else "")
 
@@ -129,7 +129,7 @@ def _section(finding: Finding, provenance: Provenance | None) -> Section:
     lost = f"; {len(finding.evidence.failed)} failed" if finding.evidence.failed else ""
     prose = [*finding.trouble, f"What follows is from {size_of(finding.evidence)}{lost}."]
     if not finding.claims and not finding.trouble:
-        prose.append("Nothing in these trials has been judged.")
+        prose.append("No claim has been judged with these trials.")
     return Section(
         _address(finding),
         _plain(recipe.title),
@@ -143,7 +143,7 @@ def _section(finding: Finding, provenance: Provenance | None) -> Section:
 
 
 def _plain(text: str) -> str:
-    """Return a text without the marks of formulas, with percentages that do not break."""
+    """Return a text without backticks around formulas, and with numbers and % signs that stay on one line."""
     return text.replace("``", "").replace(" %", "\N{NO-BREAK SPACE}%")
 
 
@@ -186,19 +186,20 @@ def _key(value: Any) -> float | str | None:
 
 
 def _reading_guide(command: str) -> Section:
-    """Return the explanation of the page's words, and the command that writes it."""
+    """Return the section that explains the page's words and has the command that writes the page."""
     points = [
         "A claim names one number and a limit for it. It holds if the number's whole interval is on the "
         "claimed side of the limit, fails if the whole interval is on the other side, and is undecided otherwise; "
-        "where these trials give no number, it is not tested here. Every claim is judged by itself. An "
-        "interval of a random number covers at least 95\N{NO-BREAK SPACE}%; intervals of several numbers in "
-        "one claim are wider, so that they cover all of them simultaneously.",
+        "if these trials give no number, it is not tested here. Every claim is judged by itself. The "
+        "interval of a random number has a probability of at least 95\N{NO-BREAK SPACE}%; intervals of several numbers "
+        "in one claim are wider, so that all of them hold simultaneously with this probability.",
         "A number without an interval, such as the largest of all draws, describes these draws only; more draws "
         "may exceed it.",
         "Intervals are valid for a number of trials that was chosen in advance. They are not valid if a sweep is "
         "watched and stopped at a convenient verdict.",
         "A trial is one repetition of one cell of the grid. Its seed is a digest of the experiment, the parameters and "
-        "the repetition, so every repetition draws the same. Methods under comparison see the same draws.",
-        "A trial that failed ended with an error; it is counted, shown with its reason, and otherwise left out.",
+        "the repetition, so a repeated trial has the same random draw. Methods that are compared see the same draws.",
+        "A failed trial is one that ended with an error. It is counted and shown with its reason, and left out of all "
+        "other numbers.",
     ]
     return Section("reading", "How to read this page", points=points, code=command)

@@ -15,23 +15,23 @@ from flatmin.report.words import counted, listed, number
 
 __all__ = ["failures_of", "part_of_the_grid", "settings_of", "size_of", "time_in_words", "unfinished"]
 
-#: The largest number of values of a parameter that are listed; of more, the first and the last are named.
+#: Up to this number of values of a parameter are all listed; of more values only the first and the last.
 MAX_LEVELS = 12
-#: The largest number of reasons of failures that are listed.
+#: The largest number of reasons for failures that are listed.
 MAX_REASONS = 20
-#: Headings of the facts of an environment.
-NAMES = {"flatmin": "flatmin", "python": "Python", "numpy": "NumPy", "scipy": "SciPy", "machine": "Machine"}
+#: The heading of each fact of an environment, by the fact's key.
+FACT_NAMES = {"flatmin": "flatmin", "python": "Python", "numpy": "NumPy", "scipy": "SciPy", "machine": "Machine"}
 
 
 def settings_of(evidence: Evidence, provenance: Provenance | None = None) -> list[Fact]:
-    """Return grid, repetitions, time, versions and machines."""
+    """Return the grid, the repetitions, the computing time, the versions and the machines as facts for the page."""
     results = [*evidence.results, *evidence.failed]
     names = dict.fromkeys(name for result in results for name in result.trial.parameters)
     cells = Counter(result.trial.key[0] for result in results)
     repetitions = sorted({min(cells.values(), default=0), max(cells.values(), default=0)})
     draws = len({result.trial.seed for result in results})
     share, paired = _share_of_the_grid(evidence), evidence.experiment.paired
-    same = f" The same for every {listed(paired)}, so that these are compared on the same draws." if paired else ""
+    same = f" Equal for every {listed(paired)}, so that these are compared on the same draws." if paired else ""
     facts = [
         *(Fact(f"Parameter {name}", _levels(results, name)) for name in names),
         Fact("Cells", str(len(cells))),
@@ -44,12 +44,14 @@ def settings_of(evidence: Evidence, provenance: Provenance | None = None) -> lis
     total = time_in_words(sum(result.seconds for result in results))
     facts.append(Fact("Time of the trials", total, "Added over all processes."))
     version = evidence.experiment.version
-    facts.append(Fact("Version", version, "A digest of the code of a cell; others are never mixed in."))
+    facts.append(
+        Fact("Version", version, "A digest of the code that computes a trial; trials of other versions are left out.")
+    )
     return facts + (_origin(provenance) if provenance is not None else [])
 
 
 def part_of_the_grid(evidence: Evidence) -> tuple[int, int]:
-    """Return how many trials of the planned grid have a result, and how many the grid has."""
+    """Return how many trials of the planned grid have a result, and how many trials the grid has."""
     experiment, trials = evidence.planned, {r.trial.key: r.trial for r in [*evidence.results, *evidence.failed]}
     cells = {key_of(cell) for cell in experiment.cells}
     there = [
@@ -63,7 +65,7 @@ def part_of_the_grid(evidence: Evidence) -> tuple[int, int]:
 
 
 def size_of(evidence: Evidence) -> str:
-    """Return the number of trials as text; for an incomplete grid also how many planned trials exist."""
+    """Return the number of trials as text; if the grid is incomplete, also the number of planned trials."""
     total = len(evidence) + len(evidence.failed)
     there, planned = part_of_the_grid(evidence)
     if there == planned:
@@ -74,16 +76,16 @@ def size_of(evidence: Evidence) -> str:
 
 
 def unfinished(evidence: Sequence[Evidence]) -> str:
-    """Return which grids are incomplete, in two sentences, or an empty text."""
+    """Return two sentences about the grids that are incomplete, or an empty text if there is none."""
     parts = [each for each in evidence if len(set(part_of_the_grid(each))) == 2]
     if not parts:
         return ""
     named = listed([f"{each.name} ({size_of(each)})" for each in parts], most=20)
-    return f"Only a part of the grid is there: {named}. Verdicts may change with the rest."
+    return f"Only a part of the grid has been computed: {named}. Verdicts may change with the others."
 
 
 def failures_of(evidence: Evidence) -> tuple[str, Table]:
-    """Return a sentence with the number of failed trials, and a table of the reasons with an example each."""
+    """Return a sentence with the number of failed trials, and a table of the reasons, each with an example."""
     reasons = Counter(str(result.reason) for result in evidence.failed)
     rows = []
     for reason, count in reasons.most_common(MAX_REASONS):
@@ -98,7 +100,7 @@ def failures_of(evidence: Evidence) -> tuple[str, Table]:
 
 
 def time_in_words(seconds: float) -> str:
-    """Return a time with its unit.
+    """Return a time in seconds, minutes or hours, as text.
 
     Examples
     --------
@@ -111,7 +113,7 @@ def time_in_words(seconds: float) -> str:
 
 
 def _levels(results: Sequence[Result], name: str) -> str:
-    """Return all values of a parameter, or the first, the last and their number."""
+    """Return all values of a parameter as text, or the first, the last and their number if there are many."""
     values = {result.trial.parameters[name] for result in results if name in result.trial.parameters}
     levels = sorted(values, key=lambda value: (isinstance(value, str), value))
     if len(levels) <= MAX_LEVELS:
@@ -124,7 +126,7 @@ def _value(value: Any) -> str:
 
 
 def _share_of_the_grid(evidence: Evidence) -> str:
-    """Return how many trials of the recipe known by this name have a result, or an empty text if there is none."""
+    """Return in words which share of the full recipe's trials has a result; empty if no recipe has this name."""
     name = evidence.name
     if name not in RECIPES.names() or RECIPES.find(name).version != evidence.experiment.version:
         return ""
@@ -140,7 +142,7 @@ def _origin(provenance: Provenance) -> list[Fact]:
     if provenance.first is not None and provenance.last is not None:
         days = sorted({time.strftime("%Y-%m-%d", time.gmtime(day)) for day in (provenance.first, provenance.last)})
         facts.append(Fact("Computed", " to ".join(days)))
-    for name, heading in NAMES.items():
+    for name, heading in FACT_NAMES.items():
         found = Counter[str]()
         for environment in provenance.environments:
             found[environment.facts.get(name, "not noted")] += environment.trials

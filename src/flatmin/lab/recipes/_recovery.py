@@ -32,8 +32,8 @@ def metrics_of_recovery(name: str, shape: Any, rank: int, size: int | None, seed
         "success": bool(error < RECOVERED),
         "rank_found": solution.rank,
         "solved": solution.status.name,
-        "gap": float(solution.certificate.relative_gap),
-        "unique": solution.certificate.unique,
+        "gap": float(solution.checked_certificate.relative_gap),
+        "unique": solution.checked_certificate.unique,
         "iterations": solution.iterations,
     }
 

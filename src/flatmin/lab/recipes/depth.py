@@ -62,7 +62,7 @@ def _vector(parameters: Parameters, seed: int) -> Metrics:
     instance = sparse_regression.sample(n, sparsity, m, seed=seed, depth=depth)
     solution = flat_minimum(instance.problem, seed=seed)
     assert instance.truth is not None
-    error, gap = relative_distance(solution.matrix, instance.truth), float(solution.certificate.relative_gap)
+    error, gap = relative_distance(solution.matrix, instance.truth), float(solution.checked_certificate.relative_gap)
     return {"error": error, "success": error < RECOVERED, "solved": solution.status.name, "gap": gap, "blind": None}
 
 
@@ -83,7 +83,7 @@ def _matrix(parameters: Parameters, seed: int) -> Metrics:
     best = min(fits, key=lambda layers: layers.trace)
     error = relative_distance(best.matrix, drawn.truth)
     # The search is judged where there is a certificate: at depth 2.
-    gap = None if depth > 2 else best.trace / flat_minimum(problem, seed=seed).certificate.lower_bound - 1
+    gap = None if depth > 2 else best.trace / flat_minimum(problem, seed=seed).checked_certificate.lower_bound - 1
     return {"error": error, "success": error < RECOVERED, "solved": "sought", "gap": gap, "blind": blind}
 
 
@@ -133,9 +133,9 @@ def _of_vectors(vectors: Evidence) -> Iterator[Claim]:
             fewer[depth] += list(part.values("success"))
     for depth, deep in fewer.items():
         text = f"{'Three' if depth == 3 else 'Five'} vectors: the share of draws recovered from fewer measurements"
-        yield Claim.of_share(f"{text} than unknowns, 95 % together with the other", deep, level=BOTH, below=0.01)
+        yield Claim.from_share(f"{text} than unknowns, 95 % together with the other", deep, level=BOTH, below=0.01)
     text = "Vectors: the share of draws that every depth recovers from as many measurements as unknowns or more"
-    yield Claim.of_share(text, enough.values(), above=0.95)
+    yield Claim.from_share(text, enough.values(), above=0.95)
 
 
 def _of_layers(matrices: Evidence) -> Iterator[Claim]:
@@ -151,10 +151,10 @@ def _of_layers(matrices: Evidence) -> Iterator[Claim]:
         yield Claim(f"{text}, on average over ranks, 95 % together with the other", *number, below=LATER)
         counts = beyond([column for column in map_ if column.parameters["depth"] == depth], FACTOR)
         text = f"{word} matrices: the share of draws recovered at {FACTOR} times the band's upper end and above"
-        yield Claim.of_count(f"{text}, 95 % together with the other", *counts, level=BOTH, above=0.9)
+        yield Claim.from_count(f"{text}, 95 % together with the other", *counts, level=BOTH, above=0.9)
     gaps = matrices.select(depth=2).values("gap")
     text = "Two matrices: the largest relative excess of the trace that the search finds over its certified lower bound"
-    yield Claim.of_largest(text, gaps, below=LEFT)
+    yield Claim.from_largest(text, gaps, below=LEFT)
 
 
 def show(evidence: Evidence) -> list[Display]:

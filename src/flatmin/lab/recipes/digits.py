@@ -104,7 +104,7 @@ def judge(evidence: Evidence) -> list[Claim]:
         def excess(text: str, method: str, part: Evidence = network, **limit: float) -> Claim:
             """Return a claim about how many percentage points another method is worse than the trace penalty."""
             pairs = part.pairs("error", "method", method, trace)
-            return Claim.of_mean(text, pairs[:, 0] - pairs[:, 1], **limit)
+            return Claim.from_mean(text, pairs[:, 0] - pairs[:, 1], **limit)
 
         claims += [
             excess(f"{name}: points that {trace} gains on {rival}", rival, below=BENEFIT)
@@ -116,7 +116,7 @@ def judge(evidence: Evidence) -> list[Claim]:
         )
         traces = np.log10(network.pairs("trace", "method", "label noise", trace))
         text = f"{name}: log₁₀ of the trace, label noise over {trace}"
-        claims.append(Claim.of_mean(text, traces[:, 0] - traces[:, 1], above=0))
+        claims.append(Claim.from_mean(text, traces[:, 0] - traces[:, 1], above=0))
     return claims
 
 

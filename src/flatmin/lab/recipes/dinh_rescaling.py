@@ -64,15 +64,15 @@ def judge(evidence: Evidence) -> list[Claim]:
     both = zip(correlations("relative", "none"), correlations("relative", "chosen"), strict=True)
     refused, text = control.values("refused"), "control, tanh: share refused"
     return [
-        Claim.of_largest("outputs change by at most, relatively", changes, below=1e-12),
-        Claim.of_smallest("traces grow at least by", against_none("trace"), above=100),
-        Claim.of_smallest("largest eigenvalues grow at least by", against_none("largest"), above=100),
-        Claim.of_largest("relative flatness and normalized traces change by at most", moved, below=1e-6),
-        Claim.of_mean("rank correlation of trace and error as trained", correlations("trace", "none"), above=0.0),
-        Claim.of_largest("the same after rescaling, at most", correlations("trace", "chosen"), below=-0.999),
-        Claim.of_largest("that of relative flatness changes by at most", [abs(a - b) for a, b in both], below=1e-9),
+        Claim.from_largest("outputs change by at most, relatively", changes, below=1e-12),
+        Claim.from_smallest("traces grow at least by", against_none("trace"), above=100),
+        Claim.from_smallest("largest eigenvalues grow at least by", against_none("largest"), above=100),
+        Claim.from_largest("relative flatness and normalized traces change by at most", moved, below=1e-6),
+        Claim.from_mean("rank correlation of trace and error as trained", correlations("trace", "none"), above=0.0),
+        Claim.from_largest("the same after rescaling, at most", correlations("trace", "chosen"), below=-0.999),
+        Claim.from_largest("that of relative flatness changes by at most", [abs(a - b) for a, b in both], below=1e-9),
         Claim.exact(text, float(np.mean(refused)), above=1.0) if len(refused) else Claim.open(text, above=1.0),
-        Claim.of_mean("control, tanh: outputs change by", control.values("function_change"), above=0.05),
+        Claim.from_mean("control, tanh: outputs change by", control.values("function_change"), above=0.05),
     ]
 
 

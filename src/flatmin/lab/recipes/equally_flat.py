@@ -182,30 +182,30 @@ def judge(evidence: Evidence) -> list[Claim]:
     inside = [name for name, model in MODELS.items() if model.determined] + ["network"]
     text = "The largest relative distance of D from the combinations of sensing matrices, where measurements are by"
     outside = evidence.select(model=inside).values("outside")
-    claims.append(Claim.of_largest(f"{text} vectors or projections", outside, below=ROUNDING))
+    claims.append(Claim.from_largest(f"{text} vectors or projections", outside, below=ROUNDING))
     outside = few.select(model="symmetric").values("outside")
-    return [*claims, Claim.of_smallest("The smallest such distance in symmetric sensing", outside, above=APART)]
+    return [*claims, Claim.from_smallest("The smallest such distance in symmetric sensing", outside, above=APART)]
 
 
 def _determined(words: str, few: Evidence, many: Evidence, level: float) -> list[Claim]:
     """Return the claims about a model whose data determine the trace."""
     text = f"In {words}, the largest relative difference in flatness between exact fits of one instance"
-    claims = [Claim.of_largest(text, few.values("flatness_spread"), below=ROUNDING)]
+    claims = [Claim.from_largest(text, few.values("flatness_spread"), below=ROUNDING)]
     ranks = [result.metrics["largest_rank"] - result.metrics["smallest_rank"] for result in _with_fits(few, 2)]
     for text, values, limit in (
         ("the smallest distance between these fits over the size of the truth", few.values("nearest"), APART),
         ("by how much their relative errors differ", few.values("error_spread"), APART),
         ("by how much the ranks of fits of one instance differ", ranks, 1.0),
     ):
-        claims.append(Claim.of_mean(f"In {words}, {text}, in the mean over draws", values, level=level, above=limit))
+        claims.append(Claim.from_mean(f"In {words}, {text}, in the mean over draws", values, level=level, above=limit))
     text = f"In {words}, the largest relative error of a fit of {MANY[0]:g} measurements a degree of freedom"
-    return [*claims, Claim.of_largest(text, many.values("largest_error"), below=1e-6)]
+    return [*claims, Claim.from_largest(text, many.values("largest_error"), below=1e-6)]
 
 
 def _open(words: str, few: Evidence, level: float) -> list[Claim]:
     """Return the claims about a model whose fits differ in flatness."""
     text = f"In {words}, the relative difference in flatness between exact fits of one instance, in the mean over draws"
-    claim = Claim.of_mean(text, few.values("flatness_spread"), level=level, above=APART)
+    claim = Claim.from_mean(text, few.values("flatness_spread"), level=level, above=APART)
     text = f"In {words}, the rank correlation of flatness and error over these fits, in the mean over draws"
     correlations = [result.metrics["correlation"] for result in _with_fits(few, MIN_PAIRS)]
     return [claim, claim_of_instances(text, correlations, level=level, above=CORRELATION)]

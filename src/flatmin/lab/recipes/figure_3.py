@@ -167,9 +167,9 @@ def _certainty(flat: Evidence) -> Iterator[Claim]:
     text = (
         f"The share of draws recovered by flat minima at {FACTOR} times the upper end of the boundary's band and above"
     )
-    yield Claim.of_count(text, *beyond(columns_of(flat), FACTOR), above=0.99)
+    yield Claim.from_count(text, *beyond(columns_of(flat), FACTOR), above=0.99)
     certified = [status in CERTIFIED for status in flat.values("solved")]
-    yield Claim.of_share("The share of flat minima that are certified, recovered or not", certified, above=0.99)
+    yield Claim.from_share("The share of flat minima that are certified, recovered or not", certified, above=0.99)
 
 
 def show(evidence: Evidence) -> list[Display]:

@@ -99,7 +99,7 @@ def judge(evidence: Evidence) -> list[Claim]:
         "The largest norm excess less κ² − 1, over all draws": certified.values("norm_excess") - bound,
         "The largest balance gap less half of κ² − 1, over all draws": certified.values("balance_gap") - bound / 2,
     }
-    claims = [Claim.of_largest(text, found, below=ROUNDING) for text, found in beyond.items()]
+    claims = [Claim.from_largest(text, found, below=ROUNDING) for text, found in beyond.items()]
     for panel, title in TITLES.items():
         part = certified.select(panel=panel)
         for metric, (name, exponent, margin) in GAPS.items():
@@ -113,7 +113,7 @@ def judge(evidence: Evidence) -> list[Claim]:
             claims.append(Claim(f"{text}, well above the threshold, 95 % together over panels", *found, below=limit))
     text = "The share of draws in which the flat solution and that of the nuclear norm are certified"
     both = [True] * len(certified) + [False] * (len(evidence) - len(certified))
-    return [*claims, Claim.of_share(text, both, above=0.99)]
+    return [*claims, Claim.from_share(text, both, above=0.99)]
 
 
 def _centred(part: Evidence, panel: str, metric: str) -> tuple[Array, Array]:

@@ -77,8 +77,10 @@ def solve(parameters: Parameters, seed: int) -> Metrics:
         "wall": wall,
         "measurements": len(instance.problem.data),
         "error": error,
-        "certified": bool(solution.certificate.holds and solution.certificate.unique),
-        "success": bool(error < RECOVERED and solution.certificate.holds and solution.certificate.unique),
+        "certified": bool(solution.checked_certificate.holds and solution.checked_certificate.unique),
+        "success": bool(
+            error < RECOVERED and solution.checked_certificate.holds and solution.checked_certificate.unique
+        ),
         "rank_found": solution.rank,
         "solved": solution.status.name,
         "iterations": solution.iterations,
@@ -102,7 +104,7 @@ def _drawn(family: Family, d: int, seed: int) -> Instance:
 def judge(evidence: Evidence) -> list[Claim]:
     """Return the claim: an exponent for each family, and the share of certified truths."""
     text = "The share of solutions that are the truth, certified as unique"
-    return [*_exponents(evidence), Claim.of_share(text, evidence.values("success"), above=0.95)]
+    return [*_exponents(evidence), Claim.from_share(text, evidence.values("success"), above=0.95)]
 
 
 def _exponents(evidence: Evidence) -> Iterator[Claim]:

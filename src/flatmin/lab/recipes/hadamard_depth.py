@@ -47,7 +47,7 @@ def recover(parameters: Parameters, seed: int) -> Metrics:
     if parameters["smallest"] == "trace":
         flat = flat_minimum(problem)
         x = flat.matrix
-        proved = {"certified": flat.certificate.holds, "unique": flat.certificate.unique is True}
+        proved = {"certified": flat.checked_certificate.holds, "unique": flat.checked_certificate.unique is True}
     else:
         x = _least_norm(problem.measurement.matrices()[:, :, 0], problem.data, 2 / depth)[:, None]
     error, size = relative_distance(x, truth), np.abs(x)
@@ -87,18 +87,18 @@ def judge(evidence: Evidence) -> list[Claim]:
     certified, text = flat.values("certified"), "share of flat solutions with a certificate"
     claims = [
         Claim.exact(text, float(np.mean(certified)), above=1.0) if len(certified) else Claim.open(text, above=1.0),
-        Claim.of_share(f"two factors, m = {MOST}: flat recovers", recovered(flat, 2, MOST), above=0.8),
+        Claim.from_share(f"two factors, m = {MOST}: flat recovers", recovered(flat, 2, MOST), above=0.8),
     ]
     for depth in depths[1:]:
         text = f"{depth} factors, m = {ALL} of {LENGTH}: flat recovers"
-        claims.append(Claim.of_share(text, recovered(flat, depth, ALL), below=0.2))
+        claims.append(Claim.from_share(text, recovered(flat, depth, ALL), below=0.2))
         text = f"{depth} factors, m = {MOST}: error of flat less that with fewer factors"
-        claims.append(Claim.of_mean(text, gain(flat, MOST, "error", depth), above=0.0))
+        claims.append(Claim.from_mean(text, gain(flat, MOST, "error", depth), above=0.0))
     second, last = depths[min(1, len(depths) - 1)], depths[-1]
     text = f"control, {second} factors, m = {HALF}: share recovered by smallest norm less that with two factors"
-    claims.append(Claim.of_mean(text, gain(norm, HALF, "recovered", second), above=0.0))
+    claims.append(Claim.from_mean(text, gain(norm, HALF, "recovered", second), above=0.0))
     text = f"control, {last} factors, m = {MOST}: smallest norm recovers"
-    return [*claims, Claim.of_share(text, recovered(norm, last, MOST), above=0.8)]
+    return [*claims, Claim.from_share(text, recovered(norm, last, MOST), above=0.8)]
 
 
 def show(evidence: Evidence) -> list[Display]:

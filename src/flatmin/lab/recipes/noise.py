@@ -136,14 +136,16 @@ def judge(evidence: Evidence) -> list[Claim]:
     for panel in panels:
         text = f"In {panel} at moderate noise, the share of draws in which the refit has the right rank"
         outcomes = by[panel].select(method="refit").values("right_rank")
-        claims.append(Claim.of_share(text, outcomes, above=0.9, level=shared_level(2)))
+        claims.append(Claim.from_share(text, outcomes, above=0.9, level=shared_level(2)))
     claims += [_over_oracle(by[panel], panel, "refit", "the refit", below=1.05) for panel in panels]
     claims += [*_proportional(by), *_level(by), *_cross_validated(by), *_exact(by)]
     buried = evidence.select(noise=BURIED, method="refit")
     for panel in panels:
         text = f"In {panel} with noise of three times the data, the share of draws in which"
         small = buried.select(panel=panel).values("rank_found") < PANELS[panel][2]
-        claims.append(Claim.of_share(f"{text} the refit's rank is too small", small, above=0.5, level=shared_level(2)))
+        claims.append(
+            Claim.from_share(f"{text} the refit's rank is too small", small, above=0.5, level=shared_level(2))
+        )
     return claims
 
 
@@ -152,11 +154,11 @@ def _premise(evidence: Evidence, by: dict[str, Evidence]) -> Iterator[Claim]:
     ratio = "the weaker component of the truth over what the noise adds, in the draw in which that is"
     for panel, moderate in by.items():
         text, values = f"In {panel} at moderate noise, {ratio} least", moderate.values("weakest")
-        yield Claim.of_smallest(text, values, above=1.0)
+        yield Claim.from_smallest(text, values, above=1.0)
     for panel in by:
         text = f"In {panel} with noise of three times the data, {ratio} most"
         values = evidence.select(panel=panel, noise=BURIED).values("weakest")
-        yield Claim.of_largest(text, values, below=1.0)
+        yield Claim.from_largest(text, values, below=1.0)
 
 
 def _over_oracle(
@@ -182,7 +184,7 @@ def _level(by: dict[str, Evidence]) -> list[Claim]:
     text = "the deviation of the level that is found from the noise as drawn"
     share = f"At moderate noise, the share of draws in which {text} is at most three of its standard deviations"
     square = f"At moderate noise, the mean square of {text}, in its standard deviations"
-    return [Claim.of_share(share, deviations <= 3, above=0.95), Claim.of_mean(square, deviations**2, below=1.5)]
+    return [Claim.from_share(share, deviations <= 3, above=0.95), Claim.from_mean(square, deviations**2, below=1.5)]
 
 
 def _proportional(by: dict[str, Evidence]) -> Iterator[Claim]:
@@ -199,14 +201,14 @@ def _cross_validated(by: dict[str, Evidence]) -> Iterator[Claim]:
     for panel, evidence in by.items():
         text = f"In {panel} at moderate noise, the share of draws in which cross-validation has too large a rank"
         larger = evidence.select(method="cross-validated").values("rank_found") > PANELS[panel][2]
-        yield Claim.of_share(text, larger, above=0.9, level=shared_level(2))
+        yield Claim.from_share(text, larger, above=0.9, level=shared_level(2))
     for limit in ({"above": 1.4}, {"below": 1.8}):
         for panel, evidence in by.items():
             yield _over_oracle(evidence, panel, "cross-validated", "cross-validation", 4, **limit)
     for panel, evidence in by.items():
         text = f"In {panel} at moderate noise, the share of draws in which cross-validation chooses the weakest or the"
         at_edge = evidence.select(method="cross-validated").values("at_edge")
-        yield Claim.of_share(f"{text} strongest penalty that it tries", at_edge, below=0.1, level=shared_level(2))
+        yield Claim.from_share(f"{text} strongest penalty that it tries", at_edge, below=0.1, level=shared_level(2))
 
 
 def _exact(by: dict[str, Evidence]) -> Iterator[Claim]:
@@ -222,7 +224,7 @@ def _exact(by: dict[str, Evidence]) -> Iterator[Claim]:
             yield claim_of_ratio(f"{text}, in the geometric mean", ratios, above=1.0, level=shared_level(6))
         text = f"In {panel} at moderate noise, the share of draws in which an exact fit has at least"
         large = evidence.select(method="exact").values("rank_found") >= 2 * PANELS[panel][2]
-        yield Claim.of_share(f"{text} twice the true rank", large, above=0.9, level=shared_level(2))
+        yield Claim.from_share(f"{text} twice the true rank", large, above=0.9, level=shared_level(2))
 
 
 def show(evidence: Evidence) -> list[Display]:

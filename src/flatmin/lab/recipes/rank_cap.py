@@ -120,7 +120,7 @@ def judge(evidence: Evidence) -> list[Claim]:
     """Return the claim, sentence by sentence."""
     whole = _advantages(evidence, NO_CAP)
     text = "Without a cap, the logarithm of the error of p = 0 over that of p = 1, on average"
-    claims = [Claim.of_mean(text, whole.values(), above=0.0)]
+    claims = [Claim.from_mean(text, whole.values(), above=0.0)]
     changes = {cap: _changes(evidence, cap) for cap in (2, 4, 16)}
     for cap in (2, 4):
         text = f"By how much a cap of {cap} changes the logarithm of the error of p = 0 over that of p = 1, on average"
@@ -128,7 +128,7 @@ def judge(evidence: Evidence) -> list[Claim]:
     for cap in (2, 4):
         text = f"The share of draws in which a cap of {cap} changes it by one per cent of the error or more"
         large = np.abs(changes[cap]) >= 0.01
-        claims.append(Claim.of_share(text, large, level=shared_level(2), above=0.5))
+        claims.append(Claim.from_share(text, large, level=shared_level(2), above=0.5))
     wide, tight = _by_rank(evidence)
     from_two = evidence.select(cap=[cap for cap in evidence.levels("cap") if cap > 1]).results
     same = _by_draw(wide, lambda m: bool(m["certified"]) and m["moved"] < SAME, all)
@@ -138,11 +138,11 @@ def judge(evidence: Evidence) -> list[Claim]:
     text = f"{share} a cap of 16, as a control, changes it as much"
     return [
         *claims,
-        Claim.of_share(text, np.abs(changes[16]) >= 0.01, below=0.2),
-        Claim.of_share(f"{share} every cap at or above {gives} that is the one without a cap", same, above=0.8),
-        Claim.of_share(f"{share} any cap below {gives}", certified, below=0.2),
+        Claim.from_share(text, np.abs(changes[16]) >= 0.01, below=0.2),
+        Claim.from_share(f"{share} every cap at or above {gives} that is the one without a cap", same, above=0.8),
+        Claim.from_share(f"{share} any cap below {gives}", certified, below=0.2),
         _of_size("By how much a cap of 16 changes it, on average", changes[16], 0.95, below=0.001),
-        Claim.of_share(f"{share} with every cap from 2 on the best strength is inside the range", inside, above=0.8),
+        Claim.from_share(f"{share} with every cap from 2 on the best strength is inside the range", inside, above=0.8),
     ]
 
 

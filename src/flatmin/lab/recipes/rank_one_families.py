@@ -67,9 +67,9 @@ def fits(parameters: Parameters, seed: int) -> Metrics:
         trace = flatness(problem, factors).gauss_newton_trace
         rows.append({"fit": f"from scale {scale:g}", "misfit": misfit, "trace": trace, "error": error})
     best = flat_minimum(problem, time_limit=60.0, seed=seed)
-    misfit, trace = best.certificate.relative_residual, best.flatness.gauss_newton_trace
+    misfit, trace = best.checked_certificate.relative_residual, best.flatness.gauss_newton_trace
     rows.append({"fit": "flattest", "misfit": misfit, "trace": trace, "error": relative_distance(best.matrix, X)})
-    return as_lists(rows) | {"certified": best.certificate.holds}
+    return as_lists(rows) | {"certified": best.checked_certificate.holds}
 
 
 def _fit(x: Array, b: Array, U: Array, signs: Array) -> tuple[Array, float]:
@@ -121,16 +121,16 @@ def judge(evidence: Evidence) -> list[Claim]:
             regret = [error[int(np.argmax(trace))] - error[-1] for trace, error in both]
             text = f"{at[1]}: error of the sharpest fit less that of the flattest"
             claims += [
-                Claim.of_mean(f"{at[1]}: traces of fits differ, relatively", differ(many), above=0.1),
-                Claim.of_mean(text, regret, above=0.1),
+                Claim.from_mean(f"{at[1]}: traces of fits differ, relatively", differ(many), above=0.1),
+                Claim.from_mean(text, regret, above=0.1),
             ]
             continue
         spread = [max(errors) - min(errors) for errors in _by_instance(few, "error")]
         errors = [error for errors in _by_instance(many, "error") for error in errors]
         claims += [
-            Claim.of_largest(f"{at[0]}: traces of all fits differ, relatively", differ(few), below=1e-9),
-            Claim.of_mean(f"{at[0]}: errors of fits differ", spread, above=0.1),
-            Claim.of_largest(f"{at[1]}: largest error of a fit", errors, below=1e-6),
+            Claim.from_largest(f"{at[0]}: traces of all fits differ, relatively", differ(few), below=1e-9),
+            Claim.from_mean(f"{at[0]}: errors of fits differ", spread, above=0.1),
+            Claim.from_largest(f"{at[1]}: largest error of a fit", errors, below=1e-6),
         ]
     return claims
 

@@ -37,24 +37,24 @@ def measure_networks(parameters: Parameters, seed: int) -> Metrics:
 def judge(evidence: Evidence) -> list[Claim]:
     """Return claims about built networks, and about trained ones with and without biases."""
 
-    def of(network: str, bias: bool, metric: str) -> list[float]:
+    def values(network: str, bias: bool, metric: str) -> list[float]:
         return [float(value) for value in evidence.select(network=network, bias=bias).values(metric)]
 
     built = [float(value) for value in evidence.select(network=MIXTURES).values("excess")]
     disturbed = "with biases, a table disturbed and trained"
     claims = [
-        Claim.of_largest("built networks, tables too: largest excess of the trace over the bound", built, below=1e-9),
-        Claim.of_smallest(
-            "with biases, the table: smallest error on unseen points", of(TABLE, True, "test_error"), above=0.999
+        Claim.from_largest("built networks, tables too: largest excess of the trace over the bound", built, below=1e-9),
+        Claim.from_smallest(
+            "with biases, the table: smallest error on unseen points", values(TABLE, True, "test_error"), above=0.999
         ),
-        Claim.of_largest("with biases, the rule: largest error", of(RULE, True, "test_error"), below=1e-9),
-        Claim.of_smallest(
-            "with biases: share of points a neuron can be alone with", of(RULE, True, "alone"), above=1.0
+        Claim.from_largest("with biases, the rule: largest error", values(RULE, True, "test_error"), below=1e-9),
+        Claim.from_smallest(
+            "with biases: share of points a neuron can be alone with", values(RULE, True, "alone"), above=1.0
         ),
-        Claim.of_largest("without biases: the same", of(RULE, False, "alone"), below=0.0),
-        Claim.of_mean("without biases, trained: error", of(TRAINED, False, "test_error"), below=0.1),
-        Claim.of_mean(f"{disturbed}: excess", of(DISTURBED, True, "excess"), below=0.05),
-        Claim.of_mean(f"{disturbed}: error", of(DISTURBED, True, "test_error"), above=0.5),
+        Claim.from_largest("without biases: the same", values(RULE, False, "alone"), below=0.0),
+        Claim.from_mean("without biases, trained: error", values(TRAINED, False, "test_error"), below=0.1),
+        Claim.from_mean(f"{disturbed}: excess", values(DISTURBED, True, "excess"), below=0.05),
+        Claim.from_mean(f"{disturbed}: error", values(DISTURBED, True, "test_error"), above=0.5),
     ]
     if not evidence.select(network=HELD):
         return claims
@@ -62,9 +62,11 @@ def judge(evidence: Evidence) -> list[Claim]:
     released = "without biases, released from that: error"
     return [
         *claims,
-        Claim.of_mean("with biases, trained from a random start: error", of(TRAINED, True, "test_error"), below=0.1),
-        Claim.of_mean(held, of(HELD, False, "excess"), above=1.0),
-        Claim.of_mean(released, of(HELD, False, "released_test_error"), below=0.1),
+        Claim.from_mean(
+            "with biases, trained from a random start: error", values(TRAINED, True, "test_error"), below=0.1
+        ),
+        Claim.from_mean(held, values(HELD, False, "excess"), above=1.0),
+        Claim.from_mean(released, values(HELD, False, "released_test_error"), below=0.1),
     ]
 
 

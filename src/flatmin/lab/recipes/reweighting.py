@@ -77,9 +77,9 @@ def recover(parameters: Parameters, seed: int) -> Metrics:
         "success": bool(error < RECOVERED and resolved < RESOLVED),
         "rank_found": found.rank,
         "solved": found.status.name,
-        "trace": float(found.certificate.value),
-        "trace_bound": float(found.certificate.lower_bound),
-        "certified": found.certificate.holds,
+        "trace": float(found.checked_certificate.value),
+        "trace_bound": float(found.checked_certificate.lower_bound),
+        "certified": found.checked_certificate.holds,
         "iterations": found.iterations,
     }
 
@@ -129,7 +129,7 @@ def judge(evidence: Evidence) -> list[Claim]:
         claims.append(claim_of_ratio(f"{text}, in the geometric mean", alone, above=1.01, level=shared_level(2)))
     together = [r.metrics["excess"] - 1 for r in both.results if r.metrics["success"] and r.metrics["flat_success"]]
     text = "Where both succeed, the largest relative excess of its scaled trace over the certified least one"
-    claims.append(Claim.of_largest(text, together, below=1e-6))
+    claims.append(Claim.from_largest(text, together, below=1e-6))
     return claims
 
 
@@ -176,7 +176,7 @@ def _misses(evidence: Evidence) -> Iterator[Claim]:
         text = (
             f"At condition {words}, of draws in which the flat minimum succeeds, the share in which reweighting fails"
         )
-        yield Claim.of_share(text, pairs[pairs[:, 0] == 1, 1] == 0, below=0.1, level=shared_level(2))
+        yield Claim.from_share(text, pairs[pairs[:, 0] == 1, 1] == 0, below=0.1, level=shared_level(2))
 
 
 def _condition(evidence: Evidence) -> Iterator[Claim]:

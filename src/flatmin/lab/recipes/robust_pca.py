@@ -59,9 +59,9 @@ def judge(evidence: Evidence) -> list[Claim]:
     claims.append(Claim(text, *(at_tenth or [UNKNOWN])[0], above=0.1))
     tenth = [r.metrics["success"] for r in evidence.select(corruption=0.1).results if _at_a_tenth(r.trial.parameters)]
     text = "The share of draws recovered at rank d / 10 with one cell in ten wrong, d from 40 to 100"
-    claims.append(Claim.of_share(text, tenth, above=0.9))
+    claims.append(Claim.from_share(text, tenth, above=0.9))
     text = f"The share of draws recovered where the share of errors is at most the band's lower end over {FACTOR}"
-    return [*claims, Claim.of_count(text, *beyond(columns, FACTOR), above=0.98)]
+    return [*claims, Claim.from_count(text, *beyond(columns, FACTOR), above=0.98)]
 
 
 def _at_a_tenth(parameters: Parameters) -> bool:

@@ -101,7 +101,7 @@ def _solved(instance: Instance, factors: tuple[Array, Array], scores: Array, see
     problem, truth = instance.problem, np.asarray(instance.truth)
     beyond = bool(scores.max(initial=0.0) > BEYOND)
     solution = flat_minimum(problem, seed=seed, max_iter=STEPS)
-    proof, error = solution.certificate, relative_distance(solution.matrix, truth)
+    proof, error = solution.checked_certificate, relative_distance(solution.matrix, truth)
     D1, D2 = problem.metric
     flatness = 4 * float(svd_of_product(D1 @ factors[0], D2 @ factors[1])[1].sum())
     recovered = solution.status.certified and error < RECOVERED
@@ -152,8 +152,8 @@ def judge(evidence: Evidence) -> list[Claim]:
     words, pair = "In Gaussian sensing of 60×50 matrices of rank 2, the share of draws recovered", shared_level(2)
     enough, few = _successes(_at(sensing, *ENOUGH), False), _successes(_at(sensing, *FEW), True)
     claims = [
-        Claim.of_share(f"{words} at 2.5 to 2.67 degrees of freedom", enough, level=pair, above=0.9),
-        Claim.of_share(f"{words} at 1.83 to 2 degrees of freedom", few, level=pair, below=0.1),
+        Claim.from_share(f"{words} at 2.5 to 2.67 degrees of freedom", enough, level=pair, above=0.9),
+        Claim.from_share(f"{words} at 1.83 to 2 degrees of freedom", few, level=pair, below=0.1),
     ]
     for d, low, high in ((300, 3.0, 3.5), (1000, 4.0, 5.0)):
         text = f"In completion of {d}×{d} matrices of rank 5, the threshold in degrees of freedom"
@@ -161,7 +161,7 @@ def judge(evidence: Evidence) -> list[Claim]:
         claims += [Claim(text, *found, above=low), Claim(text, *found, below=high)]
     text = "In completion of 300×300 matrices of rank 5 at 3.5 to 3.75 degrees of freedom, the share of draws without"
     several = _at(scores.select(d1=300), *SEVERAL).values("success")
-    claims.append(Claim.of_share(f"{text} a score above 1, a condition of recovery", several, above=0.9))
+    claims.append(Claim.from_share(f"{text} a score above 1, a condition of recovery", several, above=0.9))
     claims += _of_scores(scores, completion)
     # Where only open draws are solved, failures are not those of all draws.
     failed = _failed(evidence.select(panel="completion", method="solved", d1=LOCATED))
@@ -178,7 +178,7 @@ def _of_scores(scores: Evidence, completion: Evidence) -> list[Claim]:
         r.metrics["success"] is not True for r in _within(completion, *NEAR).results if not r.metrics["lines_beyond"]
     ]
     text = "In completion near the threshold, the share of draws without a score above 1 that are not recovered"
-    claims.append(Claim.of_share(text, within, below=0.1))
+    claims.append(Claim.from_share(text, within, below=0.1))
     level = shared_level(3)
     for d in (100, 300, 1000):
         text = f"In completion of {d}×{d} matrices of rank 5, how far the threshold of scores is from the predicted one"
@@ -199,17 +199,17 @@ def _of_failures(near: Evidence, far: Evidence) -> list[Claim]:
     for part, size, place, level, limit in [*places, below]:
         words = f"Of draws of completion of {size} that fail {place}, the share in which"
         text = f"{words} one row or column carries more than half of the squared error"
-        claims.append(Claim.of_share(text, part.values("worst_share") > 0.5, level=level, **limit))
+        claims.append(Claim.from_share(text, part.values("worst_share") > 0.5, level=level, **limit))
         text = f"{words} at most three rows and columns hold 90 % of the squared error"
-        claims.append(Claim.of_share(text, part.values("lines") <= 3, level=level, **limit))
+        claims.append(Claim.from_share(text, part.values("lines") <= 3, level=level, **limit))
     for part, size, place, level, limit in places:
         words = f"Of draws of completion of {size} that fail {place}, the share in which"
         text = f"{words} the truth is less flat than the bound by less than 1e-3"
-        claims.append(Claim.of_share(text, part.values("less_flat") < 1e-3, level=level, **limit))
+        claims.append(Claim.from_share(text, part.values("less_flat") < 1e-3, level=level, **limit))
     words = "Of draws of completion that fail near the threshold, the share in which the worst row or column"
     predicted, fewest = near.values("worst_is_predicted"), near.values("worst_is_fewest")
-    claims.append(Claim.of_share(f"{words} is the one with the largest score", predicted, above=0.75))
-    return [*claims, Claim.of_share(f"{words} has the fewest cells", fewest, below=0.5)]
+    claims.append(Claim.from_share(f"{words} is the one with the largest score", predicted, above=0.75))
+    return [*claims, Claim.from_share(f"{words} has the fewest cells", fewest, below=0.5)]
 
 
 def _solved_part(evidence: Evidence) -> Evidence:

@@ -202,7 +202,7 @@ def _without_gap(evidence: Evidence, name: str) -> Claim:
     """Return the claim that the gap of all runs of a family is 0."""
     runs = [result.metrics for result in evidence.select(family=name).results if not result.metrics["diverged"]]
     text = f"In {MODELS[name].words}, the largest flatness gap of a run that did not diverge"
-    return Claim.of_largest(text, (metrics["flatness_gap"] for metrics in runs), below=ROUNDING)
+    return Claim.from_largest(text, (metrics["flatness_gap"] for metrics in runs), below=ROUNDING)
 
 
 def show(evidence: Evidence) -> list[Display]:

@@ -61,14 +61,14 @@ class Trial:
 
 @dataclass(frozen=True)
 class Transition:
-    """A transition from failure to success along one parameter, in every column of a phase map.
+    """A transition from failure to success as one parameter grows while all other parameters are fixed.
 
-    ``along`` is the parameter, such as the number of measurements, and ``success`` the metric that is true if a trial
-    succeeded. ``scale(parameters)`` is the unit of the boundary, such as ``r (d1 + d2)``; it may depend on all other
-    parameters. If it is ``falling``, success turns to failure, as with a growing share of gross errors.
+    ``parameter`` is the name of that parameter, such as the number of measurements. ``success`` is the metric that is
+    true if a trial succeeded. ``scale(parameters)`` is the unit of the boundary, such as ``r (d1 + d2)``; it may depend
+    on all other parameters. A ``falling`` transition goes from success to failure, as with more and more gross errors.
     """
 
-    along: str
+    parameter: str
     success: str
     scale: Callable[[Mapping[str, Any]], float]
     falling: bool = False

@@ -1,13 +1,12 @@
 """Export of results as a CSV or Parquet table with one row per trial."""
 
 import csv
-import os
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from flatmin._core.files import atomic_path
+from flatmin._core.files import atomic_path, check_writable
 from flatmin.errors import InputError
 from flatmin.lab.runs.experiment import Experiment
 from flatmin.lab.runs.store import Result
@@ -57,12 +56,7 @@ def check_export(file: Path) -> Callable[[Path, list[Row]], None]:
     writers = {".csv": _write_csv, ".parquet": _write_parquet}
     if file.suffix not in writers:
         raise InputError(f"the --export {file} has the ending {file.suffix!r}, expected .csv or .parquet")
-    if file.is_dir():
-        raise InputError(f"the --export {file} is a directory, expected a file")
-    if not file.parent.is_dir():
-        raise InputError(f"the --export {file} would stand in {file.parent}, which is no directory; make it first")
-    if not os.access(file.parent, os.W_OK | os.X_OK):
-        raise InputError(f"the --export {file} cannot be written: nothing may be made in {file.parent}")
+    check_writable(file, "the --export")
     if file.suffix == ".parquet":
         _arrow()
     return writers[file.suffix]

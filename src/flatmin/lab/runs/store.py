@@ -21,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from flatmin._core.files import first_bytes
 from flatmin.errors import InputError
 from flatmin.lab.runs.experiment import Experiment, Metrics, Trial
 from flatmin.lab.runs.source import library_digest
@@ -141,7 +142,7 @@ class Store:
             for parameters, repetition, seed, metrics, seconds, reason in rows
         ]
 
-    def of_the_grid(self, experiment: Experiment) -> list[Result]:
+    def grid_results(self, experiment: Experiment) -> list[Result]:
         """Return the stored results of the experiment's grid, cell by cell."""
         there = {result.trial.key: result for result in self.results(experiment)}
         repetitions = range(experiment.repetitions)
@@ -236,19 +237,7 @@ class Store:
 
 def check_store(file: Path) -> None:
     """Raise `InputError` if a file is not a store, or none could be created there; nothing is written."""
-    if file.is_dir():
-        raise InputError(f"the --store {file} is a directory, expected a file or a new name")
-    if not file.parent.is_dir():
-        raise InputError(f"the --store {file} would stand in {file.parent}, which is no directory; make it first")
-    if not file.exists():
-        return
-    if not file.is_file():
-        raise InputError(f"the --store {file} is no regular file, expected one or a new name")
-    try:
-        with file.open("rb") as stream:
-            header = stream.read(72)
-    except OSError as error:
-        raise InputError(f"the --store {file} cannot be read: {error.strerror or error}") from error
+    header = first_bytes(file, "the --store", 72)
     # A store that another process is creating has no application id yet.
     ours = header[:16] == b"SQLite format 3\0" and int.from_bytes(header[68:72], "big") in (APPLICATION, 0)
     if header and not ours:

@@ -134,16 +134,16 @@ def sweep(
     with Worker(store, experiment) as worker, _watched(executor, count):
         run = _Run(worker, executor, stop, count)
         if retry:
-            failures = [result.trial for result in store.of_the_grid(experiment) if result.reason is not None]
+            failures = [result.trial for result in store.grid_results(experiment) if result.reason is not None]
             run.compute(failures, again=True)
         while not stop.is_set():
-            results = store.of_the_grid(experiment)
+            results = store.grid_results(experiment)
             count.done = plan.done(results)
             trials = plan.next(results)
             if not trials:
                 break
             run.compute(trials)
-    results = store.of_the_grid(experiment)
+    results = store.grid_results(experiment)
     return SweepResult(results, not plan.next(results))
 
 

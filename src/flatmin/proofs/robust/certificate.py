@@ -18,12 +18,14 @@ from flatmin.proofs.certificate import Bound, Certificate, Fit, check_alpha, rat
 from flatmin.proofs.radius import Stability
 from flatmin.proofs.robust.uniqueness import AS_GOOD, HIDDEN_FAILURE, Pair, Split, other_splits
 
-__all__ = ["Grid", "dense_part", "misfit", "robust_certificate"]
+__all__ = ["Grid", "dense_part", "gross_errors", "misfit", "robust_certificate"]
 
 #: Singular values of the dual matrix above this belong to its leading part.
 LEADING = 1 - 1e-3
 #: Bound on the rounding errors of objective and bound, relative to the sums behind them.
 ROUNDING = 10 * EPS
+#: Errors below this share of the largest entry are set to zero, as rounding.
+NEGLIGIBLE = 1e-10
 #: Length of the pieces in which long vectors are summed.
 PIECE = 1 << 16
 
@@ -91,6 +93,22 @@ def dense_part(problem: Problem, left: Array, alpha: float) -> Array:
     else:
         level = clip_level(np.abs(left), problem.loss.tau)
     return np.clip(left, -level, level)
+
+
+def gross_errors(problem: Problem, factors: Factors, alpha: float) -> Array:
+    """Return the gross errors S (d1, d2): ``Y − X`` on the observed cells, without dense noise and rounding."""
+    assert isinstance(problem.measurement, Entries)
+    grid = Grid.from_entries(problem.measurement)
+    errors = misfit(problem, grid, factors)
+    if alpha > 0:
+        errors -= dense_part(problem, errors, alpha)
+    rounding = NEGLIGIBLE * float(max(problem.data.max(), -problem.data.min()))
+    errors[(errors <= rounding) & (errors >= -rounding)] = 0.0
+    if grid.shape == problem.shape:
+        return grid.matrix(errors)
+    sparse = np.zeros(problem.shape)
+    sparse[np.ix_(grid.rows, grid.cols)] = grid.matrix(errors)
+    return sparse
 
 
 def robust_certificate(

@@ -250,7 +250,7 @@ class _Run:
         task = self.task
         if self.prepared is None:
             self.last = flat_solution(replace(task, alpha=alpha, warm_start=self.last))
-            factors, gap = self.last.factors, self.last.certificate.relative_gap
+            factors, gap = self.last.factors, self.last.checked_certificate.relative_gap
         else:
             clock = Clock(task.limits.max_iter)
             self.last = self.prepared.outcome(alpha, task.limits.tol, self.last, clock)

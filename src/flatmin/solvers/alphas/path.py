@@ -52,12 +52,12 @@ class RegularizationPath:
     @property
     def traces(self) -> Array:
         """What alpha multiplies at each solution, for metric_power = 1 its scaled trace, shape (n,)."""
-        return np.asarray((np.array([s.certificate.value for s in self.solutions]) - self.losses) / self.alphas)
+        return np.asarray((np.array([s.checked_certificate.value for s in self.solutions]) - self.losses) / self.alphas)
 
     @property
     def gaps(self) -> Array:
         """The relative duality gap of each solution, shape (n,)."""
-        return np.array([s.certificate.relative_gap for s in self.solutions])
+        return np.array([s.checked_certificate.relative_gap for s in self.solutions])
 
     def __len__(self) -> int:
         return len(self.solutions)
@@ -138,7 +138,7 @@ def flat_path(
             solution = packed(replace(task, alpha=float(alpha)), clock, prepared.scaled, start)
         solutions.append(solution)
         if callback is not None:
-            row = {"alpha": float(alpha), "rank": solution.rank, "gap": solution.certificate.relative_gap}
+            row = {"alpha": float(alpha), "rank": solution.rank, "gap": solution.checked_certificate.relative_gap}
             callback(row | {"seconds": solution.seconds})
     return RegularizationPath(chosen_alphas, tuple(solutions))
 

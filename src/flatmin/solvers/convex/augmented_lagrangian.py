@@ -17,7 +17,7 @@ from flatmin.solvers.factored.outcome import Outcome
 
 __all__ = ["augmented_lagrangian"]
 
-#: The settings of all problems, which `Scaled` brings to the same units.
+#: One schedule serves all problems, because `Scaled` brings them to the same units.
 DEFAULT = Schedule()
 
 
@@ -82,7 +82,7 @@ class _Rounds:
         self.outcome = Outcome(*self.model.canonical(self.x), y=self.y, bound=-np.inf)
 
     def guess(self) -> None:
-        """Try an exact fit and its least multiplier: well above the recovery threshold they are the solution."""
+        """Try an exact fit near the start and its shortest multiplier, which are the solution if data are ample."""
         outcome, clock = self.outcome, self.clock
         if not self.exact or clock.exhausted or not self._identified(self.schedule.ample_data):
             return
@@ -112,7 +112,7 @@ class _Rounds:
 
     @property
     def weight(self) -> float:
-        """Weight of the misfit in the augmented Lagrangian: rho, and the penalty in series with it."""
+        """The weight of the squared misfit in the augmented Lagrangian, ``1 / (1/rho + 1/penalty)``."""
         return 1 / (1 / self.rho + 1 / self.penalty)
 
     @property
@@ -121,7 +121,7 @@ class _Rounds:
         return self.exact and is_wide(self.model, self.x)
 
     def _identified(self, times: float = 1.0) -> bool:
-        """Return whether the measurements exceed the degrees of freedom at this rank by a factor."""
+        """Return whether there are more measurements than ``times`` the degrees of freedom at this rank."""
         return bool(times * self.model.freedom(self.x.shape[1]) < self.model.whitened.size)
 
     def _record(self, point: Array, misfit: float, gap: float, rank: int) -> None:
@@ -129,7 +129,10 @@ class _Rounds:
         self.outcome.record(canonical, self.clock, callback, residual=misfit, gap=gap, rank=rank)
 
     def _first_factors(self, rho: float) -> tuple[Array, Array]:
-        """Return the leading triplets of the first dual matrix up to its largest gap, scaled to fit, and their q."""
+        """Return the first stacked factors, which are leading triplets of the dual matrix of the data, and their q.
+
+        The rank is that after which the singular values drop most, and the scale is that which fits best.
+        """
         model, b, schedule, first = self.model, self.b, self.schedule, self.schedule.first_rank
         S = model.dual_matrix(b)
         U, s, V = model.leading(S, schedule.further_ranks * first, self.limits.seed, tol=schedule.first_accuracy)
@@ -144,10 +147,10 @@ class _Rounds:
         return (np.asarray(np.sqrt(fit) * x), fit * value) if fit > 0 else (x, value)
 
     def _minimum(self) -> tuple[Array, Minimum, float]:
-        """Minimise, dropping columns that vanish and adding those that help, until the width is right.
+        """Minimise over the factors, dropping columns that vanish and adding those that help, until the width is right.
 
-        A good multiplier guides Newton's method; then columns are added early. Return the singular values, the last
-        inner minimisation, before columns were dropped, and the norm of its dual matrix.
+        A good multiplier guides Newton's method; then columns are added early. Return the singular values, the result
+        of the last minimisation (before columns were dropped), and the norm of its dual matrix.
         """
         model, schedule, tol, x, value = self.model, self.schedule, self.tol, self.x, self.value
         rho, target, largest = self.weight, self.b + self.y / self.rho, min(model.whitened.shape)
@@ -182,7 +185,7 @@ class _Rounds:
         return s, end, norm
 
     def _best_point(self, s: Array, end: Minimum, wide: bool) -> tuple[Array, float, float]:
-        """Return the point of this round, or an exact fit near it or from before, with its misfit and gap."""
+        """Return the point of this round, or an exact fit near it or of an earlier round, with its misfit and gap."""
         misfit, schedule = self.misfit, self.schedule
         objective = float(s.sum())
         if not self.exact:
@@ -200,7 +203,7 @@ class _Rounds:
                 self.fit = self.fit or (point, misfit)
             if self.fit and misfit <= EXACT and np.vdot(point, point) <= np.vdot(self.fit[0], self.fit[0]):
                 self.fit = point, misfit
-        if self.fit is not None:  # an unfinished round may end at a worse one
+        if self.fit is not None:  # an unfinished round may end at a worse fit
             point, misfit = self.fit
             gap = self.outcome.gap(float(np.vdot(point, point)) / 2)
         return point, misfit, gap
@@ -219,7 +222,7 @@ class _Rounds:
         return point, misfit, outcome.gap(norm)
 
     def _is_converged(self, end: Minimum, misfit: float, gap: float, wide: bool) -> bool:
-        """Return whether the tolerance is met, and a smaller gap, for a proof of uniqueness, is not worthwhile."""
+        """Return whether the tolerance is met, and a smaller gap for a proof of uniqueness is not worth more rounds."""
         tol, schedule = self.limits.tol, self.schedule
         if abs(gap) > tol or (self.exact and misfit > min(tol, LARGEST_RESIDUAL)):
             return False
@@ -246,10 +249,10 @@ class _Rounds:
             self.progress, tol = misfit, min(0.5 * self.tol, 0.3 * misfit)
         else:
             self.progress, tol = abs(gap), max(0.1 * self.tol, 0.3 * min(self.tol, self.limits.tol))
-            tol = 0.3 * end.gradient if end.gradient <= tol else tol  # a round must do something
+            tol = 0.3 * end.gradient if end.gradient <= tol else tol  # else the next round would take no step
         self.tol = max(tol, schedule.min_tol)
 
 
 def _largest_drop(s: Array) -> int:
-    """Return after how many singular values the ratio to the next one is largest."""
+    """Return the rank after which the ratio of a singular value to the next one is largest."""
     return 1 + int(np.argmax(s[:-1] / np.maximum(s[1:], EPS))) if len(s) > 1 else 1

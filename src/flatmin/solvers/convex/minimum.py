@@ -19,24 +19,25 @@ from flatmin.solvers.task import Task, status_of
 
 __all__ = ["convex_minimum", "packed", "working_memory"]
 
-#: Relative residual of the best positive semidefinite fit above which no such matrix fits the data.
-UNFIT = 1e-4
-#: Bytes up to which a derivative is formed; that of `Entries` never is.
-JACOBIAN = 1.2e9
-#: Copies of `Entries` in memory.
-COPIES = 3.0
-#: Blocks of columns in memory, and the columns of the first search.
-BLOCKS = 12
-SEARCHED = 30
-#: Largest side of a matrix that certificates form.
-FORMED = 2000
+#: No positive semidefinite matrix fits the data if the best one has a relative residual above this.
+UNFIT_RESIDUAL = 1e-4
+#: Largest number of bytes of an explicit derivative. That of `Entries` is never formed.
+JACOBIAN_BYTES = 1.2e9
+#: Number of copies of `Entries` that a solve holds in memory.
+ENTRIES_COPIES = 3.0
+#: Number of blocks of singular vectors that a solve holds in memory.
+COLUMN_BLOCKS = 12
+#: Number of singular vectors that the first search computes.
+FIRST_COLUMNS = 30
+#: Largest side of a matrix that certificates form as a dense array.
+LARGEST_FORMED = 2000
 
 
 def convex_minimum(task: Task, clock: Clock) -> Solution:
     """Return the flat minimum of a `Product`, `Gram` or `SignedGram` model, certified.
 
-    If no matrix fits the data, the nearest data that some matrix fits replace them. If some matrix does but no positive
-    semidefinite one, the best semidefinite fit is returned.
+    If no matrix fits the data, they are replaced by the nearest data that some matrix fits. If a matrix fits them, but
+    no positive semidefinite one where the cone demands it, the best semidefinite fit is returned.
     """
     require(working_memory(task.problem, task.max_rank), "solving this problem")
     with _threads_for(task.problem):
@@ -69,13 +70,13 @@ def _convex_minimum(task: Task, clock: Clock) -> Solution:
                 plain = Scaled.from_problem(problem, task.metric_power, limits.seed, weighted=False)
                 fit, distance = plain.best_fit(clock, limits)
                 narrow = task.max_rank is not None and len(fit.s) >= task.max_rank  # a wider one might fit
-                if distance > UNFIT and not narrow:
+                if distance > UNFIT_RESIDUAL and not narrow:
                     consistent, scaled, outcome = False, plain, fit
     return packed(task, clock, scaled, outcome, consistent)
 
 
 def packed(task: Task, clock: Clock, scaled: Scaled, outcome: Outcome, consistent: bool = True) -> Solution:
-    """Return the solution, with its certificate, at the end of a solve."""
+    """Return the solution with its certificate, made of the outcome of a solve."""
     problem, model, alpha = task.problem, task.problem.parametrization, task.alpha
     with _threads_for(problem):
         factors = model.flattest(outcome.U, scaled.to_z * outcome.s, outcome.V, scaled.metric)
@@ -89,14 +90,14 @@ def packed(task: Task, clock: Clock, scaled: Scaled, outcome: Outcome, consisten
 def working_memory(problem: Problem, widest: int | None = None) -> float:
     """Return a rough upper estimate, in bytes, of the memory of a solve, without the measurements.
 
-    Of `Entries` it holds sorted copies, a few blocks of columns and a small matrix for each row of the factors. Their
-    rank, at most ``widest``, is not known in advance and taken for moderate.
+    For `Entries`, a solve holds sorted copies, a few blocks of singular vectors, and a small matrix for each row of the
+    factors. The rank of the factors is not known in advance: it is assumed to be moderate, and at most ``widest``.
     """
     (d1, d2), m = problem.shape, problem.measurement.size
     smaller, columns = min(d1, d2), 8.0 * (d1 + d2)
     if not isinstance(problem.measurement, Entries):
-        jacobian = min(columns * m * smaller, JACOBIAN)
+        jacobian = min(columns * m * smaller, JACOBIAN_BYTES)
         return jacobian + 24.0 * min(smaller, 8000) ** 2 + problem.measurement.nbytes
-    k = min(SEARCHED, smaller, 1 + m // (d1 + d2), widest or SEARCHED)
-    certificate = 24.0 * smaller**2 if smaller <= FORMED else 0.0
-    return COPIES * 24.0 * m + columns * (BLOCKS * min(SEARCHED, smaller) + k**2) + certificate
+    k = min(FIRST_COLUMNS, smaller, 1 + m // (d1 + d2), widest or FIRST_COLUMNS)
+    certificate = 24.0 * smaller**2 if smaller <= LARGEST_FORMED else 0.0
+    return ENTRIES_COPIES * 24.0 * m + columns * (COLUMN_BLOCKS * min(FIRST_COLUMNS, smaller) + k**2) + certificate

@@ -1,4 +1,4 @@
-"""Accelerated proximal gradients for penalised tables so narrow that each step can decompose them."""
+"""Accelerated proximal gradient method for penalised tables so narrow that each step computes all singular values."""
 
 import numpy as np
 from scipy.linalg import eigh
@@ -13,20 +13,24 @@ __all__ = ["applies_to", "proximal_gradient"]
 
 #: Penalty up to which steps along the gradient converge quickly.
 MAX_PENALTY = 1000.0
-#: Largest smaller side of a table, and the least share of its cells that must be observed.
+#: A table is narrow if its smaller side is at most this.
 MAX_SIDE = 128
+#: Smallest share of cells that must be observed.
 MIN_SHARE = 0.1
-#: Steps between two computations of the gap.
-CHECK = 10
-#: The method gives up unless the gap shrinks by this factor in this number of checks.
-SHRINK = 0.5
+#: Number of steps between two computations of the gap, called checks.
+CHECK_EVERY = 10
+#: The method gives up if the gap remains above this share of its value `PATIENCE` checks before.
+SLOW_GAP_RATIO = 0.5
+#: Number of checks between two gaps that are compared.
 PATIENCE = 5
-#: Gap that further steps aim at for a certificate, and their share of all steps.
-REFINED = 1e-12
-EXTRA = 0.5
-#: Products of the power method for the largest curvature, and its factor of safety.
-PRODUCTS = 20
-SAFETY = 1.05
+#: Gap at which steps end that a good certificate needs after the tolerance is met.
+REFINED_GAP = 1e-12
+#: Largest number of checks in these steps, relative to the number of checks before.
+EXTRA_CHECKS = 0.5
+#: Number of power steps that estimate the largest curvature.
+POWER_STEPS = 20
+#: Factor by which the estimate of the largest curvature is increased, so that steps are short enough.
+SAFETY_FACTOR = 1.05
 
 
 def applies_to(model: QuadraticMap, penalty: float, max_rank: int | None) -> bool:
@@ -49,9 +53,9 @@ def proximal_gradient(
 ) -> Outcome:
     """Descend on ``‖Z‖_* + (penalty/2) ‖q(Z) − b‖²`` by steps along the gradient that shrink the singular values.
 
-    ``start`` is stacked factors and a multiplier; ``tol``, a target for the gap, replaces that of the limits. Momentum
-    is dropped where it points uphill. If progress is slow, as with very uneven sampling, ``converged`` is False and
-    another method may continue. See docs/theory/algorithms.md ("Narrow tables").
+    ``start`` is stacked factors and a multiplier; ``tol`` is a target for the gap, by default that of the limits.
+    Momentum is dropped where it points uphill. The method gives up if progress is slow, as with very uneven sampling:
+    then ``converged`` is False, and another method may continue. See docs/theory/algorithms.md ("Narrow tables").
 
     References
     ----------
@@ -78,7 +82,7 @@ def proximal_gradient(
         grown = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
         ahead, Z, momentum = following + (momentum - 1) / grown * (following - Z), following, grown
         clock.iterations += 1
-        if clock.iterations % CHECK and not clock.exhausted:
+        if clock.iterations % CHECK_EVERY and not clock.exhausted:
             continue
         residual = b - _value(model, Z)
         outcome.improve_bound(b, penalty * residual, _norm(penalty * _dual(model, residual), turned), penalty)
@@ -88,9 +92,9 @@ def proximal_gradient(
         gaps.append(abs(gap))
         if gaps[-1] <= tol:
             outcome.converged, reached = True, reached or len(gaps)
-            if tol > LARGEST_GAP or gaps[-1] <= REFINED or len(gaps) > (1 + EXTRA) * reached + 1:
+            if tol > LARGEST_GAP or gaps[-1] <= REFINED_GAP or len(gaps) > (1 + EXTRA_CHECKS) * reached + 1:
                 break
-        elif len(gaps) > PATIENCE and gaps[-1] > SHRINK * gaps[-1 - PATIENCE]:
+        elif len(gaps) > PATIENCE and gaps[-1] > SLOW_GAP_RATIO * gaps[-1 - PATIENCE]:
             break
     return outcome
 
@@ -104,16 +108,16 @@ def _dual(model: QuadraticMap, y: Array) -> Array:
 
 
 def _curvature(model: QuadraticMap, seed: int) -> float:
-    """Return a number slightly above the largest eigenvalue of q* q, most likely."""
+    """Return a number that is very likely slightly above the largest eigenvalue of ``q* q``."""
     Z, largest = np.random.default_rng(seed).standard_normal(model.whitened.shape), 1.0
-    for _ in range(PRODUCTS):
+    for _ in range(POWER_STEPS):
         Z = _dual(model, _value(model, Z / np.linalg.norm(Z)))
         largest = float(np.linalg.norm(Z))
-    return SAFETY * largest
+    return SAFETY_FACTOR * largest
 
 
 def _shrunk(Y: Array, threshold: float, turned: bool) -> tuple[Array, Array, Array]:
-    """Return U, s, V of Y with its singular values reduced by a threshold; smaller ones are dropped."""
+    """Return U, s, V of Y with its singular values reduced by a threshold; those below it are dropped."""
     Y = Y.T if turned else Y
     squares, V = eigh(Y.T @ Y, check_finite=False)
     squares, V = squares[::-1], V[:, ::-1]

@@ -15,32 +15,34 @@ from flatmin.solvers.factored.tangent import TangentSpace, solve_definite
 
 __all__ = ["EXACT", "correct_dual", "fit_exactly", "fit_widely", "is_wide", "project_data"]
 
-#: Relative residual of an exact fit.
+#: Relative residual up to which a fit is exact.
 EXACT = 1e-13
-#: Ratio to the previous singular value below which one may be an artefact of slow convergence.
-SHARP = 1e-2
-#: Relative accuracy to which a multiplier makes a point stationary.
+#: A singular value below this share of the previous one may be an artefact of slow convergence.
+ARTEFACT_RATIO = 1e-2
+#: Relative norm of the gradient below which a point is stationary.
 STATIONARY = 1e-14
-#: Largest number of steps of a wide fit, and the factor by which each must shrink the misfit.
+#: Largest number of steps of `fit_widely`.
 MAX_WIDE_STEPS = 12
-MIN_WIDE_SHRINK = 0.5
-#: Relative residual of the equations of a step, and the number of products.
-ACCURACY = 1e-4
+#: `fit_widely` ends if a step leaves more than this share of the misfit.
+MAX_WIDE_LEFT = 0.5
+#: Relative residual to which the linear equations of such a step are solved.
+WIDE_ACCURACY = 1e-4
+#: Largest number of conjugate gradient steps for these equations.
 MAX_PRODUCTS = 100
-#: Number of entries up to which wide fits are no faster than Gauss-Newton steps.
+#: Number of observed entries up to which Gauss-Newton steps are as fast as `fit_widely`.
 MIN_ENTRIES = 2000
 
 
 def fit_exactly(model: QuadraticMap, b: Array, x: Array, value: Array, enough: float) -> tuple[Array, float]:
     """Move stacked factors that nearly fit onto the data; return them and their relative misfit.
 
-    Smaller ranks are tried first where singular values drop sharply and the data exceed the degrees of freedom: an
-    exact fit there is no coincidence. One is taken if its norm is at most ``enough``; near the recovery threshold it
-    may fit without being flattest.
+    Smaller ranks are tried first if singular values drop sharply there and the data exceed the degrees of freedom,
+    because an exact fit of such a rank is no coincidence. It is returned if its nuclear norm is at most ``enough``:
+    near the recovery threshold, a fit of small rank may not be the flattest.
     """
     U, s, V = model.canonical(x)
     for rank in range(1, len(s)):
-        if s[rank] < SHARP * s[rank - 1] and model.freedom(rank) < len(b):
+        if s[rank] < ARTEFACT_RATIO * s[rank - 1] and model.freedom(rank) < len(b):
             start = model.stack(U[:, :rank], s[:rank], V[:, :rank])
             moved, misfit = _gauss_newton(model, b, start, b - model.value(start))
             if misfit <= EXACT and float(model.canonical(moved)[1].sum()) <= enough:
@@ -59,9 +61,9 @@ def is_wide(model: QuadraticMap, x: Array) -> bool:
 def fit_widely(model: QuadraticMap, b: Array, x: Array, exact: float) -> tuple[Array, float]:
     """Return the stacked factors of a matrix of the same rank that fits, and its relative misfit.
 
-    Each step takes the nearest fit in the tangent space, by conjugate gradients in the space of the data: with
-    orthonormal U and V the equations ``q(U M2* + M1 V*) = r`` are conditioned well for any singular values. The trace
-    changes by ``⟨y, r⟩`` and terms of second order. ``exact`` is the relative misfit at which steps end.
+    Each step goes to the nearest fit in the tangent space, by conjugate gradients in the space of the data. With
+    orthonormal U and V, the equations ``q(U M2* + M1 V*) = r`` are well conditioned for any singular values. The trace
+    changes by ``⟨y, r⟩`` and terms of second order. The steps end at the relative misfit ``exact``.
     """
     U, s, V = model.canonical(x)
     size, residual = float(np.linalg.norm(b)), b - model.value(model.stack(U, s, V))
@@ -70,7 +72,7 @@ def fit_widely(model: QuadraticMap, b: Array, x: Array, exact: float) -> tuple[A
         if misfit <= exact:
             break
         space = TangentSpace(model, U, V)
-        least = space.adjoint(solve_definite(space.gram, residual, ACCURACY, MAX_PRODUCTS))
+        least = space.adjoint(solve_definite(space.gram, residual, WIDE_ACCURACY, MAX_PRODUCTS))
         M1, M2 = space.split(space.diagonal(s) + least)
         moved = model.canonical(np.concatenate([np.hstack([U, M1]), np.hstack([M2, V])]))
         moved = moved[0][:, : len(s)], moved[1][: len(s)], moved[2][:, : len(s)]
@@ -78,7 +80,7 @@ def fit_widely(model: QuadraticMap, b: Array, x: Array, exact: float) -> tuple[A
         ratio = float(np.linalg.norm(left)) / size / misfit
         if ratio < 1:
             (U, s, V), residual, misfit = moved, left, misfit * ratio
-        if ratio > MIN_WIDE_SHRINK:
+        if ratio > MAX_WIDE_LEFT:
             break
     return model.stack(U, s, V), misfit
 
@@ -108,26 +110,27 @@ def _gauss_newton(model: QuadraticMap, b: Array, x: Array, residual: Array, step
 def correct_dual(model: QuadraticMap, x: Array, y: Array, seed: int) -> tuple[Array, float]:
     """Return the multiplier nearest to y that makes x stationary, and the (estimated) norm of its dual matrix.
 
-    It is optimal to rounding if the fit is exact and the rank is right.
+    This multiplier is optimal up to rounding if x is an exact fit of the right rank.
     """
     correction = _pseudo_inverse(model.linearize(x))
     U, s, V = model.canonical(x)
-    # A second time removes what the regularized inverse left, unless columns are so small that they may be artefacts.
-    for _ in range(2 if s.min(initial=1.0) > SHARP**2 * s.max(initial=1.0) else 1):
+    # A second correction removes the error of the regularized inverse. Columns that may be artefacts would spoil it.
+    for _ in range(2 if s.min(initial=1.0) > ARTEFACT_RATIO**2 * s.max(initial=1.0) else 1):
         lacking = x - model.apply(model.dual_matrix(y), x)
         size, goal = float(np.linalg.norm(lacking)), STATIONARY * float(np.linalg.norm(x))
         if size <= goal:
             break
         y = y + correction(lacking, goal / size)
     S = model.dual_matrix(y)
-    _, values, _ = model.escapes(S, U, V, 2, seed, tol=1e-4)  # the bound is as wrong as this is, squared
+    _, values, _ = model.escapes(S, U, V, 2, seed, tol=1e-4)  # the bound is changed by the square of this error
     return y, block_norm(*couplings(S, U, V)[2:], float(values.max(initial=0.0)))
 
 
 def _pseudo_inverse(derivative: Linearization) -> Callable[[Array, float], Array]:
     """Return ``r ↦ J⁺ r`` for residuals (m,), which is also ``g ↦ (Jᵀ)⁺ g`` for arrays shaped like x.
 
-    For sampled products it is exact up to changes d with ``J d = 0``, to the relative accuracy of the second argument.
+    The second argument is the relative accuracy of iterations. For sampled products, changes d with ``J d = 0`` are not
+    removed from the result.
     """
     n, k = derivative.x.shape
     cells = CellEquations.from_derivative(derivative) if derivative.J is None else None
@@ -165,7 +168,7 @@ def _pseudo_inverse(derivative: Linearization) -> Callable[[Array, float], Array
 def project_data(model: QuadraticMap, b: Array) -> tuple[Array, float]:
     """Return the data nearest to b, in their own units, that some matrix fits, and their relative distance from b.
 
-    The distance is 0 if the least-squares iteration does not settle.
+    The distance is 0 if the least-squares iteration does not converge.
     """
     from scipy.sparse import diags_array
     from scipy.sparse.linalg import aslinearoperator, lsmr

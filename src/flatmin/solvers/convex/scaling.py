@@ -29,21 +29,21 @@ __all__ = ["Scaled"]
 
 #: Relative difference above which data of repeated measurements contradict each other.
 INCONSISTENT = 1e-8
-#: Penalty for the best fit of contradictory data: so large that the norm hardly counts.
-FITTING = 1e7
-#: Ratio of the sizes of whitened sensing matrices above which measurements are weighted to equal sizes.
-SIMILAR = 10.0
-#: Accuracy of the leading direction whose singular value is the unit of the data.
-ROUGH = 0.1
+#: Penalty in the search for the best fit of contradictory data: so large that the nuclear norm hardly counts.
+FITTING_PENALTY = 1e7
+#: Ratio of the largest to the smallest norm of a whitened sensing matrix above which weights make all norms equal.
+SIMILAR_SIZES = 10.0
+#: Relative accuracy of the leading singular value that is the unit of the data.
+ROUGH_ACCURACY = 0.1
 
 
 @dataclass(frozen=True, eq=False)
 class Scaled:
-    """A problem in scaled units: without redundant measurements, and in whitened coordinates.
+    """A problem in whitened coordinates and scaled units, without redundant measurements.
 
     The map ``q = scale · B'`` is an isometry on average, and the dual matrix of its data has norm one. ``outside`` is
-    the part of the data in which repeated measurements contradict each other. ``weights`` equalize the sizes of
-    measurements.
+    the part of the data in which repeated measurements contradict each other. ``weights`` give all sensing matrices the
+    same norm.
     """
 
     model: QuadraticMap
@@ -102,7 +102,7 @@ class Scaled:
 
     def start(self, problem: Problem, warm: Any) -> tuple[Array, Array]:
         """Return stacked factors and multiplier of a warm start."""
-        dual = warm.certificate.dual if isinstance(warm, Solution) else np.zeros(problem.measurement.size)
+        dual = warm.duals[0] if isinstance(warm, Solution) else np.zeros(problem.measurement.size)
         factors = problem.check(warm.factors if isinstance(warm, Solution) else warm)
         if dual.shape != problem.data.shape:
             raise InputError(
@@ -115,7 +115,7 @@ class Scaled:
         return self.model.stack(U, s / self.to_z if self.size else s, V), np.asarray(y)
 
     def solve(self, clock: Clock, limits: Limits, start: Any, alpha: float, b: Array | None = None) -> Outcome:
-        """Run the augmented Lagrangian method, on other (scaled) data if they are given."""
+        """Run the augmented Lagrangian method on the data of the problem, or on other scaled data b."""
         penalty = self.penalty(alpha) if alpha else np.inf
         with one_thread():
             return augmented_lagrangian(self.model, self.b if b is None else b, clock, limits, start, penalty)
@@ -131,12 +131,12 @@ class Scaled:
     def best_fit(self, clock: Clock, limits: Limits) -> tuple[Outcome, float]:
         """Return a nearly best fit in the cone, without weights, and its relative misfit."""
         with one_thread():
-            outcome = augmented_lagrangian(self.model, self.b, clock, limits, None, FITTING)
+            outcome = augmented_lagrangian(self.model, self.b, clock, limits, None, FITTING_PENALTY)
         x = self.model.stack(outcome.U, outcome.s, outcome.V)
         return outcome, float(np.linalg.norm(self.model.value(x) - self.b) / np.linalg.norm(self.b))
 
     def original_dual(self, y: Array, alpha: float) -> Array:
-        """Return the dual vector of the problem that belongs to a multiplier."""
+        """Return the dual vector, in the units of the problem, that belongs to a multiplier in scaled units."""
         dual = self.model.scale * (y if self.weights is None else self.weights * y)
         if self.merge is not None:
             dual = self.merge @ dual
@@ -148,13 +148,13 @@ class Scaled:
 def _largest(model: QuadraticMap, data: Array, seed: int) -> float:
     """Return the norm of the first dual matrix, or the size of the data if that is zero."""
     S = model.dual_matrix(data)
-    largest = float(model.leading(S, 1, seed, tol=ROUGH)[1][0])
+    largest = float(model.leading(S, 1, seed, tol=ROUGH_ACCURACY)[1][0])
     return largest if largest > 0 else float(np.linalg.norm(data)) / model.scale
 
 
 def _equalizers(sizes: Array) -> Array | None:
-    """Return weights that give all measurements the same size, or None if their sizes are similar."""
+    """Return weights that give all sensing matrices the same norm, or None if their norms are similar."""
     seen = sizes[sizes > 0]
-    if len(seen) == 0 or seen.max() <= SIMILAR * seen.min():
+    if len(seen) == 0 or seen.max() <= SIMILAR_SIZES * seen.min():
         return None
     return np.where(sizes > 0, np.sqrt(np.mean(seen**2)) / np.where(sizes > 0, sizes, 1), 1.0)

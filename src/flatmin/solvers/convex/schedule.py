@@ -7,23 +7,24 @@ __all__ = ["Schedule"]
 
 @dataclass(frozen=True)
 class Schedule:
-    """When a round ends, how rho grows, and when exact fits are tried.
+    """When a round ends, how rho (the weight of the squared misfit) grows, and when exact fits are tried.
 
     Gradients, gaps and misfits are relative. The data are scaled so that the norm of the first dual matrix is one.
 
     Attributes
     ----------
     max_rounds, max_changes, max_steps : int
-        Limits on the rounds, on the changes of rank in a round, and on the Newton steps between two of them.
+        Largest number of rounds, of changes of rank in a round, and of Newton steps between two such changes.
     first_rho, max_rho : float
-        The first rho, and the rho above which a misfit that does not shrink never will.
+        The first rho; and the rho above which the data contradict each other if the misfit no longer shrinks.
     growth, quick_growth : float
-        Growth of rho while the misfit shrinks slowly; and with a factorized Hessian and at most two Newton steps.
+        Factor of rho after a round that shrinks the misfit slowly; and after one that needs at most two Newton steps
+        with a factorized Hessian.
     moderate_penalty : float
         Largest penalty at which the problem is conditioned so well that it needs no multiplier.
     first_rank, further_ranks : int
-        Largest number of columns of the start, and its factor if data are ample and the first spectrum has a gap
-        further on.
+        Largest number of columns of the start; and the factor by which it is larger if data are ample and the singular
+        values of the first dual matrix drop most at a larger rank.
     first_accuracy : float
         Accuracy of the directions of the start.
     min_added : int
@@ -43,15 +44,15 @@ class Schedule:
         Misfit below which it is tried where the degrees of freedom exceed the data. The multiplier is kept there, as it
         has more conditions to meet than free values.
     hasty_steps : int
-        Steps after which a round with a good multiplier looks for further columns.
+        Number of Newton steps after which a round with a good multiplier looks for further columns.
     last_tol, last_steps : float, int
-        Such a round ends with these undamped steps, to this share of its tolerance.
+        Such a round ends with at most ``last_steps`` undamped steps, to this share of the tolerance of its gradient.
     slack, tight_slack : float
-        A singular value of the dual matrix exceeds one if it does so by this many tolerances of the gradient; the tight
-        one is for rounds with a good multiplier, where these values make most of the gap.
+        A column is added for a singular value of the dual matrix that exceeds one by this many tolerances of the
+        gradient. The tight number is for rounds with a good multiplier, where such values make most of the gap.
     slow, patience : float, int
-        A round stalls that leaves more than this share of the misfit (without multiplier: of the gap); the method ends
-        after this many stalled rounds in a row.
+        A round is stalled if it leaves more than this share of the misfit (without multiplier: of the gap). The method
+        ends after ``patience`` stalled rounds in a row.
     contradiction : float
         A gap below minus this shows that the data contradict each other.
     """

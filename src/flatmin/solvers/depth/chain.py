@@ -78,7 +78,7 @@ def _two_layers(task: Task, clock: Clock, model: Chain) -> Solution:
     return replace(
         found,
         factors=factors,
-        certificate=of_two_layers(problem, found.certificate),
+        certificate=of_two_layers(problem, found.checked_certificate),
         settings=task.settings,
         flatness=flatness(problem, factors),
         parametrization=model,

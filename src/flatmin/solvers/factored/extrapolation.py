@@ -6,19 +6,20 @@ from flatmin._core.arrays import Array
 
 __all__ = ["Extrapolation"]
 
-#: Number of steps in memory, and the bytes that they may take.
+#: Largest number of earlier steps that an extrapolation combines.
 MEMORY = 8
+#: Largest number of bytes that these steps may take.
 MAX_BYTES = 5e8
-#: A move longer than this many times the shortest has overshot: the iteration returns to the image after the shortest …
+#: Ratio to the shortest move above which a move has overshot. The iteration then returns to the best image so far.
 OVERSHOT = 2.0
-#: … and runs this many steps without extrapolation.
+#: Number of steps without extrapolation after a move has overshot.
 PAUSE = 25
-#: Regularization of the least squares problem, as a share of its trace.
+#: Number added to the diagonal of the least-squares problem, as a share of its trace.
 RIDGE = 1e-10
 
 
 class Extrapolation:
-    """Combination of the images of earlier points that would move least if the map were linear.
+    """The combination of the images of earlier points that would move least if the map were linear.
 
     ``size`` is the number of elements of a point. Walker, Ni, "Anderson acceleration for fixed-point iterations", SIAM
     Journal on Numerical Analysis 49(4), 2011.

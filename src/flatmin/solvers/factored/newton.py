@@ -1,4 +1,4 @@
-"""Newton's method for the factored problem of one round, without and with a multiplier that guides it."""
+"""Newton's method for the factored problem of one augmented Lagrangian round, without and with a guiding multiplier."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,39 +12,52 @@ from flatmin._core.limits import Clock
 from flatmin.cones.quadratic_map import Linearization, QuadraticMap
 from flatmin.linalg.subspaces import EPS
 
-__all__ = ["Minimum", "minimise", "minimise_guided", "polynomial_minimiser"]
+__all__ = ["Minimum", "NewtonSchedule", "minimise", "minimise_guided", "polynomial_minimiser"]
 
-#: Relative gradient below which a factorized Hessian nearby is a good preconditioner.
-NEAR = 0.1
-#: A preconditioner is renewed if a step takes this many more products than the first one with it …
-WORN = 4
-#: … or, for large blocks and guided steps, than this factor times the products of the first one.
-WORN_FACTOR = 2
-#: Conjugate gradient steps of a Newton step after which a factorization without explicit derivative pays.
-SLOW = 60
-#: Least distance of its resolvent from the spectrum; closer, rounding spoils it below the recovery threshold.
-BLURRED = 1e-7
-#: Entries of the inverse blocks from which they do not fit into the cache, so that they are renewed less often.
-LARGE = 1_000_000
-#: Largest trace of the blocks for which large inverses are rounded to single precision.
-COARSE = 1e6
-#: Largest number of conjugate gradient steps in a Newton step.
-MAX_PRODUCTS = 300
-#: First and largest damping of guided steps.
-DAMPING = 1e-3
-MAX_DAMPING = 0.03
-#: Factors of the damping after a step that fails, and after one that helps.
-RAISED = 8.0
-EASED = 0.25
-#: A guided step helps if it shrinks the distance from stationarity, and this or the misfit by at least this factor.
-HELPFUL = 0.7
-#: Smallest accuracy of a guided step, relative to the gradient.
-GUIDED_ACCURACY = 0.1
+
+@dataclass(frozen=True)
+class NewtonSchedule:
+    """When preconditioners are renewed, and how guided steps are damped. Products are conjugate gradient steps."""
+
+    #: Largest number of products in a Newton step.
+    max_products: int = 300
+    #: Relative gradient below which a factorized Hessian nearby is a good preconditioner.
+    factorize_below: float = 0.1
+    #: Products of a Newton step after which the Hessian is factorized if the derivative is not explicit.
+    slow: int = 60
+    #: A factorized preconditioner is renewed after a step with more products than this. Inverse blocks are renewed
+    #: after a step with this many more products than their first step.
+    worn: int = 4
+    #: For large blocks and guided steps, the products of the first step are multiplied by this before the comparison.
+    worn_factor: int = 2
+    #: Smallest distance of the resolvent of a factorization without explicit derivative from the spectrum; at smaller
+    #: ones, rounding spoils it below the recovery threshold.
+    min_shift: float = 1e-7
+    #: Entries from which inverse blocks count as large: they do not fit into the cache and are renewed less often.
+    large_blocks: int = 1_000_000
+    #: Largest trace of a block for which large inverse blocks are rounded to single precision.
+    max_single_trace: float = 1e6
+    #: First damping of guided steps, and the largest one.
+    damping: float = 1e-3
+    max_damping: float = 0.03
+    #: Factor of the damping after a guided step that does not help, and after one that helps.
+    damping_growth: float = 8.0
+    damping_decay: float = 0.25
+    #: A guided step helps if it lowers the distance from stationarity, and this or the misfit at least by this factor.
+    helpful: float = 0.7
+    #: Smallest accuracy of a guided step, relative to the gradient.
+    guided_accuracy: float = 0.1
+
+
+SCHEDULE = NewtonSchedule()
 
 
 @dataclass(frozen=True, eq=False)
 class Minimum:
-    """The end of an inner minimisation: the point, its value q, dual matrix, relative gradient and number of steps."""
+    """The result of a minimisation in one round: the point x, q(x), the dual matrix S, the relative gradient, steps.
+
+    ``factorized`` says whether a factorized Hessian was the preconditioner.
+    """
 
     x: Array
     value: Array
@@ -81,11 +94,12 @@ def minimise(
         clock.iterations += 1
         derivative = model.linearize(x)
         goal = max(min(0.1, relative**0.5) * relative, 0.3 * tol) * float(np.linalg.norm(x))
-        patience = WORN if factor is not None else -1 if derivative.J is not None else SLOW
-        if model.can_factorize(derivative) and relative < NEAR and products > patience:
+        patience = SCHEDULE.worn if factor is not None else -1 if derivative.J is not None else SCHEDULE.slow
+        if model.can_factorize(derivative) and relative < SCHEDULE.factorize_below and products > patience:
             factor = _factorized(model, derivative, S, rho, shift=1e-3 * min(1.0, relative))
-        large = x.size * x.shape[1] >= LARGE
-        worn = products > WORN_FACTOR * usual + WORN if large else relative >= NEAR or products > usual + WORN
+        large = x.size * x.shape[1] >= SCHEDULE.large_blocks
+        allowed = SCHEDULE.worn + (SCHEDULE.worn_factor if large else 1) * usual
+        worn = products > allowed or (relative >= SCHEDULE.factorize_below and not large)
         if factor is None and (blockwise is None or worn):
             blockwise, usual = _blockwise_inverse(derivative, rho), 0
         precondition = factor or blockwise
@@ -114,19 +128,19 @@ def minimise_guided(
     clock: Clock,
     max_steps: int = 40,
 ) -> tuple[Minimum, Array]:
-    """Minimise ``½‖x‖² + (rho/2) ‖q(x) − target‖²`` from x and a multiplier y; return the end, as `minimise`, and y.
+    """Minimise ``½‖x‖² + (rho/2) ‖q(x) − target‖²`` from x and a multiplier y; return the result and the new y.
 
     At the minimum ``x = K(y) x`` and ``q(x) + y / rho = target``. Newton steps on these two equations solve
 
         (I − K(y) + rho JᵀJ) d = −gradient,   y ← rho (target − q(x) − J d).
 
-    `minimise` has ``y = rho (target − q(x))`` instead, which the square ``q(d)`` of a step throws far off if rho is
-    large, so that only short steps descend. Here y is a variable, and later steps remove ``q(d)``. To make the Hessian
-    positive definite, K is divided by the norm of its dual matrix if that exceeds one, and the Hessian is damped. If a
-    step improves neither equation, the best one in its direction replaces it, and damping grows.
+    In `minimise`, ``y = rho (target − q(x))``. If rho is large, the quadratic term ``q(d)`` of a step changes this y so
+    much that only short steps descend. Here y is a variable of its own, and later steps remove ``q(d)``. Two changes
+    make the Hessian positive definite: K is divided by the norm of its dual matrix if that exceeds one, and the Hessian
+    is damped. If a step does not help, its length is chosen for the least objective instead, and damping grows.
     """
     inverse: Callable[[Array], Array] | None = None
-    products, usual, damping, scale = 0, 0, DAMPING, float(np.linalg.norm(target))
+    products, usual, damping, scale = 0, 0, SCHEDULE.damping, float(np.linalg.norm(target))
     misfit = float(np.linalg.norm(value + y / rho - target)) / scale
     for step in range(max_steps + 1):
         residual = target - value
@@ -137,9 +151,9 @@ def minimise_guided(
         clock.iterations += 1
         S, derivative = model.dual_matrix(y), model.linearize(x)
         lacking = _stationarity(model, S, x)[1]
-        aim = max(lacking, GUIDED_ACCURACY * relative)
+        aim = max(lacking, SCHEDULE.guided_accuracy * relative)
         goal = max(min(0.1, aim**0.5) * aim, 0.3 * tol) * float(np.linalg.norm(x))
-        if inverse is None or products > WORN_FACTOR * usual + WORN:
+        if inverse is None or products > SCHEDULE.worn_factor * usual + SCHEDULE.worn:
             inverse, usual = _blockwise_inverse(derivative, rho), 0
         products, more = -clock.products, 1 + damping
         S = S * (1 / (more * max(1.0, 1.001 * float(model.leading(S, 1, 0, 0.05)[1][0]))))
@@ -150,18 +164,21 @@ def minimise_guided(
         ahead, moved = rho * (residual - linear), x + d
         left = _stationarity(model, model.dual_matrix(ahead), moved)[1]
         curved = float(np.linalg.norm(quadratic)) / scale
-        helps = left < lacking and (left < HELPFUL * lacking or curved < HELPFUL * misfit)
+        helps = left < lacking and (left < SCHEDULE.helpful * lacking or curved < SCHEDULE.helpful * misfit)
         t = 1.0 if helps else _quartic_minimiser(x, d, residual, linear, quadratic, rho)
         if t == 0:
             break
-        damping = min(damping * (EASED if helps else RAISED), MAX_DAMPING)
+        damping = min(damping * (SCHEDULE.damping_decay if helps else SCHEDULE.damping_growth), SCHEDULE.max_damping)
         x, value, y = x + t * d, value + t * linear + t**2 * quadratic, (1 - t) * y + t * ahead
         misfit = float(np.linalg.norm(value + y / rho - target)) / scale
     return Minimum(x, value, plain, relative, step, False), y
 
 
 def _stationarity(model: QuadraticMap, S: Any, x: Array) -> tuple[Array, float]:
-    """Return ``x − K x``, the gradient where S is the dual matrix of the residual, and its norm over that of x."""
+    """Return ``x − K x``, where K is the map of the dual matrix S, and its norm over that of x.
+
+    This is the gradient if S belongs to the residual.
+    """
     gradient = x - model.apply(S, x)
     return gradient, float(np.linalg.norm(gradient)) / max(float(np.linalg.norm(x)), 1e-300)
 
@@ -174,7 +191,7 @@ def _quartic_minimiser(x: Array, d: Array, residual: Array, linear: Array, quadr
 
 
 def polynomial_minimiser(*coefficients: Any) -> float:
-    """Return the real stationary point of least value of a polynomial, highest power first; 0 without any."""
+    """Return the real stationary point of least value of a polynomial, highest power first, or 0 if it has none."""
     roots = np.roots(np.polyder(coefficients))
     roots = roots[np.abs(roots.imag) <= 1e-8 * np.abs(roots)].real
     return float(min(roots, key=lambda t: np.polyval(coefficients, t), default=0.0))
@@ -190,13 +207,16 @@ def _conjugate_gradients(
     precondition: Callable[[Array], Array],
     clock: Clock,
 ) -> Array:
-    """Solve the Newton system to residual ``goal``; stop at negative curvature, or follow it in the first step."""
+    """Solve the Newton system until the residual is ``goal``, or until a direction of negative curvature appears.
+
+    If the first direction has negative curvature, that direction is returned.
+    """
     d, r = np.zeros_like(gradient), -gradient
     z = precondition(r)
     if not np.vdot(r, z) > 0:
         z = r
     p, rz = z, float(np.vdot(r, z))
-    for i in range(MAX_PRODUCTS):
+    for i in range(SCHEDULE.max_products):
         Hp = p - model.apply(S, p) + rho * derivative.adjoint(derivative.forward(p))
         clock.products += 1
         curvature = float(np.vdot(p, Hp))
@@ -216,8 +236,8 @@ def _conjugate_gradients(
 def _blockwise_inverse(derivative: Linearization, rho: float) -> Callable[[Array], Array]:
     """Return the inverse of the diagonal blocks of ``I + rho JᵀJ``, one for each row of x.
 
-    Large blocks are kept in single precision, which halves the time of a product, unless their traces make rounding
-    large.
+    Large blocks are kept in single precision, which halves the time of a product, unless a large trace makes the
+    rounding too large.
     """
     blocks = rho * derivative.blocks()
     k = np.arange(blocks.shape[1])
@@ -227,7 +247,7 @@ def _blockwise_inverse(derivative: Linearization, rho: float) -> Callable[[Array
     except LinAlgError:  # columns are alike, and the 1 is lost in the rounding of the blocks
         blocks[:, k, k] += 8 * len(k) * EPS * blocks[:, k, k].max(axis=1, keepdims=True)
         inverse = np.linalg.inv(blocks)
-    if blocks.size >= LARGE and blocks[:, k, k].sum(axis=1).max() <= COARSE:
+    if blocks.size >= SCHEDULE.large_blocks and blocks[:, k, k].sum(axis=1).max() <= SCHEDULE.max_single_trace:
         single = inverse.astype(np.float32)
         return lambda r: np.asarray((single @ r.astype(np.float32)[:, :, None])[:, :, 0], float)
     return lambda r: np.asarray((inverse @ r[:, :, None])[:, :, 0])
@@ -236,12 +256,12 @@ def _blockwise_inverse(derivative: Linearization, rho: float) -> Callable[[Array
 def _factorized(
     model: QuadraticMap, derivative: Linearization, S: Any, rho: float, shift: float
 ) -> Callable[[Array], Array] | None:
-    """Return the inverse of a positive definite Hessian nearby by a Cholesky factorization of its smaller side.
+    """Return the inverse of a positive definite matrix near the Hessian, by a Cholesky factorization.
 
-    ``aI − K``, with a just above the norm of K, replaces ``I − K``; see docs/theory/algorithms.md ("Preconditioners").
-    None where the factorization does not help.
+    ``aI − K``, with a just above the norm of K, replaces ``I − K``, and the smaller side is factorized; see
+    docs/theory/algorithms.md ("Preconditioners"). The result is None if the factorization does not help.
     """
-    found = model.resolvent(S, shift if derivative.J is not None else max(shift, BLURRED))
+    found = model.resolvent(S, shift if derivative.J is not None else max(shift, SCHEDULE.min_shift))
     if found is None:
         return None
     a, root = found

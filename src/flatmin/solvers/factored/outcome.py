@@ -14,7 +14,7 @@ __all__ = ["Outcome"]
 
 @dataclass
 class Outcome:
-    """The end of a solve: the best primal point, the best dual vector, its lower bound and the history."""
+    """The result of a convex solve: the best primal point, the best dual vector, its lower bound and the history."""
 
     U: Array
     s: Array

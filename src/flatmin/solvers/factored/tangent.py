@@ -16,9 +16,9 @@ from flatmin.linalg.subspaces import EPS
 
 __all__ = ["TangentSpace", "Weights", "solve_definite"]
 
-#: Largest weight, over the mean square of the map; it nearly fixes a direction.
+#: Largest weight of a direction, relative to the mean square of the map. Directions of this weight hardly move.
 MAX_WEIGHT = 1e8
-#: Share of the largest block that is added to all blocks before they are inverted.
+#: Share of the largest trace of a block that is added to the diagonal of all blocks before they are inverted.
 RIDGE = 1e-10
 #: Ratio of eigenvalues of a block below which the data do not determine its row or column.
 SINGULAR = 1e-12
@@ -35,8 +35,8 @@ def solve_definite(
 ) -> Array:
     """Solve ``H d = right`` for a positive semidefinite H by at most ``most`` conjugate gradient steps.
 
-    They end when the residual has shrunk by the factor tol in the norm of the preconditioner, or when the curvature
-    along a direction is at most ``floor``.
+    The steps end when the residual has shrunk by the factor tol in the norm of the preconditioner, or when the
+    curvature along a direction is at most ``floor``.
     """
     d, r, z = np.zeros_like(right), right, precondition(right)
     p, rz = z, float(np.vdot(r, z).real)
@@ -67,11 +67,11 @@ class Weights:
 
     @classmethod
     def log_det(cls, s: Array, smoothing: float) -> Weights:
-        """Return the weights of iteratively reweighted least squares, relative to those outside the tangent space.
+        """Return the weights of a reweighting step, in units of the weight 1/ε² outside the tangent space.
 
-        The log-det surrogate majorised at singular values s with smoothing ε weights the element ``u_i v_j*`` by
-        ``1 / (max(s_i, ε) max(s_j, ε))``. The residual is an element outside the space, of weight 1/ε². Its elimination
-        gives ``ε² / (s_i s_j − ε²)`` in the core and ``ε / (s_i − ε)`` off it.
+        At singular values s and smoothing ε, the log-det surrogate gives the element ``u_i v_j*`` the weight
+        ``1 / (max(s_i, ε) max(s_j, ε))``. The part outside the tangent space is eliminated: the residual determines it.
+        This changes the weights to ``ε² / (s_i s_j − ε²)`` in the core and ``ε / (s_i − ε)`` off it.
         """
         least = smoothing**2 / MAX_WEIGHT
         core = smoothing**2 / np.maximum(np.outer(s, s) - smoothing**2, least)
@@ -140,7 +140,7 @@ class TangentSpace:
         return np.concatenate([S @ self.V, flipped @ self.U])
 
     def gram(self, y: Array) -> Array:
-        """Return q of the adjoint."""
+        """Return ``q(q*(y))``, shape (m,)."""
         return self.forward(self.adjoint(y))
 
     def operator(self, d: Array, y: Array) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
@@ -197,7 +197,7 @@ class TangentSpace:
         return solve_definite(hessian, r, tol, most, clock, self._preconditioner(weights))
 
     def _preconditioner(self, weights: Weights) -> Callable[[Array], Array]:
-        """Return the inverse of the diagonal blocks, one for each row; without blocks q counts as an isometry."""
+        """Return the inverse of the diagonal blocks, one for each row. If q has no blocks, it counts as an isometry."""
         if self.shares is None:
             return lambda r: self.project(r / (1 + weights.off))
         blocks, diagonal = self.shares.copy(), np.arange(self.rank)
@@ -208,8 +208,9 @@ class TangentSpace:
     def loose(self) -> tuple[Array, Array]:
         """Return the rows and columns of Z that have data, but not enough to determine them at this rank.
 
-        A row needs data in columns that span all k directions. A row with no more data than the directions they span
-        says nothing about columns, which are then judged without it; and conversely.
+        A row is determined if the columns where it has data span all k directions. A row that has only as many data
+        as its columns span directions says nothing about columns, so these are judged without it. The same holds with
+        rows and columns exchanged.
         """
         n, d1, norms = len(self.U) + len(self.V), len(self.U), self.model.whitened.norms()
         cells = self.model.whitened.weighted(np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0))
@@ -232,10 +233,11 @@ class TangentSpace:
         return np.flatnonzero(free[:d1]), np.flatnonzero(free[d1:])
 
     def injectivity(self, start: Array, steps: int = 12) -> float:
-        """Estimate the smallest over the largest singular value of q on the space, by inverse and plain iteration.
+        """Estimate the ratio of the smallest to the largest singular value of q on the space, by power iterations.
 
-        The true ratio is not larger: both iterations approach their limits from inside the spectrum. They end when the
-        value changes by less than a tenth. Singular vectors orthogonal to the start don't count.
+        The true ratio is not larger, because plain and inverse iteration approach their limits from inside the
+        spectrum. They end when the value changes by less than a tenth. Singular vectors orthogonal to the start don't
+        count.
         """
         none = Weights.none(self.rank)
         top = bottom = self.project(start)

@@ -1,4 +1,4 @@
-"""Iteratively reweighted least squares for ``min Σ log max(σ_i(Z), ε)  s.t.  q(Z) = b`` with decreasing ε."""
+"""Iteratively reweighted least squares for ``min Σ log max(σ_i(Z), ε)  s.t.  q(Z) = b`` with decreasing smoothing ε."""
 
 from __future__ import annotations
 
@@ -15,53 +15,65 @@ from flatmin.solvers.convex.refine import EXACT
 from flatmin.solvers.factored.tangent import TangentSpace, Weights
 from flatmin.solvers.task import Task
 
-__all__ = ["Descent", "Isotropic", "Triplets"]
+__all__ = ["Descent", "DescentSchedule", "Isotropic", "Triplets"]
 
-#: First and last smoothing ε, over the largest singular value.
-FIRST_SMOOTHING = 0.5
-LAST_SMOOTHING = 1e-8
-#: Factors by which ε shrinks in the fast descent, and in the slow one for data that the fast one does not fit.
-SHRINK = (0.85, 0.93)
-#: Largest number of such factors in one step, which no singular value lies in.
-HURRY = 4
-#: Smoothing below which the descent ends if the data cannot determine more singular values than lie above it.
-CROWDED = 1e-3
-#: Share of the back-projected residual in a move: less is steadier, more is faster.
-DAMPING = 0.7
-#: Rounds between two exact fits, at the rank after which the singular values drop most.
-FIT_EVERY = 4
-#: Relative gradient of least-squares problems; that of exact fits is the misfit, but at least `MIN_GRADIENT`.
-GRADIENT = 1e-2
-MIN_GRADIENT = 1e-6
-#: Conjugate gradient steps of a least-squares problem.
-MAX_PRODUCTS = 300
-#: Gauss-Newton steps of an exact fit, and the factor by which each must shrink the misfit.
-MAX_STEPS = 25
-MIN_PROGRESS = 0.7
-#: Singular values of a fit below this share of the largest one are rounding.
-NEGLIGIBLE = 1e-10
-#: Smallest number of vectors in the block for singular triplets, and of those beyond the ones in use.
-MIN_BLOCK = 12
-SPARE = 5
-#: Largest total of entries of sensing matrices that are orthonormalized.
+#: Largest number of entries of all sensing matrices together for which they are orthonormalized.
 MAX_TENSOR = 20_000_000
-#: Largest number of multiplications for that; it is higher for Hermitian matrices, whose traces correlate.
+#: Largest number of multiplications for that.
 MAX_WORK = 2e9
+#: The same for Hermitian matrices, where it is worth more, because their traces correlate.
 MAX_HERMITIAN_WORK = 1e10
-#: Combinations of sensing matrices below this share of the largest one are rounding.
+#: Squared norm of a combination of sensing matrices, relative to the largest one, below which it is rounding.
 DEPENDENT = 1e-12
 
+
+@dataclass(frozen=True)
+class DescentSchedule:
+    """How the smoothing falls, and how accurate the fits are. Smoothings are relative to the largest singular value."""
+
+    #: First smoothing, and the one at which a descent ends.
+    first_smoothing: float = 0.5
+    last_smoothing: float = 1e-8
+    #: Factors by which the smoothing shrinks: in the fast descent, and in the slow one that follows if no fit is found.
+    shrink: tuple[float, float] = (0.85, 0.93)
+    #: Largest number of factors that the fast descent applies at once where no singular value lies in between.
+    max_shrinks: int = 4
+    #: Smoothing below which a descent ends if more singular values are above it than the data can determine.
+    hopeless_below: float = 1e-3
+    #: Share of the back-projected residual in a move: a smaller one is steadier, a larger one faster.
+    damping: float = 0.7
+    #: Number of rounds between two exact fits, which have the rank after which singular values drop most.
+    fit_every: int = 4
+    #: Relative gradient at which a least-squares problem ends.
+    gradient: float = 1e-2
+    #: Smallest relative gradient in an exact fit, where it is otherwise the relative misfit.
+    min_gradient: float = 1e-6
+    #: Largest number of conjugate gradient steps in a least-squares problem.
+    max_products: int = 300
+    #: Largest number of Gauss-Newton steps of an exact fit.
+    max_steps: int = 25
+    #: An exact fit ends if a step leaves more than this share of the misfit.
+    max_left: float = 0.7
+    #: Singular values of a fit below this share of the largest one are rounding.
+    negligible: float = 1e-10
+    #: Smallest number of vectors in the block that finds singular triplets, without the spare ones.
+    min_block: int = 12
+    #: Number of spare vectors in that block.
+    spare: int = 5
+
+
+SCHEDULE = DescentSchedule()
 #: ``U, s, V`` with ``Z = U s V*``.
 Triplets = tuple[Array, Array, Array]
 
 
 @dataclass(frozen=True, eq=False)
 class Isotropic:
-    """A measured model whose sensing matrices are orthonormal (or have equal norms), and an isometry on average.
+    """A measured model with orthonormal sensing matrices (or of equal norms), scaled to an isometry on average.
 
-    Then ``B*(b − B(Z'))`` is an unbiased estimate of ``Z − Z'`` for a random Z that fits, and the quadratic forms of
-    the log-det surrogate use the residual outside the tangent space. ``outside`` is the relative size of the part of
-    the original data that no matrix fits, 0 if unknown.
+    For a random Z that fits, ``B*(b − B(Z'))`` is then an unbiased estimate of ``Z − Z'``. The log-det surrogate uses
+    it outside the tangent space. ``outside`` is the relative size of the part of the original data that no matrix fits,
+    0 if unknown.
     """
 
     model: QuadraticMap
@@ -70,7 +82,7 @@ class Isotropic:
 
     @classmethod
     def from_model(cls, model: QuadraticMap, b: Array) -> Isotropic:
-        """Replace the measurements of a model by combinations of them, or rescale each if they are too many."""
+        """Replace the measurements of a model by orthonormal combinations, or rescale them if they are too many."""
         whitened, kind = model.whitened, type(model)
         (d1, d2), m = whitened.shape, whitened.size
         free = model.freedom(min(d1, d2))
@@ -94,9 +106,9 @@ class Isotropic:
 class Descent:
     """A search for a matrix of low rank that fits.
 
-    ``rounds`` is the number of remaining reweightings and ``ceiling`` the largest rank of interest. ``point`` is the
-    leading singular triplets of the matrix of this round; ``best`` those of the matrix of fixed rank with the least
-    relative ``misfit`` so far.
+    ``rounds`` is the number of remaining reweightings and ``ceiling`` the largest rank of interest. ``point`` holds the
+    leading singular triplets of the matrix of this round. ``best`` holds those of the exact fit with the least relative
+    ``misfit`` so far.
     """
 
     task: Task
@@ -142,11 +154,11 @@ class Descent:
             self._fit(self.widest)
         if self.converged and len(self.best[1]) > 1:
             smaller = replace(self, ceiling=len(self.best[1]) - 1, history=self.history, misfit=np.inf)
-            smaller._search(smaller._begin(), SHRINK[:1])
+            smaller._search(smaller._begin(), SCHEDULE.shrink[:1])
             if smaller.converged:
                 self.best, self.misfit = smaller.best, smaller.misfit
         elif not self.converged:
-            self._search(self._begin() if start is None else start, SHRINK)
+            self._search(self._begin() if start is None else start, SCHEDULE.shrink)
             if not self.converged:
                 self._fit(self.widest)
         self._record(self.misfit, 0.0)
@@ -159,27 +171,27 @@ class Descent:
             self._descend(factor)
 
     def _descend(self, shrink: float) -> None:
-        share, number = FIRST_SMOOTHING, 0
-        while share > LAST_SMOOTHING and len(self.point[1]) and not self.over:
+        share, number = SCHEDULE.first_smoothing, 0
+        while share > SCHEDULE.last_smoothing and len(self.point[1]) and not self.over:
             residual, above = self._reweight(share), int(np.count_nonzero(self.point[1] > share * self.point[1][0]))
-            if share < CROWDED and above >= self.widest:
+            if share < SCHEDULE.hopeless_below and above >= self.widest:
                 break
             share, number = self._next(share, shrink, above), number + 1
             rank = self._candidate()
-            if number % FIT_EVERY == 0 and self.model.freedom(rank) < len(self.b):
+            if number % SCHEDULE.fit_every == 0 and self.model.freedom(rank) < len(self.b):
                 self._fit(rank)
             self._record(self.misfit if self.converged else residual, share)
 
     def _next(self, share: float, shrink: float, above: int) -> float:
-        """Return the next share; the fast descent hurries on to the first singular value below the smoothing.
+        """Return the next smoothing as a share of the largest singular value.
 
-        Singular values above the smoothing hardly move, so the number of rounds depends little on how far apart they
-        are.
+        The fast descent takes larger steps to the first singular value below the smoothing, because larger singular
+        values hardly move. Its number of rounds therefore depends little on the distances between singular values.
         """
         s = self.point[1]
-        if shrink != SHRINK[0] or above >= len(s):
+        if shrink != SCHEDULE.shrink[0] or above >= len(s):
             return share * shrink
-        return float(np.clip(s[above] / s[0], share * shrink**HURRY, share * shrink))
+        return float(np.clip(s[above] / s[0], share * shrink**SCHEDULE.max_shrinks, share * shrink))
 
     def _begin(self) -> Triplets:
         """Return the leading triplets of the back-projected data."""
@@ -190,9 +202,9 @@ class Descent:
         return self.point
 
     def _reweight(self, share: float) -> float:
-        """Minimise the quadratic form that belongs to the point; return the relative residual.
+        """Minimise the quadratic surrogate of log-det at the point, move there, and return the relative residual.
 
-        Singular values beyond the widest rank count as smoothed.
+        Singular values beyond the widest rank count as below the smoothing.
         """
         U, s, V = self.point
         smoothing = share * float(s[0])
@@ -200,17 +212,17 @@ class Descent:
         level = max(smoothing, float(s[k])) if len(s) > k else smoothing
         space = TangentSpace(self.model, U[:, :k], V[:, :k])
         weights, clock = Weights.log_det(s[:k], level), self.clock
-        d = space.solve(self.b, space.diagonal(s[:k]), weights, GRADIENT, MAX_PRODUCTS, clock)
+        d = space.solve(self.b, space.diagonal(s[:k]), weights, SCHEDULE.gradient, SCHEDULE.max_products, clock)
         residual = self.b - space.forward(d)
-        self.point = self._leading(space, d, DAMPING * residual)
+        self.point = self._leading(space, d, SCHEDULE.damping * residual)
         clock.iterations += 1
         self.rounds = None if self.rounds is None else self.rounds - 1
         return float(np.linalg.norm(residual) / np.linalg.norm(self.b))
 
     def _leading(self, space: TangentSpace, d: Array, residual: Array) -> Triplets:
-        """Return the leading triplets of an element plus a back-projected residual, by one subspace iteration."""
+        """Return the leading triplets of a tangent element plus a back-projected residual, by a subspace iteration."""
         V, (d1, d2) = self.point[2], self.model.whitened.shape
-        width = min(d1, d2, max(MIN_BLOCK, 2 * space.rank) + SPARE)
+        width = min(d1, d2, max(SCHEDULE.min_block, 2 * space.rank) + SCHEDULE.spare)
         fresh = self.rng.standard_normal((d2, max(0, width - V.shape[1])))
         apply, adjoint = space.operator(d, residual)
         left = _orthonormal(apply(np.hstack([V[:, :width], fresh])))
@@ -222,13 +234,13 @@ class Descent:
         s = self.point[1][: self.widest + 1]
         if len(s) < 2:
             return 1
-        return 1 + int(np.argmax(s[:-1] / np.maximum(s[1:], NEGLIGIBLE * s[0])))
+        return 1 + int(np.argmax(s[:-1] / np.maximum(s[1:], SCHEDULE.negligible * s[0])))
 
     def _fit(self, rank: int) -> None:
-        """Try an exact fit at a rank from the present point, and keep it if it is the best so far."""
+        """Try an exact fit of a rank, starting at the present point, and keep it if its misfit is the least so far."""
         point, misfit = self._gauss_newton(_first(self.point, rank))
         s = point[1]
-        smaller = int(np.count_nonzero(s > NEGLIGIBLE * s.max(initial=0.0)))
+        smaller = int(np.count_nonzero(s > SCHEDULE.negligible * s.max(initial=0.0)))
         if smaller < len(s):
             point, misfit = self._gauss_newton(_first(point, smaller))
         if misfit < self.misfit:
@@ -238,20 +250,20 @@ class Descent:
         """Move towards ``q = b`` at fixed rank while that helps; return the point and its relative misfit."""
         clock, rank = self.clock, len(point[1])
         misfit = self._misfit(point)
-        for _ in range(MAX_STEPS):
+        for _ in range(SCHEDULE.max_steps):
             if misfit <= EXACT or rank == 0 or clock.exhausted:
                 break
             U, s, V = point
             space = TangentSpace(self.model, U, V)
-            none, tol = Weights.none(rank), float(np.clip(misfit, MIN_GRADIENT, GRADIENT))
-            M1, M2 = space.split(space.solve(self.b, space.diagonal(s), none, tol, MAX_PRODUCTS, clock))
+            none, tol = Weights.none(rank), float(np.clip(misfit, SCHEDULE.min_gradient, SCHEDULE.gradient))
+            M1, M2 = space.split(space.solve(self.b, space.diagonal(s), none, tol, SCHEDULE.max_products, clock))
             decompose = self.task.problem.parametrization.cone.decompose
             moved = _first(decompose(np.hstack([U, M1]), np.hstack([M2, V])), rank)
             left, before = self._misfit(moved), misfit
             clock.iterations += 1
             if left < before:
                 point, misfit = moved, left
-            if left > MIN_PROGRESS * before:
+            if left > SCHEDULE.max_left * before:
                 break
         return point, misfit
 

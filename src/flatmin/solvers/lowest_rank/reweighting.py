@@ -39,10 +39,10 @@ def reweighted_minimum(
     seed: int = 0,
     callback: Callable[[dict[str, float]], Any] | None = None,
 ) -> Solution:
-    """Return the matrix of lowest rank found that fits the data; it is not flat, and needs fewer data.
+    """Return the fit of lowest rank that log-det reweighting finds. It needs fewer data than the flat minimum.
 
-    Log-det reweighting replaces the rank by ``Σ log max(σ_i, ε)`` (with a quadratic below ε) and lowers ε. See
-    docs/theory/lowest_rank.md.
+    The rank is replaced by ``Σ log max(σ_i, ε)`` (with a quadratic below ε), and ε is lowered from step to step. The
+    result is not flat in general. See docs/theory/lowest_rank.md.
 
     Parameters
     ----------
@@ -53,13 +53,13 @@ def reweighted_minimum(
     max_rank : int, optional
         The largest rank allowed.
     tol : float
-        Target for the relative residual, effectively at most 1e-8; exact fits end at rounding.
+        Target for the relative residual; values above 1e-8 count as 1e-8. Exact fits end at rounding.
     max_iter : int, optional
         The largest number of least-squares problems, exact fits included.
     time_limit : float, optional
-        Seconds after which the search ends; the certificate takes its time on top.
+        Seconds after which the search ends; the certificate takes additional time.
     warm_start : Solution or tuple of ndarray, optional
-        Where to start, for instance the flat minimum; the dual vector of a `Solution` is used for the certificate.
+        Start of the search, for instance the flat minimum. The dual vector of a `Solution` is used for the certificate.
     seed : int
         Seeds the subspace iterations; a unique solution does not depend on it beyond rounding.
     callback : callable, optional
@@ -68,12 +68,12 @@ def reweighted_minimum(
     Returns
     -------
     Solution
-        Its factors are the flattest ones of the matrix found. Its certificate is that of flatness, which holds only if
-        the flattest and the lowest-rank solution agree: ``relative_gap`` says how much less flat it may be. No proof of
-        lowest rank is known. Local uniqueness is estimated: ``parts["local_injectivity"]`` is the smallest over the
-        largest singular value of the data as a function of nearby matrices of this rank. If it is well above rounding,
-        no other matrix nearby has this rank and fits. ``parts["loose_rows"]`` and ``["loose_cols"]`` list rows and
-        columns (of completion) with too few data for this rank.
+        The factors are the flattest ones of the matrix found. The certificate is about flatness: it holds only if the
+        flattest and the lowest-rank solution agree, and ``relative_gap`` bounds how much less flat this one is. No
+        proof of lowest rank is known. Local uniqueness is estimated: ``parts["local_injectivity"]`` is the ratio of the
+        smallest to the largest singular value of the map from nearby matrices of this rank to data. If this ratio is
+        well above rounding, no other matrix nearby has this rank and fits. ``parts["loose_rows"]`` and
+        ``["loose_cols"]`` list rows and columns (of completion) with too few data for this rank.
 
     Raises
     ------
@@ -118,7 +118,10 @@ def reweighted_minimum(
 def _search(
     task: Task, clock: Clock, scaled: Scaled, rounds: int | None, start: Triplets | None
 ) -> tuple[bool, Descent]:
-    """Return whether some matrix fits the data, and the search for one; if none does, for the nearest data."""
+    """Search for a fit, and return whether any matrix fits the data, and the search.
+
+    If none does, the search is repeated for the nearest data that some matrix fits.
+    """
     if scaled.size == 0:
         nothing = Descent(task, clock, scaled.model, scaled.b, rounds)
         nothing.misfit = 0.0
@@ -138,7 +141,10 @@ def _search(
 
 
 def _dual(task: Task, scaled: Scaled, found: Triplets, start: Array | None) -> Array:
-    """Return the better of two dual vectors: the least one that makes the matrix stationary, and that of the start."""
+    """Return a dual vector for the certificate: of two candidates, the one that proves the larger lower bound.
+
+    One is the shortest vector for which the matrix found is stationary, the other belongs to the warm start.
+    """
     if trace_is_determined(task.problem):
         return trivial_dual(task.problem)
     model, zero = scaled.model, np.zeros_like(scaled.b)
@@ -152,7 +158,7 @@ def _dual(task: Task, scaled: Scaled, found: Triplets, start: Array | None) -> A
 
 
 def _local_uniqueness(task: Task, scaled: Scaled, found: Triplets) -> dict[str, Array]:
-    """Return the estimated injectivity among matrices of this rank nearby, and the loose rows and columns."""
+    """Return the parts of the solution about local uniqueness; see `reweighted_minimum`."""
     U, _, V = found
     space = TangentSpace(scaled.model, U, V)
     rng = np.random.default_rng(task.limits.seed)

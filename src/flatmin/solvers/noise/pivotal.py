@@ -102,7 +102,7 @@ def _started(task: Task, clock: Clock) -> Solution | tuple[_Rule, Array, float]:
     if penalty is None:
         narrow = replace(task, limits=replace(task.limits, max_rank=max(x.shape[1], 1)))
         solution = replace(convex_minimum(narrow, clock), settings=task.settings)
-        proof = solution.certificate
+        proof = solution.checked_certificate
         if (proof.holds and proof.relative_residual <= FITTED) or clock.exhausted:
             return _without_noise(task, solution, end)
         with one_thread():
@@ -208,7 +208,7 @@ class _Rule:
         if task.metric_power == 1:
             outcome = shifted_minimum(self.scaled, task, self.clock, x, penalty)
             solution = packed(task, self.clock, self.scaled, outcome)
-            if solution.certificate.holds or self.clock.exhausted:
+            if solution.checked_certificate.holds or self.clock.exhausted:
                 return solution
             x = self.scaled.model.stack(outcome.U, outcome.s, outcome.V)
         return packed(task, self.clock, self.scaled, self.finished(x, penalty))

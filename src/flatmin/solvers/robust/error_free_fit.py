@@ -1,4 +1,6 @@
-"""A fit of fixed rank to the cells without errors, by linear least squares on its tangent space."""
+"""A fit of fixed rank to the cells without errors, by Gauss-Newton steps on its tangent space."""
+
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -8,49 +10,73 @@ from flatmin.linalg.kernels.row_passes import RowPasses
 from flatmin.linalg.subspaces import EPS
 from flatmin.solvers.robust.penalty_rounds import SINGLE, Pair, Rounds, Triplets
 
-__all__ = ["NEARLY", "fitted", "least_deviations", "least_squares", "product", "projected"]
+__all__ = [
+    "SCHEDULE",
+    "ErrorFreeSchedule",
+    "fitted",
+    "least_deviations",
+    "least_squares",
+    "product",
+    "projected",
+]
 
-#: A cell is free of errors if ``|Y − X|`` is at most this many medians of its row or column. These limits never rise.
-LIMIT = 10.0
-#: Largest relative fall of the limits in a step, so that slowly fitted rows can follow.
-FALL = 0.1
-#: The fall is also at most this many times the share of cells that the last one excluded …
-RATE = 100.0
-#: … but always at least this.
-MIN_FALL = 1e-4
-#: Accuracy of the linear least squares of a step, in units of the fall, and its conjugate gradient steps.
-INNER = 0.5
-INNER_STEPS = 12
-#: Steps of a fit, and the factor by which the median of the residual must shrink in each.
-MAX_STEPS = 40
-GAIN = 0.7
-#: Median of the residual that is rounding; and the one that is accepted, as for rounded data.
-EXACT = 1e-13
-NEARLY = 1e-8
-#: Median of the residual above which it is computed in single precision.
-ROUGH = 1e-5
-#: Rows and columns with a median above this many medians of the matrix are outliers …
-BEHIND = 1e3
-#: … which are fitted again by least absolute deviations if they are at most this share of all, this often.
-MAX_OUTLIERS = 0.1
-REFITS = 3
-#: Steps of reweighted least squares for that, and the factor by which the smallest counted residual falls in a step.
-DEVIATION_STEPS = 60
-SHARPER = 0.6
+
+@dataclass(frozen=True)
+class ErrorFreeSchedule:
+    """Which cells count as free of errors, how these limits fall, and when a fit ends.
+
+    Medians are those of ``|Y − X|``; the largest entry of Y is one. The limit of a row or column is the largest
+    residual that counts as free of errors there, and never rises.
+    """
+
+    #: The limit of a row or column aims at this many medians of it.
+    limit_medians: float = 10.0
+    #: A step multiplies no limit by less than this, so that slowly fitted rows can follow.
+    fall: float = 0.1
+    #: If few cells changed sides in the last step, that factor is their share of all cells times this.
+    fall_rate: float = 100.0
+    #: No step multiplies a limit by less than this.
+    min_fall: float = 1e-4
+    #: Accuracy of the linear least squares of a step, in units of the smallest factor of limits.
+    step_accuracy: float = 0.5
+    #: Largest number of conjugate gradient steps for this least squares.
+    step_products: int = 12
+    #: Largest number of Gauss-Newton steps of a fit.
+    max_steps: int = 40
+    #: A step is slow if it leaves more than this share of the median; two slow steps in a row end the fit.
+    slow: float = 0.7
+    #: Median that is rounding.
+    exact_median: float = 1e-13
+    #: Largest median of a fit that is accepted. It allows for rounded data.
+    accepted_median: float = 1e-8
+    #: Median above which residuals are computed in single precision.
+    single_above: float = 1e-5
+    #: A row or column is an outlier if its median is above this many medians of the matrix.
+    outlier_medians: float = 1e3
+    #: Largest share of outliers among the rows, or columns, that are fitted again by least absolute deviations.
+    max_outliers: float = 0.1
+    #: Largest number of such refits.
+    max_refits: int = 3
+    #: Number of reweighted least squares in such a refit.
+    deviation_steps: int = 60
+    #: Factor of the floor under residuals in the weights, from one of these least squares to the next.
+    floor_fall: float = 0.6
+
+
+SCHEDULE = ErrorFreeSchedule()
 
 
 def fitted(rounds: Rounds, free: Array, clock: Clock) -> tuple[Triplets, float]:
-    """Return the fit of the rank of the rounds to cells without errors, and the median of its residual.
+    """Return the fit to the cells without errors, of the rank that the rounds found, and the median of its residual.
 
-    Rows whose small errors were taken for data are fitted again.
+    Rows and columns whose small errors were taken for data are fitted again.
     """
     U, s, V = (part[..., : rounds.rank] for part in rounds.triplets)
-    least = rounds.median(U, s, V)
-    found, median = _descended(
-        rounds, (U, s, V), (np.full(len(U), LIMIT * least), np.full(len(V), LIMIT * least)), free, clock
-    )
-    for _ in range(REFITS):
-        again = _caught_up(rounds, found, median) if median <= NEARLY and not clock.out_of_time else None
+    limit = SCHEDULE.limit_medians * rounds.median(U, s, V)
+    found, median = _descended(rounds, (U, s, V), (np.full(len(U), limit), np.full(len(V), limit)), free, clock)
+    for _ in range(SCHEDULE.max_refits):
+        worthwhile = median <= SCHEDULE.accepted_median and not clock.out_of_time
+        again = _caught_up(rounds, found, median) if worthwhile else None
         if again is None:
             break
         found, limits = again
@@ -59,36 +85,36 @@ def fitted(rounds: Rounds, free: Array, clock: Clock) -> tuple[Triplets, float]:
 
 
 def _descended(rounds: Rounds, start: Triplets, limits: Pair, free: Array, clock: Clock) -> tuple[Triplets, float]:
-    """Return the end of the Gauss-Newton steps from some triplets and limits, and the median there."""
+    """Take Gauss-Newton steps from given triplets and limits; return the best triplets and their median."""
     U, s, V = start
     best, least, slow = start, rounds.median(U, s, V), 0
     median, count, (high, wide) = least, -1, limits
-    for _ in range(MAX_STEPS):
-        G = _left(rounds, (U, s, V), (high, wide), free, rough=median > ROUGH)
+    for _ in range(SCHEDULE.max_steps):
+        G = _left(rounds, (U, s, V), (high, wide), free, rough=median > SCHEDULE.single_above)
         before, count = count, int(np.count_nonzero(free))
         excluded = abs(count - before) / free.size
-        fall = min(FALL, max(MIN_FALL, RATE * excluded))
-        U, s, V = _retracted(U, s, V, _step(rounds.passes, free, U, V, projected(U, *G), INNER * fall))
+        fall = min(SCHEDULE.fall, max(SCHEDULE.min_fall, SCHEDULE.fall_rate * excluded))
+        U, s, V = _retracted(U, s, V, _step(rounds.passes, free, U, V, projected(U, *G), SCHEDULE.step_accuracy * fall))
         median = rounds.median(U, s, V)
-        slow = slow + 1 if median > max(GAIN * least, EXACT) else 0
+        slow = slow + 1 if median > max(SCHEDULE.slow * least, SCHEDULE.exact_median) else 0
         if median < least:
             best, least = (U, s, V), median
-        rows, cols = rounds.medians(U, s, V)
+        rows, cols = (SCHEDULE.limit_medians * medians for medians in rounds.medians(U, s, V))
         highest = max(high.max(), wide.max())
-        high, wide = _lowered(high, LIMIT * rows, fall), _lowered(wide, LIMIT * cols, fall)
-        settled = excluded == 0 or max(high.max(), wide.max()) > FALL**0.5 * highest
-        if (median <= EXACT and settled) or slow > 1 or clock.out_of_time:
+        high, wide = _lowered(high, rows, fall), _lowered(wide, cols, fall)
+        settled = excluded == 0 or max(high.max(), wide.max()) > SCHEDULE.fall**0.5 * highest
+        if (median <= SCHEDULE.exact_median and settled) or slow > 1 or clock.out_of_time:
             break
     return best, least
 
 
 def _caught_up(rounds: Rounds, triplets: Triplets, median: float) -> tuple[Triplets, Pair] | None:
-    """Return the fit and its limits after outlying rows were fitted again; None if there are none, or too many."""
+    """Fit outlying rows and columns again; return triplets and limits, or None if there are none, or too many."""
     U, s, V = triplets
-    Y, seen, behind = rounds.passes.Y, rounds.passes.seen, BEHIND * max(median, EXACT)
+    Y, seen, behind = rounds.passes.Y, rounds.passes.seen, SCHEDULE.outlier_medians * max(median, SCHEDULE.exact_median)
     left, right = U * s, V.copy()
     rows, cols = (np.flatnonzero(medians > behind) for medians in rounds.medians(U, s, V))
-    if not 0 < max(len(rows) / len(U), len(cols) / len(V)) <= MAX_OUTLIERS:
+    if not 0 < max(len(rows) / len(U), len(cols) / len(V)) <= SCHEDULE.max_outliers:
         return None
     if len(rows):
         left[rows] = least_deviations(Y[rows], None if seen is None else seen[rows], V, left[rows])
@@ -97,7 +123,9 @@ def _caught_up(rounds: Rounds, triplets: Triplets, median: float) -> tuple[Tripl
     (Q1, R1), (Q2, R2) = np.linalg.qr(left), np.linalg.qr(right)
     inner, s, across = np.linalg.svd(R1 @ R2.T)
     U, V = _orthonormal(Q1 @ inner), _orthonormal(Q2 @ across.T)
-    high, wide = (np.maximum(LIMIT * medians, EXACT) for medians in rounds.medians(U, s, V))
+    high, wide = (
+        np.maximum(SCHEDULE.limit_medians * medians, SCHEDULE.exact_median) for medians in rounds.medians(U, s, V)
+    )
     return (U, s, V), (high, wide)
 
 
@@ -107,9 +135,9 @@ def least_deviations(Y: Array, seen: Array | None, B: Array, start: Array) -> Ar
     squares = (B[:, :, None] * B[:, None, :]).reshape(len(B), -1)
     ridge = EPS * np.eye(rank)
     floor = np.zeros((len(Y), 1))
-    for step in range(DEVIATION_STEPS):
+    for step in range(SCHEDULE.deviation_steps):
         left = np.abs(Y - T @ B.T)
-        floor = np.max(left, axis=1, keepdims=True) if step == 0 else np.maximum(SHARPER * floor, EPS)
+        floor = np.max(left, axis=1, keepdims=True) if step == 0 else np.maximum(SCHEDULE.floor_fall * floor, EPS)
         weights = 1 / np.maximum(left, floor + np.finfo(float).tiny)
         if seen is not None:
             weights *= seen
@@ -132,13 +160,13 @@ def _step(passes: RowPasses, free: Array, U: Array, V: Array, right: Pair, accur
     """Return a Gauss-Newton step, computed in single precision."""
     size = product(right, right) ** 0.5 or 1.0
     F, E = (part.astype(SINGLE) for part in (right[0] / size, right[1] / size))
-    H, _ = least_squares(passes, free, U.astype(SINGLE), V.astype(SINGLE), (F, E), accuracy, INNER_STEPS)
+    H, _ = least_squares(passes, free, U.astype(SINGLE), V.astype(SINGLE), (F, E), accuracy, SCHEDULE.step_products)
     return H[0] * size, H[1] * size
 
 
 def _lowered(limits: Array, wanted: Array, fall: float) -> Array:
-    """Return limits lowered towards the wanted ones, by at most a factor."""
-    return np.asarray(np.minimum(limits, np.maximum(np.maximum(wanted, fall * limits), EXACT)))
+    """Return limits lowered towards the wanted ones, but each at least ``fall`` times its old value."""
+    return np.asarray(np.minimum(limits, np.maximum(np.maximum(wanted, fall * limits), SCHEDULE.exact_median)))
 
 
 def projected(U: Array, GV: Array, GtU: Array) -> Pair:

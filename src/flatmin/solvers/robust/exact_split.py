@@ -1,4 +1,4 @@
-"""A fast exact split for data without noise: a few rounds, a fit to the cells without errors, a dual matrix."""
+"""A fast exact split for data without noise: a few rounds find the errors, then X is fitted to the other cells."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin._core.limits import Clock
-from flatmin.solvers.robust.error_free_fit import NEARLY, fitted
+from flatmin.solvers.robust.error_free_fit import SCHEDULE, fitted
 from flatmin.solvers.robust.penalty_rounds import Rounds, Triplets
 from flatmin.solvers.robust.split_dual import correct, write_signs
 
@@ -16,23 +16,26 @@ __all__ = ["Attempt", "exact_split"]
 
 Look = Callable[[Triplets, float, float], Any]
 
-#: Smaller side from which the rounds pay.
+#: Length of the smaller side from which the rounds are worthwhile.
 MIN_SIDE = 64
-#: Rounds of constant rank after which a fit is tried, and the rounds before each further trial.
-SETTLED = 3
-WAITS = (4, 6, 9)
+#: Number of rounds with the same rank after which a fit is tried.
+CONSTANT_ROUNDS = 3
+#: Number of rounds between one trial of a fit and the next.
+ROUNDS_BETWEEN_TRIALS = (4, 6, 9)
+#: Largest number of rounds.
 MAX_ROUNDS = 30
-#: Residuals above this, and above this many medians, are errors.
+#: Smallest residual that counts as an error; the largest entry of Y is one.
 MIN_ERROR = 1e-10
-MEDIANS = 30.0
+#: Smallest residual that counts as an error, in units of the median residual.
+ERROR_MEDIANS = 30.0
 
 
 @dataclass(frozen=True, eq=False)
 class Attempt:
-    """The end of an exact split: X by its singular triplets ``U, s, V``, and a dual matrix W of shape (d1, d2).
+    """The result of one try at an exact split: the singular triplets ``U, s, V`` of X, and a dual matrix W (d1, d2).
 
-    ``gap`` is their relative gap, estimated by a few power steps, and infinite if no split was found; ``rounds`` is the
-    number of rounds.
+    ``gap`` is the relative duality gap of X and W, estimated with a block Krylov method. It is infinite if no exact
+    split was found. ``rounds`` is the number of rounds before.
     """
 
     triplets: Triplets
@@ -55,7 +58,8 @@ def exact_split(
 
     Rounds of the augmented Lagrangian method find the rank and, roughly, the cells with errors. Then X is fitted to the
     other cells at this rank, and the dual matrix is corrected there (see docs/theory/robust_pca.md, "The algorithm").
-    Nothing is proved here: the certificate does that. If the gap stays open, slower methods start from the result.
+    Nothing is proved here; the certificate is computed later. If the gap is too large, slower methods start from the
+    result.
 
     Y has entries of at most one in size, zero where missing; ``seen`` is None if all cells are observed. ``look`` is
     called with the triplets, the median of ``|Y − X|`` and the gap, which is one until a dual matrix is found. Returns
@@ -69,13 +73,13 @@ def exact_split(
     rounds = Rounds(Y, seen, weight, seed)
     best: Attempt | None = None
     ranks: list[int] = []
-    waits, due = iter(WAITS), 0
+    waits, due = iter(ROUNDS_BETWEEN_TRIALS), 0
     while len(ranks) < MAX_ROUNDS and not clock.exhausted:
         clock.iterations += 1
         if not rounds.step():
             break
         ranks.append(rounds.rank)
-        if len(ranks) < due or len(set(ranks[-SETTLED:])) > 1 or len(ranks) < SETTLED or ranks[-1] == 0:
+        if len(ranks) < due or len(set(ranks[-CONSTANT_ROUNDS:])) > 1 or len(ranks) < CONSTANT_ROUNDS or ranks[-1] == 0:
             continue
         found, median = _finished(rounds, len(ranks), clock, tol, look)
         if look is not None:
@@ -94,14 +98,14 @@ def exact_split(
 
 
 def _finished(rounds: Rounds, count: int, clock: Clock, tol: float, look: Look | None) -> tuple[Attempt, float]:
-    """Return the fit and the dual matrix after some rounds, and the median of the residual."""
+    """Fit X to the cells without errors and correct the dual matrix; return both, and the median of the residual."""
     free = np.empty(rounds.passes.Y.shape, bool)
     triplets, median = fitted(rounds, free, clock)
-    if median > NEARLY:
+    if median > SCHEDULE.accepted_median:
         return Attempt(rounds.triplets, rounds.W.astype(float), np.inf, count), median
     if look is not None:
         look(triplets, median, 1.0)
     W = np.empty_like(rounds.passes.Y)
-    cost = write_signs(rounds, triplets, max(MIN_ERROR, MEDIANS * median), free, W)
+    cost = write_signs(rounds, triplets, max(MIN_ERROR, ERROR_MEDIANS * median), free, W)
     bound = correct(rounds, triplets, W, free, cost, tol, clock)
     return Attempt(triplets, W, (cost - bound) / cost if cost else 0.0, count), median

@@ -10,23 +10,25 @@ from flatmin.solvers.noise.spread import relative_error
 
 __all__ = ["Trimmed", "row_coefficients", "row_grams", "trimmed_fit", "typical_size"]
 
-#: Residuals beyond this many standard deviations are gross errors …
+#: Residuals beyond this many standard deviations are gross errors.
 REJECTED = 3.0
-#: … and residuals beyond this many do not count for the first guess of the standard deviation.
+#: Residuals beyond this many standard deviations are left out when the standard deviation is estimated.
 COUNTED = 2.5
-#: Standard deviation of normal numbers over the median of their absolute values.
+#: Ratio of the standard deviation of normal numbers to the median of their absolute values.
 MEDIAN = 1.4826
 #: Largest number of sweeps of a fit.
-SWEEPS = 100
-#: Largest number of rejections of gross errors, and the share of changed cells at which they end.
-REJECTIONS = 20
-SAME = 1e-4
-#: Sweeps before them, which reject none, but reduce the weight of residuals beyond `EASED` standard deviations.
-CAREFUL = 10
+MAX_SWEEPS = 100
+#: Largest number of times that gross errors are rejected and the other cells are fitted.
+MAX_REJECTIONS = 20
+#: Share of cells: rejections end when at most so many change sides.
+SETTLED_SHARE = 1e-4
+#: Number of sweeps with Huber's loss before the first rejection.
+HUBER_SWEEPS = 10
+#: Residuals beyond this many standard deviations have reduced weight in these sweeps.
 EASED = 1.5
-#: Steps of the fixed-point iteration for the standard deviation.
-FIXED = 1000
-#: Numbers in the equations of a block of rows, which are solved together.
+#: Largest number of steps of the fixed-point iteration for the standard deviation.
+MAX_FIXED_POINT_STEPS = 1000
+#: Largest number of array entries in the equations of rows that are solved together.
 BLOCK = 4_000_000
 TINY = float(np.finfo(float).tiny)
 
@@ -57,17 +59,17 @@ class Trimmed:
 
     @property
     def sigma(self) -> float | None:
-        """The standard deviation of normal noise, cut off at ``REJECTED`` of them."""
+        """The estimated standard deviation of the noise, corrected for the cut at three standard deviations."""
         if self.spare <= 0:
             return None
         return float(np.linalg.norm(self.left) / np.sqrt(self.spare * _share(REJECTED)))
 
     @property
     def std_error(self) -> float | None:
-        """The standard error of `sigma`, from the spread of the squares.
+        """The standard error of `sigma`, from the spread of the squared residuals.
 
-        The cut moves with sigma, ``σ² = mean(r² over |r| ≤ kσ) / c``. So an error of the mean is multiplied by
-        ``1 / (1 − a)``, ``a = k φ(k) (k² − c) / (c (2Φ(k) − 1))`` for normal residuals.
+        The cut moves with sigma: ``σ² = mean(r² over |r| ≤ kσ) / c``. This multiplies an error of the mean by
+        ``1 / (1 − a)``, where ``a = k φ(k) (k² − c) / (c (2Φ(k) − 1))`` for normal residuals.
         """
         sigma = self.sigma
         if sigma is None:
@@ -78,7 +80,7 @@ class Trimmed:
 
 
 def typical_size(values: Array) -> float:
-    """Return the standard deviation of the normal middle of numbers with some gross errors.
+    """Return the standard deviation of numbers that are normal, except for some gross errors.
 
     It is the fixed point of ``σ² = mean(r² over |r| ≤ kσ) / c``, where c is that mean for standard normal numbers. The
     iteration starts at the median of the absolute values, or at their mean if the median is zero.
@@ -89,7 +91,7 @@ def typical_size(values: Array) -> float:
     sizes = np.sort(sizes)
     squares, share = np.cumsum(sizes**2), _share(COUNTED)
     sigma = MEDIAN * float(sizes[sizes.size // 2]) or float(sizes.mean())
-    for _ in range(FIXED):
+    for _ in range(MAX_FIXED_POINT_STEPS):
         counted = int(np.searchsorted(sizes, COUNTED * sigma, side="right"))
         if counted == 0:
             break
@@ -123,24 +125,24 @@ def row_grams(weights: Array, R: Array, ridge: float) -> Array:
 
 
 def trimmed_fit(Y: Array, seen: Array, L: Array, R: Array, ridge: float, settled: float = 1e-6) -> Trimmed:
-    """Return a least-squares fit at the rank of (L, R), started there, to the cells that it fits well.
+    """Return a least-squares fit, of the rank of the start (L, R), to the cells that it fits well.
 
-    Huber's loss comes first, so that no row is lost that is fitted badly at the start. Then cells with residuals beyond
-    three standard deviations are rejected and the others fitted, in turn, until no cell changes. The problem is not
-    convex, so the result may depend on the start. ``ridge`` is the weight of ``‖L‖² + ‖R‖²``; sweeps end when the fit
-    moves by at most ``settled`` times the noise.
+    First a few sweeps minimise Huber's loss, so that a row that the start fits badly is not rejected. Then cells with
+    residuals beyond three standard deviations are rejected, and the others are fitted, until no cell changes sides. The
+    problem is not convex, so the result may depend on the start. ``ridge`` is the weight of ``‖L‖² + ‖R‖²``; sweeps end
+    when the fit moves by at most ``settled`` times the noise.
     """
     freedom = L.shape[1] * (sum(Y.shape) - L.shape[1])
     inliers = seen
-    for _ in range(CAREFUL):
+    for _ in range(HUBER_SWEEPS):
         sizes = np.abs(Y - L @ R.T)
         level = EASED * typical_size(sizes[seen])
         L, R = _sweep(Y, seen * np.minimum(1.0, level / np.maximum(sizes, max(level, TINY))), L, R, ridge)
     residual = np.where(seen, Y - L @ R.T, 0.0)
-    for _ in range(REJECTIONS):
+    for _ in range(MAX_REJECTIONS):
         free = np.count_nonzero(inliers) / max(1, np.count_nonzero(inliers) - freedom)
         level = REJECTED * typical_size(residual[inliers])
-        # Noise that is fitted leaves σ √(1 − f/m), noise in cells that are left out σ / √(1 − f/m).
+        # For f degrees of freedom in m cells, residuals are σ √(1 − f/m) in fitted cells, σ / √(1 − f/m) elsewhere.
         found = seen & (np.abs(residual) <= np.where(inliers, level, level * free))
         changed = np.count_nonzero(found != inliers)
         if changed == 0 or not found.any():
@@ -148,15 +150,15 @@ def trimmed_fit(Y: Array, seen: Array, L: Array, R: Array, ridge: float, settled
         inliers = found
         L, R = _sweeps(Y, inliers.astype(float), L, R, ridge, settled * level * np.sqrt(Y.size))
         residual = np.where(seen, Y - L @ R.T, 0.0)
-        if changed <= SAME * np.count_nonzero(seen):
+        if changed <= SETTLED_SHARE * np.count_nonzero(seen):
             break
     return Trimmed(L, R, inliers, residual, freedom)
 
 
 def _sweeps(Y: Array, weights: Array, L: Array, R: Array, ridge: float, still: float) -> tuple[Array, Array]:
-    """Alternate between the columns and the rows until nothing moves."""
+    """Alternate between fits of the columns and of the rows until the product moves by at most ``still``."""
     X = L @ R.T
-    for _ in range(SWEEPS):
+    for _ in range(MAX_SWEEPS):
         L, R = _sweep(Y, weights, L, R, ridge)
         before, X = X, L @ R.T
         if np.linalg.norm(X - before) <= still:

@@ -1,4 +1,4 @@
-"""Flat solutions of robust PCA: low rank, plus gross errors in some observed cells and noise in all."""
+"""Solver of robust PCA: a flat low-rank part, gross errors in some observed cells, and noise in all of them."""
 
 from __future__ import annotations
 
@@ -17,30 +17,29 @@ from flatmin.measurements import Entries
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.proofs.certificate import Certificate
-from flatmin.proofs.robust.certificate import Grid, dense_part, misfit, robust_certificate
+from flatmin.proofs.robust.certificate import Grid, gross_errors, robust_certificate
 from flatmin.solution import Solution, Status
 from flatmin.solvers.robust.pursuit import Corrupted, Pursuit, pursue, shortcut
 from flatmin.solvers.task import Task, status_of
 
 __all__ = ["ObservedBlock", "packed_split", "robust_minimum", "robust_solution", "split", "spread"]
 
-#: The limit on rounds where the user sets none.
+#: Largest number of rounds if the user sets no limit.
 MOST_ROUNDS = 5000
-#: Number of matrices of the size of the data in memory, for the estimate before a solve.
-MATRICES = 20
-#: Size, in units of the median, to which extreme entries are reduced during a solve.
-EXTREME = 1000.0
-#: A reduced entry must be an error of at least this share of `EXTREME`, or it gets its own size back.
-MIN_ERROR = 1e-6
-#: Solves with reduced entries, and the rounds of each.
+#: Number of matrices of the size of the data that a solve is estimated to hold in memory.
+MATRICES_IN_MEMORY = 20
+#: Size to which larger entries are reduced during a solve, in units of the median size.
+EXTREME_MEDIANS = 1000.0
+#: A reduced entry gets its own size back if its error turns out to be smaller than this share of its reduced size.
+MIN_EXTREME_ERROR = 1e-6
+#: Largest number of solves with reduced entries.
 MAX_ATTEMPTS = 3
+#: Largest number of rounds of each of these solves.
 MAX_ATTEMPT_ROUNDS = 300
-#: Relative distance of a dual value from its bound that counts as reached.
+#: Relative distance from its bound within which a dual value has reached it.
 AT_BOUND = 1e-9
-#: Certified gap, in units of the tolerance, above which the pursuit ended too early.
-ENOUGH = 3.0
-#: Errors below this share of the largest entry are rounding.
-ROUNDING = 1e-10
+#: Certified gap, in units of the tolerance, above which the pursuit is repeated because it ended too early.
+GAP_TOLERANCES = 3.0
 
 
 def robust_minimum(task: Task, clock: Clock) -> Solution:
@@ -53,28 +52,28 @@ def robust_minimum(task: Task, clock: Clock) -> Solution:
     task.expect_defaults("metric_power")
     with one_thread():
         solution, converged = _judged(task, clock)
-        near = abs(solution.certificate.relative_gap) <= ENOUGH * task.limits.tol
+        near = abs(solution.checked_certificate.relative_gap) <= GAP_TOLERANCES * task.limits.tol
         if not converged or near or solution.rank == task.max_rank or clock.exhausted:
             return solution
         # The pursuit underestimated the norm of the dual matrix, and ended too early.
         again, _ = _judged(replace(task, warm_start=solution), clock)
-    if again.certificate.relative_gap > solution.certificate.relative_gap:
+    if again.checked_certificate.relative_gap > solution.checked_certificate.relative_gap:
         return solution
     history = {name: np.concatenate([solution.history[name], values]) for name, values in again.history.items()}
     return replace(again, history=history)
 
 
 def _judged(task: Task, clock: Clock) -> tuple[Solution, bool]:
-    """Return the certified end of a pursuit, and whether the pursuit converged."""
+    """Return the certified result of a pursuit, and whether the pursuit converged."""
     cells = ObservedBlock.from_problem(task.problem)
     found = split(cells, task, clock, _start(cells, task))
-    # The data are there once more, in the problem, and what the dual matrix has elsewhere is zero.
+    # To save memory: the problem has another copy of the data, and the dual matrix is zero in missing cells.
     found, cells = cells.seen_of(found), replace(cells, Y=cells.Y[:0].copy())
     return packed_split(task, clock, cells, found), found.converged
 
 
 def packed_split(task: Task, clock: Clock, cells: ObservedBlock, found: Pursuit) -> Solution:
-    """Return the end of a pursuit, with its dual matrix as `ObservedBlock.seen_of` makes it, and its certificate."""
+    """Return the solution, with its certificate, of a pursuit that `ObservedBlock.seen_of` has returned."""
     problem = task.problem
     U, s, V = (part[..., : task.max_rank] for part in found.triplets)
     U, V = spread(U, cells.grid.rows), spread(V, cells.grid.cols)
@@ -89,7 +88,8 @@ def robust_solution(
 ) -> Solution:
     """Return factors as a solution with the gross errors and the unobserved rows and columns."""
     counts = task.problem.measurement.gram_diagonals()
-    solution = task.solution(clock, factors, proof, status, history, sparse=_errors(task.problem, factors, task.alpha))
+    sparse = gross_errors(task.problem, factors, task.alpha)
+    solution = task.solution(clock, factors, proof, status, history, sparse=sparse)
     return replace(solution, undetermined=(np.flatnonzero(counts[0] == 0), np.flatnonzero(counts[1] == 0)))
 
 
@@ -104,14 +104,14 @@ class ObservedBlock:
     @classmethod
     def from_problem(cls, problem: Problem) -> ObservedBlock:
         """Return the block of a problem, or raise `InputError` if it does not fit in memory."""
-        require(8.0 * MATRICES * problem.shape[0] * problem.shape[1], "splitting this matrix")
+        require(8.0 * MATRICES_IN_MEMORY * problem.shape[0] * problem.shape[1], "splitting this matrix")
         assert isinstance(problem.measurement, Entries)
         grid, data = Grid.from_entries(problem.measurement), problem.data
         unit = float(max(data.max(), -data.min())) or 1.0
         return cls(grid.matrix(data / unit), grid, unit)
 
     def seen_of(self, found: Pursuit) -> Pursuit:
-        """Return a pursuit whose dual matrix is a vector, its entries where the data are."""
+        """Return a pursuit with its dual matrix as the vector of its values in the observed cells."""
         return replace(found, W=self.grid.values(found.W))
 
 
@@ -124,10 +124,10 @@ def split(
     tol: float | None = None,
     most: float = np.inf,
 ) -> Pursuit:
-    """Run the pursuit from a matrix and a dual matrix, with extreme entries reduced in size.
+    """Run the pursuit, from a matrix and a dual matrix if given, with extreme entries reduced in size.
 
-    X and W depend on the sign of an error only, and data on one scale are easier to split. Entries that turn out to be
-    no errors get their own size back.
+    X and W depend only on the sign of an error, not on its size, and data of similar sizes are easier to split. Entries
+    that turn out not to be errors get their own size back, and the pursuit is repeated.
     """
     loss = task.problem.loss
     assert isinstance(loss, Absolute)
@@ -171,18 +171,18 @@ def _extreme(Y: Array) -> tuple[float, Array]:
         return 1.0, np.zeros(Y.shape, bool)
     middle = len(sizes) - positive + (positive - 1) // 2
     sizes.partition(middle)
-    limit = EXTREME * float(sizes[middle])
+    limit = EXTREME_MEDIANS * float(sizes[middle])
     if limit >= 1:  # the largest entry
         return limit, np.zeros(Y.shape, bool)
     return limit, np.abs(Y) > limit
 
 
 def _mistaken(reduced: Array, Y: Array, found: Pursuit, limit: float) -> Array:
-    """Return which of the reduced entries are no errors of their sign."""
+    """Return which of the reduced entries are not errors with the sign of the entry."""
     U, s, V = found.triplets
     signs, most = np.sign(Y), float(np.max(np.abs(found.W)))
     left = (Y - (U * s) @ V.T) * signs
-    return np.asarray(reduced & ((left <= MIN_ERROR * limit) | (found.W * signs < (1 - AT_BOUND) * most)))
+    return np.asarray(reduced & ((left <= MIN_EXTREME_ERROR * limit) | (found.W * signs < (1 - AT_BOUND) * most)))
 
 
 def _start(cells: ObservedBlock, task: Task) -> tuple[Array, Array] | None:
@@ -193,30 +193,13 @@ def _start(cells: ObservedBlock, task: Task) -> tuple[Array, Array] | None:
     factors = problem.parametrization.check(warm.factors if isinstance(warm, Solution) else warm, problem.shape)
     L, R = factors
     W = np.zeros_like(cells.Y)
-    if isinstance(warm, Solution) and warm.certificate.dual.shape == problem.data.shape:
-        W = cells.grid.matrix(warm.certificate.dual)
+    if isinstance(warm, Solution) and warm.duals[0].shape == problem.data.shape:
+        W = cells.grid.matrix(warm.duals[0])
     return (L[cells.grid.rows] @ R[cells.grid.cols].T) / cells.unit, W
 
 
 def spread(U: Array, seen: Array) -> Array:
-    """Return U with zeros in the rows without observed cells."""
+    """Return the rows of U at the places where ``seen`` is true, with rows of zeros elsewhere."""
     out = np.zeros((len(seen), U.shape[1]))
     out[seen] = U
     return out
-
-
-def _errors(problem: Problem, factors: tuple[Array, ...], alpha: float) -> Array:
-    """Return the gross errors: ``Y − X`` on the observed cells, without noise and rounding."""
-    A = problem.measurement
-    assert isinstance(A, Entries)
-    grid = Grid.from_entries(A)
-    errors = misfit(problem, grid, factors)
-    if alpha > 0:
-        errors -= dense_part(problem, errors, alpha)
-    rounding = ROUNDING * float(max(problem.data.max(), -problem.data.min()))
-    errors[(errors <= rounding) & (errors >= -rounding)] = 0.0
-    if grid.shape == problem.shape:
-        return grid.matrix(errors)
-    sparse = np.zeros(problem.shape)
-    sparse[np.ix_(grid.rows, grid.cols)] = grid.matrix(errors)
-    return sparse

@@ -1,4 +1,4 @@
-"""Rounds of the augmented Lagrangian method with growing rho: they find the rank of a split, and roughly its errors."""
+"""Rounds of the augmented Lagrangian method with growing rho, which find the rank of a split and roughly its errors."""
 
 from typing import Any
 
@@ -12,25 +12,27 @@ __all__ = ["SINGLE", "Pair", "Rounds", "Triplets"]
 Triplets = tuple[Array, Array, Array]
 Pair = tuple[Array, Array]
 
-#: First rho, times the norm of the data, and its growth in a round.
+#: First rho, in units of one over the norm of the data.
 FIRST_RHO = 1.25
+#: Factor of rho in every round.
 GROWTH = 1.7
 #: Precision of the rounds, whose result is only a start for the fit and for the dual matrix.
 SINGLE = np.float32
 EPS = float(np.finfo(SINGLE).eps)
-#: Singular vectors carried beyond those in use.
-SPARE = 10
+#: Number of right singular vectors in the subspace beyond those in use, so that new ones can appear.
+SPARE_VECTORS = 10
 #: Share of the smaller side above which the rank is too large for the rounds.
 MAX_RANK_SHARE = 0.2
-#: Sampled cells for the median of a row or a column, and for that of the matrix.
-LINE_SAMPLE = 64
-SAMPLE = 5_000
+#: Number of cells of a row or a column from which its median is estimated.
+CELLS_PER_LINE = 64
+#: Number of cells from which the median of the matrix is estimated.
+SAMPLED_CELLS = 5_000
 
 
 class Rounds:
-    """The state of the rounds: ``Z = Y − S + W/ρ``, the last X, and the rank at which its values drop most.
+    """The state of the rounds: ``Z = Y − S + W/ρ``, the last X, and the rank after which its singular values drop most.
 
-    ``passes`` go over the data in double precision, after the rounds; ``rough`` go over them in single precision.
+    The rounds use ``rough``, the data in single precision. The fit after them uses ``passes``, in double precision.
     """
 
     def __init__(self, Y: Array, seen: Array | None, weight: float, seed: int) -> None:
@@ -39,7 +41,7 @@ class Rounds:
         self.rng = np.random.default_rng(seed)
         d1, d2 = Y.shape
         Z = self.rough.Y
-        self._basis = self._directions(min(SPARE, d1, d2))
+        self._basis = self._directions(min(SPARE_VECTORS, d1, d2))
         for _ in range(2):
             self._basis = np.linalg.qr(self.rough.adjoint_products(Z, self.rough.products(Z, self._basis)))[0]
         self.norm = float(np.linalg.norm(self.rough.products(Z, self._basis), 2)) or 1.0
@@ -47,7 +49,7 @@ class Rounds:
         self.triplets: Triplets = np.zeros((d1, 0)), np.zeros(0), np.zeros((d2, 0))
         self.W: Array = Z / max(self.norm, float(max(Z.max(), -Z.min())) / weight)
         self.Z: Array = Z + self.W / self.rho
-        rows, cols = self.rng.integers(d1, size=SAMPLE), self.rng.integers(d2, size=SAMPLE)
+        rows, cols = self.rng.integers(d1, size=SAMPLED_CELLS), self.rng.integers(d2, size=SAMPLED_CELLS)
         known = slice(None) if seen is None else seen[rows, cols]
         self.sample = rows[known], cols[known]
         self.rank = 0
@@ -65,15 +67,15 @@ class Rounds:
         return True
 
     def median(self, U: Array, s: Array, V: Array) -> float:
-        """Return the median of ``|Y − X|``, of a sample of observed cells."""
+        """Return the median of ``|Y − X|`` over a sample of observed cells."""
         rows, cols = self.sample
         left = self.passes.Y[rows, cols] - np.einsum("ij,ij->i", (U * s)[rows], V[cols])
         return float(np.median(np.abs(left))) if len(rows) else 0.0
 
     def medians(self, U: Array, s: Array, V: Array) -> Pair:
-        """Return the medians of ``|Y − X|`` in every row and every column, of a sample of cells in each."""
+        """Return the medians of ``|Y − X|`` in every row and every column, each over a sample of cells."""
         (d1, d2), seen = self.passes.Y.shape, self.passes.seen
-        some = self.rng.permutation(d1)[:LINE_SAMPLE], self.rng.permutation(d2)[:LINE_SAMPLE]
+        some = self.rng.permutation(d1)[:CELLS_PER_LINE], self.rng.permutation(d2)[:CELLS_PER_LINE]
         cells: tuple[tuple[Any, Any], ...] = ((slice(None), some[1]), (some[0], slice(None)))
         found = []
         for axis, (rows, cols) in zip((1, 0), cells, strict=True):
@@ -86,18 +88,18 @@ class Rounds:
         return found[0], found[1]
 
     def _shrunk(self) -> Triplets | None:
-        """Return the singular triplets of Z above 1/ρ, their values reduced by it."""
+        """Return the singular triplets of Z with values above 1/ρ, reduced by 1/ρ, or None if they are too many."""
         smaller = min(self.Z.shape)
         while True:
-            if self._basis.shape[1] > max(MAX_RANK_SHARE * smaller, SPARE + 2):
+            if self._basis.shape[1] > max(MAX_RANK_SHARE * smaller, SPARE_VECTORS + 2):
                 return None
             Q = np.linalg.qr(self.rough.products(self.Z, self._basis))[0]
             inner, s, Vt = np.linalg.svd(self.rough.adjoint_products(self.Z, Q).T, full_matrices=False)
             kept = int(np.count_nonzero(s > 1 / self.rho))
             if kept < len(s):
                 break
-            self._basis = np.linalg.qr(np.hstack([Vt.T, self._directions(SPARE + kept // 2)]))[0]
-        self._basis = Vt[: kept + SPARE].T
+            self._basis = np.linalg.qr(np.hstack([Vt.T, self._directions(SPARE_VECTORS + kept // 2)]))[0]
+        self._basis = Vt[: kept + SPARE_VECTORS].T
         self.rank = 1 + int(np.argmax(s[:kept] / np.maximum(s[1 : kept + 1], EPS * s[0]))) if kept else 0
         U, values, V = (part.astype(float) for part in (Q @ inner[:, :kept], s[:kept], Vt[:kept].T))
         return U, values - 1 / self.rho, V

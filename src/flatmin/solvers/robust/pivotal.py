@@ -17,47 +17,61 @@ from flatmin.solvers.robust.least_squares import REJECTED, Trimmed, trimmed_fit,
 from flatmin.solvers.robust.minimum import ObservedBlock, packed_split, robust_minimum, split, spread
 from flatmin.solvers.task import Task
 
-__all__ = ["robust_pivotal_minimum", "robust_refit"]
+__all__ = ["RobustNoiseSchedule", "robust_pivotal_minimum", "robust_refit"]
 
-#: Number of simulated noise matrices, and of those with more than `LARGE` cells.
-DRAWS = 20
-LARGE_DRAWS = 6
-LARGE = 200_000
-#: Quantile of the norms of simulated noise that is the threshold.
-QUANTILE = 0.95
-#: Relative accuracy of alpha, and the number of splits that may find it.
-ACCURACY = 1e-2
-MAX_SPLITS = 40
-#: Rounds of such a split, and the gap at which it may end earlier.
-SPLIT_ROUNDS = 30
-COARSE = 1e-3
-#: Largest relative decrease of the guess in a split.
-MAX_FALL = 0.1
-#: Size of the noise, relative to the data, below which there is none.
-EXACT = 1e-9
-#: Size of the noise below which a split without penalty decides whether there is any, and the rounds of that split.
-FAINT = 1e-3
-FAINT_ROUNDS = 500
-#: Fitted cells, in units of the degrees of freedom, from which that split is believed.
-SURPLUS = 1.5
-#: Penalty of a refit over that of the penalised split.
-UNBIASED = 100.0
-#: Accuracy of fits that are only tested, and of the last one.
-TEST_ACCURACY = 1e-3
-LAST_ACCURACY = 1e-6
-#: Number of ranks tested above that of the penalised split.
-MAX_STEPS_UP = 8
-#: Power steps for the norm of a large matrix, to about 1 %.
-POWER_STEPS = 30
+
+@dataclass(frozen=True)
+class RobustNoiseSchedule:
+    """How alpha and the rank are found from the noise. Sizes of noise are relative to the size of the data."""
+
+    #: Number of simulated noise matrices.
+    draws: int = 20
+    #: Number of simulated noise matrices that are large.
+    large_draws: int = 6
+    #: Number of cells above which a matrix is large: its norm is computed by power steps.
+    large: int = 200_000
+    #: Number of power steps for the norm of a large matrix, which give it to about 1 %.
+    power_steps: int = 30
+    #: Quantile of the norms of simulated noise that is the threshold.
+    quantile: float = 0.95
+    #: Relative accuracy of alpha.
+    accuracy: float = 1e-2
+    #: Largest number of splits that look for alpha.
+    max_splits: int = 40
+    #: Largest number of rounds of such a split.
+    split_rounds: int = 30
+    #: Gap at which such a split ends.
+    split_gap: float = 1e-3
+    #: Smallest factor of the guessed size of the noise from one split to the next.
+    max_fall: float = 0.1
+    #: Size of the noise below which data count as free of noise.
+    exact: float = 1e-9
+    #: Size of the noise below which a split without penalty decides whether the data have noise.
+    faint: float = 1e-3
+    #: Largest number of rounds of that split.
+    faint_rounds: int = 500
+    #: That split is believed if it fits more than this many cells per degree of freedom.
+    surplus: float = 1.5
+    #: Penalty of the split divided by that of the fits after it, which are therefore hardly biased.
+    unbiased: float = 100.0
+    #: Accuracy of fits that are only tested, as a share of the noise.
+    test_accuracy: float = 1e-3
+    #: Accuracy of the last fit, as a share of the noise.
+    last_accuracy: float = 1e-6
+    #: Largest number of ranks that are tested above the rank of the penalised split.
+    max_steps_up: int = 8
+
+
+SCHEDULE = RobustNoiseSchedule()
 
 
 def robust_pivotal_minimum(task: Task, clock: Clock) -> Solution:
-    """Return the penalised split at the alpha that follows from its residual, certified.
+    """Return the penalised split at the alpha that follows from its own residual, certified.
 
     The rule is ``2 alpha m = t σ``. Here t is the 95 % quantile of the norm of standard normal noise on the m observed
-    cells, and σ the standard deviation of the normal middle of the residual. Ranks near that of the split are then
-    tested by `trimmed_fit`. The factors ``noise.refit`` and the part "outliers" come from that fit and are not
-    certified. See docs/theory/robust_noise.md, "Noise of unknown level".
+    cells. The standard deviation σ is estimated from the middle of the residuals, as if they were normal there. Then
+    `trimmed_fit` tests ranks near that of the split. The factors ``noise.refit`` and the part "outliers" come from
+    these fits and are not certified. See docs/theory/robust_noise.md, "Noise of unknown level".
     """
     task.expect_defaults("metric_power")
     cells = ObservedBlock.from_problem(task.problem)
@@ -87,7 +101,7 @@ def robust_pivotal_minimum(task: Task, clock: Clock) -> Solution:
 
 
 def robust_refit(problem: Problem, solution: Solution) -> tuple[Factors, Array]:
-    """Return factors of the tested fit near a penalised split, which is not certified, and its gross errors."""
+    """Return the factors and the gross errors of the tested fit near a penalised split. They are not certified."""
     alpha, cells = float(solution.settings["alpha"]), ObservedBlock.from_problem(problem)
     with one_thread():
         limits = Limits(seed=solution.settings["seed"])
@@ -130,55 +144,59 @@ class _Rule:
         seen = np.ones(data.Y.shape, bool) if data.grid.seen is None else data.grid.seen > 0
         rng = np.random.default_rng(task.limits.seed)
         draws = (np.where(seen, rng.standard_normal(seen.shape), 0.0) for _ in range(_count(seen)))
-        return cls(data, task, clock, seen, float(np.quantile([_norm(g, rng) for g in draws], QUANTILE)))
+        return cls(data, task, clock, seen, float(np.quantile([_norm(g, rng) for g in draws], SCHEDULE.quantile)))
 
     @property
     def cells(self) -> int:
-        """How many cells are observed."""
+        """The number of observed cells."""
         return len(self.task.problem.data)
 
     def balanced(self) -> tuple[float, tuple[Array, Array] | None]:
-        """Return alpha at the fixed point, 0 without noise, and a start for the split there."""
+        """Return the alpha that meets the rule, 0 for data without noise, and a start for the split at this alpha."""
         data, start, alpha, looked = self.data, None, 0.0, False
         size = first = typical_size(data.Y[self.seen])
         points: list[tuple[float, float]] = []
-        for _ in range(MAX_SPLITS):
-            if size <= EXACT * first:
+        for _ in range(SCHEDULE.max_splits):
+            if size <= SCHEDULE.exact * first:
                 return 0.0, None
             alpha = size * self.threshold * data.unit / (2 * self.cells)
             if self.clock.exhausted:
                 break
-            found = split(data, replace(self.task, alpha=alpha), self.clock, start, tol=COARSE, most=SPLIT_ROUNDS)
+            at, tol, most = replace(self.task, alpha=alpha), SCHEDULE.split_gap, SCHEDULE.split_rounds
+            found = split(data, at, self.clock, start, tol=tol, most=most)
             U, s, V = found.triplets
             start = (U * s) @ V.T, found.W
             left = typical_size((data.Y - start[0])[self.seen])
             points.append((size, left))
-            if abs(left / size - 1) <= ACCURACY:
+            if abs(left / size - 1) <= SCHEDULE.accuracy:
                 break
             size = _following(points)
-            if not looked and size <= FAINT * first:
+            if not looked and size <= SCHEDULE.faint * first:
                 looked, exact = True, self._unpenalised(first)
                 if exact is not None:
                     points, (start, size) = [], exact
         return alpha, start
 
     def _unpenalised(self, first: float) -> tuple[tuple[Array, Array], float] | None:
-        """Return where the split without noise ends, and the size of the noise that it leaves.
+        """Return the start that a split without penalty gives, and the size of the noise in its residual.
 
-        With faint noise, alpha falls faster than coarse splits converge. None if the low-rank part has about as many
-        degrees of freedom as fitted cells: then it fits noise.
+        With faint noise, alpha falls faster than coarse splits converge. The result is None if the low-rank part has
+        about as many degrees of freedom as fitted cells, because it fits noise then.
         """
-        found = split(self.data, replace(self.task, alpha=0.0), self.clock, None, most=FAINT_ROUNDS)
+        found = split(self.data, replace(self.task, alpha=0.0), self.clock, None, most=SCHEDULE.faint_rounds)
         U, s, V = found.triplets
         start = (U * s) @ V.T, found.W
         sizes = np.abs(self.data.Y - start[0])[self.seen]
         size, rank = typical_size(sizes), len(s)
-        near = np.count_nonzero(sizes <= max(REJECTED * size, EXACT * first))
-        return (start, size) if near > SURPLUS * rank * (sum(self.seen.shape) - rank) else None
+        near = np.count_nonzero(sizes <= max(REJECTED * size, SCHEDULE.exact * first))
+        return (start, size) if near > SCHEDULE.surplus * rank * (sum(self.seen.shape) - rank) else None
 
     def tested(self, solution: Solution, alpha: float) -> tuple[Trimmed, float]:
-        """Return the fit of the smallest rank near a solution's whose residual passes for noise, and its unevenness."""
-        ridge = 2 * alpha * self.cells / self.data.unit / UNBIASED
+        """Return the fit of the smallest rank whose residual passes for noise, and the unevenness of that noise.
+
+        Ranks near that of the penalised solution are tested.
+        """
+        ridge = 2 * alpha * self.cells / self.data.unit / SCHEDULE.unbiased
         L, R = (side / np.sqrt(self.data.unit) for side in solution.factors)
         start = L[self.data.grid.rows], R[self.data.grid.cols]
         fit = self._fit(*start, ridge)
@@ -186,20 +204,20 @@ class _Rule:
         if passes:
             fit = self._smallest(fit, start, ridge)
         widest = min(self.task.max_rank or max(self.seen.shape), *self.seen.shape)
-        for _ in range(0 if passes else MAX_STEPS_UP):
+        for _ in range(0 if passes else SCHEDULE.max_steps_up):
             if passes or fit.L.shape[1] >= widest:
                 break
             fit = self._fit(np.hstack([fit.L, column[0]]), np.hstack([fit.R, column[1]]), ridge)
             passes, column = self._passes(fit)
-        fit = self._fit(fit.L, fit.R, ridge, LAST_ACCURACY)
+        fit = self._fit(fit.L, fit.R, ridge, SCHEDULE.last_accuracy)
         even = self._even(fit)
         return fit, max(1.0, self._flipped(fit) / even) if even > 0 else 1.0
 
     def _smallest(self, fit: Trimmed, start: tuple[Array, Array], ridge: float) -> Trimmed:
-        """Return the fit of the smallest rank that passes, found by halving, given one that does.
+        """Return the fit of the smallest rank that passes the test, found by halving, given one that passes.
 
-        A fit starts at the leading columns of the penalised solution, then at those of the last fit. At too large a
-        rank, the gross errors of one row or column may form a large component.
+        Each rank is tried from two starts: the leading columns of the penalised solution, and those of the last fit. If
+        the rank of the last fit is too large, the gross errors of a row or column may be one of its leading columns.
         """
         fails = -1
         while fit.L.shape[1] - fails > 1:
@@ -226,11 +244,11 @@ class _Rule:
         out[np.ix_(self.data.grid.rows, self.data.grid.cols)] = self.seen & ~fit.inliers
         return out
 
-    def _fit(self, L: Array, R: Array, ridge: float, settled: float = TEST_ACCURACY) -> Trimmed:
+    def _fit(self, L: Array, R: Array, ridge: float, settled: float = SCHEDULE.test_accuracy) -> Trimmed:
         return trimmed_fit(self.data.Y, self.seen, L, R, ridge, settled)
 
     def _passes(self, fit: Trimmed) -> tuple[bool, tuple[Array, Array]]:
-        """Return whether the residual of a fit passes for noise, and the column that would reduce it most."""
+        """Return whether the residual of a fit passes for noise, and the pair of columns that would reduce it most."""
         rest = fit.left
         for side, axis in ((fit.L, 0), (fit.R, 1)):
             Q = np.linalg.qr(side)[0]
@@ -252,7 +270,7 @@ class _Rule:
         rng, left = np.random.default_rng(self.task.limits.seed), fit.left
         draws = (left * rng.choice([-1.0, 1.0], left.shape) for _ in range(_count(left)))
         taken = (fit.spare + fit.freedom) / max(1, fit.spare)
-        return float(np.quantile([_norm(g, rng) for g in draws], QUANTILE) * np.sqrt(taken))
+        return float(np.quantile([_norm(g, rng) for g in draws], SCHEDULE.quantile) * np.sqrt(taken))
 
 
 def _following(points: list[tuple[float, float]]) -> float:
@@ -263,22 +281,22 @@ def _following(points: list[tuple[float, float]]) -> float:
     slope = (points[-2][1] - y) / (points[-2][0] - x)
     if not 0 <= slope < 1:
         return y
-    return min(y, max((y - slope * x) / (1 - slope), MAX_FALL * y))
+    return min(y, max((y - slope * x) / (1 - slope), SCHEDULE.max_fall * y))
 
 
 def _by_reach(fit: Trimmed) -> tuple[Array, Array]:
-    """Return the factors of a fit, with the columns first that involve many rows and columns."""
+    """Return the factors of a fit, sorted so that components that spread over many rows and columns come first."""
     reach = [np.abs(side).sum(axis=0) for side in (fit.L, fit.R)]
     order = np.argsort(-reach[0] * reach[1], kind="stable")
     return fit.L[:, order], fit.R[:, order]
 
 
 def _count(matrix: Array) -> int:
-    return DRAWS if matrix.size <= LARGE else LARGE_DRAWS
+    return SCHEDULE.draws if matrix.size <= SCHEDULE.large else SCHEDULE.large_draws
 
 
 def _norm(matrix: Array, rng: np.random.Generator) -> float:
-    if matrix.size > LARGE:
+    if matrix.size > SCHEDULE.large:
         return _leading(matrix, rng)[1]
     gram = matrix @ matrix.T if len(matrix) <= matrix.shape[1] else matrix.T @ matrix
     top = len(gram) - 1
@@ -287,11 +305,11 @@ def _norm(matrix: Array, rng: np.random.Generator) -> float:
 
 def _leading(matrix: Array, rng: np.random.Generator) -> tuple[Array, float, Array]:
     """Return the leading singular triplet, of large matrices by power steps on a few vectors."""
-    if matrix.size <= LARGE:
+    if matrix.size <= SCHEDULE.large:
         U, s, Vt = np.linalg.svd(matrix, full_matrices=False)
         return U[:, 0], float(s[0]), Vt[0]
     basis = rng.standard_normal((matrix.shape[1], 4))
-    for _ in range(POWER_STEPS):
+    for _ in range(SCHEDULE.power_steps):
         basis = np.linalg.qr(matrix.T @ (matrix @ basis))[0]
     U, s, Vt = np.linalg.svd(matrix @ basis, full_matrices=False)
     return U[:, 0], float(s[0]), basis @ Vt[0]

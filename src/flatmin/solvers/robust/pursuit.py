@@ -1,4 +1,7 @@
-"""The split of a matrix into low rank, gross errors, and noise: ``min ‖X‖_* + weight · ‖S‖_1 + ‖Y − X − S‖² / 2μ``."""
+"""Pursuit: the split of a matrix Y into low rank X, gross errors S and noise by the alternating direction method.
+
+It minimises ``‖X‖_* + weight · ‖S‖_1 + ‖Y − X − S‖² / 2μ``.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,52 +16,66 @@ from flatmin.losses import clip_level
 from flatmin.solvers.factored.extrapolation import Extrapolation
 from flatmin.solvers.robust.exact_split import Attempt, exact_split
 
-__all__ = ["Corrupted", "Pursuit", "pursue", "shortcut"]
+__all__ = ["Corrupted", "Pursuit", "PursuitSchedule", "pursue", "shortcut"]
 
 Triplets = tuple[Array, Array, Array]
 
-#: First and smallest rho, times the norm of the data.
-FIRST_RHO = 1.25
-MIN_RHO = 8.0
-#: Largest growth of rho in each of the early rounds, and the number of these.
-GROWTH = 1.4
-EARLY = 10
-#: Rounds between two later changes of rho, and the factor of a change.
-ADAPT_EVERY = 20
-STEP = 2.0
-#: Smallest rho, times the median singular value.
-SCALE = 0.3
-#: Right singular vectors carried beyond those in use, so that new ones can appear.
-SPARE = 10
-#: Random directions added to them in every round.
-PROBES = 2
-#: Rounds before extrapolation may begin; it does if the last `EARLY` rounds gain less than this factor.
-PLAIN_ROUNDS = 30
-SLOW = 0.1
-#: Rounds between two computations of the gap.
-CHECK = 5
-#: Gap aimed at beyond the tolerance; slow rounds go on for this many times the rounds up to the tolerance.
-FINE = 1e-12
-EXTRA = 1.5
-#: Relative movement of a round that is rounding.
-STILL = 1e-14
-#: Power steps for a subspace; and the accuracy of directions, whose square is that of a confirmed norm.
-POWER_STEPS = 20
-ACCURACY = 1e-5
-#: Errors below this share of the largest are rounding.
-ROUNDING = 1e-9
-#: Estimated norm below which a dual matrix is certainly feasible.
-FEASIBLE = 0.98
-#: Ratio of neighbouring singular values below which the smaller ones are dropped if the objective stays.
-DROP = 1e-3
+
+@dataclass(frozen=True)
+class PursuitSchedule:
+    """How rho changes, when rounds are extrapolated, and when they end."""
+
+    #: First rho, in units of one over the norm of the data.
+    first_rho: float = 1.25
+    #: Smallest rho that the data can ask for, in the same unit.
+    min_rho: float = 8.0
+    #: Smallest rho that the matrix can ask for, in units of one over its median singular value.
+    min_rho_of_values: float = 0.3
+    #: Number of early rounds, each of which may change rho.
+    early_rounds: int = 10
+    #: Largest factor of rho in an early round.
+    growth: float = 1.4
+    #: Number of later rounds between two changes of rho.
+    adapt_every: int = 20
+    #: Factor of a later change of rho; rho stays if the wanted change is smaller.
+    change: float = 2.0
+    #: Number of right singular vectors in the subspace beyond those in use, so that new ones can appear.
+    spare: int = 10
+    #: Number of random directions added to the subspace in every round.
+    probes: int = 2
+    #: Number of rounds before extrapolation may begin.
+    plain_rounds: int = 30
+    #: A slow round, which is extrapolated, moves by more than this share of the move ``early_rounds`` rounds before.
+    slow: float = 0.1
+    #: Number of rounds between two computations of the gap.
+    check_every: int = 5
+    #: Gap at which rounds end that go on after the tolerance is met.
+    fine_gap: float = 1e-12
+    #: Slow rounds end after this multiple of the number of rounds that met the tolerance.
+    extra_rounds: float = 1.5
+    #: Relative move of a round below which it is rounding.
+    rounding_move: float = 1e-14
+    #: Number of power steps that find a subspace.
+    power_steps: int = 20
+    #: Relative accuracy of singular vectors from a block Krylov method. That of a confirmed norm is its square.
+    accuracy: float = 1e-5
+    #: Errors below this share of the largest one are rounding.
+    rounding: float = 1e-9
+    #: Estimated norm below which a dual matrix is certainly feasible.
+    feasible: float = 0.98
+    #: A singular value below this share of the previous one is dropped, with all smaller ones, if the objective stays.
+    negligible: float = 1e-3
+
+
+SCHEDULE = PursuitSchedule()
 
 
 @dataclass(frozen=True, eq=False)
 class Corrupted:
     """A matrix with gross errors, zero where missing, and the weights of errors and noise.
 
-    ``seen`` is None if all cells are observed. Errors have the weight ``weight``, or it is None and ‖S‖_1 is at most
-    ``tau``. Dense noise N costs ``‖N‖² / 2μ`` with μ = ``noise``, which is 0 for data without noise.
+    ``seen`` is None if all cells are observed. Errors have the weight ``weight``; if that is None, ``‖S‖_1`` is at most
+    ``tau`` instead. Dense noise N costs ``‖N‖² / 2μ`` with μ = ``noise``, which is 0 for data without noise.
     """
 
     Y: Array
@@ -68,7 +85,7 @@ class Corrupted:
     noise: float = 0.0
 
     def visible(self, M: Array) -> Array:
-        """Return a matrix with zeros in missing cells; changes it in place."""
+        """Set the missing cells of a matrix to zero, in place, and return it."""
         return M if self.seen is None else np.multiply(M, self.seen, out=M)
 
     def clip(self, state: Array, rho: float, guess: float) -> tuple[Array, float]:
@@ -88,9 +105,10 @@ class Corrupted:
         return np.clip(self.Y / self.noise, -self.weight, self.weight) if self.noise else self.weight * np.sign(self.Y)
 
     def cost(self, triplets: Triplets) -> float:
-        """Return the objective of ``X = U s Vᵀ``; with tau and without noise, errors beyond tau have the weight two.
+        """Return the objective of ``X = U s Vᵀ`` with the best errors for it.
 
-        Moving X towards Y by that excess raises the nuclear norm by one a unit at most, so nothing infeasible wins.
+        With tau and without noise, the excess of ``‖S‖_1`` over tau costs two per unit. Moving it from S to X would
+        raise the nuclear norm by at most one per unit, so no infeasible split is the best.
         """
         U, s, V = triplets
         left = self.visible(self.Y - (U * s) @ V.T)
@@ -100,7 +118,7 @@ class Corrupted:
         return float(s.sum()) + (2 * max(0.0, size - self.tau) if self.tau is not None else (self.weight or 0.0) * size)
 
     def bound(self, W: Array, level: float, norm: float) -> float:
-        """Return the lower bound that W proves, whose entries are at most ``level`` in size."""
+        """Return the lower bound that a dual matrix W proves; its entries are at most ``level`` in size."""
         allowance, scale = 0.0 if self.tau is None else self.tau * level, 1 / max(1.0, norm)
         size = float(np.vdot(W, W)) if self.noise else 0.0
         return scale * (float(np.vdot(W, self.Y)) - allowance) - scale**2 * self.noise / 2 * size
@@ -116,10 +134,10 @@ class Corrupted:
 
 @dataclass(frozen=True, eq=False)
 class Pursuit:
-    """The end of a pursuit: the singular triplets ``U, s, V`` of the best X, and the best dual matrix.
+    """The result of a pursuit: the singular triplets ``U, s, V`` of the best X, and the best dual matrix W.
 
-    ``converged`` says whether their estimated gap is within the tolerance. The history has one entry per check; its
-    ``residual`` is the relative movement of a round.
+    ``converged`` says whether their estimated gap is within the tolerance. The history has one entry for each
+    computation of the gap; its ``residual`` is the relative move of a round.
     """
 
     triplets: Triplets
@@ -139,18 +157,18 @@ def pursue(
     seed: int = 0,
     callback: Callable[[dict[str, float]], Any] | None = None,
 ) -> Pursuit:
-    """Split a matrix by the alternating direction method of multipliers, extrapolated where it is slow.
+    """Split a matrix by the alternating direction method of multipliers, with extrapolation of slow rounds.
 
     With the parameter ρ and the state ``W + ρS`` a round reads
 
         W = clip(state),   X = shrink(Y + (2W − state)/ρ),   state ← ρ(Y − X) + W,
 
-    where ``clip`` cuts entries to ±weight (with tau: to the level that leaves errors of that size; to zero in missing
-    cells) and ``shrink`` reduces singular values by 1/ρ, in a subspace carried from round to round. The best X and the
-    best W are kept separately.
+    where ``clip`` cuts entries to ±weight, and to zero in missing cells; with tau, it cuts at the level for which the
+    errors have that size. ``shrink`` reduces singular values by 1/ρ, in a subspace that is kept from round to round.
+    The best X and the best W need not come from the same round.
 
-    Entries are of size one at most. ``start`` is a matrix X and a dual matrix; ``attempt`` is the end of `exact_split`,
-    which serves as the start and as the first best split. At most ``most`` rounds are computed.
+    Entries are of size one at most. ``start`` is a matrix X and a dual matrix; ``attempt`` is the result of
+    `exact_split`, which serves as the start and as the first best split. At most ``most`` rounds are computed.
     """
     rounds, best = _Rounds(data, seed), _Best(data, clock, callback)
     if best.zero(rounds):
@@ -167,12 +185,12 @@ def pursue(
         move = image - state
         clock.iterations += 1
         sizes.append(float(np.linalg.norm(move)))
-        slow = len(sizes) > PLAIN_ROUNDS and sizes[-1] > SLOW * sizes[-EARLY]
-        if clock.iterations % CHECK == 0 or len(sizes) == most or clock.exhausted:
-            still = sizes[-1] <= STILL * float(np.linalg.norm(image))
+        slow = len(sizes) > SCHEDULE.plain_rounds and sizes[-1] > SCHEDULE.slow * sizes[-SCHEDULE.early_rounds]
+        if clock.iterations % SCHEDULE.check_every == 0 or len(sizes) == most or clock.exhausted:
+            still = sizes[-1] <= SCHEDULE.rounding_move * float(np.linalg.norm(image))
             gap = best.look(rounds, image, sizes[-1])
             reached = min(reached, len(sizes)) if gap <= tol else np.inf
-            enough = gap <= FINE or (slow and len(sizes) >= EXTRA * reached)
+            enough = gap <= SCHEDULE.fine_gap or (slow and len(sizes) >= SCHEDULE.extra_rounds * reached)
             if (still and searched) or (enough and best.confirm(rounds) <= tol):
                 break
             searched = still or enough
@@ -195,7 +213,7 @@ def shortcut(
     seed: int = 0,
     callback: Callable[[dict[str, float]], Any] | None = None,
 ) -> tuple[Pursuit | None, Attempt | None]:
-    """Return the result of `exact_split` if it converged or a limit was reached, or else its end for `pursue`."""
+    """Try `exact_split`. Return a pursuit if it converged or a limit was reached, or else its result for `pursue`."""
     history: dict[str, list[float]] = {}
 
     def look(triplets: Triplets, residual: float, gap: float) -> None:
@@ -211,23 +229,23 @@ def shortcut(
 
 
 class _Rounds:
-    """The map of a round, with rho, the subspace and the level of the clip; and the X of the last round."""
+    """The map from state to state, with rho, the subspace, the level of the clip, and the X of the last round."""
 
     def __init__(self, data: Corrupted, seed: int) -> None:
         self.data, self._rng = data, np.random.default_rng(seed)
-        self._basis = self._directions(min(SPARE, *data.Y.shape))
+        self._basis = self._directions(min(SCHEDULE.spare, *data.Y.shape))
         self._norm = self.reach(data.Y, 5) or 1.0
-        self.rho, self.level = FIRST_RHO / self._norm, 0.0
+        self.rho, self.level = SCHEDULE.first_rho / self._norm, 0.0
         self.triplets: Triplets = _nothing(data.Y.shape)
 
     def first(self, start: tuple[Array, Array] | None) -> Array:
-        """Return the first state: of a given matrix and dual matrix, or the data scaled to be dual feasible."""
+        """Return the first state, from a given matrix and dual matrix, or else from data scaled to be dual feasible."""
         Y, weight = self.data.Y, self.data.weight
         if start is not None:
             X, W = start
             self.level = float(np.max(np.abs(W)))
             self.rho = self._target(self.data.visible(Y - X)) or self.rho
-            for _ in range(POWER_STEPS):
+            for _ in range(SCHEDULE.power_steps):
                 self._shrink(X + W / self.rho)
             return np.asarray(W + self.rho * (Y - X))
         return Y / max(self._norm, 0.0 if weight is None else float(np.max(np.abs(Y))) / weight)
@@ -246,17 +264,17 @@ class _Rounds:
         """Replace the subspace by one that a block Krylov method finds."""
         _, Z = self._clipped(state)
         if 2 * self._basis.shape[1] < min(Z.shape):
-            self._basis = block_triplets(Z, self._basis.shape[1], ACCURACY, int(self._rng.integers(2**31)))[2]
+            self._basis = block_triplets(Z, self._basis.shape[1], SCHEDULE.accuracy, int(self._rng.integers(2**31)))[2]
 
     def norm(self, W: Array) -> float:
         """Return the norm of a matrix, or slightly less, by a block Krylov method."""
         if 2 * self._basis.shape[1] >= min(W.shape):
             return float(np.linalg.norm(W, 2))
-        found = block_triplets(W, 1, ACCURACY, int(self._rng.integers(2**31)), below=FEASIBLE)
+        found = block_triplets(W, 1, SCHEDULE.accuracy, int(self._rng.integers(2**31)), below=SCHEDULE.feasible)
         return float(found[1].max(initial=0.0))
 
     def _clipped(self, state: Array) -> tuple[Array, Array]:
-        """Return W of a state, and the matrix whose singular values a round reduces."""
+        """Return the W of a state, and the matrix whose singular values the round reduces."""
         W, self.level = self.data.clip(state, self.rho, self.level)
         Z = 2 * W
         Z -= state
@@ -265,15 +283,15 @@ class _Rounds:
         return W, Z
 
     def adapt(self, image: Array, count: int) -> Array | None:
-        """Return the state for another rho, or None if rho stays."""
-        if count > EARLY and count % ADAPT_EVERY:
+        """Change rho if that is due; return the state for the new rho, or None if rho stays."""
+        if count > SCHEDULE.early_rounds and count % SCHEDULE.adapt_every:
             return None
         W, level = self.data.clip(image, self.rho, self.level)
         target = self._target(self.data.visible((image - W) / self.rho))
-        rho = min(self.rho * GROWTH, target or np.inf)
-        if count > EARLY:
-            rho = float(np.clip(target or self.rho, self.rho / STEP, self.rho * STEP))
-            if self.rho / STEP < rho < self.rho * STEP:
+        rho = min(self.rho * SCHEDULE.growth, target or np.inf)
+        if count > SCHEDULE.early_rounds:
+            rho = float(np.clip(target or self.rho, self.rho / SCHEDULE.change, self.rho * SCHEDULE.change))
+            if self.rho / SCHEDULE.change < rho < self.rho * SCHEDULE.change:
                 return None
         image = W + (rho / self.rho) * (image - W)
         self.rho, self.level = rho, level
@@ -291,14 +309,14 @@ class _Rounds:
     def _target(self, S: Array) -> float | None:
         """Return the rho that turns a typical error, or singular value, into its dual value in one round."""
         sizes, s = np.abs(S), self.triplets[1]
-        sizes = sizes[sizes > ROUNDING * float(sizes.max())]
+        sizes = sizes[sizes > SCHEDULE.rounding * float(sizes.max())]
         if not sizes.size:
             return None
-        typical = SCALE / float(np.median(s)) if s.size else 0.0
-        return max(self.level / float(np.median(sizes)), typical, MIN_RHO / self._norm)
+        typical = SCHEDULE.min_rho_of_values / float(np.median(s)) if s.size else 0.0
+        return max(self.level / float(np.median(sizes)), typical, SCHEDULE.min_rho / self._norm)
 
     def _shrink(self, Z: Array) -> Triplets:
-        """Return the singular triplets of Z above 1/ρ, their values reduced by it."""
+        """Return the singular triplets of Z with values above 1/ρ, and reduce these values by 1/ρ."""
         smaller = min(Z.shape)
         while True:
             if 2 * self._basis.shape[1] >= smaller:
@@ -310,14 +328,14 @@ class _Rounds:
             kept = int(np.count_nonzero(s > 1 / self.rho))
             if kept < len(s) or kept == smaller:
                 break
-            more = self._directions(min(2 * SPARE + kept // 2, smaller - kept))
+            more = self._directions(min(2 * SCHEDULE.spare + kept // 2, smaller - kept))
             self._basis = np.linalg.qr(np.hstack([Vt.T, more]))[0]
-        self._basis = Vt[: kept + SPARE].T
+        self._basis = Vt[: kept + SCHEDULE.spare].T
         return U[:, :kept], s[:kept] - 1 / self.rho, Vt[:kept].T
 
     def _probed(self) -> Array:
         """Return the subspace with random directions, so that every direction can enter it."""
-        return np.hstack([self._basis, self._rng.standard_normal((len(self._basis), PROBES))])
+        return np.hstack([self._basis, self._rng.standard_normal((len(self._basis), SCHEDULE.probes))])
 
     def _directions(self, count: int) -> Array:
         return np.linalg.qr(self._rng.standard_normal((self.data.Y.shape[1], count)))[0]
@@ -338,7 +356,7 @@ class _Best:
         if self.data.weight is None:
             return self._cost == 0
         W = self.data.trivial()
-        if rounds.reach(W, POWER_STEPS) > FEASIBLE:
+        if rounds.reach(W, SCHEDULE.power_steps) > SCHEDULE.feasible:
             return False
         self._W, self._bound = W, self._cost
         return True
@@ -370,9 +388,9 @@ class _Best:
         return self._gap
 
     def pursuit(self, tol: float) -> Pursuit:
-        """Return the end, without singular values that do not lower the objective."""
+        """Return the best split, without singular values that do not lower the objective."""
         s = self._triplets[1]
-        for rank in 1 + np.flatnonzero(s[1:] < DROP * s[:-1]):
+        for rank in 1 + np.flatnonzero(s[1:] < SCHEDULE.negligible * s[:-1]):
             U, s, V = self._triplets
             if self._consider((U[:, :rank], s[:rank], V[:, :rank]), slack=1e-2 * max(tol, 1e-12)):
                 break

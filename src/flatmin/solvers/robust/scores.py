@@ -7,27 +7,28 @@ from flatmin.solvers.robust.least_squares import BLOCK, REJECTED, row_coefficien
 
 __all__ = ["robust_coefficients"]
 
-#: Rounds of the alternating directions, and of reweighting after them.
-ROUNDS = 200
+#: Number of rounds of the alternating direction method.
+ALTERNATING_ROUNDS = 200
+#: Number of reweighted least squares after these rounds.
 REWEIGHTINGS = 60
-#: Factor by which the width of full weights falls in a round of reweighting.
-FALL = 0.6
-#: Residuals below this share of the size of a row are exact, and those above its square root are errors.
+#: Residuals up to a width have full weight. This is the factor of the width from one reweighting to the next.
+WIDTH_FALL = 0.6
+#: Residuals below this share of the largest entry of a row are exact; those above the root of this share are errors.
 EXACT = 1e-12
-#: Rejections of gross errors.
+#: Number of times that gross errors are left out and the other cells fitted by least squares.
 REJECTIONS = 10
 
 
 def robust_coefficients(
     Y: Array, seen: Array, R: Array, *, level: float = 0.0, sigma: float | None = None, ridge: float = 0.0
 ) -> tuple[Array, Array]:
-    """Return for every row y the t that explains it as ``R t`` plus gross errors, and which cells are errors.
+    """Fit every row y by ``R t`` plus gross errors; return the coefficients t (n, r) and which cells are errors.
 
     Each row is fitted on its own. First ``Σ_j h(y_j − (R t)_j)`` is minimised over the observed cells, where h is
     Huber's loss: quadratic up to the level, then linear. At level 0 it is the absolute value, whose fit is exact if few
-    cells are wrong. Alternating directions find the minimum, and reweighted least squares sharpen it where that helps.
-    If the standard deviation of the noise is given as ``sigma``, cells beyond three of them are then left out, and the
-    others fitted by least squares.
+    cells are wrong. The alternating direction method finds the minimum, and reweighted least squares replace it where
+    they reach a smaller loss. If the standard deviation of the noise is given as ``sigma``, cells with residuals beyond
+    three standard deviations are then left out, and the others fitted by least squares.
 
     Y and ``seen`` have shape (n, d), the basis R has shape (d, r), and ``ridge`` is the weight of ``‖t‖²`` in least
     squares, which determines rows with too few cells.
@@ -64,7 +65,7 @@ def _alternating(Y: Array, seen: Array, R: Array, level: float, ridge: float) ->
     step = np.maximum(step, max(level, np.finfo(float).tiny))[:, None]  # 1/ρ: what a round takes from a residual
     inverse = np.linalg.inv(row_grams(1.0 * seen, R, ridge))
     U = np.zeros(Y.shape)
-    for _ in range(ROUNDS):
+    for _ in range(ALTERNATING_ROUNDS):
         V = Y - T @ R.T + U
         U = np.where(seen, np.clip(V * (step / (step + level)), -step, step), 0.0)
         T = np.einsum("ikl,il->ik", inverse, np.where(seen, Y - V + 2 * U, 0.0) @ R)
@@ -72,13 +73,13 @@ def _alternating(Y: Array, seen: Array, R: Array, level: float, ridge: float) ->
 
 
 def _reweighted(Y: Array, seen: Array, R: Array, T: Array, last: Array, ridge: float) -> Array:
-    """Minimise Huber's loss by reweighted least squares, its level falling to the last one."""
+    """Minimise Huber's loss by reweighted least squares, while its level falls to ``last``."""
     sizes = np.where(seen, np.abs(Y - T @ R.T), 0.0)
     widths = np.maximum(last, np.max(sizes, axis=1, initial=0.0)[:, None])
     for _ in range(REWEIGHTINGS):
         sizes = np.abs(Y - T @ R.T)
         weights = np.minimum(1.0, np.divide(widths, sizes, out=np.ones_like(sizes), where=sizes > 0))
-        T, widths = row_coefficients(Y, seen * weights, R, ridge), np.maximum(FALL * widths, last)
+        T, widths = row_coefficients(Y, seen * weights, R, ridge), np.maximum(WIDTH_FALL * widths, last)
     return T
 
 
@@ -90,7 +91,7 @@ def _loss(Y: Array, seen: Array, R: Array, T: Array, level: float) -> Array:
 
 
 def _rejecting(Y: Array, seen: Array, R: Array, T: Array, cut: float, ridge: float) -> Array:
-    """Return the least-squares fit to the cells that it fits to ``cut``."""
+    """Return a least-squares fit to the cells whose residuals are at most ``cut``, which are found by iteration."""
     for _ in range(REJECTIONS):
         T = row_coefficients(Y, 1.0 * (seen & (np.abs(Y - T @ R.T) <= cut)), R, ridge)
     return T

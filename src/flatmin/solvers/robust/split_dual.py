@@ -1,4 +1,4 @@
-"""The dual matrix of an exact split: the signs of the errors, and on the other cells a corrected one of the rounds."""
+"""The dual matrix of an exact split: signs on the cells with errors, and that of the rounds, corrected, elsewhere."""
 
 from __future__ import annotations
 
@@ -15,22 +15,24 @@ from flatmin.solvers.robust.penalty_rounds import Rounds, Triplets
 
 __all__ = ["correct", "write_signs"]
 
-#: Accuracy of a correction of the dual matrix, and its conjugate gradient steps.
+#: Absolute accuracy of a correction of the dual matrix.
 ACCURACY = 1e-12
-STEPS = 40
-#: Number of corrections while entries exceed their bound, by at most this factor.
+#: Largest number of conjugate gradient steps for a correction.
+MAX_PRODUCTS = 40
+#: Largest number of corrections, which are repeated while entries exceed their bound.
 MAX_CORRECTIONS = 20
+#: Corrections end if an entry exceeds this multiple of its bound.
 MAX_EXCESS = 1.5
-#: Entries beyond the bound are reflected at this share of it, which leaves room for the next correction.
-INSIDE = 0.98
-#: Accuracy of directions, whose square is that of the norm outside the tangent space; norms below the second number
-#: are certainly feasible, and found only roughly.
+#: Entries beyond their bound are reflected at this share of it, which leaves room for the next correction.
+MIRROR = 0.98
+#: Relative accuracy of the singular vectors that give the norm outside the tangent space. That norm's is its square.
 NORM_ACCURACY = 1e-3
+#: A norm below this is certainly feasible, and its computation ends early.
 FEASIBLE = 0.9
 
 
 def write_signs(rounds: Rounds, triplets: Triplets, limit: float, free: Array, W: Array) -> float:
-    """Set W to that of the rounds, and to the signs of errors where these are; return the objective."""
+    """Set W to the dual matrix of the rounds, and on cells with errors to their signs; return the objective."""
     U, s, V = triplets
     weight, sizes = rounds.weight, []
 
@@ -47,14 +49,14 @@ def write_signs(rounds: Rounds, triplets: Triplets, limit: float, free: Array, W
 
 
 def correct(rounds: Rounds, triplets: Triplets, W: Array, free: Array, cost: float, tol: float, clock: Clock) -> float:
-    """Correct W on free cells, in place, until ``P_T W = U Vᵀ`` within its bounds; return the bound it proves."""
+    """Correct W on free cells, in place, until ``P_T W = U Vᵀ`` and no entry exceeds the weight; return its bound."""
     passes, (U, _, V), weight = rounds.passes, triplets, rounds.weight
     bound, limit = -np.inf, MAX_EXCESS * weight
     for _ in range(MAX_CORRECTIONS):
         F, E = projected(U, passes.products(W, V), passes.adjoint_products(W, U))
         right = -F, V - E
         accuracy = ACCURACY / max(float(np.sqrt(product(right, right))), ACCURACY)
-        H, reached = least_squares(passes, free, U, V, right, accuracy, STEPS)
+        H, reached = least_squares(passes, free, U, V, right, accuracy, MAX_PRODUCTS)
         passes.add(np.hstack([U, H[0]]), np.hstack([H[1], V]), free, W)
         norm, largest = max(1.0, _norm_outside(rounds, W, U, V)), float(max(W.max(), -W.min()))
         bound = float(np.vdot(W, passes.Y) / max(norm, largest / weight))
@@ -66,15 +68,15 @@ def correct(rounds: Rounds, triplets: Triplets, W: Array, free: Array, cost: flo
 
 
 def _reflect(W: Array, free: Array, weight: float) -> None:
-    """Turn free entries beyond the weight back, in place, as if a little inside of it there were a mirror."""
+    """Reflect the free entries that exceed the weight, in place, at a size slightly below the weight."""
     for row, chosen in zip(W, free, strict=True):
         beyond = np.flatnonzero((np.abs(row) > weight) & chosen)
-        row[beyond] = np.sign(row[beyond]) * np.maximum(2 * INSIDE * weight - np.abs(row[beyond]), 0.0)
+        row[beyond] = np.sign(row[beyond]) * np.maximum(2 * MIRROR * weight - np.abs(row[beyond]), 0.0)
 
 
 @dataclass(frozen=True, eq=False)
 class _Outside:
-    """W between the complements of U and V, by its products."""
+    """The operator ``(I − U Uᵀ) W (I − V Vᵀ)``, known by its products."""
 
     passes: RowPasses
     W: Array
@@ -99,7 +101,7 @@ class _Outside:
 
 
 def _norm_outside(rounds: Rounds, W: Array, U: Array, V: Array) -> float:
-    """Return the norm of W between the complements of U and V, or a little less."""
+    """Return the norm of ``(I − U Uᵀ) W (I − V Vᵀ)``, or slightly less."""
     if min(W.shape) <= U.shape[1]:
         return 0.0
     outside, seed = _Outside(rounds.passes, W, U, V), int(rounds.rng.integers(2**31))

@@ -1,4 +1,4 @@
-"""Start of phase retrieval from coded diffraction patterns: few transforms, in single precision."""
+"""Starting signal for phase retrieval from coded diffraction patterns: few Fourier transforms in single precision."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from flatmin.measurements import CodedDiffraction
 
 __all__ = ["amplitude_start"]
 
-#: Lanczos steps of the spectral start.
-LANCZOS = 14
-#: Pairs in the memory of limited-memory BFGS.
-MEMORY = 10
-#: Largest number of BFGS steps, and the relative residual of amplitudes that is the limit of single precision.
-STEPS, ENOUGH = 150, 2e-5
+#: Number of Lanczos steps for the leading eigenvector, at which the descent starts.
+LANCZOS_STEPS = 14
+#: Number of pairs (a step and its change of the gradient) that limited-memory BFGS keeps.
+BFGS_MEMORY = 10
+#: Largest number of BFGS steps.
+BFGS_STEPS = 150
+#: Relative residual of the amplitudes at which the descent ends. Single precision allows no smaller one.
+SINGLE_RESIDUAL = 2e-5
 
 
 def amplitude_start(measurement: CodedDiffraction, b: Array, clock: Clock, seed: int) -> Array:
@@ -38,7 +40,7 @@ def amplitude_start(measurement: CodedDiffraction, b: Array, clock: Clock, seed:
 
 @dataclass(frozen=True, eq=False)
 class _Masks:
-    """Masks in single precision, scaled so that transforms keep the size of a signal, and their ``Σ_j |mask_j|²``."""
+    """The masks in single precision, scaled so that the mean of ``seen``, which is ``Σ_j |mask_j|²``, is about one."""
 
     masks: Array
     conjugate: Array
@@ -63,7 +65,10 @@ class _Masks:
         return np.asarray(np.einsum("j...,j...->...", self.masks, images))
 
     def leading_signal(self, target: Array, seed: int) -> Array:
-        """Return the leading eigenvector of ``A*(T(target²))`` in whitened coordinates, scaled to the target."""
+        """Return the leading eigenvector of ``A*(T(target²))``, scaled so that its amplitudes fit the target best.
+
+        T limits large intensities. The eigenvector is computed in whitened coordinates by Lanczos steps.
+        """
         y = target**2
         tempered = (y - 1) / (y + max(np.sqrt(len(target)) - 1, 0.1))
         root = np.sqrt(self.seen)
@@ -72,7 +77,7 @@ class _Masks:
         v[~self.masks.any(axis=0)] = 0
         basis: list[Array] = [v / np.linalg.norm(v)]
         diagonal, off = [], [np.float32(0)]
-        for step in range(min(LANCZOS, v.size)):
+        for step in range(min(LANCZOS_STEPS, v.size)):
             x = self.adjoint(tempered * self.waves(basis[-1] / root)) / root
             diagonal.append(_dot(basis[-1], x))
             x = x - diagonal[-1] * basis[-1] - (off[-1] * basis[-2] if step else 0)
@@ -91,9 +96,9 @@ def _downhill(masks: _Masks, target: Array, s: Array, clock: Clock) -> Array:
     """Minimise the amplitude loss by limited-memory BFGS, preconditioned by ``Σ_j |mask_j|²``."""
     waves = masks.waves(s)
     value, gradient = _loss(masks, target, waves)
-    enough = (ENOUGH * float(np.linalg.norm(target))) ** 2 / 2
+    enough = (SINGLE_RESIDUAL * float(np.linalg.norm(target))) ** 2 / 2
     memory: list[tuple[Array, Array, float]] = []
-    for _ in range(STEPS):
+    for _ in range(BFGS_STEPS):
         if value <= enough or clock.out_of_time:
             break
         direction = -_inverse_hessian(memory, gradient, masks.seen)
@@ -109,7 +114,7 @@ def _downhill(masks: _Masks, target: Array, s: Array, clock: Clock) -> Array:
             break
         step, turn = t * direction, new_gradient - gradient
         if _dot(step, turn) > 0:
-            memory = [*memory[1 - MEMORY :], (step, turn, 1 / _dot(step, turn))]
+            memory = [*memory[1 - BFGS_MEMORY :], (step, turn, 1 / _dot(step, turn))]
         s, waves, value, gradient = s + step, moved, now, new_gradient
     return s
 

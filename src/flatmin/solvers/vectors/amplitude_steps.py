@@ -17,17 +17,17 @@ from flatmin.solvers.vectors.amplitudes import row_inner
 
 __all__ = ["SLOW_DESCENT", "SLOW_STEP", "Point", "Search", "descend"]
 
-#: Relative misfit below which no step is taken.
+#: Relative misfit below which no step is taken, because it is rounding.
 ROUNDING = 1e-15
-#: Ratio of misfits, after a descent to before, above which more columns are needed.
+#: A descent (a series of steps) is slow if it leaves more than this share of the misfit: more columns are needed.
 SLOW_DESCENT = 0.3
-#: Ratio of misfits that three steps in a row must exceed to end a descent.
+#: A step is slow if it leaves more than this share of the misfit. Three slow steps in a row end a descent.
 SLOW_STEP = 0.9
-#: One minus that ratio for steps with curvature, which a misfit remains after.
-STILL = 1e-12
-#: Ratio of misfits above which the next step uses the curvature of the measurements.
-CURVED = 0.5
-#: Largest number of conjugate gradient steps in a step.
+#: A Newton step is slow if it reduces the misfit by less than this share. It is for data that no matrix fits.
+MIN_NEWTON_DECREASE = 1e-12
+#: A step that leaves more than this share of the misfit is followed by a Newton step, with the exact Hessian.
+NEWTON_ABOVE = 0.5
+#: Largest number of conjugate gradient steps in a Levenberg–Marquardt step.
 MAX_PRODUCTS = 150
 
 
@@ -82,21 +82,21 @@ class Search:
 
     @cached_property
     def pixels(self) -> Array:
-        """The inverse of a diagonal metric, shape (d, 1), up to a factor; ones for other metrics."""
+        """The inverse of the diagonal metric of coded diffraction, (d, 1), with largest entry 1; else the number 1."""
         if not isinstance(self.measurement, CodedDiffraction):
             return np.ones((1, 1))
         square = self.whitening.values[:, None] ** 2
         return np.asarray(square / square.max())
 
     def freedom(self, rank: int) -> int:
-        """Return the dimension of the positive semidefinite matrices of a rank."""
+        """Return the number of degrees of freedom of positive semidefinite matrices of a rank."""
         d = self.measurement.shape[0]
         if np.issubdtype(self.measurement.dtype, np.complexfloating):
             return 2 * d * rank - rank**2
         return d * rank - rank * (rank - 1) // 2
 
     def scaled(self, U: Array) -> Array:
-        """Return the multiple of U that fits best, without columns if that is zero."""
+        """Return the multiple of U that fits the data best. If that is zero, it has no columns."""
         V = self.measurement.amplitudes(U)
         q = self.weights * row_inner(V, V)
         square = float(q @ (self.weights * self.b)) / max(float(q @ q), 1e-300)
@@ -104,17 +104,18 @@ class Search:
 
 
 def descend(search: Search, point: Point, steps: int, curved: bool = False) -> Point:
-    """Take at most ``steps`` Levenberg–Marquardt steps until they become slow; return a point of no larger misfit.
+    """Take Levenberg–Marquardt steps, at most ``steps``, and return a point whose misfit is no larger.
 
-    Each goes to the minimiser of the quartic along it. With ``curved`` the steps are Newton's, for data that leave a
-    misfit, and go on until nothing changes. The residuals of the result are computed from its factor.
+    Each step goes to the minimiser of the misfit along its direction. The steps end when they become slow. With
+    ``curved`` they are Newton steps, for data that no matrix fits, and end when the misfit no longer changes. The
+    residuals of the result are computed from its factor, without the rounding of the steps.
     """
     shares: list[float] = []
-    slow = 1 - STILL if curved else SLOW_STEP
+    slow = 1 - MIN_NEWTON_DECREASE if curved else SLOW_STEP
     for _ in range(steps):
         if search.clock.exhausted or point.misfit <= ROUNDING * search.norm or not point.U.shape[1]:
             break
-        direction = _step(search, point, curved or (len(shares) > 0 and shares[-1] > CURVED))
+        direction = _step(search, point, curved or (len(shares) > 0 and shares[-1] > NEWTON_ABOVE))
         moved = _line_search(search, point, direction)
         search.clock.iterations += 1
         shares.append(moved.misfit / point.misfit)
@@ -132,8 +133,8 @@ def _step(search: Search, point: Point, curved: bool) -> Array:
     """Return the Levenberg–Marquardt step, by conjugate gradients preconditioned with ``(U*U)⁻¹``.
 
     Half the gradient of ``½|w(A(UU*) − b)|²`` is ``A*(wr)U``; half the Gauss–Newton matrix maps P to
-    ``2 Σ w_i² x_i Re⟨x_i*U, x_i*P⟩ (x_i*U)``, and the exact Hessian adds ``A*(wr)P``. The damping is proportional to
-    the residual, with curvature also at most to the gradient.
+    ``2 Σ w_i² x_i Re⟨x_i*U, x_i*P⟩ (x_i*U)``, and the exact Hessian adds ``A*(wr)P``, if ``curved``. The damping is
+    proportional to the residual. With the exact Hessian it is reduced further where the gradient is small.
     """
     A, U, V, r, w = search.measurement, point.U, point.V, point.r, search.weights
     relative = min(1.0, point.misfit / search.norm)
@@ -142,7 +143,7 @@ def _step(search: Search, point: Point, curved: bool) -> Array:
     scale = 2 * float((w**2 * A.traces()) @ row_inner(V, V)) / (len(U) * size)
     residual = -A.superposition((w * r)[:, None] * V)
     damping = scale * relative * size / (2 * len(gram)) * np.eye(len(gram))
-    if curved:  # the gradient vanishes in the limit, but not the residual, and small columns need little damping
+    if curved:  # in the limit the residual stays but the gradient vanishes; small columns need little damping
         relative = min(relative, float(np.linalg.norm(residual)) / (scale * size**1.5))
         damping = scale * relative * gram.T
     if relative == 0:  # the point is stationary to the last digit
@@ -172,7 +173,7 @@ def _step(search: Search, point: Point, curved: bool) -> Array:
 
 
 def _line_search(search: Search, point: Point, direction: Array) -> Point:
-    """Return the point of least misfit along a direction; the residual is quadratic in the step length."""
+    """Return the point of least misfit along a direction. The residual is a quadratic function of the step length."""
     W = search.measurement.amplitudes(direction)
     r, linear, quadratic = point.r, 2 * search.weights * row_inner(point.V, W), search.weights * row_inner(W, W)
     second = linear @ linear + 2 * (r @ quadratic)

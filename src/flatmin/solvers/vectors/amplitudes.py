@@ -1,4 +1,4 @@
-"""Arithmetic of amplitudes ``x_i* U``, one row a measurement, and of intensities."""
+"""Arithmetic of amplitudes ``x_i* U``, which have one row for each measurement, and of intensities."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Complement: the space outside the columns on which a uniqueness dual vanishes, and its linear algebra."""
+"""Complement: the subspace on which a uniqueness dual has to be positive definite, and its linear algebra."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,10 +18,10 @@ __all__ = ["Complement"]
 
 @dataclass(frozen=True, eq=False)
 class Complement:
-    """The part that a measurement sees outside of columns Q. There ``W = A*(λ)`` should be positive, while ``W Q = 0``.
+    """The part of the range of all A_i that is orthogonal to given columns Q.
 
-    The measurement has ``is_rank_one``, and Q (d, r) has orthonormal columns. Iterations end with the clock's time
-    limit.
+    A uniqueness dual λ has ``W = A*(λ)`` with ``W Q = 0`` and W positive definite on this subspace. The measurement
+    has ``is_rank_one``, and Q (d, r) has orthonormal columns. Iterations end at the clock's time limit.
     """
 
     measurement: Measurement
@@ -35,28 +35,28 @@ class Complement:
 
     @cached_property
     def seen(self) -> Metric:
-        """The projector on the range of the measurements."""
+        """The projector on the range of all A_i."""
         return Metric.root(self.measurement.gram_diagonals()[0]).power(0)
 
     @cached_property
     def dimension(self) -> int:
-        """The dimension of this range outside Q."""
+        """The dimension of the complement."""
         return self.seen.rank - int(self.Q.shape[1])
 
     @cached_property
     def basis(self) -> Array:
-        """An orthonormal basis of this range outside Q."""
+        """An orthonormal basis of the complement, shape (d, dimension)."""
         known = np.hstack([self.Q, self.seen.blind])
         return np.asarray(np.linalg.qr(known, mode="complete")[0][:, known.shape[1] :])
 
     @cached_property
     def energy(self) -> Array:
-        """The squared norms of the x_i outside Q, kept away from zero."""
+        """The squared norms of the parts of the x_i that are orthogonal to Q, but at least 5 % of ``|x_i|²``."""
         whole = self.measurement.traces()
         return np.asarray(np.maximum(whole - row_inner(self.V, self.V), 0.05 * np.where(whole > 0, whole, 1)))
 
     def apply(self, dual: Array) -> Array:
-        """Return ``A*(λ) Q``, with ``Q* A*(λ) Q`` Hermitian to the last digit, as iterations need it."""
+        """Return ``A*(λ) Q`` so that ``Q* A*(λ) Q`` is Hermitian to the last digit, which conjugate gradients need."""
         image = self.measurement.superposition(dual[:, None] * self.V)
         core = self.Q.conj().T @ image
         return np.asarray(image - self.Q @ ((core - core.conj().T) / 2))
@@ -72,7 +72,7 @@ class Complement:
         )
 
     def polished(self, dual: Array) -> Array:
-        """Return λ moved onto ``A*(λ) Q = 0`` to rounding, scaled to a mean eigenvalue of one on the complement."""
+        """Return λ changed so that ``A*(λ) Q = 0`` holds up to rounding, and normalized."""
         weights = 1 / self.energy**2
         scale = float(np.linalg.norm(self.apply(np.abs(dual))))
         for _ in range(4):
@@ -84,10 +84,13 @@ class Complement:
         return self.normalized(dual)
 
     def normalized(self, dual: Array) -> Array:
-        """Return the multiple of λ with a mean eigenvalue of one on the complement, if it has a positive trace."""
+        """Return the multiple of λ for which ``A*(λ)`` has a mean eigenvalue of one on the complement.
+
+        If the trace of ``A*(λ)`` is not positive, there is no such multiple, and λ is returned.
+        """
         total = float(dual @ self.measurement.traces())
         return np.asarray(dual * (self.dimension / total)) if total > 0 else dual
 
     def lowest(self, dual: Array, count: int, seed: int) -> tuple[Array, Array]:
-        """Return Lanczos estimates of the lowest eigenvalues of ``A*(λ)`` here, ascending, and eigenvectors."""
+        """Return Lanczos estimates of the lowest eigenvalues of ``A*(λ)`` on the complement, with eigenvectors."""
         return lowest_on_complement(self.measurement.adjoint_operator(dual), self.Q, self.seen, count, 1e-3, seed)

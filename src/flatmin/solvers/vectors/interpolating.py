@@ -1,4 +1,7 @@
-"""Positive semidefinite matrices measured by vectors: every fit is flat, so the solver proves that it is unique."""
+"""Solver for positive semidefinite matrices measured by vectors: it finds a fit and tries to prove it unique.
+
+A proof of uniqueness is all that a certificate needs here, because all fits are equally flat.
+"""
 
 from dataclasses import replace
 
@@ -21,25 +24,26 @@ from flatmin.solvers.vectors.uniqueness_dual import uniqueness_dual
 
 __all__ = ["another_interpolant", "interpolating_minimum", "prove_unique"]
 
-#: Largest number of seconds for the improvement of a proof.
+#: Time limit of the search for a uniqueness dual, in seconds.
 LONGEST_PROOF = 5.0
-#: Largest number of unknowns with a search for a second solution.
+#: Largest number of entries of the factor for which a second solution is looked for.
 LARGEST_SEARCH = 20_000
-#: Smallest time limit of that search in seconds, and its ratio to the time of the first solution.
+#: Smallest time limit of that search, in seconds.
 SHORTEST_SEARCH = 0.2
+#: Time limit of that search, as a multiple of the time that the first solution took.
 SEARCH_SHARE = 1.0
-#: Largest relative residual of an interpolant.
-FIT = 1e-10
-#: Largest number of steps of such a search.
+#: Largest relative residual of a second solution.
+SECOND_RESIDUAL = 1e-10
+#: Largest number of Levenberg–Marquardt steps from each start of that search.
 SEARCH_STEPS = 96
-#: Smallest relative distance of different interpolants.
+#: Relative distance from which two solutions count as different.
 DISTINCT = 1e-3
 
 
 def interpolating_minimum(task: Task, clock: Clock) -> Solution:
     """Return a positive semidefinite solution of ``⟨x_i x_i*, X⟩ = b_i`` with a proof of uniqueness if one is found.
 
-    The data determine the trace ``tr(D X)``, so every solution is equally flat. If there is no proof, a second solution
+    The data determine the trace ``tr(D X)``, so every solution is equally flat. If no proof is found, a second solution
     is looked for.
     """
     problem = task.problem
@@ -64,7 +68,7 @@ def _start(task: Task) -> Array | None:
 
 
 def _factors(problem: Problem, U: Array) -> Factors:
-    """Return the factors of the matrix that is ``U U*`` in whitened coordinates."""
+    """Return the flattest factors of the matrix that is ``U U*`` in whitened coordinates."""
     model = problem.parametrization
     return model.flattest(*model.cone.decompose(U, U), problem.metric)
 
@@ -95,10 +99,10 @@ def prove_unique(problem: Problem, factors: Factors, seed: int = 0, patience: fl
 def another_interpolant(
     measurement: Measurement, b: Array, U: Array, *, clock: Clock, seed: int = 0, attempts: int = 3
 ) -> Array | None:
-    """Look for a second positive semidefinite matrix that fits the data, from wide random starts.
+    """Look for a second positive semidefinite matrix that fits the data, from random starts with many columns.
 
-    Return a factor (d, k') of one with a relative residual of at most 1e-10 and a relative distance of at least 1e-3
-    from ``U U*``, the known interpolant, or None if no attempt finds one.
+    Return its factor (d, k'), or None if no attempt finds such a matrix. Its relative residual is at most 1e-10, and
+    its relative distance from the known solution ``U U*`` is at least 1e-3.
     """
     d, b = measurement.shape[0], np.asarray(b, dtype=float)
     size = root_mean_square(b)
@@ -114,7 +118,7 @@ def another_interpolant(
             W = W + 1j * rng.standard_normal((d, width))
         point = descend(search, search.at(search.scaled(W)), SEARCH_STEPS)
         found = np.asarray(point.U * np.sqrt(size))
-        if search.residual(point) <= FIT and _distance(found, U) >= DISTINCT:
+        if search.residual(point) <= SECOND_RESIDUAL and _distance(found, U) >= DISTINCT:
             return found
         if clock.exhausted:
             break

@@ -1,7 +1,7 @@
-"""Least squares over positive semidefinite matrices for measurements ``x_i x_i*``, of any rank.
+"""Least squares over positive semidefinite matrices of any rank for measurements ``x_i x_i*``.
 
-A matrix ``X = U U*`` measures as ``|U* x_i|²``: phase retrieval and covariance estimation. Every positive semidefinite
-fit of such data is flat; `flatmin.solvers.vectors.uniqueness_dual` proves uniqueness.
+Phase retrieval and covariance estimation are such problems. The measurements of ``X = U U*`` are ``|U* x_i|²``, and
+every fit is equally flat; `flatmin.solvers.vectors.uniqueness_dual` proves uniqueness.
 """
 
 from dataclasses import dataclass, replace
@@ -17,45 +17,53 @@ from flatmin.solvers.vectors.amplitude_loss import amplitude_start
 from flatmin.solvers.vectors.amplitude_steps import SLOW_DESCENT, SLOW_STEP, Point, Search, descend
 from flatmin.solvers.vectors.amplitudes import root_mean_square, row_inner
 
-__all__ = ["Interpolation", "interpolate"]
+__all__ = ["Interpolation", "InterpolationSchedule", "interpolate"]
 
-#: Largest relative residual at which a smaller rank is accepted.
-FIT = 1e-10
-#: Steps between two inspections of the spectrum of the solution.
-STRIDE = 12
-#: Steps of a descent after the spectrum was truncated.
-TRIAL = 25
-#: Number of slow descents in a row that ends the search for a fit.
-PATIENCE = 3
-#: Smallest ratio of neighbouring singular values between which a solution is truncated.
-DROP = 1.5
-#: Relative singular value below which a column is dropped.
-NEGLIGIBLE = 1e-5
-#: Rounds of the search for the least misfit, each of which adds columns.
-ROUNDS = 40
-#: Directions of descent are appended if their eigenvalue is at most this share of the lowest one.
-STEEP = 0.3
-#: In the search for a fit, squared residuals are divided by the intensity plus this share of its mean.
-FLOOR = 0.03
-#: That search ends if the squared misfit is proved to shrink at most by this share.
-UNFIT = 0.5
-#: Largest possible relative decrease of the squared misfit that counts as none.
-OPTIMAL = 1e-6
-#: The same for a search without further progress, where rounding can hide smaller decreases.
-PROVED = 1e-2
-#: Largest dimension with eigenvectors computed from an array.
-DENSE = 1500
-#: Limits of a search without other ones.
-DEFAULT = Limits()
+
+@dataclass(frozen=True)
+class InterpolationSchedule:
+    """When a descent is interrupted, how the number of columns changes, and when the search ends."""
+
+    #: Number of Levenberg–Marquardt steps between two inspections of the singular values.
+    stride: int = 12
+    #: Number of steps at a truncated rank, and in each round of the search for the least misfit.
+    trial_steps: int = 25
+    #: Largest relative residual at which a smaller rank is accepted.
+    fit_residual: float = 1e-10
+    #: Smallest ratio of neighbouring singular values between which a factor is truncated.
+    min_drop: float = 1.5
+    #: Number of slow descents in a row after which the search for a fit ends.
+    patience: int = 3
+    #: In the search for a fit, squared residuals are divided by the intensity plus this share of its mean.
+    floor: float = 0.03
+    #: The search for a fit ends if no matrix can reduce the squared misfit by more than this share.
+    hopeless: float = 0.5
+    #: The search for the least misfit ends if no matrix can reduce the squared misfit by more than this share.
+    optimal: float = 1e-6
+    #: The same share if the misfit no longer falls, because rounding can then hide smaller shares.
+    optimal_if_stalled: float = 1e-2
+    #: Largest number of rounds of the search for the least misfit, each of which adds columns.
+    max_rounds: int = 40
+    #: Relative singular value below which that search removes a column.
+    negligible: float = 1e-5
+    #: A direction of descent is appended if its negative eigenvalue is at least this share of the lowest one.
+    steep: float = 0.3
+    #: Largest dimension in which eigenvectors are computed from a dense array.
+    largest_dense: int = 1500
+
+
+SCHEDULE = InterpolationSchedule()
+#: Limits of a search for which none are given.
+DEFAULT_LIMITS = Limits()
 
 
 @dataclass(frozen=True, eq=False)
 class Interpolation:
-    """The end of a search for ``U`` with ``A(U U*) = b``.
+    """The result of a search for ``U`` with ``A(U U*) = b``.
 
-    The columns of U are orthogonal and of full rank; ``residual`` is ``‖A(U U*) − b‖ / ‖b‖``, 0 for zero data.
-    ``optimal_misfit`` says that no positive semidefinite matrix fits: U is the least-squares optimum, and convexity
-    proves that no squared residual is smaller by more than one percent (and mostly by more than a millionth).
+    The columns of U are orthogonal and not zero; ``residual`` is ``‖A(U U*) − b‖ / ‖b‖``, 0 for zero data. If
+    ``optimal_misfit`` is true, no positive semidefinite matrix fits, and U has nearly the least residual: convexity
+    proves that the squared residual of any other one is smaller by at most one percent (mostly, by a millionth).
     """
 
     U: Array
@@ -70,16 +78,16 @@ def interpolate(
     b: Array,
     *,
     clock: Clock,
-    limits: Limits = DEFAULT,
+    limits: Limits = DEFAULT_LIMITS,
     start: Array | None = None,
     width: int = 1,
 ) -> Interpolation:
     """Find a positive semidefinite ``X = U U*`` with ``A(X) = b``, or the one that fits best.
 
     docs/theory/algorithms.md explains the search ("Measurements by vectors: a fit"). The measurement has
-    ``is_rank_one``; whitened ones converge faster. Negative data are kept, though they cannot be fitted. A fit has a
-    relative residual of at most ``limits.tol`` and is polished to rounding. ``start`` (d, k) is a factor; without it
-    the search starts with ``width`` columns.
+    ``is_rank_one``; the search converges faster if it is whitened. Negative data are kept, though no matrix fits them.
+    A fit has a relative residual of at most ``limits.tol``, and further steps reduce it to rounding. The search starts
+    at the factor ``start`` (d, k), or else at ``width`` leading eigenvectors.
     """
     d, tol, seed = measurement.shape[0], limits.tol, limits.seed
     b = np.asarray(b, dtype=float)
@@ -87,7 +95,7 @@ def interpolate(
     if size == 0 or blind:
         return Interpolation(np.zeros((d, 0), measurement.dtype), float(size > 0), size == 0, size > 0, {})
     data = b / size
-    weights = np.sqrt(1 / (np.maximum(data, 0) / np.mean(np.abs(data)) + FLOOR))
+    weights = np.sqrt(1 / (np.maximum(data, 0) / np.mean(np.abs(data)) + SCHEDULE.floor))
     search = Search(measurement, data, weights, clock, min(limits.max_rank or d, d), limits.callback)
     if start is None:
         start = _spectral_start(search, min(width, search.max_rank), seed)
@@ -105,7 +113,7 @@ def interpolate(
 
 
 def _spectral_start(search: Search, width: int, seed: int) -> Array:
-    """Return the leading eigenvectors of ``A*(T(b))``, where T tempers large intensities, scaled to fit best."""
+    """Return the leading eigenvectors of ``A*(T(b))``, scaled to fit best. T limits large intensities."""
     A, b = search.measurement, search.b
     d = A.shape[0]
     energy = A.traces()
@@ -122,39 +130,39 @@ def _spectral_start(search: Search, width: int, seed: int) -> Array:
 
 
 def _fit(search: Search, point: Point, tol: float, seed: int) -> Point:
-    """Descend, truncate and grow until the data are fitted, or a fit is proved impossible or unlikely."""
+    """Descend, remove and add columns until the data are fitted, or a fit is proved impossible or seems unlikely."""
     stalls = 0
     while True:
         before = point.misfit
-        point = descend(search, point, STRIDE)
+        point = descend(search, point, SCHEDULE.stride)
         if search.residual(point) <= tol:
-            point = descend(search, point, 2 * STRIDE)
-            return _truncate(search, point, max(FIT, 2 * search.residual(point))) or point
-        shorter = _truncate(search, point, FIT)
+            point = descend(search, point, 2 * SCHEDULE.stride)
+            return _truncate(search, point, max(SCHEDULE.fit_residual, 2 * search.residual(point))) or point
+        shorter = _truncate(search, point, SCHEDULE.fit_residual)
         if shorter is not None or search.clock.exhausted:
             return shorter or point
         if point.U.shape[1] and point.misfit < SLOW_DESCENT * before:
             continue
         stalls = stalls + 1 if point.misfit > SLOW_STEP * before else 0
         lowest, grown = _grow(search, point, seed)
-        if stalls == PATIENCE or _avoidable(search, point, lowest) <= UNFIT:
+        if stalls == SCHEDULE.patience or _avoidable(search, point, lowest) <= SCHEDULE.hopeless:
             return point
         point = grown
 
 
 def _least_misfit(search: Search, point: Point, seed: int) -> tuple[Point, bool]:
-    """Minimise the misfit over all positive semidefinite matrices; say whether it is proved least."""
+    """Minimise the misfit over all positive semidefinite matrices, and say whether a proof shows that it is least."""
     before = np.inf
-    for _ in range(ROUNDS):
-        point = descend(search, point, TRIAL, curved=True)
+    for _ in range(SCHEDULE.max_rounds):
+        point = descend(search, point, SCHEDULE.trial_steps, curved=True)
         U, s, _ = np.linalg.svd(point.U, full_matrices=False)
-        keep = s > NEGLIGIBLE * s.max(initial=0.0)
+        keep = s > SCHEDULE.negligible * s.max(initial=0.0)
         if not keep.all():
             point = search.at(U[:, keep] * s[keep])
         lowest, grown = _grow(search, point, seed)
         share = _avoidable(search, point, lowest)
-        stalled = point.misfit > (1 - OPTIMAL) * before
-        if share <= OPTIMAL or (share <= PROVED and stalled):
+        stalled = point.misfit > (1 - SCHEDULE.optimal) * before
+        if share <= SCHEDULE.optimal or (share <= SCHEDULE.optimal_if_stalled and stalled):
             return point, True
         if search.clock.exhausted:
             break
@@ -163,28 +171,28 @@ def _least_misfit(search: Search, point: Point, seed: int) -> tuple[Point, bool]
 
 
 def _truncate(search: Search, point: Point, enough: float) -> Point | None:
-    """Return a fit at a smaller rank, one where the singular values drop most, or None.
+    """Return a fit at a smaller rank, or None; the two ranks after which the singular values drop most are tried.
 
-    Only ranks with fewer degrees of freedom than data are tried: a fit there is no coincidence.
+    They must have fewer degrees of freedom than there are data, so that a fit is no coincidence.
     """
     U, s, _ = np.linalg.svd(point.U, full_matrices=False)
     drops = s[:-1] / np.maximum(s[1:], 1e-300)
     for rank in sorted(np.argsort(-drops)[:2] + 1):
-        if drops[rank - 1] >= DROP and search.freedom(rank) < search.measurement.size:
-            trial = descend(search, search.at(U[:, :rank] * s[:rank]), TRIAL)
+        if drops[rank - 1] >= SCHEDULE.min_drop and search.freedom(rank) < search.measurement.size:
+            trial = descend(search, search.at(U[:, :rank] * s[:rank]), SCHEDULE.trial_steps)
             if search.residual(trial) <= enough:
                 return trial
     return None
 
 
 def _grow(search: Search, point: Point, seed: int) -> tuple[float, Point]:
-    """Append columns along the steepest directions, each with its best length, as far as the rank allows.
+    """Append columns along the steepest directions of descent, each with its best length, up to the largest rank.
 
     Return the lowest eigenvalue of ``A*(wr)`` in the metric, and the new point.
     """
     count = max(1, min(point.U.shape[1], search.max_rank - point.U.shape[1]))
     values, vectors = _lowest(search.measurement, search.weights * point.r, count, search.whitening, seed)
-    steep = values < min(STEEP * values[0], 0.0)
+    steep = values < min(SCHEDULE.steep * values[0], 0.0)
     for v in vectors[:, steep].T[: search.max_rank - point.U.shape[1]]:
         w = search.measurement.amplitudes(v[:, None])
         q = search.weights * row_inner(w, w)
@@ -200,7 +208,7 @@ def _lowest(A: Measurement, y: Array, count: int, whitening: Metric, seed: int) 
     """Return the lowest eigenvalues of ``D^-½ A*(y) D^-½`` and ``D^-½`` times their eigenvectors."""
     d = A.shape[0]
     S = A.adjoint_operator(y)
-    if isinstance(S, np.ndarray) and d <= DENSE:
+    if isinstance(S, np.ndarray) and d <= SCHEDULE.largest_dense:
         from scipy.linalg import eigh
 
         values, vectors = eigh((whitening @ S) @ whitening, subset_by_index=[0, count - 1])

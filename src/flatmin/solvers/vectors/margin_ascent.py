@@ -1,4 +1,7 @@
-"""Larger margins of a uniqueness dual: by an interior point method, or by raising its few lowest eigenvalues."""
+"""Two ways to enlarge the margin of a uniqueness dual: an interior point method, and raising the lowest eigenvalues.
+
+The margin is the smallest eigenvalue of ``A*(λ)`` on the complement, where the mean eigenvalue is one.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +15,27 @@ from flatmin.solvers.factored.tangent import solve_definite
 from flatmin.solvers.vectors.amplitudes import row_inner
 from flatmin.solvers.vectors.complement import Complement
 
-__all__ = ["LEVEL", "ascend_margin", "raise_lowest"]
+__all__ = ["RAISED_LEVEL", "ascend_margin", "raise_lowest"]
 
-#: Largest number of interior point steps, and the factor of the weight of the barrier at each centre.
-STEPS, FADE = 40, 0.2
-#: Smallest margin of interest, relative to the mean eigenvalue.
+#: Largest number of interior point steps.
+MAX_STEPS = 40
+#: Factor of the weight μ of the barrier after a step that ends near the minimiser of the barrier function.
+BARRIER_FALL = 0.2
+#: Smallest margin of interest. The ascent ends when the margin is known to stay below.
 SMALLEST_MARGIN = 1e-3
-#: Number of eigenvalues raised in a round, the level that they are raised to, and the number of rounds.
-RAISED, LEVEL, ROUNDS = 32, 0.015, 5
-#: Largest number of conjugate gradient steps for a change of λ.
+#: Number of lowest eigenvalues that a round of `raise_lowest` considers.
+RAISED_EIGENVALUES = 32
+#: Eigenvalue below which `raise_lowest` raises eigenvalues further; the target of a round is a little above.
+RAISED_LEVEL = 0.015
+#: Largest number of rounds of `raise_lowest`.
+RAISING_ROUNDS = 5
+#: Largest number of conjugate gradient steps for a change of λ in such a round.
 MAX_PRODUCTS = 60
 
 
 @dataclass(frozen=True, eq=False)
 class _Barrier:
-    """The point (p, t) of the interior point method: ``S = Σ p_i y_i y_i* − tI`` and the inverse of its root."""
+    """A point (p, t) of the interior point method, with the inverse Cholesky factor of ``S = Σ p_i y_i y_i* − tI``."""
 
     p: Array
     t: float
@@ -42,10 +51,10 @@ class _Barrier:
 
 
 def ascend_margin(complement: Complement, dual: Array) -> Array:
-    """Maximise the margin t over all λ with ``A*(λ) Q = 0`` and a fixed trace, from a given λ of any margin.
+    """Maximise the margin t over all λ with ``A*(λ) Q = 0`` and a fixed trace, starting at a λ of any margin.
 
     Newton steps minimise the barrier function ``−t/μ − log det(Σ p_i y_i y_i* − tI)``; see docs/theory/algorithms.md
-    ("Interior point"). The result meets the constraints approximately, for `Complement.polished`.
+    ("Interior point"). The result meets the constraints approximately; `Complement.polished` corrects the rest.
     """
     X = complement.measurement.amplitudes(complement.basis.astype(complement.Q.dtype))
     length = np.sqrt(np.maximum(row_inner(X, X), 1e-3 * complement.energy))
@@ -59,7 +68,7 @@ def ascend_margin(complement: Complement, dual: Array) -> Array:
     except LinAlgError:
         return dual
     mu = 0.3 / float(np.linalg.norm(point.inverse_root) ** 2)
-    for _ in range(STEPS):
+    for _ in range(MAX_STEPS):
         if complement.clock.out_of_time:
             break
         try:
@@ -71,12 +80,12 @@ def ascend_margin(complement: Complement, dual: Array) -> Array:
         if centred:
             if n * mu < 0.5 * point.t or point.t + 2 * n * mu < SMALLEST_MARGIN:
                 break
-            mu *= FADE
+            mu *= BARRIER_FALL
     return np.asarray(point.p / length**2)
 
 
 def _constraints(Y: Array, V: Array) -> Array:
-    """Return the columns c with ``cᵀp = 0`` for ``Σ p_i [v_i; y_i] v_i* = 0``, and a last one that fixes the trace."""
+    """Return a matrix C with ``Cᵀ p = 0`` for ``Σ p_i [v_i; y_i] v_i* = 0``; its last column fixes the trace."""
     r = V.shape[1]
     rows, cols = np.triu_indices(r)
     own = V[:, rows] * V[:, cols].conj()
@@ -107,7 +116,7 @@ def _newton_direction(Y: Array, constraints: Array, point: _Barrier, mu: float) 
 
 
 def _step_length(Y: Array, point: _Barrier, dp: Array, dt: float, mu: float) -> tuple[float, bool]:
-    """Return the step length that minimises the barrier function, and whether the point is (nearly) centred."""
+    """Return the step length that minimises the barrier function, and whether this comes close to its minimiser."""
     change = (Y.conj().T * dp) @ Y
     change[np.diag_indices(len(change))] -= dt
     e = np.linalg.eigvalsh(point.inverse_root @ change @ point.inverse_root.conj().T)
@@ -124,16 +133,17 @@ def _step_length(Y: Array, point: _Barrier, dp: Array, dt: float, mu: float) -> 
 
 
 def raise_lowest(complement: Complement, dual: Array, seed: int) -> Array:
-    """Raise the lowest eigenvalues of ``A*(λ)`` on the complement by a weighted least change of λ.
+    """Raise the lowest eigenvalues of ``A*(λ)`` on the complement by the smallest change δ of λ in a weighted norm.
 
-    The change δ has ``A*(δ)Q = 0``, and ``Z* A*(δ) Z`` is diagonal with the missing amounts for the eigenvectors Z.
+    The change keeps ``A*(δ) Q = 0``. For the lowest eigenvectors Z, ``Z* A*(δ) Z`` is diagonal, and its entries are
+    the amounts by which their eigenvalues are too small.
     """
     Q = complement.Q
-    for _ in range(ROUNDS):
-        values, Z = complement.lowest(dual, RAISED, seed)
-        if not len(values) or values[0] >= LEVEL / 2 or complement.clock.out_of_time:
+    for _ in range(RAISING_ROUNDS):
+        values, Z = complement.lowest(dual, RAISED_EIGENVALUES, seed)
+        if not len(values) or values[0] >= RAISED_LEVEL / 2 or complement.clock.out_of_time:
             break
-        low = values < 3 * LEVEL
+        low = values < 3 * RAISED_LEVEL
         B = complement.measurement.amplitudes(Z[:, low])
         p = dual * complement.energy / float(np.mean(dual * complement.energy))
         weights = (1 + p * min(1.0, 0.9 / max(-float(p.min()), 0.9))) ** 3 / complement.energy**2
@@ -146,7 +156,7 @@ def raise_lowest(complement: Complement, dual: Array, seed: int) -> Array:
             y = weights * forward(x, B)
             return np.concatenate([complement.apply(y).ravel(), ((B.T * y) @ B.conj()).ravel()])
 
-        rises = np.diag(np.maximum(1.5 * LEVEL - values[low], 0)).astype(B.dtype)
+        rises = np.diag(np.maximum(1.5 * RAISED_LEVEL - values[low], 0)).astype(B.dtype)
         right = np.concatenate([np.zeros(Q.size, B.dtype), rises.ravel()])
         multipliers = solve_definite(normal, right, 1e-2, MAX_PRODUCTS, floor=0.0)
         dual = complement.polished(dual + weights * forward(multipliers))

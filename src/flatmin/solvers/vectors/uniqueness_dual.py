@@ -13,22 +13,24 @@ from flatmin.linalg.subspaces import EPS
 from flatmin.measurements import Measurement
 from flatmin.solvers.vectors.amplitudes import row_inner
 from flatmin.solvers.vectors.complement import Complement
-from flatmin.solvers.vectors.margin_ascent import LEVEL, ascend_margin, raise_lowest
+from flatmin.solvers.vectors.margin_ascent import RAISED_LEVEL, ascend_margin, raise_lowest
 
 __all__ = ["uniqueness_dual"]
 
-#: Largest dimension with eigenvalues of an array; Lanczos estimates them in larger ones.
+#: Largest dimension in which margins are eigenvalues of a dense array. In larger ones they are Lanczos estimates.
 DENSE = 800
-#: Largest number of operations of an interior point step.
+#: Largest number of floating-point operations of an interior point step that is affordable.
 LARGEST_STEP = 4e9
-#: Margin of the proposal from which no interior point method is used, unless a step has at most so few operations.
-GOOD_MARGIN, CHEAP_STEP = 0.01, 5e8
-#: Lowest eigenvalue from which the lowest ones are raised, in larger problems.
+#: Number of floating-point operations up to which interior point steps are taken for any margin.
+CHEAP_STEP = 5e8
+#: Margin from which more expensive interior point steps are not worthwhile.
+GOOD_MARGIN = 0.01
+#: Margin below which the lowest eigenvalues are not raised, as there is little hope to make it positive.
 HOPELESS = -0.1
 #: Largest dimension in which a margin can be proved, and is therefore improved.
 LARGEST_RAISED = 5000
-#: Number of measurements in the sample for the profile of the proposal.
-SAMPLE = 2000
+#: Number of measurements in the random sample from which `_profile` chooses its two numbers.
+SAMPLE_SIZE = 2000
 
 
 def uniqueness_dual(
@@ -57,7 +59,7 @@ def uniqueness_dual(
     better = None
     if work <= CHEAP_STEP or (work <= LARGEST_STEP and margin < GOOD_MARGIN):
         better = complement.polished(ascend_margin(complement, dual))
-    elif HOPELESS < margin < LEVEL / 2:
+    elif HOPELESS < margin < RAISED_LEVEL / 2:
         better = raise_lowest(complement, dual, seed)
     if better is not None:
         dual, margin = max((dual, margin), (better, _margin(complement, better, seed)), key=lambda found: found[1])
@@ -65,7 +67,7 @@ def uniqueness_dual(
 
 
 def _proposal(complement: Complement, seed: int) -> Array | None:
-    """Return λ for which independent random vectors would have the largest margin, or None.
+    """Return the λ that would have the largest margin for independent random vectors, or None if there is none.
 
     Its values are ``p_i = τ ((a + q_i)^-½ − 1)`` with ``q_i |x_i|² = Re⟨x_i* Q, x_i* G⟩``; Newton's method finds the
     multipliers G (docs/theory/algorithms.md, "Proposal").
@@ -92,13 +94,13 @@ def _proposal(complement: Complement, seed: int) -> Array | None:
 
 
 def _profile(intensity: Array, ratio: float, seed: int) -> tuple[float, float] | None:
-    """Return a and b with ``Σ p β = 0`` for ``p = (a + bβ)^-½ − 1``, chosen on a sample of the intensities β.
+    """Return a and b with ``Σ p β = 0`` for ``p = (a + bβ)^-½ − 1`` on a sample of the intensities β.
 
-    The a of the largest margin is reduced to a third, so that p can move to meet all constraints.
+    The value of a with the largest margin is divided by three, which allows p to change until all constraints hold.
     """
     beta = intensity
-    if len(beta) > SAMPLE:
-        beta = np.random.default_rng(seed).choice(beta, SAMPLE, replace=False)
+    if len(beta) > SAMPLE_SIZE:
+        beta = np.random.default_rng(seed).choice(beta, SAMPLE_SIZE, replace=False)
     if not np.any(beta > 0):
         return None
     best, choice = -np.inf, 0.0

@@ -1,4 +1,4 @@
-"""The page about a race, and the order and verdict that the command line prints too."""
+"""The page about a race; the command line prints the same order of competitors and the same verdict."""
 
 from flatmin.lab.race.page.headline import verdict
 from flatmin.lab.race.page.race_page import write_race

@@ -10,19 +10,23 @@ from flatmin.report.words import listed, number
 
 __all__ = ["COLUMN_NAMES", "PER_CENT", "number_range", "unfitting", "verdict", "with_interval"]
 
-#: Names of columns within sentences.
+#: How sentences name the columns of the table of runs.
 COLUMN_NAMES = {"flatness_gap": "flatness gap", "scaled_trace": "scaled trace", "loss": "loss"}
 PER_CENT = "\N{NO-BREAK SPACE}%"
 
 
 def verdict(ranking: Ranking) -> Verdict:
-    """Return which competitors came near the flattest value, and how their errors compare with those of the others."""
+    """Return the verdict: which competitors came near the flattest value, and whether their errors are smaller."""
     flattest = ranking.result.flattest
     level, near = ranking.near
     good = flattest is None or bool(flattest.holds)
     fitting = [row for row in ranking.rows if row["fits"]]
     if flattest is None or ranking.determined:
-        start = "All solutions are equally flat here, so what counts is the fit" if ranking.determined else "The fit"
+        start = (
+            "All solutions are equally flat here, so competitors are compared by their fit"
+            if ranking.determined
+            else "The fit"
+        )
         headline = f"{start}: {_names(fitting)} fit{'s' if len(fitting) == 1 else ''} the data."
         near = fitting
     elif near:
@@ -39,7 +43,7 @@ def verdict(ranking: Ranking) -> Verdict:
 
 
 def _errors(ranking: Ranking, near: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return a sentence with the median errors of some competitors and those of the others."""
+    """Return a sentence with the median errors of the competitors in ``near`` and those of the others."""
     if not ranking.has_errors:
         return ["The truth is not known, so there are no errors."]
     chosen = {row["competitor"] for row in near}
@@ -67,7 +71,7 @@ def number_range(values: Sequence[float]) -> str:
 
 
 def _relation(ranking: Ranking) -> list[str]:
-    """Return a sentence about the correlation of flatness and error, if it has an interval."""
+    """Return a sentence about the correlation between flatness and error; no sentence if it has no interval."""
     found = ranking.result.correlation
     if found is None or found.value is None or found.interval is None:
         return []
@@ -80,7 +84,7 @@ def _relation(ranking: Ranking) -> list[str]:
 
 
 def with_interval(value: float | None, interval: tuple[float, float] | None) -> str:
-    """Return a number in digits, with its 95 % interval if it has one.
+    """Return a number as text, with its 95 % interval if there is one.
 
     Examples
     --------
@@ -94,7 +98,7 @@ def with_interval(value: float | None, interval: tuple[float, float] | None) -> 
 
 
 def unfitting(ranking: Ranking) -> str:
-    """Return a warning that names the competitors which do not fit the data, empty if all fit."""
+    """Return a warning that names the competitors which do not fit the data; it is empty if all fit."""
     rows = [row for row in ranking.rows if not row["fits"] and not math.isinf(row["loss"] or math.inf)]
     if not rows:
         return ""
@@ -103,7 +107,7 @@ def unfitting(ranking: Ranking) -> str:
         return f"{_names(rows)} {do} not fit the data."
     return (
         f"{_names(rows)} {do} not fit the data: {their} loss is still above {number(ranking.fit_loss, 2)}, 1{PER_CENT} "
-        "of that of the zero prediction. A small gap says nothing there; it is 0 for a matrix of zeros."
+        "of that of the zero prediction. Their small gaps mean nothing: a matrix of zeros has the gap 0."
     )
 
 

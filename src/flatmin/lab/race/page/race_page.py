@@ -1,4 +1,4 @@
-"""The page about a race: verdict, medians, charts, trials, and the proof of the flattest value."""
+"""The page about a race: verdict, medians, charts, tuning runs, and the proof of the flattest value."""
 
 import math
 import platform
@@ -23,7 +23,7 @@ from flatmin.lab.race.page.headline import (
     with_interval,
 )
 from flatmin.lab.race.page.ranking import Ranking
-from flatmin.lab.race.page.trajectories import FLOOR, Band, panels, trajectories
+from flatmin.lab.race.page.trajectories import SMALLEST_DRAWN, Band, panels, trajectories
 from flatmin.lab.race.result import RaceResult
 from flatmin.report.page import Fact, Figure, Page, Section, Table, render
 from flatmin.report.proof import proof
@@ -32,7 +32,7 @@ from flatmin.report.words import counted, listed, number
 
 __all__ = ["medians", "write_race"]
 
-#: Columns of the table of medians: the field and the heading.
+#: Columns of the table of medians: the heading for each field.
 MEDIANS = {
     "flatness_gap": "Gap",
     "relative_error": "Error",
@@ -46,7 +46,7 @@ MEDIANS = {
     "strength": "Strength",
     "seconds": "Seconds",
 }
-#: Columns of the table of trials: the field and the heading.
+#: Columns of the table of tuning runs: the heading for each field.
 TRIALS = {
     "step_size": "Step",
     "strength": "Strength",
@@ -56,16 +56,16 @@ TRIALS = {
     "gradients": "Gradients",
     "chosen": "Chosen",
 }
-#: Names of the numbers of the protocol.
+#: The name on the page of each number of the protocol.
 SETTINGS = {
     "budget": "Gradients a run",
     "seeds": "Seeds of the scored runs",
     "trials": "Step sizes tried for each",
     "tuning_budget": "Gradients a trial",
     "tuning_seed": "Seed of the trials",
-    "points": "Observations of a run, at most",
-    "blow_up": "Growth of the loss that is a divergence",
-    "fits": "Largest loss of a run that fits",
+    "points": "Largest number of observations of a run",
+    "blow_up": "Factor of growth of the loss from which a run has diverged",
+    "fits": "Largest loss that counts as fitting the data",
     "task": "Task",
     "version": "Version of the rules",
     "digest": "Fingerprint of the task",
@@ -82,8 +82,8 @@ def write_race(
 ) -> None:
     """Write the page about a race, one HTML file that loads nothing from outside.
 
-    ``title`` and ``subtitle`` name the problem or the data, ``command`` repeats the race, and ``notes`` are sentences
-    for the reader.
+    ``title`` and ``subtitle`` name the problem or the data, ``command`` is the command line that repeats the race, and
+    ``notes`` are sentences for the reader.
     """
     ranking = Ranking(result)
     sections: list[Section | None] = [_introduction(ranking), medians(ranking), _along(ranking), _ends(ranking)]
@@ -120,20 +120,20 @@ def _highlights(ranking: Ranking) -> list[Fact]:
 
 
 def _introduction(ranking: Ranking) -> Section:
-    """Return the explanation for a reader who sees such a page for the first time."""
+    """Return the section that explains the page to a reader who sees such a page for the first time."""
     flattest, budget = ranking.result.flattest, ranking.result.protocol["budget"]
     points = [
         f"Every competitor is a way to train the same model on the same data. A run may compute {budget} gradients. "
         "The step size of each competitor was chosen by one rule for all, stated below.",
         "Many weights fit the data, and training ends at some of them. Weights are called flat if the loss curves "
-        "little around them. The scaled trace measures this: it is a sum of second derivatives of the loss over all "
-        "weights.",
+        "little around them. The scaled trace measures this curvature: it is a sum of second derivatives of the loss "
+        "over all weights.",
     ]
     if flattest is not None:
         points.append(
             "The flattest value is the smallest scaled trace of all weights that fit, known with a proof. The flatness "
             "gap of a run is its excess over this value: 0 is as flat as can be, 1 is twice the smallest. It is never "
-            "negative. Weights that do not fit are compared with all weights that fit the data which they produce."
+            "negative. Weights that do not fit the data are compared with all weights that have the same predictions."
         )
     if flattest is None:
         points.append("The error is measured on data that no competitor has seen.")
@@ -158,7 +158,7 @@ def medians(ranking: Ranking) -> Section:
 
 
 def _cell(column: str, value: Any, runs: int = 0) -> str:
-    """Return a cell of a table. The count of diverged runs is given out of ``runs``."""
+    """Return the text of a cell of a table; the number of diverged runs is written as a part of ``runs``."""
     if isinstance(value, bool):
         return "yes" if value else "" if column == "chosen" else "no"
     if column == "diverged":
@@ -173,12 +173,12 @@ def _digits(value: float | None) -> str:
 
 
 def _key(value: float | None) -> float | None:
-    """Return the number by which a cell is sorted, None for the end."""
+    """Return the number by which a cell is sorted; None places it at the end."""
     return None if value is None or not math.isfinite(value) else float(value)
 
 
 def _along(ranking: Ranking) -> Section:
-    """Return charts of loss and flatness along the runs, with a few competitors in each panel."""
+    """Return charts of loss and flatness against the gradients spent, with a few competitors in each panel."""
     quantities = {"loss": ranking.bands("loss")}
     if not ranking.determined:
         quantities[COLUMN_NAMES[ranking.flatness]] = ranking.bands(ranking.flatness)
@@ -205,7 +205,7 @@ def _end(quantities: Mapping[str, Mapping[str, Band]], name: str) -> str:
 
 
 def _ends(ranking: Ranking) -> Section:
-    """Return errors against gaps with the rank correlation, or against losses where all are equally flat."""
+    """Return the section that shows errors against gaps, or against losses if all solutions are equally flat."""
     found, what = ranking.result.correlation, COLUMN_NAMES[ranking.compared]
     section = partial(Section, "flatness-and-error", "Flatness and error")
     if not ranking.has_errors:
@@ -225,11 +225,13 @@ def _ends(ranking: Ranking) -> Section:
 
 def _scatter(ranking: Ranking, title: str) -> ScatterDisplay:
     """Return the picture of the error of every run against its flatness, or its loss."""
-    caption = "One point a run, both axes logarithmic. A competitor keeps its colour throughout."
+    caption = "Each point is a run; both axes are logarithmic. A competitor has the same colour in all figures."
     if ranking.diverged:
         caption += f" Not shown: {counted(len(ranking.diverged), 'run')} that diverged."
     looks, ends = ranking.looks, ranking.ends()
-    clouds = [Cloud(name, looks[name], np.maximum(points, FLOOR)) for name, points in ends.items() if len(points)]
+    clouds = [
+        Cloud(name, looks[name], np.maximum(points, SMALLEST_DRAWN)) for name, points in ends.items() if len(points)
+    ]
     return ScatterDisplay(
         name="errors",
         title=title,
@@ -266,7 +268,7 @@ def _diverged(ranking: Ranking) -> Section | None:
             seeds = listed([str(row["seed"]) for row in rows])
             after = number_range([float(row["gradients"]) for row in rows])
             points.append(f"{name}: seed{'s' if len(rows) > 1 else ''} {seeds}, after {after} gradients")
-    prose = ["A run that diverges is a result. It ends there, and counts as infinite in medians."]
+    prose = ["A run that diverges ends there. It counts as a result: its numbers are infinite in the medians."]
     return Section("diverged", "Runs that diverged", prose, points=points)
 
 
@@ -277,7 +279,7 @@ def _competitors(result: RaceResult) -> Section:
 
 
 def _protocol(result: RaceResult) -> Section:
-    """Return the rules in words, the settings in numbers, and every tuning run."""
+    """Return the section with the rules of the race, its settings, and all tuning runs."""
     points, facts = [], []
     for name, value in result.protocol.items():
         heading = name.replace("_", " ").capitalize()
@@ -298,7 +300,7 @@ def _setting(value: object) -> str:
 
 
 def _flattest(result: RaceResult) -> Section | None:
-    """Return the proof of the value that all gaps refer to."""
+    """Return the section with the proof of the flattest value, to which all gaps refer."""
     if result.flattest is None:
         return None
     solution, problem = result.flattest.solution, result.flattest.problem
@@ -307,7 +309,7 @@ def _flattest(result: RaceResult) -> Section | None:
         "of a point, whether it fits or not, is its scaled trace minus the lower bound that this vector proves for all "
         "matrices with the same measurements. So it is never negative."
     ]
-    certificate = solution.certificate
+    certificate = solution.checked_certificate
     statements = proof(certificate, problem.measurement.size, 1.0, vocabulary_of(problem, certificate))
     return Section("flattest", "The flattest value", prose, statements=statements)
 

@@ -1,4 +1,4 @@
-"""Ranking: the competitors of a race in order, those that fit the data first and the flattest of them before others."""
+"""Ranking: the order of the competitors of a race. Those that fit the data come first, the flattest of them before."""
 
 import math
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from flatmin.proofs.cone_certificate import trace_is_determined
 
 __all__ = ["Ranking"]
 
-#: Flatness gaps that count as near the flattest value. The smallest one that a competitor reaches is used.
-NEAR = (0.01, 0.1, 0.5)
+#: Limits for flatness gaps "near the flattest value"; the page uses the smallest one that a competitor reaches.
+NEAR_GAPS = (0.01, 0.1, 0.5)
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,17 +26,17 @@ class Ranking:
 
     @property
     def flatness(self) -> str:
-        """The column that measures flatness: the gap, or the trace where the flattest value is not known."""
+        """The column that measures flatness: the gap, or the scaled trace if the flattest value is not known."""
         return "scaled_trace" if self.result.flattest is None else "flatness_gap"
 
     @cached_property
     def determined(self) -> bool:
-        """Whether the data determine the trace, so that the gap is 0 at every point of every run."""
+        """Whether the data determine the scaled trace; then the gap is 0 at every point of every run."""
         return self.result.flattest is not None and trace_is_determined(self.result.flattest.problem)
 
     @property
     def compared(self) -> str:
-        """The column against which errors are shown."""
+        """The column on the horizontal axis of the picture of errors."""
         return "loss" if self.determined else self.flatness
 
     @property
@@ -57,14 +57,14 @@ class Ranking:
 
     @property
     def looks(self) -> dict[str, int]:
-        """The index of the look of each competitor, its place."""
+        """The index of colour and marker of each competitor: its place in the order."""
         return {name: place for place, name in enumerate(self.names)}
 
     @cached_property
     def near(self) -> tuple[float, list[dict[str, Any]]]:
-        """The smallest gap of `NEAR` that fitting competitors reach, and their rows; infinity and [] if none does."""
+        """The smallest limit that a fitting competitor reaches, and the rows of all that do; or infinity and []."""
         fitting = [row for row in self.rows if row["fits"]]
-        for level in NEAR:
+        for level in NEAR_GAPS:
             reached = [row for row in fitting if _size(row["flatness_gap"]) <= level]
             if reached:
                 return level, reached
@@ -92,7 +92,7 @@ class Ranking:
         return bands
 
     def ends(self) -> dict[str, Array]:
-        """Return `compared` and the error, shape (n, 2), at the end of the runs of each competitor that have both."""
+        """Return for each competitor the numbers `compared` and error at the end of its runs, shape (n, 2)."""
         rows = [row for row in self.result.table if not row["diverged"] and row["relative_error"] is not None]
         pairs = {name: [row for row in rows if row["competitor"] == name] for name in self.names}
         return {

@@ -1,4 +1,4 @@
-"""Charts of loss and flatness along the runs, a few competitors at a time in colour and the others in grey."""
+"""Charts of loss and flatness along the runs of a race, with a few competitors in colour and the others in grey."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,17 +11,17 @@ from flatmin.lab.displays.axes import legend
 from flatmin.lab.displays.style import look
 from flatmin.report.pictures.drawing import LINE, WIDTH, draw, grid, logarithmic
 
-__all__ = ["FLOOR", "Band", "band", "panels", "trajectories"]
+__all__ = ["SMALLEST_DRAWN", "Band", "band", "panels", "trajectories"]
 
-#: Most competitors that are drawn in colour in one panel.
+#: The largest number of competitors that are drawn in colour in one panel.
 MOST_IN_A_PANEL = 4
-#: Smaller values are drawn here on a logarithmic axis. They are rounding errors or zero.
-FLOOR = 1e-16
+#: Values below this are drawn as this value, because an axis is logarithmic. They are zeros or rounding errors.
+SMALLEST_DRAWN = 1e-16
 
 
 @dataclass(frozen=True, eq=False)
 class Band:
-    """One quantity of one competitor along its runs, arrays of shape (n,).
+    """One quantity of one competitor along its runs, as arrays of shape (n,).
 
     ``gradients`` are the gradients spent, increasing and positive. ``middle`` is the median over the seeds, where a
     diverged run is infinite. ``low`` and ``high`` are the extremes over the seeds that have not diverged.
@@ -34,7 +34,7 @@ class Band:
 
 
 def panels(names: Sequence[str]) -> list[list[str]]:
-    """Return competitors in order, in groups of nearly equal size, one for each panel."""
+    """Return the competitors in the same order, divided into one group of nearly equal size for each panel."""
     count = -(-len(names) // MOST_IN_A_PANEL)
     return [[names[place] for place in part] for part in np.array_split(np.arange(len(names)), max(count, 1))]
 
@@ -42,8 +42,8 @@ def panels(names: Sequence[str]) -> list[list[str]]:
 def band(runs: Sequence[tuple[Array, Array]], end: float = 0) -> Band:
     """Return the band of several runs, each given by gradient counts and values, up to ``end`` gradients.
 
-    Values between two records are interpolated logarithmically. After its last record a run counts as infinite, and so
-    does every value that is not finite.
+    The logarithm of the values is interpolated linearly between two records. Values after the last record of a run, and
+    values that are not finite, count as infinite.
     """
     everywhere = np.unique(np.concatenate([[end], *(steps for steps, _ in runs)]))
     everywhere = everywhere[everywhere > 0].astype(float)
@@ -53,7 +53,7 @@ def band(runs: Sequence[tuple[Array, Array]], end: float = 0) -> Band:
         if not finite.any():
             rows.append(np.full(len(everywhere), np.inf))
             continue
-        logs = np.log(np.maximum(np.asarray(values, dtype=float)[finite], FLOOR))
+        logs = np.log(np.maximum(np.asarray(values, dtype=float)[finite], SMALLEST_DRAWN))
         rows.append(np.exp(np.interp(everywhere, np.asarray(steps)[finite], logs, right=np.inf)))
     values = np.array(rows)
     finite = np.where(np.isfinite(values), values, -np.inf)
@@ -63,7 +63,7 @@ def band(runs: Sequence[tuple[Array, Array]], end: float = 0) -> Band:
 def trajectories(
     name: str, quantities: Mapping[str, Mapping[str, Band]], group: Sequence[str], looks: Mapping[str, int]
 ) -> str:
-    """Return a panel as SVG: one chart for each quantity, one below the other.
+    """Return a panel as SVG, with one chart below the other for each quantity.
 
     ``name`` identifies the drawing within its page, ``quantities`` has a band of each competitor for each title,
     ``group`` are the competitors in colour, and ``looks`` are the indices of their looks (`displays.style.look`).
@@ -92,19 +92,19 @@ def trajectories(
 
 
 def _finite(values: Array) -> Array:
-    """Return values with gaps in place of infinities."""
+    """Return values with NaN in place of infinities, which Matplotlib draws as gaps."""
     return np.where(np.isfinite(values), values, np.nan)
 
 
 def _reach(bands: Iterable[Band]) -> Array:
-    """Return the values that an axis must hold. Competitors that diverge in the end leave the chart."""
+    """Return the values that the axis must show: those of competitors whose median does not diverge in the end."""
     kept = [b for b in bands if np.isfinite(b.middle[-1])] or list(bands)
     values = np.concatenate([b.middle for b in kept])
     return np.asarray(values[np.isfinite(values)])
 
 
 def _line(axes: Any, name: str, drawn: Band, style: Mapping[str, Any]) -> None:
-    """Draw the median on the range of the seeds. A median that diverges ends with a cross if it is in the chart."""
+    """Draw the range over the seeds and the median, with a cross at the point where a median diverges."""
     x, y, colour = drawn.gradients, _finite(drawn.middle), style["color"]
     axes.fill_between(x, drawn.low, drawn.high, where=np.isfinite(y), color=colour, alpha=0.14, lw=0, zorder=2)
     axes.plot(x, y, color=colour, ls=style["linestyle"], lw=1.7, zorder=3, label=name)

@@ -40,7 +40,7 @@ def tried(strengths: Array, count: int) -> Array:
 def claim_of_ratio_of_errors(text: str, first: Evidence, second: Evidence, **limit: float) -> Claim:
     """Return a claim about the mean, over the same draws, of the error of one method divided by that of another."""
     top, bottom = first.values("error"), second.values("error")
-    return Claim.of_mean(text, top / bottom, **limit) if len(top) == len(bottom) else Claim.open(text, **limit)
+    return Claim.from_mean(text, top / bottom, **limit) if len(top) == len(bottom) else Claim.open(text, **limit)
 
 
 def errors_display(evidence: Evidence, by: str | tuple[str, ...], label: str, *, log: bool = False) -> Display:

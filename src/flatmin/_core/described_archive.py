@@ -1,0 +1,46 @@
+"""Archives ``.npz`` of arrays with a description in JSON and the version of their format, without pickle."""
+
+import json
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin._core.files import atomic_path
+from flatmin.errors import InputError
+
+__all__ = ["read_described", "write_described"]
+
+#: Exceptions of NumPy and zipfile for files that are damaged or of another kind.
+UNREADABLE = (OSError, ValueError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+
+
+def write_described(file: str | Path, arrays: Mapping[str, Any], description: Mapping[str, Any], version: int) -> None:
+    """Write arrays and their description, whole or not at all, or raise `InputError`."""
+    contents: dict[str, Any] = {**arrays, "description": json.dumps(description), "format_version": version}
+    try:
+        with atomic_path(Path(file)) as temporary, temporary.open("wb") as stream:
+            np.savez_compressed(stream, **contents)
+    except OSError as error:
+        raise InputError(f"{file} cannot be written: {error.strerror or error}") from error
+
+
+def read_described(file: str | Path, version: int) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Return arrays and description, or raise `InputError` if the file is missing, damaged or of another version."""
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            data = dict(archive)
+    except UNREADABLE as error:
+        raise InputError(f"{file} cannot be read as a solution, expected an .npz file of flatmin: {error}") from error
+    try:
+        found = int(data.get("format_version", -1))
+        if found != version:
+            raise InputError(f"it has format version {found}, expected {version}")
+        return data, dict(json.loads(str(data["description"])))
+    except (KeyError, TypeError, ValueError) as error:
+        reason = f"{error} is missing or unknown" if isinstance(error, KeyError) else error
+        raise InputError(f"{file} is no solution saved by this version of flatmin: {reason}") from error

@@ -1,0 +1,62 @@
+"""Objective: the numbers that say which function a solution minimises."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flatmin.errors import InputError
+from flatmin.losses import Absolute
+from flatmin.problem import Problem
+from flatmin.proofs.certificate import check_alpha
+
+__all__ = ["Objective"]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The function that a solution of a problem minimises: which of the problem's questions it answers.
+
+    Attributes
+    ----------
+    alpha, metric_power : float
+        Those of `flatmin.flat_minimum`.
+    weight, tau : float or None
+        Those of the loss `Absolute`, with the default weight as a number; None for other losses.
+    """
+
+    alpha: float = 0.0
+    metric_power: float = 1.0
+    weight: float | None = None
+    tau: float | None = None
+
+    @classmethod
+    def of(cls, problem: Problem, alpha: float = 0.0, metric_power: float = 1.0) -> Objective:
+        """Return the objective of a problem at alpha and metric_power, or raise `InputError` for unsuitable ones."""
+        alpha, metric_power = check_alpha(alpha, metric_power)
+        if metric_power != 1 and not problem.is_convex:
+            raise InputError(f"metric_power is {metric_power!r}, expected its default 1.0 for {problem.model!r}")
+        loss = problem.loss
+        if not isinstance(loss, Absolute):
+            return cls(alpha, metric_power)
+        return cls(alpha, metric_power, loss.weight_for(problem.shape), loss.tau)
+
+    @classmethod
+    def stated(cls, settings: Mapping[str, Any], problem: Problem) -> Objective:
+        """Return the objective that the settings of a solution file state, with defaults for missing ones.
+
+        Raises
+        ------
+        InputError
+            If a setting is not a number in its range; the sentence begins with its name.
+        """
+        loss = Absolute(settings.get("weight"), settings.get("tau"))
+        alpha, metric_power = check_alpha(settings.get("alpha", 0.0), settings.get("metric_power", 1.0))
+        weight = loss.weight_for(problem.shape) if problem.loss.has_gross_errors else loss.weight
+        return cls(alpha, metric_power, weight, loss.tau)
+
+    def differences(self, asked: Objective) -> dict[str, tuple[float | None, float | None]]:
+        """Return the numbers that differ from another objective, by name: this one's and the other's."""
+        pairs = {name: (mine, getattr(asked, name)) for name, mine in vars(self).items()}
+        return {name: (mine, other) for name, (mine, other) in pairs.items() if mine != other}
