@@ -1,4 +1,4 @@
-"""Integer factorizations: a matrix of integers as ``L C R*`` with bases L and R of small integers."""
+"""Exact fits: matrices of integers that reproduce the data without any rounding, as products of small integers."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import numpy as np
 from scipy.linalg import qr
 
 from flatmin._core.arrays import Array
+from flatmin.measurements import Entries
+from flatmin.proofs.exact.explicit_problem import ExplicitProblem
+from flatmin.proofs.exact.point import Point
 
-__all__ = ["integer_factors", "nearest_integers"]
+__all__ = ["exact_fit", "integer_factors", "nearest_integers"]
 
 #: Largest distance of an entry from an integer, relative to the largest entry, at which it counts as rounded.
 NEAR = 1e-6
@@ -17,6 +20,45 @@ BINARY_DIGITS = range(9)
 LARGEST = 2.0**53
 #: Limit on the rounds of reductions, which end by themselves after a few.
 ROUNDS = 1000
+#: Largest number of cells of a matrix that is searched for integers.
+LARGEST_CELLS = 4_000_000
+
+
+def exact_fit(explicit: ExplicitProblem, point: Point) -> dict[str, Array] | None:
+    """Return the point as integer factors if a matrix of integers nearby fits the data exactly, else None.
+
+    The changes of basis T1, T2 (T for symmetric models) make the integer factors nearly orthonormal in the metric.
+    """
+    d1, d2 = explicit.shape
+    if d1 * d2 > LARGEST_CELLS:
+        return None
+    rounded = nearest_integers(point.matrix)
+    if rounded is None:
+        return None
+    X, digits = rounded
+    if not _fits(explicit, X / 2.0**digits):
+        return None
+    found = integer_factors(X, point.rank)
+    if found is None:
+        return None
+    L, C, R = found[0], found[1] / 2.0**digits, found[2]
+    if explicit.cone == "semidefinite":
+        return {"U": L} if np.array_equal(C, np.eye(len(C))) else {"U": L, "C": C}
+    T1 = np.linalg.lstsq(L, point.L, rcond=None)[0]
+    if explicit.cone == "symmetric":
+        return {"U": L, "C": C, "T": T1}
+    return {"L": L, "C": C, "R": R, "T1": T1, "T2": np.linalg.lstsq(R, point.R, rcond=None)[0]}
+
+
+def _fits(explicit: ExplicitProblem, X: Array) -> bool:
+    """Return whether the measurements of X are the data, as floating-point numbers."""
+    measurement = explicit.problem.measurement
+    if isinstance(measurement, Entries):
+        seen = X[measurement.rows, measurement.cols]
+        values = seen if measurement.weights is None else measurement.weights * seen
+    else:
+        values = measurement.forward(X)
+    return bool(np.array_equal(values, explicit.problem.data))
 
 
 def nearest_integers(matrix: Array) -> tuple[Array, int] | None:

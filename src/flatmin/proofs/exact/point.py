@@ -9,8 +9,8 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin.linalg.metric import Metric
 from flatmin.measurements import Dense, Entries, Measurement, RankOne
-from flatmin.parametrizations.base import Factors
-from flatmin.proofs.exact.instance import Instance
+from flatmin.parametrizations.base import Factors, Metrics
+from flatmin.proofs.exact.explicit_problem import ExplicitProblem
 from flatmin.proofs.exact.tangent import TangentMap
 from flatmin.proofs.whitening import whiten
 
@@ -35,7 +35,7 @@ class Point:
     L, C, R : ndarray, shapes (d1, r), (r, r) and (d2, r)
         The factors and the core. For Hermitian models ``R = L`` and C is diagonal, with a sign for each column.
     metric : tuple of Metric
-        The pair (D1, D2) to the power of the instance.
+        The pair (D1, D2) to the power of the explicit.
     tangent : TangentMap
         The map around the point in whitened coordinates.
     """
@@ -43,7 +43,7 @@ class Point:
     L: Array
     C: Array
     R: Array
-    metric: tuple[Metric, Metric]
+    metric: Metrics
     tangent: TangentMap
 
     @property
@@ -57,17 +57,17 @@ class Point:
         return np.asarray(self.L @ self.C @ self.R.conj().T)
 
 
-def polished(instance: Instance, factors: Factors) -> Point | None:
+def polished(explicit: ExplicitProblem, factors: Factors) -> Point | None:
     """Return the point nearest to the factors that fits the data best, None for the zero matrix."""
-    problem = instance.problem
-    whitened, metric = whiten(problem, instance.metric_power)
+    problem = explicit.problem
+    whitened, metric = whiten(problem, explicit.metric_power)
     hermitian = problem.parametrization.cone.is_hermitian
     P, s, Q = problem.parametrization.singular(factors, metric)
     keep = s > SMALLEST * s[0] if len(s) and s[0] > 0 else np.zeros(len(s), bool)
     if not keep.any():
         return None
     P, s, Q = P[:, keep], s[keep], Q[:, keep]
-    fits = instance.objective != "penalised"
+    fits = explicit.objective != "penalised"
     for _ in range(STEPS[0] if fits else 0):
         tangent = TangentMap(whitened, P, P if hermitian else Q, hermitian)
         residual = problem.data - whitened.forward_factors(P * s, Q)
@@ -81,25 +81,31 @@ def polished(instance: Instance, factors: Factors) -> Point | None:
         if not (len(moved[1]) == len(s) and np.all(np.isfinite(moved[1]))):
             break
         P, s, Q = moved
-    if instance.cone == "semidefinite":
+    if explicit.cone == "semidefinite":
         U, whitened = metric[0].power(-1) @ (P * np.sqrt(s)), problem.measurement
         identity = Metric(np.ones(len(U)))
         metric, P, s, Q = (identity, identity), U, np.ones(len(s)), U
-    return _settled(instance, metric, whitened, P, s, Q, fits)
+    return _settled(explicit, metric, whitened, P, s, Q, fits)
 
 
 def _settled(
-    instance: Instance, metric: tuple[Metric, Metric], whitened: Measurement, P: Array, s: Array, Q: Array, fits: bool
+    explicit: ExplicitProblem,
+    metric: Metrics,
+    whitened: Measurement,
+    P: Array,
+    s: Array,
+    Q: Array,
+    fits: bool,
 ) -> Point:
     """Return the point in the bases P and Q, moved by last steps that are too small to spoil the bases."""
-    hermitian = instance.cone != "rectangular"
+    hermitian = explicit.cone != "rectangular"
     tangent = TangentMap(whitened, P, P if hermitian else Q, hermitian)
     signs = np.sign(np.einsum("ij,ij->j", P.conj(), Q).real) if hermitian else np.ones(len(s))
     first, second = metric[0].power(-1), metric[1].power(-1)
     L, R, core = first @ P, first @ P if hermitian else second @ Q, signs * s
     best, smallest = (L, R), np.inf
     for _ in range(STEPS[1] if fits else 0):
-        residual = instance.problem.data - accurate_forward(instance.problem.measurement, L, core, R)
+        residual = explicit.problem.data - accurate_forward(explicit.problem.measurement, L, core, R)
         size = float(np.linalg.norm(residual.astype(float)))
         if size >= smallest:
             break
@@ -118,7 +124,7 @@ def accurate_forward(measurement: Measurement, L: Array, core: Array, R: Array) 
     left, right = L.astype(wide) * core, R.astype(wide)
     if isinstance(measurement, Entries):
         values = np.einsum("ij,ij->i", left[measurement.rows], right[measurement.cols])
-        return values if measurement.weights is None else measurement.weights * values
+        return np.asarray(values if measurement.weights is None else measurement.weights * values)
     if isinstance(measurement, RankOne):
         x = measurement.left.conj() @ left
         y = right.conj().T @ measurement.right.T

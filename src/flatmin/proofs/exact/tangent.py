@@ -13,7 +13,6 @@ from scipy.sparse import csr_array, issparse
 from scipy.sparse.linalg import LinearOperator, lsmr
 
 from flatmin._core.arrays import Array
-from flatmin.linalg.metric import Metric
 from flatmin.measurements import Entries, Measurement
 
 __all__ = ["LARGEST_TANGENT", "TangentMap"]
@@ -53,15 +52,14 @@ class TangentMap:
     @property
     def size(self) -> int:
         """The number of real unknowns."""
-        d1, r = self.P.shape
         if not self.hermitian:
-            return r * (d1 + len(self.Q))
-        return r * d1 * (2 if np.iscomplexobj(self.P) else 1)
+            return int(self.P.size + self.Q.size)
+        return int(self.P.size) * (2 if np.iscomplexobj(self.P) else 1)
 
     @cached_property
     def derivative(self) -> Any:
         """The matrix (m, size) of the map, dense or sparse; None if it is too large."""
-        B, (d1, r) = self.measurement, self.P.shape
+        B = self.measurement
         if isinstance(B, Entries) and not self.hermitian:
             return self._sparse_derivative(B)
         if B.size * self.size > LARGEST_DERIVATIVE:
@@ -90,7 +88,7 @@ class TangentMap:
 
     @cached_property
     def _gauge(self) -> Array:
-        """Columns g that make ``g'x = 0`` select one of the changes with the same matrix: P'F, or the skew part of P*E."""
+        """Columns g: ``g'x = 0`` selects one change for each matrix, by P'F = 0 or by a skew part of P*E that is 0."""
         (d, r), n = self.P.shape, len(self.P) + len(self.Q)
         if not self.hermitian:
             basis = np.zeros((n, r))

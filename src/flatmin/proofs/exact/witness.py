@@ -10,10 +10,10 @@ from flatmin._core.arrays import Array
 from flatmin.linalg.subspaces import as_array
 from flatmin.measurements import Dense, RankOne
 from flatmin.proofs.exact.duals import aligned, value_dual
-from flatmin.proofs.exact.instance import Instance
+from flatmin.proofs.exact.explicit_problem import ExplicitProblem
 from flatmin.proofs.exact.point import Point
 
-__all__ = ["CLAIMED", "Witness", "complement_norm", "rectangular_witness"]
+__all__ = ["CLAIMED", "Witness", "complement_norm", "rectangular_witness", "zero_witness"]
 
 #: Share of an eigenvalue or a margin that is claimed, so that its proof has room for rounding.
 CLAIMED = 0.99
@@ -25,26 +25,45 @@ LARGEST_RANGE = 5000
 class Witness:
     """A point, dual vectors and constants, with the reason for each statement that they cannot prove.
 
-    ``absent`` maps the letter of a statement to the reason. Point, duals and constants have the names of the file of a
-    proof, and so have the sparse errors of robust PCA.
+    Point, duals and constants have the names of the file of a proof, and so have the sparse errors of robust PCA. The
+    point is None for the zero matrix that fits zero data. ``absent`` maps the letter of a statement to the reason. A
+    multiple of one of the ``candidates`` is the dual vector "value".
     """
 
-    point: dict[str, Array]
+    point: dict[str, Array] | None
     duals: dict[str, Array]
     constants: dict[str, float]
     absent: dict[str, str] = field(default_factory=dict)
     sparse: dict[str, Array] | None = None
+    candidates: list[Array] = field(default_factory=list)
 
 
-def rectangular_witness(instance: Instance, point: Point, dual: Array) -> Witness:
-    """Return the witness for matrices of any shape or for symmetric ones, whose smallest trace is a nuclear norm."""
+def zero_witness(explicit: ExplicitProblem, dual: Array) -> Witness:
+    """Return the witness for the zero matrix."""
+    if not np.any(explicit.problem.data):
+        return Witness(None, {"value": np.zeros_like(explicit.problem.data)}, least_eigenvalues(explicit))
+    d1, d2 = explicit.shape
+    one, left, right = np.ones((1, 1)), np.zeros((d1, 1)), np.zeros((d2, 1))
+    points = {"rectangular": {"L": left, "C": one, "R": right}, "symmetric": {"U": left, "C": one}}
+    absent = {"B": "the matrix is zero and does not fit the data, so it is no flat minimum for nearby data"}
+    point = points.get(explicit.cone, {"U": left})
+    return Witness(point, {"value": value_dual(explicit, [dual])}, {}, absent, candidates=[dual])
+
+
+def rectangular_witness(
+    explicit: ExplicitProblem, point: Point, whole: dict[str, Array] | None, dual: Array
+) -> Witness:
+    """Return the witness for matrices of any shape or for symmetric ones, whose smallest trace is a nuclear norm.
+
+    ``whole`` is the point as integer factors, if they fit the data exactly.
+    """
     tangent, absent = point.tangent, {}
-    hermitian = instance.cone == "symmetric"
+    hermitian = explicit.cone == "symmetric"
     signs = np.sign(np.diagonal(point.C).real)
     P, Q = tangent.P, tangent.P * signs if hermitian else tangent.Q
     unknowns = np.concatenate([P, Q]).T.reshape(-1) if not hermitian else 2 * Q.T.reshape(-1)
     near = aligned(tangent, dual, unknowns)
-    constants = {"core": CLAIMED * float(np.min(np.abs(np.diagonal(point.C)))), **_least(instance)}
+    constants = {"core": CLAIMED * float(np.min(np.abs(np.diagonal(point.C)))), **least_eigenvalues(explicit)}
     delta = CLAIMED * (1 - complement_norm(tangent.measurement.adjoint_operator(near), P, Q))
     if delta <= 0:
         absent["B"] = "the dual matrix has further singular values of 1, so other matrices may be as flat"
@@ -56,19 +75,21 @@ def rectangular_witness(instance: Instance, point: Point, dual: Array) -> Witnes
         spread = 1 if not hermitian else 4
         sigma2 = tangent.injectivity / spread * (1 - 1e-6)
         constants |= {"delta": delta, "sigma2": sigma2, "gamma": tangent.penalty}
-    if instance.objective == "interpolating":
-        constants |= _range(instance, absent)
-    value = value_dual(instance, [dual, near])
+    if explicit.objective == "interpolating" and whole is None:
+        constants |= _range(explicit, absent)
+    candidates = [dual, near]
+    value = value_dual(explicit, candidates)
     if not np.any(value):
         absent["V"] = "the metric is too ill-conditioned for a lower bound"
     core = {"U": point.L, "C": point.C} if hermitian else {"L": point.L, "C": point.C, "R": point.R}
-    return Witness(core, {"value": value, "uniqueness": near}, constants, absent)
+    duals = {"value": value, "uniqueness": near}
+    return Witness(core if whole is None else whole, duals, constants, absent, candidates=candidates)
 
 
-def _least(instance: Instance) -> dict[str, float]:
+def least_eigenvalues(explicit: ExplicitProblem) -> dict[str, float]:
     """Return claims for the least eigenvalues of the squared metrics on seen rows and columns."""
     found = {}
-    for name, G in zip(("g1", "g2"), instance.squares, strict=True):
+    for name, G in zip(("g1", "g2"), explicit.squares, strict=True):
         if G.ndim == 1:
             least = float(np.min(G[G > 0], initial=np.inf))
         else:
@@ -87,16 +108,16 @@ def complement_norm(Y: Array, P: Array, Q: Array) -> float:
     return float(np.linalg.norm(Y, 2))
 
 
-def _range(instance: Instance, absent: dict[str, str]) -> dict[str, float]:
+def _range(explicit: ExplicitProblem, absent: dict[str, str]) -> dict[str, float]:
     """Return a claim for the least eigenvalue of ``A A*``, which bounds the least correction that fits the data."""
-    measurement, m, (d1, d2) = instance.problem.measurement, instance.problem.measurement.size, instance.shape
+    measurement, m, (d1, d2) = explicit.problem.measurement, explicit.problem.measurement.size, explicit.shape
     reason = "more measurements than their matrices have independent directions: rounded data have no exact fit"
     if isinstance(measurement, Dense):
         if m > d1 * d2:
             absent["U"] = reason
             return {}
         cells = measurement.tensor.reshape(m, -1)
-        count = d1 * d2 if instance.cone != "rectangular" else min(d1 * d2, 2 * m)
+        count = d1 * d2 if explicit.cone != "rectangular" else min(d1 * d2, 2 * m)
         cells = cells[:, np.arange(count) * (d1 * d2) // count]
         if m <= LARGEST_RANGE:
             K = cells @ cells.T

@@ -1,4 +1,4 @@
-"""Instance: the numbers of a problem as an exact proof states them, and the file that holds them."""
+"""ExplicitProblem: the numbers of a problem as an exact proof states them, and the file that holds them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from flatmin.errors import InputError
 from flatmin.measurements import CodedDiffraction, Dense, Entries, RankOne
 from flatmin.problem import Problem
 
-__all__ = ["LARGEST_ORDER", "Instance"]
+__all__ = ["LARGEST_ORDER", "ExplicitProblem"]
 
 #: The largest d1 + d2 for which a proof is attempted.
 LARGEST_ORDER = 5000
 
 
 @dataclass(frozen=True, eq=False)
-class Instance:
+class ExplicitProblem:
     """A problem whose sensing matrices are explicit floating-point numbers, with its question.
 
     ``kind`` says how the sensing matrices are stored: "dense", "vectors", "entries", or "cells" for robust PCA.
@@ -38,7 +38,7 @@ class Instance:
     transformed: bool = False
 
     @classmethod
-    def from_problem(cls, problem: Problem, alpha: float = 0.0, metric_power: float = 1.0) -> Instance:
+    def from_problem(cls, problem: Problem, alpha: float = 0.0, metric_power: float = 1.0) -> ExplicitProblem:
         """Return the instance, or raise `InputError` if the checker has no theorem for such a problem."""
         if not problem.parametrization.has_cone_norm:
             raise InputError(
@@ -130,7 +130,7 @@ class Instance:
         if isinstance(measurement, Dense):
             return {"A": measurement.tensor, "b": data}
         if isinstance(measurement, RankOne):
-            right = {} if measurement.is_rank_one else {"right": measurement.right}
+            right = {"right": measurement.right} if self.cone == "rectangular" else {}
             return {"left": measurement.left, **right, "b": data}
         assert isinstance(measurement, Entries)
         if self.kind == "cells":
@@ -161,10 +161,9 @@ class Instance:
 def _kind(problem: Problem) -> str:
     """Return how the sensing matrices are stored, or raise `InputError`."""
     measurement = problem.measurement
-    for kind, expected in (("dense", Dense), ("vectors", RankOne), ("entries", Entries)):
-        if isinstance(measurement, expected):
-            break
-    else:
+    kinds = {"dense": Dense, "vectors": RankOne, "entries": Entries}
+    kind = next((kind for kind, expected in kinds.items() if isinstance(measurement, expected)), None)
+    if kind is None:
         raise InputError(
             f"a proof was asked for {measurement!r}, expected Dense, RankOne, Entries or CodedDiffraction: only their "
             "sensing matrices are given as numbers"
@@ -174,6 +173,8 @@ def _kind(problem: Problem) -> str:
         raise InputError(f"a proof was asked for entries of {problem.parametrization!r}, expected Dense or RankOne")
     if hermitian and isinstance(measurement, RankOne) and not measurement.is_rank_one:
         raise InputError("a proof was asked for vectors x y* of a symmetric model, expected x x*")
+    if isinstance(measurement, Dense) and np.iscomplexobj(measurement.tensor):
+        raise InputError("the sensing matrices are complex, expected real ones or RankOne vectors for a proof")
     if hermitian and isinstance(measurement, Dense):
         turned = measurement.tensor.transpose(0, 2, 1).conj()
         if not np.array_equal(turned, measurement.tensor):

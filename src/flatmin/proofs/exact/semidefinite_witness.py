@@ -4,27 +4,32 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.linalg.subspaces import as_array
-from flatmin.proofs.cone_certificate import trivial_dual
 from flatmin.proofs.exact.duals import aligned, value_dual
-from flatmin.proofs.exact.instance import Instance
+from flatmin.proofs.exact.explicit_problem import ExplicitProblem
 from flatmin.proofs.exact.tangent import TangentMap
 from flatmin.proofs.exact.witness import CLAIMED, Witness
 
 __all__ = ["semidefinite_witness"]
 
 
-def semidefinite_witness(instance: Instance, U: Array, C: Array | None, dual: Array, other: Array | None) -> Witness:
-    """Return the witness for ``X = U U*``, or ``U C U*``, from the dual vector and the one for uniqueness.
+def semidefinite_witness(
+    explicit: ExplicitProblem, U: Array, whole: dict[str, Array] | None, dual: Array, other: Array | None
+) -> Witness:
+    """Return the witness for ``X = U U*`` from the dual vector and the one for uniqueness.
+
+    ``whole`` is the point as integer factors, if they fit the data exactly; they may have a core C, ``X = U C U*``.
 
     The matrix is ``W = A*(λ)`` if the data determine the trace, and ``W = G − A*(λ)`` otherwise.
     """
-    problem, determined = instance.problem, instance.trace_is_determined
+    problem, determined = explicit.problem, explicit.trace_is_determined
+    point = {"U": U} if whole is None else whole
+    U = point["U"]
     tangent = TangentMap(problem.measurement, U, U, hermitian=True)
-    G = instance.squares[0]
+    G = explicit.squares[0]
     metric = np.zeros((len(U), len(U))) if determined else np.diag(G) if G.ndim == 1 else G
-    point = {"U": U} if C is None else {"U": U, "C": C}
-    value = trivial_dual(problem) if determined else value_dual(instance, [dual])
-    witness = Witness(point, {"value": value}, {})
+    witness = Witness(point, {}, {}, candidates=[] if determined else [dual])
+    if not determined:
+        witness.duals["value"] = value_dual(explicit, [dual])
     start = other if determined else dual
     if start is None:
         witness.absent["B"] = "the solution has no dual vector for uniqueness"
@@ -40,11 +45,10 @@ def semidefinite_witness(instance: Instance, U: Array, C: Array | None, dual: Ar
     elif tangent.normal is None:
         witness.absent["B"] = f"the tangent space has {tangent.size} dimensions, too many for a proof of uniqueness"
     elif tangent.injectivity <= 0:
-        witness.absent["B"] = "the measurements do not tell all tangent directions apart, so they may fit other matrices"
+        witness.absent["B"] = "the measurements do not tell all tangent directions apart, so others may fit"
     else:
         sigma2 = tangent.injectivity / (4 * float(np.linalg.norm(U) ** 2)) * (1 - 1e-6)
         found = {"t": CLAIMED * t, "c": c, "u": CLAIMED * u, "sigma2": sigma2, "gamma": tangent.penalty}
         witness.constants.update(found)
         witness.duals["uniqueness"] = near
     return witness
-

@@ -10,7 +10,8 @@ from flatmin._core.arrays import Array
 from flatmin.measurements import Entries
 from flatmin.parametrizations.base import Factors
 from flatmin.proofs.exact.duals import aligned, value_dual
-from flatmin.proofs.exact.instance import Instance
+from flatmin.proofs.exact.explicit_problem import ExplicitProblem
+from flatmin.proofs.exact.integers import exact_fit
 from flatmin.proofs.exact.point import polished
 from flatmin.proofs.exact.witness import CLAIMED, Witness, complement_norm
 
@@ -24,31 +25,33 @@ NO_ERROR = 1e-8
 class Clean:
     """The observed cells without gross errors, as an instance of their own, and the mask (m,) of the erroneous ones."""
 
-    instance: Instance
+    explicit: ExplicitProblem
     wrong: Array
 
     @classmethod
-    def from_factors(cls, instance: Instance, factors: Factors) -> Clean:
+    def from_factors(cls, explicit: ExplicitProblem, factors: Factors) -> Clean:
         """Return the cells that factors fit."""
-        problem, A = instance.problem, instance.problem.measurement
+        problem, A = explicit.problem, explicit.problem.measurement
         assert isinstance(A, Entries)
         wrong = np.abs(problem.residual(factors)) > NO_ERROR * float(np.max(np.abs(problem.data)))
         if wrong.all():
-            return cls(instance, np.zeros_like(wrong))
+            return cls(explicit, np.zeros_like(wrong))
         cells = Entries(A.rows[~wrong], A.cols[~wrong], A.shape)
         clean = replace(problem, measurement=cells, data=problem.data[~wrong])
-        return cls(replace(instance, problem=clean), wrong)
+        return cls(replace(explicit, problem=clean), wrong)
 
 
-def robust_witness(instance: Instance, factors: Factors, dual: Array) -> Witness | None:
+def robust_witness(explicit: ExplicitProblem, given: Factors, dual: Array) -> Witness | None:
     """Return the witness for a split, None if its low-rank part is zero."""
-    problem, clean = instance.problem, Clean.from_factors(instance, factors)
-    A, wrong, weight = problem.measurement, clean.wrong, float(instance.weight or 0.0)
-    point = polished(clean.instance, factors)
+    problem, clean = explicit.problem, Clean.from_factors(explicit, given)
+    A, wrong, weight = problem.measurement, clean.wrong, float(explicit.weight or 0.0)
+    point = polished(clean.explicit, given)
     if point is None:
         return None
     assert isinstance(A, Entries)
-    tangent, X = point.tangent, point.matrix[A.rows, A.cols]
+    tangent, whole = point.tangent, exact_fit(clean.explicit, point)
+    factors = {"L": point.L, "C": point.C, "R": point.R} if whole is None else whole
+    X = (factors["L"] @ factors["C"] @ factors["R"].T)[A.rows, A.cols]
     errors = np.where(wrong, problem.data - X, 0.0)
     fixed = weight * np.sign(errors)
     on_errors = np.zeros(A.shape)
@@ -58,10 +61,11 @@ def robust_witness(instance: Instance, factors: Factors, dual: Array) -> Witness
     near = fixed.copy()
     near[~wrong] = aligned(tangent, dual[~wrong], target)
     witness = Witness(
-        point={"L": point.L, "C": point.C, "R": point.R},
-        duals={"value": value_dual(instance, [dual, near]), "uniqueness": near},
+        point=factors,
+        duals={"value": value_dual(explicit, candidates := [dual, near]), "uniqueness": near},
         constants={"core": CLAIMED * float(np.min(np.diagonal(point.C))), "g1": 1.0, "g2": 1.0},
         sparse={"rows": A.rows[wrong], "cols": A.cols[wrong], "values": errors[wrong]},
+        candidates=candidates,
     )
     kappa = CLAIMED * (weight - float(np.max(np.abs(near[~wrong]), initial=0.0)))
     delta = CLAIMED * (1 - complement_norm(A.adjoint_operator(near), P, Q))
