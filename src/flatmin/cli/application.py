@@ -152,6 +152,9 @@ def recover(
     reweight: Annotated[
         bool, typer.Option("--reweight", help="Also look for a solution of lower rank by reweighting; it is not flat.")
     ] = False,
+    prove: Annotated[
+        bool, typer.Option("--prove", help="Also prove theorems in exact arithmetic: proof.json and instance.npz.")
+    ] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -173,7 +176,7 @@ def recover(
         "solver": solver,
     }
     problem = ProblemFile(family, input, mask, shape, {"weight": weight, "tau": tau})
-    return run(Request(problem, output, settings, reweight, json, quiet, str(context.find_root().obj)))
+    return run(Request(problem, output, settings, reweight, prove, json, quiet, str(context.find_root().obj)))
 
 
 @app.command()

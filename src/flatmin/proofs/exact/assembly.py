@@ -22,12 +22,14 @@ from flatmin.proofs.exact.integers import exact_fit
 from flatmin.proofs.exact.point import polished
 from flatmin.proofs.exact.robust_witness import robust_witness
 from flatmin.proofs.exact.semidefinite_witness import semidefinite_witness
-from flatmin.proofs.exact.theorems import Proof, Theorem
+from flatmin.proofs.exact.theorems import ExactStatement, Proof
 from flatmin.proofs.exact.witness import Witness, rectangular_witness, zero_witness
 from flatmin.proofs.objective import Objective
 
 __all__ = ["prove", "prove_point"]
 
+#: Significant digits of bounds, and of all other numbers in statements.
+DIGITS, FEW = {"lower": 25, "upper": 25}, 6
 #: How often the room for rounding in the test of the lower bound is doubled before it is given up.
 DOUBLINGS = 5
 #: Noise of a statement about the distance of noisy positive semidefinite solutions, relative to the data.
@@ -133,13 +135,14 @@ class _Claims:
             self._state("gap", self._gap)
         if objective == "penalised":
             self.absent["B"] = "uniqueness is a statement about exact fits, and alpha is positive"
+            return
         self._state("B", lambda: {"beta": theorem.backward()})
         if "B" not in self.claims:
             return
         if self.explicit.trace_is_determined:
             noise = NOISE * float(np.linalg.norm(self.explicit.problem.data))
-            self._state_radius("noise", Fraction(as_decimal(Fraction(noise), up=True)))
-        elif "U" in self.claims and objective == "interpolating":
+            self._state_radius("noise", Fraction(as_decimal(Fraction(noise), up=True, digits=FEW)))
+        elif "U" in self.claims and objective == "interpolating" and self.witness.point is not None:
             self._state_radius("upper", self.claims["U"]["upper"])
         if self.claims["B"]["beta"] == 0:
             self._state("T", dict)
@@ -169,7 +172,7 @@ class _Claims:
             return
         try:
             proved = prove()
-            text = {name: as_decimal(x, up=name != "lower") for name, x in proved.items()}
+            text = {name: as_decimal(x, name != "lower", DIGITS.get(name, FEW)) for name, x in proved.items()}
             claim = {"text": {"kind": kind, **text}, **{name: Fraction(x) for name, x in text.items()}}
             self.words[kind] = checker.prove(self.theorem, kind, claim, {**self.claims, kind: claim})
             self.claims[kind] = claim
@@ -182,10 +185,13 @@ class _Claims:
         statements = [claim["text"] for claim in self.claims.values()]
         document = {**_document(self.explicit, self.witness), "statements": statements}
         theorems = tuple(
-            Theorem(kind, {name: x for name, x in claim.items() if name != "text"}, self.words[kind])
+            ExactStatement(kind, {name: x for name, x in claim.items() if name != "text"}, self.words[kind])
             for kind, claim in self.claims.items()
         )
-        return Proof(checker.introduction(self.theorem), theorems, self.absent, sealed(document), self.explicit.file)
+        subject = checker.introduction(self.theorem)
+        if self.explicit.transformed:
+            subject += " The vectors are those of the Fourier transform, as rounded to floating point."
+        return Proof(subject, theorems, self.absent, sealed(document), self.explicit.file)
 
 
 def _document(explicit: ExplicitProblem, witness: Witness) -> dict[str, Any]:

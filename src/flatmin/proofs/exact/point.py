@@ -7,17 +7,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin.cones.base import Triplets
 from flatmin.linalg.metric import Metric
 from flatmin.measurements import Dense, Entries, Measurement, RankOne
 from flatmin.parametrizations.base import Factors, Metrics
+from flatmin.proofs.certificate import ratio
 from flatmin.proofs.exact.explicit_problem import ExplicitProblem
 from flatmin.proofs.exact.tangent import TangentMap
 from flatmin.proofs.whitening import whiten
 
 __all__ = ["Point", "accurate_forward", "polished"]
 
-#: Singular values below this share of the largest are rounding errors.
-SMALLEST = 1e-12
+#: Singular values below a share of the largest may be rounding errors; these shares are tried.
+DROPPED = (1e-6, 1e-9, 1e-12)
+#: Relative residuals and differences of norms below this are not told apart.
+GOOD = 1e-12
 #: Steps of Gauss-Newton's method before and after the bases are made orthonormal.
 STEPS = (2, 3)
 #: Number of blocks in which dense sensing matrices are converted to extended precision.
@@ -38,6 +42,8 @@ class Point:
         The pair (D1, D2) to the power of the explicit.
     tangent : TangentMap
         The map around the point in whitened coordinates.
+    misfit, norm : float
+        The relative residual, and the nuclear norm of the core.
     """
 
     L: Array
@@ -45,6 +51,8 @@ class Point:
     R: Array
     metric: Metrics
     tangent: TangentMap
+    misfit: float
+    norm: float
 
     @property
     def rank(self) -> int:
@@ -58,64 +66,69 @@ class Point:
 
 
 def polished(explicit: ExplicitProblem, factors: Factors) -> Point | None:
-    """Return the point nearest to the factors that fits the data best, None for the zero matrix."""
-    problem = explicit.problem
-    whitened, metric = whiten(problem, explicit.metric_power)
-    hermitian = problem.parametrization.cone.is_hermitian
-    P, s, Q = problem.parametrization.singular(factors, metric)
-    keep = s > SMALLEST * s[0] if len(s) and s[0] > 0 else np.zeros(len(s), bool)
-    if not keep.any():
+    """Return the point near the factors that fits the data best, None for the zero matrix.
+
+    Among points of several ranks that fit equally well and are equally flat it is the one of lowest rank.
+    """
+    whitened, metric = whiten(explicit.problem, explicit.metric_power)
+    P, s, Q = explicit.problem.parametrization.singular(factors, metric)
+    if not len(s) or s[0] == 0:
         return None
-    P, s, Q = P[:, keep], s[keep], Q[:, keep]
-    fits = explicit.objective != "penalised"
-    for _ in range(STEPS[0] if fits else 0):
-        tangent = TangentMap(whitened, P, P if hermitian else Q, hermitian)
-        residual = problem.data - whitened.forward_factors(P * s, Q)
-        F, E = tangent.parts(tangent.step(residual))
-        if hermitian:
-            signs = np.sign(np.einsum("ij,ij->j", P.conj(), Q).real)
-            F = E / (signs * s)
-            moved = problem.parametrization.cone.decompose((P + F) * (signs * s), P + F)
-        else:
-            moved = problem.parametrization.cone.decompose((P + F / s) * s, Q + E / s)
+    points: dict[int, Point] = {}
+    for share in DROPPED[-1:] if explicit.objective == "penalised" else DROPPED:
+        rank = int(np.count_nonzero(s > share * s[0]))
+        if rank not in points:
+            points[rank] = _polished(explicit, whitened, metric, (P[:, :rank], s[:rank], Q[:, :rank]))
+    misfit = max(GOOD, min(point.misfit for point in points.values()))
+    fitting = [point for point in points.values() if point.misfit <= misfit]
+    flattest = min(point.norm for point in fitting)
+    return next(point for point in fitting if point.norm <= flattest * (1 + GOOD))
+
+
+def _polished(explicit: ExplicitProblem, whitened: Measurement, metric: Metrics, start: Triplets) -> Point:
+    """Return the point of this rank: Gauss-Newton steps, each followed by new orthonormal bases, and last steps."""
+    problem, (P, s, Q) = explicit.problem, start
+    cone = problem.parametrization.cone
+    for _ in range(0 if explicit.objective == "penalised" else STEPS[0]):
+        tangent = TangentMap(whitened, P, P if cone.is_hermitian else Q, cone.is_hermitian)
+        F, E = tangent.parts(tangent.step(problem.data - whitened.forward_factors(P * s, Q)))
+        core = s * _signs(P, Q) if cone.is_hermitian else s
+        left = P + F / core
+        moved = cone.decompose(left * core, left if cone.is_hermitian else Q + E / core)
         if not (len(moved[1]) == len(s) and np.all(np.isfinite(moved[1]))):
             break
         P, s, Q = moved
-    if explicit.cone == "semidefinite":
-        U, whitened = metric[0].power(-1) @ (P * np.sqrt(s)), problem.measurement
-        identity = Metric(np.ones(len(U)))
-        metric, P, s, Q = (identity, identity), U, np.ones(len(s)), U
-    return _settled(explicit, metric, whitened, P, s, Q, fits)
+    if not cone.is_semidefinite:
+        return _settled(explicit, whitened, metric, P, s * _signs(P, Q) if cone.is_hermitian else s, Q)
+    U, identity = metric[0].power(-1) @ (P * np.sqrt(s)), Metric(np.ones(len(P)))
+    return _settled(explicit, problem.measurement, (identity, identity), U, np.ones(len(s)), U)
+
+
+def _signs(P: Array, Q: Array) -> Array:
+    """Return the signs of the eigenvalues of a Hermitian matrix ``P diag(s) Q*``."""
+    return np.asarray(np.sign(np.einsum("ij,ij->j", P.conj(), Q).real))
 
 
 def _settled(
-    explicit: ExplicitProblem,
-    metric: Metrics,
-    whitened: Measurement,
-    P: Array,
-    s: Array,
-    Q: Array,
-    fits: bool,
+    explicit: ExplicitProblem, whitened: Measurement, metric: Metrics, P: Array, core: Array, Q: Array
 ) -> Point:
-    """Return the point in the bases P and Q, moved by last steps that are too small to spoil the bases."""
-    hermitian = explicit.cone != "rectangular"
+    """Return the point ``P diag(core) Q*``, moved by last steps that are too small to spoil the bases."""
+    problem, hermitian = explicit.problem, explicit.cone != "rectangular"
     tangent = TangentMap(whitened, P, P if hermitian else Q, hermitian)
-    signs = np.sign(np.einsum("ij,ij->j", P.conj(), Q).real) if hermitian else np.ones(len(s))
     first, second = metric[0].power(-1), metric[1].power(-1)
-    L, R, core = first @ P, first @ P if hermitian else second @ Q, signs * s
+    L, R = first @ P, first @ P if hermitian else second @ Q
     best, smallest = (L, R), np.inf
-    for _ in range(STEPS[1] if fits else 0):
-        residual = explicit.problem.data - accurate_forward(explicit.problem.measurement, L, core, R)
-        size = float(np.linalg.norm(residual.astype(float)))
+    for _ in range(1 if explicit.objective == "penalised" else STEPS[1]):
+        residual = (problem.data - accurate_forward(problem.measurement, L, core, R)).astype(float)
+        size = float(np.linalg.norm(residual))
         if size >= smallest:
             break
         best, smallest = (L, R), size
-        F, E = tangent.parts(tangent.step(residual.astype(float)))
-        if hermitian:
-            L = R = L + first @ (E / core)
-        else:
-            L, R = L + first @ (F / core), R + second @ (E / core)
-    return Point(best[0], np.diag(core), best[1], metric, tangent)
+        F, E = tangent.parts(tangent.step(residual))
+        L = L + first @ (F / core)
+        R = L if hermitian else R + second @ (E / core)
+    misfit, norm = ratio(smallest, float(np.linalg.norm(problem.data))), float(np.sum(np.abs(core)))
+    return Point(best[0], np.diag(core), best[1], metric, tangent, misfit, norm)
 
 
 def accurate_forward(measurement: Measurement, L: Array, core: Array, R: Array) -> Array:

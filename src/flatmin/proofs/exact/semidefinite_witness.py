@@ -22,6 +22,8 @@ def semidefinite_witness(
     The matrix is ``W = A*(λ)`` if the data determine the trace, and ``W = G − A*(λ)`` otherwise.
     """
     problem, determined = explicit.problem, explicit.trace_is_determined
+    if explicit.objective == "penalised":
+        return Witness({"U": U}, {"value": value_dual(explicit, [dual])}, {}, candidates=[dual])
     point = {"U": U} if whole is None else whole
     U = point["U"]
     tangent = TangentMap(problem.measurement, U, U, hermitian=True)

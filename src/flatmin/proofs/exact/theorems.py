@@ -13,14 +13,11 @@ from flatmin._core.files import atomic_path
 from flatmin.errors import InputError
 from flatmin.proofs.certificate import Certificate
 
-__all__ = ["CHECKER", "Proof", "Theorem"]
-
-#: The program that checks proofs, which is one file and needs nothing but Python.
-CHECKER = "flatmin/proofs/checker.py"
+__all__ = ["ExactStatement", "Proof"]
 
 
 @dataclass(frozen=True)
-class Theorem:
+class ExactStatement:
     """A theorem about a solution.
 
     Attributes
@@ -47,7 +44,7 @@ class Proof:
     ----------
     subject : str
         What the theorems are about, in words.
-    statements : tuple of Theorem
+    statements : tuple of ExactStatement
         The theorems, each of which the checker has accepted.
     absent : dict of str to str
         The reason for each kind of statement that could not be proved.
@@ -60,7 +57,7 @@ class Proof:
     """
 
     subject: str
-    statements: tuple[Theorem, ...]
+    statements: tuple[ExactStatement, ...]
     absent: Mapping[str, str]
     text: str
     instance: bytes
@@ -71,7 +68,7 @@ class Proof:
         """The hash of the data, which pins what the theorems are about."""
         return sha256(self.instance).hexdigest()
 
-    def statement(self, kind: str) -> Theorem | None:
+    def statement(self, kind: str) -> ExactStatement | None:
         """Return the first statement of a kind, or None."""
         return next((found for found in self.statements if found.kind == kind), None)
 
