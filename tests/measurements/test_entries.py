@@ -105,7 +105,7 @@ def test_blocks_of_rows_are_the_first_curvature_blocks(many, monkeypatch):
 
 
 def test_diagonal_weights_on_both_sides_multiply_the_entries(monkeypatch):
-    monkeypatch.setattr(module, "STEP", 7)
+    monkeypatch.setattr(module, "ENTRIES_AT_ONCE", 7)
     rng = np.random.default_rng(0)
     A = Entries(rng.integers(0, 12, 70), rng.integers(0, 9, 70), (12, 9), rng.uniform(-2, 2, 70))
     P1, P2 = (fm.linalg.metric.Metric(rng.uniform(0.5, 2, d)) for d in (12, 9))

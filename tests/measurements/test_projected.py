@@ -85,7 +85,7 @@ def test_pickles():
     ("regressors", "message"),
     [
         (np.ones(12), r"regressors has shape \(12,\), expected \(12, t\)"),
-        (np.ones((11, 1)), r"expected \(12, t\): one row a measurement"),
+        (np.ones((11, 1)), r"expected \(12, t\): one row for each measurement"),
         (np.eye(12), "12 measurements have as many regressors, expected fewer"),
         (np.full((12, 1), np.nan), "regressors contains NaN"),
     ],

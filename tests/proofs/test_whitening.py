@@ -51,3 +51,14 @@ def test_a_measurement_that_rounding_hides_is_noticed():
     hidden = np.stack([P, P @ np.diag([1.0, 2.0, 3.0]) @ P, 1e-20 * np.outer(Q[:, 2], Q[:, 2])])
     problem = fm.Problem(fm.measurements.Dense(hidden), [1.0, 2.0, 0.0])
     assert WhitenedSolution.from_factors(problem, (Q[:, :1], Q[:, :1])).is_blind
+
+
+@pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
+def test_complex_measurements_that_leave_directions_unseen(power):
+    """Fewer vectors than dimensions: what they do not see is sought in complex derivatives."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((3, 6)) + 1j * rng.standard_normal((3, 6))
+    for A in (fm.measurements.RankOne(x), fm.measurements.Dense(x[:, :, None] * x[:, None, :].conj())):
+        s = fm.flat_minimum(fm.Problem(A, [1.0, 2.0, 3.0], fm.Gram()), metric_power=power)
+        assert s.certificate.holds
+        assert s.certificate.relative_residual < 1e-10

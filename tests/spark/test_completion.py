@@ -107,7 +107,7 @@ def test_a_file_gives_the_fit_of_its_triples(frame, tmp_path):
 def test_factors_are_written_and_read_back(spark, model, tmp_path):
     folder = tmp_path / "model"
     model.spark_model_.write(folder)
-    with pytest.raises(fm.InputError, match="cannot be written, expected a folder not there yet, or overwrite=True"):
+    with pytest.raises(fm.InputError, match="cannot be written, expected a new folder or overwrite=True"):
         model.spark_model_.write(folder)
     model.spark_model_.write(folder, overwrite=True)
     found = SparkCompletion.load(folder)

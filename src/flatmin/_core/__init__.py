@@ -1,1 +1,1 @@
-"""Foundations that know no mathematics: arrays, files, memory, progress, registries, threads, validation."""
+"""Foundations without mathematics: arrays, files, memory, progress, registries, threads, validation."""

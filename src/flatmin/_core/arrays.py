@@ -11,7 +11,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def namespace(array: Any) -> Any:
-    """Return the library an array belongs to, NumPy or PyTorch, so that a formula need be written only once."""
+    """Return the library of an array, NumPy or PyTorch, so that a formula is written only once for both."""
     name = type(array).__module__.partition(".")[0]
     return sys.modules["torch"] if name == "torch" else np
 

@@ -14,13 +14,13 @@ def as_text(title: str, facts: Mapping[str, str]) -> str:
 
 
 def as_html(title: str, facts: Mapping[str, str]) -> str:
-    """Return the same as an HTML table."""
+    """Return a title and the facts as an HTML table."""
     rows = (f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in facts.items())
     return f"<table><caption>{escape(title)}</caption>{''.join(rows)}</table>"
 
 
 def rounded(values: Mapping[str, Any]) -> dict[str, str]:
-    """Return named values as facts, numbers to six digits."""
+    """Return named values as facts, with numbers rounded to six digits."""
     return {
         name.replace("_", " "): f"{value:.6g}" if isinstance(value, float) else str(value)
         for name, value in values.items()

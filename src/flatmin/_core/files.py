@@ -1,4 +1,4 @@
-"""Writing files whole or not at all."""
+"""Atomic writing of files and directories: a target is replaced as a whole or not at all."""
 
 import os
 import shutil
@@ -29,9 +29,9 @@ def check_writable(file: Path, name: str) -> None:
 
 
 def first_bytes(file: Path, name: str, count: int) -> bytes:
-    """Return the first ``count`` bytes of a file, or none if it does not exist.
+    """Return the first ``count`` bytes of a file, or an empty string if it does not exist.
 
-    A path that has no place for a file, a file that cannot be read, or one that is not regular raises `InputError`.
+    `InputError` is raised if no file can be at this path, or if the file is not regular or cannot be read.
     """
     check_place(file, name)
     if not file.exists():
@@ -47,7 +47,7 @@ def first_bytes(file: Path, name: str, count: int) -> bytes:
 
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
-    """Give a temporary path in the folder of ``target`` that replaces it on success and is removed otherwise."""
+    """Yield a temporary path in the folder of ``target``. Its file replaces the target on success, or is removed."""
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     os.close(handle)
     temporary = Path(name)
@@ -61,7 +61,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_directory(target: Path) -> Iterator[Path]:
-    """Give an empty temporary directory that replaces ``target`` as a whole on success."""
+    """Yield an empty temporary directory, which replaces ``target`` as a whole on success."""
     created = [parent for parent in target.parents if not parent.exists()]
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))

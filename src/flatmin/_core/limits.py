@@ -1,4 +1,4 @@
-"""Limits: what a user allows a solver to spend; and the clock that counts what it has spent."""
+"""Limits: the accuracy and effort that a user allows a solver; and the clock that counts the effort."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ __all__ = ["Callback", "Clock", "Limits"]
 
 Callback = Callable[[dict[str, float]], Any]
 
-#: The smallest counts that a user may set.
+#: Smallest values of the whole-numbered limits that a user may set.
 LEAST = {"max_rank": 1, "max_iter": 0, "seed": 0}
 
 
 @dataclass(frozen=True)
 class Limits:
-    """The accuracy and effort asked of a solver; `InputError` is raised if an argument is out of range.
+    """The accuracy and effort that a user asks of a solver. Arguments out of range raise `InputError`.
 
-    ``tol``, from 1e-14 to 1, is the target for the relative residual and for what ``stop`` names: the relative duality
-    "gap", or the change of the "objective". The time limit is in seconds. The callback receives every row of the
-    history.
+    ``tol``, from 1e-14 to 1, is the target for the relative residual, and for the quantity that ``stop`` names: the
+    relative duality "gap", or the relative change of the "objective". The time limit is in seconds. The callback
+    receives every row of the history.
     """
 
     max_rank: int | None = None
@@ -55,7 +55,7 @@ class Limits:
         object.__setattr__(self, "time_limit", None if limit is None else float(limit))
 
     def start(self, max_iter: int | None = None) -> Clock:
-        """Return a clock that starts now; ``max_iter`` is its limit on iterations where the user set none."""
+        """Return a clock that starts now. Its limit on iterations is ``max_iter`` if the user set none."""
         return Clock(max_iter if self.max_iter is None else self.max_iter, self.time_limit)
 
 
@@ -71,7 +71,7 @@ class Clock:
 
     @property
     def seconds(self) -> float:
-        """Seconds since the solve began."""
+        """The number of seconds since the solve began."""
         return time.perf_counter() - self.started
 
     @property

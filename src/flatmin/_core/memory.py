@@ -1,4 +1,4 @@
-"""Refusal of computations that would not fit in memory."""
+"""A check, before a computation, whether it would fit in memory."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ __all__ = ["available_bytes", "require"]
 
 
 def available_bytes() -> float:
-    """Return the available memory in bytes, infinity if the system does not report it."""
+    """Return the available memory in bytes, or infinity if the system does not report it."""
     limits = []
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():
@@ -23,7 +23,7 @@ def available_bytes() -> float:
 
 
 def require(estimate: float, what: str) -> None:
-    """Raise `InputError` if ``estimate`` bytes exceed the available memory."""
+    """Raise `InputError` if the ``estimate`` of needed bytes exceeds the available memory."""
     available = available_bytes()
     if estimate > available:
         raise InputError(

@@ -1,4 +1,4 @@
-"""Progress of long computations as one line of a terminal, with the time left."""
+"""Progress of long computations as one line of a terminal, with the expected remaining time."""
 
 import math
 import sys
@@ -9,7 +9,7 @@ from typing import Any
 __all__ = ["CLEAR_LINE", "Approach", "progress", "spoken"]
 
 CLEAR_LINE = "\r\x1b[K"
-#: Fields of a history row that are shown, with their formats.
+#: Fields of a history row that are shown, each with its format.
 SHOWN = {
     "seconds": "{:.1f} s",
     "iteration": "iteration {:.0f}",
@@ -18,11 +18,11 @@ SHOWN = {
     "gap": "gap {:.1e}",
     "change": "change {:.1e}",
 }
-#: Number of characters of the bar.
+#: Number of characters of the progress bar.
 WIDTH = 20
-#: Seconds before the time left is shown.
+#: Number of seconds after which the remaining time is shown.
 EARLY = 1.0
-#: The pace is measured over this last share of the elapsed time.
+#: Share of the elapsed time, up to now, over which the pace is measured.
 RECENT = 0.5
 
 
@@ -30,7 +30,7 @@ RECENT = 0.5
 def progress(
     wanted: bool, words: Callable[[Mapping[str, Any]], Iterable[str]]
 ) -> Iterator[Callable[[dict[str, Any]], None] | None]:
-    """Give a callback that shows ``words`` on one line of stderr, or None if stderr is no terminal."""
+    """Yield a callback that shows ``words`` on one line of stderr, or None if stderr is not a terminal."""
     if not (wanted and sys.stderr.isatty()):
         yield None
         return
@@ -47,10 +47,10 @@ def progress(
 
 
 class Approach:
-    """Progress of a solve from the rows of its history.
+    """The progress of a solve, computed from the rows of its history.
 
-    A solve ends when its gap, or the change of its objective if it has no gap, is at most ``target``, or after
-    ``time_limit`` seconds. Gap and change shrink by factors, so the bar and the time left are linear in their
+    A solve ends when its gap (or the change of its objective, if it has no gap) is at most ``target``, or after
+    ``time_limit`` seconds. Gap and change shrink by factors, so the bar and the remaining time are linear in their
     logarithms.
     """
 
@@ -60,7 +60,7 @@ class Approach:
         self._name = ""
 
     def __call__(self, row: Mapping[str, Any]) -> Iterator[str]:
-        """Give a bar and the time left, if they are known, and the other fields of the row."""
+        """Return a bar and the remaining time, if they are known, and the other fields of the row."""
         seconds = row.get("seconds")
         known = [name for name in ("gap", "change") if 0 < abs(row.get(name, 0.0)) < math.inf]
         if known and seconds is not None:
@@ -90,7 +90,7 @@ class Approach:
             yield f"about {spoken(left)} left"
 
     def _left(self) -> float | None:
-        """Return the seconds left at the recent pace, None if there was no progress."""
+        """Return the remaining seconds at the recent pace, or None if there was no progress."""
         now, last = self._seen[-1]
         then, before = next((row for row in reversed(self._seen) if row[0] <= RECENT * now), self._seen[0])
         limit = math.inf if self._limit is None else max(0.0, self._limit - now)

@@ -14,12 +14,12 @@ Entry = TypeVar("Entry")
 
 
 def submodules(path: list[str]) -> list[str]:
-    """Return the names of a package's modules, ascending, without ``base`` and private ones."""
+    """Return the sorted names of a package's modules, without ``base`` and private ones."""
     return sorted(m.name for m in iter_modules(path) if not m.name.startswith("_") and m.name != "base")
 
 
 def public_names(package: str, path: list[str]) -> dict[str, Any]:
-    """Import a package's modules and return what their ``__all__`` lists, by name."""
+    """Import a package's modules, and return the objects that their ``__all__`` lists, by name."""
     modules = [import_module(f"{package}.{name}") for name in submodules(path)]
     return {name: getattr(module, name) for module in modules for name in module.__all__}
 
@@ -58,7 +58,7 @@ class Registry(Generic[Entry]):
         return map(self.find, self.names())
 
     def register(self, entry: Entry, name: str | None = None) -> Entry:
-        """Add an object and return it; `InputError` is raised for a wrong kind, no name, or a name that is taken."""
+        """Add an object and return it, or raise `InputError` if its kind is wrong, or its name missing or taken."""
         name = self._checked(entry, name)
         if name in self.own() or name in self._registered or name in (self._entry_points or ()):
             raise InputError(f"there already is a {self.noun} {name!r}, expected another name")
@@ -66,7 +66,7 @@ class Registry(Generic[Entry]):
         return entry
 
     def unregister(self, name: str) -> None:
-        """Remove what `register` added under a name, if anything."""
+        """Remove the object that `register` added under a name, if there is one."""
         self._registered.pop(name, None)
 
     def own(self) -> list[str]:
@@ -95,7 +95,7 @@ class Registry(Generic[Entry]):
         return self._loaded[name]
 
     def attribute_of(self, name: str) -> Any:
-        """Return the object of a name as an attribute of the package: a package's ``__getattr__``."""
+        """Return the object of a name as an attribute of the package; this is the package's ``__getattr__``."""
         if name.startswith("_") or name not in self.names():
             found = ", ".join(self.names())
             raise AttributeError(f"module {self.package!r} has no attribute {name!r}; it has {found}")
@@ -105,7 +105,7 @@ class Registry(Generic[Entry]):
         return submodules(list(import_module(str(self.package)).__path__))
 
     def _read(self, file: str) -> dict[str, Entry]:
-        """Return the objects of one of the package's files by name; a file may define none."""
+        """Return the objects that one of the package's files defines, by name; there may be none."""
         module = import_module(f"{self.package}.{file}")
         found = getattr(module, self.attribute, [])
         if self.attribute == "__all__":
@@ -133,7 +133,7 @@ class Registry(Generic[Entry]):
         return entry
 
     def _checked(self, entry: Entry, name: str | None, fallback: str | None = None) -> str:
-        """Return the name of an object of the right kind."""
+        """Return the name of an object, or raise `InputError` if its kind or its name is wrong."""
         right = (
             isinstance(entry, type) and issubclass(entry, self.kind) if self.classes else isinstance(entry, self.kind)
         )
@@ -150,6 +150,6 @@ class Registry(Generic[Entry]):
 
 
 def _say(point: EntryPoint) -> str:
-    """Return which entry point is meant, and which distribution has it."""
+    """Return words that name an entry point and its distribution."""
     distribution = f" of the distribution {point.dist.name}" if point.dist is not None else ""
     return f"the entry point '{point.name} = {point.value}' in {point.group}{distribution}"

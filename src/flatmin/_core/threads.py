@@ -15,11 +15,11 @@ __all__ = ["ThreadLimit", "one_thread"]
 
 
 class ThreadLimit(ABC):
-    """A library's number of threads, held at one while any block asks for it.
+    """The limit of a library to one thread while any block of code asks for it.
 
-    Blocks may be nested and may overlap in several threads. The first one to enter remembers the former number. If the
-    library keeps a number ``per_thread``, a thread is limited from its first block to its last. Otherwise the process
-    is limited from the first block of any thread to the last one.
+    Blocks may be nested and may overlap in several threads. The first block remembers the former number of threads. If
+    the library keeps a number ``per_thread``, a thread is limited from its first block to its last one. Otherwise the
+    process is limited from the first block of any thread to the last one.
     """
 
     def __init__(self, *, per_thread: bool) -> None:
@@ -64,7 +64,7 @@ class ThreadLimit(ABC):
         return user in self._users if self.per_thread else bool(self._users)
 
     def _forget_other_threads(self) -> None:
-        """Drop the blocks of other threads after a fork: they do not go on in the child."""
+        """Drop the blocks of other threads after a fork, because these threads do not exist in the child."""
         user, others = threading.get_ident(), self._users
         self._lock = threading.Lock()
         self._users = [other for other in others if other == user]
@@ -73,7 +73,7 @@ class ThreadLimit(ABC):
 
 
 class _BlasLimit(ThreadLimit):
-    """The BLAS libraries of NumPy and SciPy, either those with a number per thread or those with one per process."""
+    """The limit of the BLAS libraries of NumPy and SciPy, either of those that count per thread or of the others."""
 
     _libraries: list[Any] | None = None
 
@@ -95,7 +95,7 @@ class _BlasLimit(ThreadLimit):
             library.set_num_threads(count)
 
     def _release(self) -> None:
-        """Let any thread set limits: newer versions of threadpoolctl obey only the thread that set the last one."""
+        """Let any thread set limits. Newer versions of threadpoolctl obey only the thread that set the last limit."""
         for library in self._libraries or ():
             if hasattr(library, "clear_controlling_thread"):
                 library.clear_controlling_thread(force=True)

@@ -1,4 +1,4 @@
-"""Conversion of user input to arrays and numbers; each failure is one sentence."""
+"""Conversion of user input to arrays and numbers. Each error is one sentence."""
 
 import math
 import operator
@@ -68,7 +68,7 @@ def positive(value: Any, name: str, *, below: float = math.inf) -> float:
 
 
 def seed_number(value: Any) -> int:
-    """Return ``value`` as a seed, a whole number that generators take."""
+    """Return ``value`` as a seed, which is a whole number that NumPy's generators accept."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 0 <= value < 2**63:
         raise InputError(f"seed is {value!r}, expected a whole number of at least 0 and below 2**63")
     return int(value)

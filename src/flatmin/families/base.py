@@ -18,7 +18,7 @@ __all__ = ["Family", "Instance", "Usual", "check_sample", "noisy", "relative_dis
 class Instance:
     """A problem and the truth of its data.
 
-    The truth is the true matrix (d1, d2), for phase retrieval the true signal, or None if it is unknown.
+    The truth is the true matrix (d1, d2) or, in phase retrieval, the true signal. It is None if it is unknown.
     """
 
     problem: Problem
@@ -26,7 +26,7 @@ class Instance:
 
 
 def relative_distance(found: Array, truth: Array) -> float:
-    """Return ``‖found − truth‖ / ‖truth‖``; 0 if both are zero, infinite if only the truth is."""
+    """Return ``‖found − truth‖ / ‖truth‖``. It is 0 if both are zero, and infinite if only the truth is zero."""
     size, error = float(np.linalg.norm(truth)), float(np.linalg.norm(found - truth))
     return error / size if size else (0.0 if error == 0 else np.inf)
 
@@ -50,7 +50,7 @@ def _four_times_freedom(shape: tuple[int, int], rank: int) -> int:
 class Usual:
     """Default sizes at which an instance is recovered and certified.
 
-    ``measurements(shape, rank)`` is a sufficient number; None leaves the choice to `sample`.
+    ``measurements(shape, rank)`` returns a sufficient number of measurements; None leaves the choice to `sample`.
     """
 
     shape: tuple[int, int] = (30, 20)
@@ -65,7 +65,7 @@ class Family:
     Attributes
     ----------
     name, title : str
-        The name on the command line, for instance "matrix-sensing", and the model in a few words.
+        The name on the command line, for instance "matrix-sensing", and a short description of the model.
     keys : dict of str to str
         The arrays of an input file, each with its shape in words.
     build : callable
@@ -78,22 +78,24 @@ class Family:
         ``from_cells(rows, cols, values, shape)`` returns the arrays of an input file for the known cells of a table or
         picture; None if the model does not measure cells.
     optional, holes : frozenset of str
-        Keys that a file may lack, in combinations that ``build`` checks, and keys whose arrays may contain NaN.
+        Keys that a file may lack (``build`` checks their combinations), and keys whose arrays may contain NaN.
     parts : callable or None
         ``parts(problem, solution)`` returns further arrays by name for the solution file.
     check_truth : callable or None
         ``check_truth(truth, problem)`` returns the truth of a file as an array, or raises `InputError`. None expects a
         matrix of the shape of the unknown.
     relative_error : callable
-        ``relative_error(problem, solution, truth)``, minimised over the symmetry of the model.
+        ``relative_error(problem, solution, truth)`` returns the relative error of a solution, minimised over the
+        symmetry of the model.
     unknown_shape : callable
-        ``unknown_shape(problem)``, by default that of the matrix; for phase retrieval that of the signal.
+        ``unknown_shape(problem)`` returns the shape of the unknown: that of the matrix by default, that of the signal
+        in phase retrieval.
     answers : tuple of str
-        Keys of a solution file of which `flatmin.certify` needs one if the file lacks the factors.
+        Keys of a solution file. `flatmin.certify` needs one of them if the file lacks the factors.
     called : dict of str to str
-        Replacements for the beginning of messages: "the data b" may be "the key 'y'" of the file.
+        Replacements for the beginning of messages, for instance "the key 'y'" for "the data b".
     unseen : dict of str to str
-        The fields of a summary that list unmeasured rows and columns, and their names in the printed table.
+        The fields of a summary that list unmeasured rows and columns, with their names in the printed table.
     usual : Usual
         The default sizes.
     is_square : bool
@@ -127,7 +129,7 @@ class Family:
 
 
 def square(shape: object) -> object:
-    """Return ``(d, d)`` for the dimension d, and any other shape as it is if it is square."""
+    """Return the shape ``(d, d)`` for a dimension d or a square shape, or raise `InputError`."""
     if isinstance(shape, int | np.integer) and not isinstance(shape, bool):
         return shape, shape
     if isinstance(shape, tuple | list) and len(shape) == 2 and shape[0] != shape[1]:
@@ -148,7 +150,7 @@ def check_sample(shape: object, rank: int, n_measurements: int, noise: float) ->
 
 
 def noisy(clean: Array, noise: float, rng: np.random.Generator) -> Array:
-    """Return the data plus Gaussian noise of ``noise`` times their root mean square."""
+    """Return the data plus Gaussian noise, whose standard deviation is ``noise`` times the root mean square of data."""
     if noise == 0:
         return clean
     return np.asarray(clean + noise * np.sqrt(np.mean(clean**2)) * rng.standard_normal(clean.shape))

@@ -1,4 +1,4 @@
-"""Bilinear sensing: the data ``b_i = x_iᵀ X y_i`` of pairs of vectors."""
+"""Bilinear sensing: a matrix from data ``b_i = x_iᵀ X y_i``, one for each pair of vectors."""
 
 from collections.abc import Mapping
 

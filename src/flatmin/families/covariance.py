@@ -20,7 +20,7 @@ def sample(
     """Draw Gaussian sketching vectors and a covariance matrix with a Gaussian factor.
 
     The arguments are those of `flatmin.families.matrix_sensing.sample`, where ``shape`` may also be the dimension d.
-    From about ``3 d · rank`` measurements on the solution is certified to be unique.
+    With about ``3 d · rank`` measurements or more, the solution is usually certified to be unique.
 
     Examples
     --------

@@ -14,7 +14,7 @@ from flatmin.problem import Problem
 
 __all__ = ["FAMILY", "sample"]
 
-#: The smallest number of vectors (d1,) and (d2,) that a solver keeps, for the check of memory.
+#: Number of vectors of lengths d1 and d2 that a solver keeps at least. The check of memory uses it.
 MIN_VECTORS = 40
 
 
@@ -59,7 +59,7 @@ def _arrays(problem: Problem) -> dict[str, Array]:
 
 
 def _enough(shape: tuple[int, int], rank: int) -> int:
-    """Return five times the degrees of freedom, or more if rows and columns need it to be observed several times."""
+    """Return five times the degrees of freedom, or more if this is too few to observe all rows and columns often."""
     d1, d2 = shape
     several = 4 * max(shape) * np.log(max(shape))
     return max(1, min(d1 * d2, max(5 * rank * (d1 + d2 - rank), int(several))))

@@ -25,9 +25,9 @@ def sample(shape: tuple[int, int], rank: int, n_measurements: int, *, noise: flo
     rank : int
         Rank of the truth.
     n_measurements : int
-        m. From a few times ``rank · (d1 + d2)`` on flat minima recover the truth.
+        m. Flat minima recover the truth if m is at least a few times ``rank · (d1 + d2)``.
     noise : float
-        Standard deviation of the noise over the root mean square of the clean data.
+        Standard deviation of the noise, relative to the root mean square of the clean data.
     seed : int
         Seed of the draw.
 

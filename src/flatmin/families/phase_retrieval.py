@@ -38,7 +38,7 @@ def sample(
     rank : int
         1: the matrix behind the intensities of one signal has rank one.
     n_measurements : int
-        m. From about 3 d (real) or 5 d (complex) on the signal is certified to be unique.
+        m. The signal is usually certified to be unique if m is at least about 3 d (real) or 5 d (complex).
     noise, seed
         As for `flatmin.families.matrix_sensing.sample`.
     real : bool
@@ -87,10 +87,10 @@ def diffraction(signal: Array, masks: Array, *, noise: float = 0.0, seed: int = 
 
 
 def octanary_masks(count: int, shape: tuple[int, ...], seed: int = 0) -> Array:
-    """Draw masks with entries ``b1 · b2``: b1 one of 1, −1, i, −i; b2 is √½ (four times in five) or √3.
+    """Draw octanary masks, whose entries are ``b1 · b2``: b1 is 1, −1, i or −i; b2 is √½ (with chance 4/5) or √3.
 
-    The complex masks have the shape ``(count, *shape)``, for a signal (n,) or an image (h, w), which 6 to 8 masks
-    recover.
+    The complex masks have the shape ``(count, *shape)``, where ``shape`` is that of the signal (n,) or image (h, w). 6
+    to 8 masks suffice for recovery.
 
     References
     ----------

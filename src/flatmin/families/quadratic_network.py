@@ -34,8 +34,8 @@ def sample(
     shape : int or tuple of int
         The number d of inputs, or ``(d, d)``.
     rank : int or tuple of int
-        Numbers ``(r₊, r₋)`` of the teacher's neurons with output weight +1 and −1, or their sum, of which the larger
-        half is positive.
+        Numbers ``(r₊, r₋)`` of the teacher's neurons with output weight +1 and −1; or their sum, which is divided into
+        equal halves, with one more positive neuron if it is odd.
     n_measurements : int
         m, the number of pairs of input and output. Recovery needs a few times ``(r₊ + r₋) d``.
     noise, seed
@@ -85,7 +85,7 @@ def neurons(solution: Solution) -> tuple[Array, Array]:
     """Return the hidden neurons u_j of a recovered network, (d, k), and their output weights ±1, (k,).
 
     The data determine only the matrix ``Σ_j v_j u_j u_jᵀ``. These neurons are its eigenvectors times the roots of the
-    eigenvalues' sizes, largest first, and therefore orthogonal.
+    absolute eigenvalues, largest first. They are therefore orthogonal.
 
     Examples
     --------

@@ -36,9 +36,10 @@ def sample(
     Parameters
     ----------
     n_measurements : int, optional
-        m, the number of observed cells, drawn uniformly; None for all of them.
+        m, the number of observed cells, which are drawn uniformly; None observes all cells.
     corruption : float
-        Share of the observed cells with a gross error, of one to three times the root mean square of the entries.
+        Share of the observed cells that get a gross error. The sizes of errors are one to three times the root mean
+        square of the entries.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Sparse regression: a sparse vector from inner products with Gaussian vectors, without a command line."""
+"""Sparse regression: a sparse vector from inner products with Gaussian vectors. The command line does not offer it."""
 
 import numpy as np
 
@@ -15,7 +15,7 @@ __all__ = ["sample"]
 def sample(
     n: int, sparsity: int, n_measurements: int, *, noise: float = 0.0, seed: int = 0, depth: int = 2
 ) -> Instance:
-    """Draw Gaussian vectors and a vector with Gaussian entries at random positions, for a product of ``depth`` vectors.
+    """Draw Gaussian sensing vectors, and a sparse vector with Gaussian entries at random positions.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def sample(
     sparsity : int
         Number of its nonzero entries.
     n_measurements : int
-        m. With depth 2 flat minima recover the truth from a few times ``sparsity · log(n / sparsity)`` on.
+        m. With depth 2, flat minima recover the truth if m is at least a few times ``sparsity · log(n / sparsity)``.
     noise, seed
         As for `flatmin.families.matrix_sensing.sample`.
     depth : int

@@ -1,4 +1,4 @@
-"""File formats of matrices with missing cells, one file each; `register` adds another one."""
+"""File formats of matrices with missing cells, one module for each; `register` adds another format."""
 
 from pathlib import Path
 
@@ -13,12 +13,12 @@ __all__ = ["Document", "KnownCells", "find", "register", "suffixes", "unregister
 
 
 def suffixes() -> list[str]:
-    """Return the endings of all files that hold a matrix with missing cells, ascending."""
+    """Return the sorted endings of all files that can hold a matrix with missing cells."""
     return sorted(suffix for document in _FORMATS for suffix in document.suffixes)
 
 
 def find(path: Path) -> type[Document] | None:
-    """Return the format of a folder, or of a file's ending, or None."""
+    """Return the format of a folder, or of a file by its ending, or None if no format fits."""
     folder = path.is_dir()
     for document in _FORMATS:
         if document.is_folder if folder else path.suffix.lower() in document.suffixes:

@@ -1,4 +1,4 @@
-"""Archives ``.npz`` of problems, and of solutions from any program."""
+"""Archives ``.npz`` of problems, and of solutions by flatmin or any other program."""
 
 import json
 import tokenize
@@ -40,7 +40,7 @@ DAMAGED = (
 
 @dataclass(frozen=True, eq=False)
 class SavedSolution:
-    """The contents of a solution file: factors or an answer, dual vectors, and the objective; None for missing ones.
+    """The contents of a solution file: factors or an answer, dual vectors, and the objective. Missing ones are None.
 
     ``answer`` is the matrix or another of the family's ``answers``, and read only if the file lacks a factor.
     ``stated`` is the objective that the file says it minimises.

@@ -16,7 +16,7 @@ __all__ = ["Document", "KnownCells", "check_file", "reason"]
 
 @dataclass(frozen=True, eq=False)
 class KnownCells:
-    """The known cells of a matrix: their row and column indices from 0, their values (m,), and the shape (d1, d2)."""
+    """The known cells of a matrix: row and column indices, which start at 0, values (m,), and the shape (d1, d2)."""
 
     rows: Array
     cols: Array
@@ -27,7 +27,7 @@ class KnownCells:
     def from_matrix(cls, matrix: Array, name: str) -> Self:
         """Return the cells of a matrix that are not NaN, in row-major order.
 
-        An array that is not a real matrix, contains infinity, or is NaN throughout raises `InputError`.
+        An array that is not a real matrix, contains infinity, or contains only NaN raises `InputError`.
         """
         if matrix.dtype.kind not in "biuf":
             raise InputError(f"{name} holds {matrix.dtype} values, expected real numbers")
@@ -69,7 +69,7 @@ class Document(ABC):
     kind : str
         The view in a report: "matrix", "table", "image" or "frames".
     is_folder, takes_mask : bool
-        Whether it is a folder of files, and whether a mask image can define the known cells.
+        Whether the document is a folder of files, and whether a mask image can define its known cells.
     cells : KnownCells
         The known cells.
     row_labels, column_labels : list of str, or None
@@ -105,7 +105,7 @@ class Document(ABC):
         """
 
     def write_errors(self, stem: Path, errors: Array) -> Path:
-        """Write the gross errors (d1, d2) and return the path; pictures show their sizes: 0 is black, 1 white."""
+        """Write the gross errors (d1, d2) and return the path. Pictures show sizes from 0 (black) to 1 (white)."""
         return self.write(stem, np.abs(errors) if self.takes_mask else errors, whole=True)
 
     def picture(self, matrix: Array) -> Array | None:

@@ -43,7 +43,7 @@ def read_case(family: Family, path: Path, mask: Path | None = None, shape: tuple
     mask : Path, optional
         An image whose dark pixels are missing in the image ``path``, or in all frames of the folder ``path``.
     shape : tuple of int, optional
-        Replaces the key "shape" of an archive whose family has one.
+        The shape (d1, d2), which replaces the key "shape" of an archive if the family has this key.
     """
     format_ = _format(family, path, mask)
     if shape is not None and (format_ is not None or "shape" not in family.keys):

@@ -29,10 +29,11 @@ class _Frame:
 
 
 class Frames(Document):
-    """The pictures of a folder in the order of their names: a matrix with one column of h·w grey values for each.
+    """The pictures of a folder as a matrix with one column of h·w grey values for each, in the order of their names.
 
-    Colours become grey by their luminance. Missing are fully transparent pixels or, with a mask, its dark pixels in all
-    frames. Hidden files, other files and subfolders are ignored. ``name`` is for messages.
+    Colours become grey by their luminance. Fully transparent pixels are missing; with a mask, the dark pixels of the
+    mask are missing in all frames instead. Hidden files, other files and subfolders are ignored. ``name`` is for
+    messages.
     """
 
     suffixes = ()

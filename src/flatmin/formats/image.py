@@ -1,4 +1,4 @@
-"""Image: pictures with missing pixels, which are transparent or dark in a mask."""
+"""Image: pictures with missing pixels, which are either transparent, or dark in a mask."""
 
 import warnings
 from pathlib import Path
@@ -19,7 +19,7 @@ LUMINANCE = np.array([0.299, 0.587, 0.114])
 class Image(Document):
     """A grey or colour picture as a matrix with values from 0 to 1 and its colour channels side by side.
 
-    ``pixels`` (h, w, channels) are uint8 or uint16 without transparency; ``known`` (h, w) marks the known ones.
+    ``pixels`` (h, w, channels) are uint8 or uint16 without transparency; ``known`` (h, w) is true for known pixels.
     """
 
     suffixes = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -36,7 +36,7 @@ class Image(Document):
 
     @classmethod
     def read(cls, path: Path, mask: Path | None = None) -> Self:
-        """Read a picture. Fully transparent pixels are missing or, with a mask, those that are dark in the mask."""
+        """Read a picture. Fully transparent pixels are missing; with a mask, pixels that are dark in it are instead."""
         pixels, opaque = load_pixels(path)
         return cls(pixels, opaque if mask is None else bright_pixels(mask, opaque.shape), path.name)
 

@@ -35,7 +35,7 @@ class NumpyArray(Document):
         return cls(matrix, path.name)
 
     def write(self, stem: Path, matrix: Array, *, whole: bool = False) -> Path:
-        """Write the array in its own type with its known cells unchanged; a new array of integers becomes float."""
+        """Write the array in its own type with known cells unchanged. If ``whole``, integers become float."""
         path = stem.with_suffix(".npy")
         filled = np.array(self._original)
         if whole:

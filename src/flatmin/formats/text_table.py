@@ -14,7 +14,7 @@ from flatmin.formats.base import Document, KnownCells
 
 __all__ = ["FORMAT", "TextTable"]
 
-#: Contents of a missing cell, in lower case.
+#: Texts that mark a missing cell, in lower case.
 MISSING = ("", "nan", "na", "n/a", "#n/a", "null")
 DELIMITERS = ("\t", ";", ",")
 SIGNIFICANT_DIGITS = 12
@@ -80,7 +80,7 @@ class TextTable(Document):
             ) from error
 
     def write(self, stem: Path, matrix: Array, *, whole: bool = False) -> Path:
-        """Write the table with its missing cells filled, or all numbers replaced; other text stays unchanged."""
+        """Write the table with missing cells filled, or with all numbers replaced. Other text stays unchanged."""
         path = stem.with_suffix(self._suffix)
         known = np.zeros(matrix.shape, bool)
         known[self.cells.rows, self.cells.cols] = not whole
@@ -166,7 +166,7 @@ def _has_header(body: list[_Line], delimiter: str) -> bool:
         return True
     if first.read(0) or not rest:
         return False
-    # A blank corner above labels, or above the counters that data frames are saved with.
+    # The header is blank above row labels, or above the row numbers that are saved with data frames.
     counters = [str(i) for i in range(max(len(rest), len(first.cells)))]
     counted = [first.read(j) for j in range(1, len(first.cells))] == counters[: len(first.cells) - 1] and [
         line.read(0) for line in rest

@@ -8,17 +8,17 @@ from flatmin._core.arrays import Array
 
 __all__ = ["block_triplets"]
 
-#: A block has this many more columns than there are wanted triplets …
+#: Number of columns of a block beyond the number of wanted triplets.
 EXTRA_COLUMNS = 4
-#: … but at least this many, which cost little more than fewer …
+#: Smallest number of columns of a block. Fewer would hardly cost less.
 NARROWEST = 8
-#: … and at most this many.
+#: Largest number of columns of a block.
 WIDEST = 16
-#: Blocks in the basis before the iteration restarts from the leading Ritz vectors.
+#: Largest number of blocks in the basis. Then the iteration restarts from the leading Ritz vectors.
 MOST_BLOCKS = 10
-#: Number of restarts.
+#: Largest number of restarts.
 RESTARTS = 6
-#: Tolerance for directions whose values are all below ``below``.
+#: Accuracy of directions if all singular values are below ``below``.
 ROUGH = 0.1
 
 
@@ -28,7 +28,7 @@ def block_triplets(
     """Return about ``count`` leading singular triplets ``U, s, V`` of a real matrix known by its products with blocks.
 
     The iteration keeps an orthonormal basis of the Krylov space of ``SᵀS`` and a random block. Ritz values never exceed
-    the true ones. Directions are accurate to roughly ``tol``, or roughly computed if all values are below ``below``.
+    the true values. Directions are accurate to about ``tol``, or less accurate if all values are below ``below``.
     """
     n = S.shape[1]
     width = min(n, max(NARROWEST, min(count + EXTRA_COLUMNS, WIDEST)))
@@ -44,7 +44,7 @@ def block_triplets(
 
 
 def _krylov(S: Any, start: Array, count: int, most: int, tol: float, below: float) -> tuple[Array, Array, bool]:
-    """Return Ritz vectors and values of ``SᵀS``, descending, and whether the wanted ones have converged."""
+    """Return Ritz vectors and values of ``SᵀS``, largest first, and whether the wanted ones have converged."""
     basis = np.zeros((len(start), most), order="F")
     images = np.zeros_like(basis)
     block, size, before = np.linalg.qr(start)[0], 0, np.zeros(0)

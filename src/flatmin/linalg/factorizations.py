@@ -10,9 +10,9 @@ from flatmin.linalg.subspaces import EPS
 
 __all__ = ["complement_below", "positive_on_complement", "root_of_smallest", "smallest_singular_value"]
 
-#: Time of a multiplication of sparse rows, in units of one of dense rows.
+#: Time of a multiplication in a product of sparse matrices, in units of a multiplication in a dense product.
 SCATTERED = 180
-#: Matrices with more rows than this times their columns are never made dense to be multiplied.
+#: A sparse matrix is never made dense for a product if it has more than so many times more rows than columns.
 TALLEST = 4
 
 
@@ -30,7 +30,7 @@ def positive_on_complement(W: Array, U: Array, bound: float) -> bool:
 
 
 def complement_below(S: Any, U: Array, V: Array, UtS: Array, SV: Array, bounds: Sequence[float]) -> float | None:
-    """Return the first of ``bounds`` with ``‖(I−UUᵀ) S x‖ ≤ bound ‖x‖`` for all x ⟂ V, proved for S or for Sᵀ, or None.
+    """Return the first of ``bounds`` that is proved to bound the norm of ``(I−UUᵀ) S (I−VVᵀ)``, or None.
 
     ``bound² I − Sᵀ(I−UUᵀ)S + c VVᵀ`` is positive definite if its Cholesky factorization succeeds, up to a backward
     error that is subtracted beforehand (Rump 2006: ``γ_{n+1}`` times the trace, and the error of forming the matrix).
@@ -69,7 +69,7 @@ def _gram(S: Any) -> Array:
 
 
 def smallest_singular_value(columns: Array) -> float:
-    """Return a proved lower bound on the smallest singular value of a tall matrix, 0.0 if nothing is proved."""
+    """Return a proved lower bound on the smallest singular value of a tall matrix, or 0.0 if nothing is proved."""
     m, n = columns.shape
     if n == 0 or m < n:
         return 0.0
@@ -78,7 +78,7 @@ def smallest_singular_value(columns: Array) -> float:
 
 
 def root_of_smallest(gram: Array, error: float) -> float:
-    """Return a lower bound on the root of the smallest eigenvalue of a Gram matrix known up to ``error``, or 0.0."""
+    """Return a lower bound, at least 0, on the root of the smallest eigenvalue of a Gram matrix with this error."""
     from scipy.linalg import eigvalsh, lapack
 
     guess = float(eigvalsh(gram, subset_by_index=[0, 0], check_finite=False)[0])

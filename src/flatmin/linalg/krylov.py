@@ -1,7 +1,7 @@
 """Upper bounds on the largest eigenvalue from a randomly started Lanczos iteration, valid with a stated probability.
 
-A random start has a component along the eigenvector that is not too small, except with a small probability, and then
-the iteration cannot overlook the eigenvalue. The theory is in docs/theory/bounds.md.
+Except with a small probability, a random start has a component along the eigenvector that is not too small. Then the
+iteration cannot overlook the eigenvalue. The theory is in docs/theory/bounds.md.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from flatmin._core.arrays import Array
 __all__ = ["Krylov", "RandomBound", "largest_eigenvalue", "least_component"]
 
 EPS = float(np.finfo(float).eps)
-#: Steps before the bound is computed for the first time.
+#: Number of Lanczos steps before the bound is computed for the first time.
 FIRST = 5
-#: Factor by which the number of steps grows until it is computed again.
+#: Factor by which the number of steps grows until the bound is computed again.
 AGAIN = 1.2
-#: Largest share of a component of a start that rounding errors remove.
+#: Largest share of a component of a random start that rounding errors may remove.
 LEFT_TO_ROUNDING = 0.01
 
 
 @dataclass(frozen=True)
 class Krylov:
-    """The tridiagonal matrix T of k Lanczos steps from a unit vector v, and the norm of the residual.
+    """The tridiagonal matrix T of k Lanczos steps from a unit vector v, and the norm of the residual after them.
 
     The vectors of the iteration are ``q_j(A) v`` with polynomials q_0 = 1, … , q_k that are orthonormal for the
     spectral measure of v, ``μ = Σ_i c_i² δ(λ_i)`` with c_i the component of v along eigenvector i. Diagonal and
-    off-diagonal have shape (k,); the latter ends with the norm of the residual, which is no part of T. ``rounding`` is
-    the norm of the rounding errors of the products. If ``exhausted``, the residual is zero, and T has every eigenvalue
-    whose eigenvectors are not orthogonal to v.
+    off-diagonal have shape (k,). The last element of the off-diagonal is the norm of the residual, which is not part of
+    T. ``rounding`` is the norm of the rounding errors of the products. If ``exhausted``, the residual is zero, and T
+    has every eigenvalue whose eigenvectors are not orthogonal to v.
     """
 
     diagonal: Array
@@ -69,15 +69,15 @@ class Krylov:
         return eigh_tridiagonal(self.diagonal, self.off_diagonal[:-1])  # type: ignore[no-any-return]
 
     def reversed(self) -> Krylov:
-        """Return the same for −A."""
+        """Return the iteration for −A from the same vector."""
         return Krylov(-self.diagonal, self.off_diagonal, self.rounding, self.exhausted)
 
     def upper_bound(self, component: float, orthonormal: bool = True) -> float:
-        """Return a bound on all eigenvalues along whose eigenvectors v has at least the given component c.
+        """Return an upper bound on every eigenvalue with an eigenvector along which v has at least the component c.
 
-        It is where ``K(λ) = Σ_{j ≤ k} q_j(λ)²`` reaches ``1/c²``, see docs/theory/bounds.md. For vectors that rounding
-        has made non-orthogonal, the largest ``q_j(λ)²`` replaces the sum. It is infinite unless c > 0 and all numbers
-        are finite.
+        The bound is the λ at which ``K(λ) = Σ_{j ≤ k} q_j(λ)²`` reaches ``1/c²``, see docs/theory/bounds.md. If
+        rounding has made the vectors non-orthogonal, the largest ``q_j(λ)²`` replaces the sum. The bound is infinite
+        unless c > 0 and all numbers are finite.
         """
         if not (np.all(np.isfinite(self.diagonal)) and np.all(np.isfinite(self.off_diagonal)) and component > 0):
             return math.inf
@@ -97,12 +97,12 @@ class Krylov:
 
     @cached_property
     def floor(self) -> float:
-        """Return the size of a rounding error of T, never zero."""
+        """Return the size of rounding errors in T, which is never zero."""
         size = max(float(np.abs(self.diagonal).max()), float(self.off_diagonal[:-1].max(initial=0.0)))
         return max(EPS * size, float(np.finfo(float).tiny))
 
     def _exceeds(self, x: float, component: float, orthonormal: bool) -> bool:
-        """Return whether ``component² K(x) > 1``; the sum stops there, so that it cannot overflow."""
+        """Return whether ``component² K(x) > 1``. The sum ends as soon as it is, so that it cannot overflow."""
         before, q, total, limit, back = 0.0, 1.0, 1.0, component**-2, 0.0
         for a, b in self._coefficients:
             if total > limit:
@@ -120,7 +120,8 @@ class Krylov:
 def least_component(n: int, failure: float, field: type = float) -> float:
     """Return the size that a fixed component of a uniform unit vector exceeds with probability ``1 − failure``.
 
-    Its square has the law Beta(1/2, (n−1)/2), of complex vectors Beta(1, n−1). In one dimension the component is 1.
+    The square of a component has the distribution Beta(1/2, (n−1)/2) for real vectors, and Beta(1, n−1) for complex
+    ones. In one dimension the component is 1.
     """
     if n <= 1:
         return 1.0
@@ -133,7 +134,7 @@ def least_component(n: int, failure: float, field: type = float) -> float:
 
 @dataclass(frozen=True)
 class RandomBound:
-    """No eigenvalue exceeds ``upper``, except with probability ``failure``; ``reached`` is the largest Ritz value."""
+    """The bound ``upper`` on all eigenvalues, which fails with probability ``failure``, and the largest Ritz value."""
 
     upper: float
     reached: float
@@ -153,18 +154,19 @@ def largest_eigenvalue(
 ) -> RandomBound:
     """Bound the largest eigenvalue of a Hermitian A from above, by Lanczos iterations from all starts at once.
 
-    At least one of b independent starts has a component of ``least_component(n, failure^(1/b))`` along a given
-    eigenvector, except with probability ``failure``; the largest of the b bounds is returned (docs/theory/bounds.md).
+    Except with probability ``failure``, at least one of b independent starts has a component of at least
+    ``least_component(n, failure^(1/b))`` along a given eigenvector. The largest of the b bounds is returned
+    (docs/theory/bounds.md).
 
     Parameters
     ----------
     apply : callable
         Returns ``A X`` of (n, b) arrays, with an error of at most ``rounding`` for unit vectors.
     starts : ndarray, shape (n, b)
-        Independent standard normal columns, independent of A, or their projections on an invariant subspace of A that
-        contains all eigenvectors in question, uniform in this ``dimension``. Changed in place.
+        Independent standard normal columns that do not depend on A; or their projections on an invariant subspace of A,
+        of this ``dimension``, that contains all eigenvectors in question. They are changed in place.
     enough : callable
-        Receives a Ritz value and a bound from time to time, and ends the iteration by returning True.
+        It is called from time to time with a Ritz value and a bound, and returns True to end the iteration.
     """
     field = complex if np.iscomplexobj(starts) else float
     component = least_component(dimension, failure ** (1 / starts.shape[1]), field)
@@ -199,7 +201,7 @@ def largest_eigenvalue(
 
 
 def _runs(diagonal: Array, off_diagonal: Array) -> list[Krylov]:
-    """Return the iterations of all starts, each up to where its residual vanished."""
+    """Return the iterations of all starts, each up to the step at which its residual vanished."""
     ends = np.where(np.any(off_diagonal == 0, axis=0), np.argmax(off_diagonal == 0, axis=0) + 1, len(off_diagonal))
     return [
         Krylov(diagonal[:end, i], off_diagonal[:end, i], 0.0, bool(off_diagonal[end - 1, i] == 0))

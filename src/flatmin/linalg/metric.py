@@ -13,7 +13,7 @@ from flatmin.errors import InputError
 
 __all__ = ["Metric", "condition_number", "hermitian_of_product", "svd_of_product"]
 
-#: Matrices are not equilibrated if scales are within this factor and eigenvalues within its fourth power.
+#: A matrix is not equilibrated if its scales differ by at most this factor, and its eigenvalues by its fourth power.
 EVEN = 10.0
 
 
@@ -44,7 +44,7 @@ class Metric:
 
     @classmethod
     def root(cls, square: Array) -> Metric:
-        """Return the square root of the diagonal (n,) or full matrix (n, n) ``D²``, accurate in rows of every scale."""
+        """Return the square root of ``D²``, a diagonal (n,) or a full matrix (n, n); small rows are accurate too."""
         largest = float(np.max(np.abs(square), initial=0.0))
         if not largest < 1e300 or 0 < largest < 1e-300:
             raise InputError(
@@ -72,6 +72,11 @@ class Metric:
         return len(self.values), len(self.values)
 
     @property
+    def T(self) -> Metric:
+        """The transpose, which is the complex conjugate."""
+        return self if self.vectors is None or np.isrealobj(self.vectors) else Metric(self.values, self.vectors.conj())
+
+    @property
     def is_diagonal(self) -> bool:
         """Whether the matrix is stored as its diagonal alone."""
         return self.vectors is None
@@ -83,7 +88,7 @@ class Metric:
 
     @property
     def condition(self) -> float:
-        """Largest over smallest nonzero eigenvalue; 1 for the zero matrix."""
+        """The ratio of the largest to the smallest nonzero eigenvalue; 1 for the zero matrix."""
         inside = self.values[self.values > 0]
         return float(inside.max() / inside.min()) if len(inside) else 1.0
 
@@ -142,7 +147,7 @@ class Metric:
 
 
 def condition_number(metric: tuple[Metric, Metric]) -> float:
-    """Return the largest over the smallest nonzero eigenvalue of both matrices together."""
+    """Return the ratio of the largest to the smallest nonzero eigenvalue of both matrices together."""
     return Metric(np.concatenate([D.values for D in metric])).condition
 
 
@@ -155,7 +160,7 @@ def svd_of_product(L: Array, R: Array) -> tuple[Array, Array, Array]:
 
 
 def hermitian_of_product(P: Array, Q: Array) -> tuple[Array, Array, Array]:
-    """Return ``U, s, V`` with ``U s V* = P Q*``, which is Hermitian: s ≥ 0 descending, V is U times signs."""
+    """Return ``U, s, V`` with ``U s V* = P Q*`` for a Hermitian product: s ≥ 0 descends, and V is U times signs."""
     both = np.hstack([P, Q])
     basis, T = np.linalg.qr(both)
     TP, TQ = T[:, : P.shape[1]], T[:, P.shape[1] :]

@@ -41,17 +41,17 @@ from flatmin.linalg.subspaces import (
 
 __all__ = ["FACTORED", "TopSpectrum", "hermitian_spectrum", "top_spectrum"]
 
-#: The largest number of entries of a matrix whose whole singular value decomposition is computed.
+#: Largest number of entries of a matrix whose whole singular value decomposition is computed.
 LARGEST_DENSE = 16_000_000
-#: Up to this smaller dimension a Cholesky factorization proves the bound, since it takes little time.
+#: Smaller dimension up to which a Cholesky factorization proves the bound, since it takes little time.
 FACTORED = 2000
 #: Random starts before such a factorization stop once (1 − upper bound) ≥ ROUGHLY · (1 − Ritz value).
 ROUGHLY = 0.3
-#: Up to this smaller dimension a factorization also replaces loose or unwanted random bounds; it needs memory.
+#: Smaller dimension up to which a factorization replaces loose or unwanted random bounds. Larger ones need much memory.
 CHOLESKY = 8000
-#: Inaccurate columns are kept if they raise the bound of the norm by less than this.
+#: Largest increase of the bound of the norm for which inaccurate columns are kept.
 HARMLESS = 3e-8
-#: Number of searches for further leading singular values.
+#: Largest number of searches for further leading singular values.
 ATTEMPTS = 6
 
 
@@ -62,14 +62,14 @@ class TopSpectrum:
     Attributes
     ----------
     U, values, V : ndarray, shapes (d1, p), (p,), (d2, p)
-        Leading singular triplets, descending: all of them (kind "dense") or those whose value reaches one.
+        Leading singular triplets, largest first: all of them (kind "dense"), or those whose value reaches one.
     norm, rest : float
         Upper bounds on ``‖S‖_op``, and on the norm of S between the orthogonal complements of U and V.
     kind, failure : str and float
-        What proves the bounds: "dense", "cholesky", "proven" (a formula), "probabilistic", or "estimated" (nothing);
-        and the probability, over the random starts, that they are wrong.
+        The kind of proof: "dense", "cholesky", "proven" (by a formula), "probabilistic", or "estimated" (no proof). The
+        probability, over the random starts, that the bounds are wrong.
     slack : float
-        Norm of the blocks between the triplets and the remainder: it bounds the error of their values.
+        Norm of the blocks of S between the triplets and the remainder, which bounds the error of the values.
     """
 
     U: Array
@@ -99,14 +99,14 @@ def top_spectrum(S: Any, U: Array, V: Array, *, unit: float, seed: int = 0, rand
     S : ndarray or sparse array, shape (d1, d2)
         The matrix.
     U, V : ndarray, shapes (d1, k) and (d2, k)
-        Orthonormal guesses of leading singular vectors; a poor guess gives a poorer bound, never a wrong one.
+        Orthonormal guesses of leading singular vectors. A poor guess makes the bound larger, but never wrong.
     unit : float
         Singular values above this one belong to the leading part.
     seed : int
         Seed of the iterations that choose a subspace and of the random starts that bound a norm.
     randomized : bool
-        Whether to accept bounds that fail with a small probability. Without them larger matrices are factorized, and
-        of matrices beyond `CHOLESKY` nothing is proved.
+        Whether to accept bounds that fail with a small probability. Otherwise matrices up to the size `CHOLESKY` are
+        factorized, and nothing is proved for larger ones.
     """
     d1, d2 = S.shape
     if hasattr(S, "tocsr"):
@@ -127,11 +127,12 @@ def top_spectrum(S: Any, U: Array, V: Array, *, unit: float, seed: int = 0, rand
 def hermitian_spectrum(
     S: Any, U: Array, *, unit: float, seed: int = 0, by_size: bool = False, randomized: bool = True
 ) -> TopSpectrum:
-    """Bound the largest eigenvalue of a Hermitian S, which bounds ``⟨Z, S⟩ / tr Z`` for Z ⪰ 0.
+    """Bound the largest eigenvalue of a Hermitian S, which is the largest ``⟨Z, S⟩ / tr Z`` over all Z ⪰ 0.
 
-    Small matrices are decomposed; of larger ones, also known by products only, random starts bound the end of the
-    spectrum. The result has V = U. With ``by_size`` it bounds the operator norm instead, and V is U times the signs of
-    the eigenvalues. The other arguments are those of `top_spectrum`.
+    With ``by_size`` the operator norm is bounded instead, which is the largest size of an eigenvalue. Small matrices
+    are decomposed. For larger matrices, and for operators that are known only by their products, the bound follows from
+    random starts. V is U in the result; with ``by_size`` it is U times the signs of the eigenvalues. The other
+    arguments are those of `top_spectrum`.
     """
     d = S.shape[0]
     if d > LARGEST_HERMITIAN:
@@ -146,7 +147,7 @@ def hermitian_spectrum(
 
 
 def _likely_hermitian(S: Any, Q: Array, unit: float, seed: int, by_size: bool) -> TopSpectrum:
-    """Bound the largest eigenvalue by blocks: exactly on Q, by random starts on its complement."""
+    """Bound the largest eigenvalue by blocks: by a decomposition on Q, and by random starts on its complement."""
     given = Q.shape[1]
     for attempt in range(ATTEMPTS):
         SQ = S @ Q
@@ -185,7 +186,7 @@ def _padded(U: Array, rows: Array, length: int) -> Array:
 
 
 def _bounded(S: Any, U: Array, V: Array, unit: float, seed: int, randomized: bool) -> TopSpectrum:
-    """Bound the norm by blocks: exactly between U and V; between their complements by random starts or Cholesky."""
+    """Bound the norm by blocks: by a decomposition between U and V, by random starts or Cholesky elsewhere."""
     found = _searched(S, U, V, unit, seed)
     U, V, (UtS, SV, inner, _), rest = found.U, found.V, found.parts, found.upper
     kind, failure, smaller = "probabilistic", FAILURE, min(S.shape)
@@ -193,7 +194,7 @@ def _bounded(S: Any, U: Array, V: Array, unit: float, seed: int, randomized: boo
         proved = complement_below(S, U, V, UtS, SV, found.guesses)
         if proved is not None:
             rest, kind, failure = proved, "cholesky", 0.0
-        elif smaller <= FACTORED:  # a bound that random starts give should have been easy to prove
+        elif smaller <= FACTORED:  # a true bound from random starts would have been easy to prove
             kind, failure = "estimated", 0.0
     if kind == "probabilistic" and not randomized:
         kind, failure = "estimated", 0.0
@@ -235,7 +236,7 @@ class _Search:
 
 
 def _searched(S: Any, U: Array, V: Array, unit: float, seed: int) -> _Search:
-    """Return subspaces with all singular values near one that random starts find, and bounds on the rest."""
+    """Return subspaces that have all singular values near one found by random starts, and bounds on the remainder."""
     given, largest = U.shape[1], np.inf
     for attempt in range(ATTEMPTS):
         U, V, parts = refined_subspaces(S, U, V) if largest > unit else (U, V, couplings(S, U, V))
@@ -257,7 +258,7 @@ def _searched(S: Any, U: Array, V: Array, unit: float, seed: int) -> _Search:
 def _bounded_complement(
     S: Any, U: Array, V: Array, parts: tuple[Array, Array, Array, Array], unit: float, stream: tuple[int, int]
 ) -> tuple[float, float, float, float]:
-    """Return the scale of S, the least value of its leading part, and `complement_norm_bound`."""
+    """Return the scale of S, the smallest singular value of interest, and the result of `complement_norm_bound`."""
     scale = max(1.0, float(np.linalg.norm(parts[2], 2))) if U.shape[1] else 1.0
     floor = scale * min(unit, EDGE)
     settled = ROUGHLY if min(S.shape) <= FACTORED else SETTLED

@@ -19,28 +19,28 @@ __all__ = [
     "stored_entries",
 ]
 
-#: Probability that the bound of a norm, or of a margin, fails. The k-th attempt may use the share ``2^-(k+1)`` of it.
+#: Probability that the bound of a norm, or of a margin, fails. The k-th attempt may fail with ``2^-(k+1)`` times this.
 FAILURE = 2e-11
-#: Iterations stop once (1 − upper bound) ≥ SETTLED · (1 − Ritz value) …
+#: Iterations stop once (1 − upper bound) ≥ SETTLED · (1 − Ritz value).
 SETTLED = 0.7
-#: … or after this many steps.
+#: Largest number of steps of an iteration.
 STEPS = 150
 #: Number of stored entries of a sparse array that are read at once.
 PIECE = 1 << 14
-#: Number of random starts; a product with a sparse matrix costs about the same for eight vectors as for three.
+#: Number of random starts for a matrix. A sparse product with eight vectors costs about the same as with three.
 STARTS = 8
 #: Number of random starts for an operator that is known by its products only.
 STARTS_OF_OPERATOR = 2
 #: Assumed relative error of the products of such an operator.
 OPERATOR_ROUNDING = 1e3 * EPS
-#: Key of a stream of random numbers that nothing else draws from.
+#: Key of the stream of random numbers for these starts, which nothing else uses.
 STREAM = 0x6E6F726D
 
 
 def extreme_eigenvalue_bound(
     S: Any, Q: Array, sign: float, scale: float, floor: float, stream: tuple[int, int]
 ) -> tuple[float, float]:
-    """Return an upper bound on the largest eigenvalue of ± S on the complement of Q, and a Ritz value below it."""
+    """Return an upper bound on the largest eigenvalue of ``sign · S`` on the complement of Q, and a Ritz value."""
 
     def apply(X: Array) -> Array:
         X = X - Q @ (Q.conj().T @ X)
@@ -65,9 +65,10 @@ def complement_norm_bound(
     stream: tuple[int, int],
     settled: float = SETTLED,
 ) -> tuple[float, float]:
-    """Return bounds from above and below on the norm of ``R = (I − UU*) S (I − VV*)`` from random starts for R*R.
+    """Return an upper and a lower bound on the norm of ``R = (I − UU*) S (I − VV*)`` from random starts for R*R.
 
-    Nothing else draws from the stream of the starts. So a dual vector, even of the same seed, does not depend on them.
+    Nothing else draws from the stream of the starts. A dual vector does therefore not depend on them, even if it was
+    computed with the same seed.
     """
     if S.shape[0] < S.shape[1]:
         S, U, V, UtS = adjoint_of(S), V, U, SV.conj().T
@@ -97,7 +98,7 @@ def _bound_on_complement(
     stream: tuple[int, int],
     enough: Callable[[float, float], bool],
 ) -> RandomBound:
-    """Return the bound of a stream of starts on the complement of known columns; the k-th may fail with its share."""
+    """Return the bound from one stream of starts on the complement of known columns. See `FAILURE` for its failure."""
     starts = normal_starts(S, starts_at_once(S), stream)
     starts -= known @ (known.conj().T @ starts)
     dimension, failure = len(known) - known.shape[1], FAILURE / 2 ** (stream[1] + 1)
@@ -106,7 +107,7 @@ def _bound_on_complement(
 
 
 def normal_starts(S: Any, count: int, stream: tuple[int, int]) -> Array:
-    """Return standard normal columns for S, complex if S is, from a stream that nothing else draws from."""
+    """Return standard normal columns for S, complex if S is complex, from a stream that nothing else uses."""
     rng = np.random.default_rng(np.random.SeedSequence(stream[0], spawn_key=(STREAM, stream[1])))
     starts = rng.standard_normal((S.shape[1], count))
     if np.issubdtype(S.dtype, np.complexfloating):
@@ -120,9 +121,10 @@ def starts_at_once(S: Any) -> int:
 
 
 def product_rounding(S: Any, p: int, scale: float, twice: bool = False) -> float:
-    """Return a bound on the rounding error of ``R x``, or of R*R x, for ‖x‖ = 1 and R the matrix S without p triplets.
+    """Return a bound on the rounding error of ``R x`` for a unit vector x, or of ``R*R x`` if ``twice``.
 
-    See docs/theory/bounds.md. The products of an operator are assumed to have the relative error `OPERATOR_ROUNDING`.
+    Here ``R = (I − UU*) S (I − VV*)``, and U and V have p columns. If S is an operator, its products are assumed to
+    have the relative error `OPERATOR_ROUNDING`, and ``scale`` stands for its norm. See docs/theory/bounds.md.
     """
     if not (isinstance(S, np.ndarray) or hasattr(S, "tocsr")):
         return OPERATOR_ROUNDING * scale ** (1 + twice)
@@ -138,7 +140,7 @@ def product_rounding(S: Any, p: int, scale: float, twice: bool = False) -> float
 
 
 def _sparse_sizes(S: Any) -> tuple[list[float], list[int], float]:
-    """Return the largest sum of sizes and number of entries of a row and a column of a sparse array, and ``‖S‖_F²``."""
+    """Return maxima over columns and rows of a sparse array: sums of absolute values, and counts; and ``‖S‖_F²``."""
     M = S if S.format == "csr" else S.T if S.format == "csc" else S.tocsr()
     across, terms = np.zeros(M.shape[1]), np.zeros(M.shape[1], np.int64)
     down, start = 0.0, 0

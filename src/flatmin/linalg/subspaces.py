@@ -35,45 +35,45 @@ __all__ = [
 
 EPS = float(np.finfo(float).eps)
 
-#: Up to this smaller dimension whole singular value decompositions are computed.
+#: Smaller dimension up to which whole singular value decompositions are computed.
 DENSE = 400
-#: Up to this dimension a single eigenvalue is computed by a decomposition; Lanczos is faster beyond.
+#: Dimension up to which a single eigenvalue is computed by a decomposition; for larger ones Lanczos is faster.
 LARGEST_QUICK = 100
-#: Up to this dimension the eigenvalues of a Hermitian matrix are computed.
+#: Dimension up to which all eigenvalues of a Hermitian matrix are computed.
 LARGEST_HERMITIAN = 2000
-#: Singular subspaces are refined until their coupling with the complements is at most this.
+#: Singular subspaces are refined until the blocks of S between them and their complements have at most this norm.
 ACCURATE = 1e-7
-#: Number of rounds that refine singular subspaces.
+#: Largest number of rounds that refine singular subspaces.
 REFINEMENTS = 3
 #: Number of block Krylov steps of a round of refinement.
 DEPTH = 4
 #: Largest number of columns of a subspace that is refined.
 WIDEST_GUESS = 100
-#: From this many columns on, subspaces are not recomputed from scratch, since that is slow …
+#: Number of columns from which subspaces are not recomputed from scratch, since that is slow.
 MANY_COLUMNS = 32
-#: … and refinement ends once a round reduces the coupling by less than this factor.
+#: For so many columns, refinement ends when a round reduces the norm of these blocks by less than this factor.
 GAIN = 3.0
-#: Singular values above this one are searched for: bounding them by random starts would take more steps.
+#: Singular values above this one are computed, because bounding them by random starts would take more steps.
 EDGE = 0.9975
 #: Largest number of singular triplets to search for.
 MOST_TRIPLETS = 400
 #: Width of the blocks of the search for singular triplets.
 BLOCK = 8
-#: Number of restarts of the search for singular triplets.
+#: Largest number of restarts of the search for singular triplets.
 CYCLES = 30
-#: Tolerance of the search for singular triplets, for the residual of a vector.
+#: Residual at which a singular vector has converged in the search for singular triplets.
 SEPARATED = 1e-7
 
 
 def as_array(S: Any) -> Array:
-    """Return an array, a sparse array or another operator with ``@`` as an array; arrays are returned as they are."""
+    """Return an array, a sparse array or another operator with ``@`` as an array. Arrays are not copied."""
     if isinstance(S, np.ndarray):
         return S
     return np.asarray(S.toarray() if hasattr(S, "toarray") else S @ np.eye(S.shape[1]))
 
 
 def complement(F: Array, blind: Array | None = None) -> Array:
-    """Return an orthonormal basis of the orthogonal complement of orthonormal columns F, and of ``blind`` if given."""
+    """Return an orthonormal basis of the orthogonal complement of orthonormal columns F (and ``blind``, if given)."""
     known = F if blind is None else np.hstack([F, blind])
     return np.linalg.qr(known, mode="complete")[0][:, known.shape[1] :]
 
@@ -117,7 +117,8 @@ def adjoint_of(S: Any) -> Any:
 def leading_triplets(S: Any, count: int, tol: float = 1e-2, seed: int = 0) -> tuple[Array, Array, Array]:
     """Return about ``count`` leading singular triplets ``U, s, V`` of an array, a sparse array or an operator.
 
-    Operators are iterated to a relative residual of ``tol²`` or a stall; their values never exceed the true ones.
+    For operators, an iteration ends at the relative residual ``tol²`` or when it stalls. Its values never exceed the
+    true ones.
     """
     smaller = min(S.shape)
     if isinstance(S, np.ndarray) or (hasattr(S, "toarray") and smaller <= DENSE) or count >= smaller - 1:
@@ -146,7 +147,7 @@ def leading_triplets(S: Any, count: int, tol: float = 1e-2, seed: int = 0) -> tu
 def leading_eigenpairs(
     S: Any, count: int, seed: int = 0, by_size: bool = False, tol: float = 1e-3
 ) -> tuple[Array, Array]:
-    """Return about ``count`` leading eigenvalues of a Hermitian S, descending, and eigenvectors; by size on request."""
+    """Return about ``count`` largest eigenvalues (in size if ``by_size``) of a Hermitian S, with eigenvectors."""
     small = S.shape[0] <= (LARGEST_HERMITIAN if isinstance(S, np.ndarray) else DENSE)
     if small or count >= S.shape[0] - 1:
         dense = as_array(S)
@@ -166,7 +167,7 @@ def leading_eigenpairs(
 
 
 def extreme_eigenvalue(S: Array, lowest: bool = False) -> float:
-    """Return the largest or the lowest eigenvalue of a Hermitian array, of a large one to about 0.1 %."""
+    """Return the largest or the lowest eigenvalue of a Hermitian array; for large arrays, to about 0.1 %."""
     from scipy.linalg import eigh
     from scipy.sparse.linalg import ArpackError, eigsh
 
@@ -184,10 +185,10 @@ def extreme_eigenvalue(S: Array, lowest: bool = False) -> float:
 def lowest_on_complement(W: Any, U: Array, seen: Metric, count: int, tol: float, seed: int = 0) -> tuple[Array, Array]:
     """Return estimates, from above, of the lowest eigenvalues of W on the complement of U within the seen subspace.
 
-    W is a Hermitian matrix (d, d) that vanishes on the orthonormal columns of U (d, k) and on unseen directions;
-    ``seen`` is the projector on the others, as the power 0 of a metric. Errors are ``tol`` relative to the largest
-    eigenvalue of W. The values are ascending, with orthonormal eigenvectors; there are fewer if Lanczos does not
-    converge.
+    W is a Hermitian matrix (d, d) that vanishes on the orthonormal columns of U (d, k) and outside the seen subspace;
+    ``seen`` is the projector on that subspace, as the power 0 of a metric. Errors are ``tol`` relative to the largest
+    eigenvalue of W. The values are ascending, with orthonormal eigenvectors. If Lanczos does not converge, fewer than
+    ``count`` are returned.
     """
     from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
@@ -205,7 +206,7 @@ def lowest_on_complement(W: Any, U: Array, seen: Metric, count: int, tol: float,
 def flipped_on_complement(
     W: Any, U: Array, seen: Metric, seed: int
 ) -> tuple[float, Callable[[Array], Array], Callable[[Array], Array]]:
-    """Return a number c above the largest eigenvalue of W, the projector P, and products with ``P (c I − W) P``."""
+    """Return c above the largest eigenvalue of W, the projector P on the subspace, and products with ``P(cI − W)P``."""
     from scipy.sparse.linalg import eigsh
 
     start = np.random.default_rng(seed).standard_normal(len(U)).astype(W.dtype)
@@ -224,13 +225,13 @@ def flipped_on_complement(
 
 
 def leading_subspaces(S: Any, count: int, seed: int) -> tuple[Array, Array, tuple[Array, Array, Array, Array]]:
-    """Return leading singular subspaces, computed from scratch, and their `couplings`."""
+    """Compute leading singular subspaces from scratch; return them and their `couplings`."""
     U, _, V = leading_triplets(S, count, tol=1e-5, seed=seed)
     return U, V, couplings(S, U, V)
 
 
 def refined_subspaces(S: Any, U: Array, V: Array) -> tuple[Array, Array, tuple[Array, Array, Array, Array]]:
-    """Return refined singular subspaces and their `couplings`, by block Krylov steps from a guess."""
+    """Refine guesses of singular subspaces by block Krylov steps; return the subspaces and their `couplings`."""
     p = U.shape[1]
     parts = couplings(S, U, V)
     for _ in range(REFINEMENTS if 0 < p <= WIDEST_GUESS else 0):
@@ -255,8 +256,8 @@ def refined_subspaces(S: Any, U: Array, V: Array) -> tuple[Array, Array, tuple[A
 def extended_subspaces(S: Any, U: Array, V: Array, unit: float, floor: float, seed: int) -> tuple[Array, Array, float]:
     """Append singular vectors of the deflated S whose value exceeds ``floor``; return the largest value as well.
 
-    If that value exceeds one, the floor rises with it. Clustered vectors are not separated: only their residuals
-    matter.
+    If the largest value exceeds one, the floor is multiplied by it. Clustered vectors are not separated, because only
+    their residuals matter.
     """
     R, room = deflate(S, U, V), min(S.shape) - U.shape[1]
     adjoint = R.conj().T if isinstance(R, np.ndarray) else R.H
@@ -290,13 +291,13 @@ def extended_subspaces(S: Any, U: Array, V: Array, unit: float, floor: float, se
 
 
 def block_norm(inner: Array, coupling: Array, rest: float) -> float:
-    """Return a bound on the norm of a matrix from its leading block and bounds on its other three blocks."""
+    """Return a bound on the norm of a 2×2 block matrix from its leading block and bounds on the other three blocks."""
     top = float(np.linalg.norm(inner, 2)) * (1 + 1e2 * EPS) if inner.size else 0.0
     return float(np.linalg.norm([[top, coupling[0]], [coupling[1], rest]], 2)) * (1 + 10 * EPS)
 
 
 def couplings(S: Any, U: Array, V: Array) -> tuple[Array, Array, Array, Array]:
-    """Return ``U*S``, ``SV``, ``U*SV`` and bounds on the blocks of S between U or V and the other complement."""
+    """Return ``U*S``, ``SV``, ``U*SV``, and bounds on the norms of ``U*S(I − VV*)`` and ``(I − UU*)SV``."""
     UtS, SV = (adjoint_of(S) @ U).conj().T, S @ V
     inner = UtS @ V
     coupling = np.array([np.linalg.norm(UtS - inner @ V.conj().T), np.linalg.norm(SV - U @ inner)]) + 1e2 * EPS

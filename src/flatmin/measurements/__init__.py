@@ -1,4 +1,4 @@
-"""Linear measurement maps, one file each; `register` adds one from outside."""
+"""Linear measurement maps, one file for each; `register` adds a map from another package."""
 
 from flatmin._core.registry import Registry
 from flatmin.measurements.base import Measurement

@@ -105,7 +105,7 @@ class Measurement(ABC):
         return Metric.root(rows / (self.size * self.shape[1])), Metric.root(cols / (self.size * self.shape[0]))
 
     def jacobian(self, L: Array, R: Array) -> Array | None:
-        """Return the derivative of ``(L, R) ↦ A(L Rᵀ)``, shape (m, k, d1 + d2), or None if other products are faster.
+        """Return the derivative of ``(L, R) ↦ A(L Rᵀ)`` as an array (m, k, d1 + d2), or None if products are faster.
 
         Entry ``[i, c]`` holds ``A_i R[:, c]`` followed by ``A_iᵀ L[:, c]``.
         """
@@ -128,7 +128,11 @@ class Measurement(ABC):
         return None
 
     def curvature_blocks(self, L: Array, R: Array) -> Array | None:
-        """Return ``Σ_i g gᵀ`` for the row g of ``A_i R`` or ``A_iᵀ L`` at every row, (d1 + d2, k, k), or None."""
+        """Return the diagonal blocks of ``JᵀJ`` for the derivative J of ``(L, R) ↦ A(L Rᵀ)``, shape (d1 + d2, k, k).
+
+        There is one block for each row of L and R. Block p is ``Σ_i g gᵀ``, where g is row p of ``[A_i R; A_iᵀ L]``.
+        The result is None for maps that cannot compute the blocks quickly, as by default.
+        """
         return None
 
     def congruence(self, P1: Metric, P2: Metric) -> Measurement:
@@ -140,9 +144,10 @@ class Measurement(ABC):
         return _Selection(self, weights=weights)
 
     def merged(self) -> tuple[Measurement, Any] | None:
-        """Return ``(A', Q)`` with ``A = Q A'``, Q (m, m') orthonormal columns, or None.
+        """Return ``(A', Q)`` with ``A = Q A'`` and orthonormal columns Q (m, m'), or None if nothing can be merged.
 
-        A' has no redundant measurements and the fastest order. Data outside the range of Q are contradictory.
+        A' has no redundant measurements, and they are in the order in which products are fastest. Data outside the
+        range of Q contradict each other.
         """
         return None
 
@@ -165,7 +170,7 @@ class Measurement(ABC):
 
     @property
     def nbytes(self) -> int:
-        """Bytes held by the map itself."""
+        """The number of bytes that the map holds."""
         return sum(v.nbytes for v in vars(self).values() if isinstance(v, np.ndarray))
 
     def __len__(self) -> int:
@@ -214,21 +219,22 @@ class _Congruence(Measurement):
         return self.inner.forward_factors(self.P1 @ L, self.P2 @ R)
 
     def jacobian(self, L: Array, R: Array) -> Array | None:
-        J = self.inner.jacobian(self.P1 @ L, self.P2 @ R)
+        left = self.P1.T
+        J = self.inner.jacobian(left @ L, self.P2 @ R)
         if J is None:
             return None
         d1 = self.shape[0]
-        J[..., :d1] = J[..., :d1] @ self.P1
+        J[..., :d1] = J[..., :d1] @ left
         J[..., d1:] = J[..., d1:] @ self.P2
         return J
 
     def products(self, R: Array) -> Array | None:
         inner = self.inner.products(self.P2 @ R)
-        return None if inner is None else np.asarray(inner @ self.P1.dense.T)
+        return None if inner is None else np.asarray(inner @ self.P1.T.dense)
 
 
 class _Selection(Measurement):
-    """Measurements ``weights[i] · A_index[i]`` of another map, by default all of them or with weights 1."""
+    """Measurements ``weights[i] · A_index[i]`` of another map; by default, of all indices and with weights 1."""
 
     def __init__(self, inner: Measurement, index: Array | None = None, weights: Array | None = None) -> None:
         self.inner, self.index = inner, slice(None) if index is None else index
@@ -271,7 +277,7 @@ class _Selection(Measurement):
         return None if inner is None else np.asarray(self.weights[:, None, None] * inner)
 
     def _spread(self, values: Array) -> Array:
-        """Return the sum of the chosen values for every measurement of the other map."""
+        """Return, for every measurement of the other map, the sum of the values that belong to it."""
         if isinstance(self.index, slice):
             return values
         spread = np.zeros((self.inner.size, *values.shape[1:]), values.dtype)

@@ -1,4 +1,4 @@
-"""Intensities of masked Fourier transforms: phase retrieval of signals and images, never formed as matrices."""
+"""CodedDiffraction: intensities of masked Fourier transforms, for phase retrieval of signals and images."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from flatmin.measurements.base import Measurement
 
 __all__ = ["CodedDiffraction"]
 
-#: So many rows of the adjoint are formed at a time.
-ROWS = 64
+#: Number of rows of the adjoint that are formed at a time.
+ROWS_AT_ONCE = 64
 
 
 class CodedDiffraction(Measurement):
@@ -82,12 +82,12 @@ class CodedDiffraction(Measurement):
         return np.asarray(both)
 
     def adjoint(self, y: Array) -> Array:
-        """Return ``Σ y_i a_i a_i*``, for every mask a circulant matrix between the mask and its conjugate."""
+        """Return ``Σ y_i a_i a_i*``: for every mask, a circulant matrix multiplied by the mask and its conjugate."""
         require(48.0 * self.shape[0] ** 2, f"the whole matrix A*(y) of {self!r}")
         n, axes = self.shape[0], self.masks.shape[1:]
         kernels = self._transform(np.asarray(y, dtype=float).reshape(self.masks.shape) + 0j, inverse=True)
         total, width = np.zeros((n, n), dtype=complex), n // axes[0]
-        step = max(1, ROWS // width)
+        step = max(1, ROWS_AT_ONCE // width)
         for mask, kernel in zip(self.masks, kernels, strict=True):
             twice = np.tile(kernel, [2] * len(axes))  # entry (l, l') is the kernel at l - l', periodically
             corner = twice[tuple(slice(size, None) for size in axes)]
@@ -150,7 +150,7 @@ class CodedDiffraction(Measurement):
         return np.asarray(self.masks.conj())
 
     def _transform(self, waves: Array, inverse: bool = False) -> Array:
-        """Transform over the pixels, in place; the inverse is the adjoint: no factor 1/n."""
+        """Transform over the pixels, in place. The ``inverse`` is the adjoint, which has no factor 1/n."""
         axes = tuple(range(1 - self.masks.ndim, 0))
         transform, norm = (fft.ifftn, "forward") if inverse else (fft.fftn, "backward")
         return np.asarray(transform(waves, axes=axes, norm=norm, overwrite_x=True))

@@ -15,7 +15,7 @@ from flatmin.measurements.base import Measurement
 
 __all__ = ["Dense"]
 
-#: Largest tensor, in bytes, that is copied to be whitened.
+#: Size of the largest tensor, in bytes, of which a whitened copy is made.
 LARGEST_COPY = 16_000_000
 
 
@@ -76,7 +76,7 @@ class Dense(Measurement):
     def jacobian(self, L: Array, R: Array) -> Array:
         """Return ``[A_i R, A_iᵀ L]`` for every i, in two passes over the tensor."""
         d1, d2 = self.shape
-        J = np.empty((self.size, L.shape[1], d1 + d2))
+        J = np.empty((self.size, L.shape[1], d1 + d2), np.result_type(self.dtype, L, R))
         np.matmul(R.T, self.tensor.transpose(0, 2, 1), out=J[..., :d1])
         np.matmul(L.T, self.tensor, out=J[..., d1:])
         return J
@@ -86,13 +86,13 @@ class Dense(Measurement):
         return np.asarray(np.matmul(R.T, self.tensor.transpose(0, 2, 1)))
 
     def congruence(self, P1: Metric, P2: Metric) -> Measurement:
-        """Return the map with matrices ``P1 A_i P2``: a copy if it is small, else applied on the way."""
+        """Return the map with matrices ``P1 A_i P2``. They are formed for small tensors only."""
         if self.tensor.nbytes > LARGEST_COPY or self.dtype != float:
             return super().congruence(P1, P2)
         return Dense(np.matmul(P1.dense, self.tensor @ P2.dense))
 
     def merged(self) -> tuple[Measurement, Any] | None:
-        """Return the triangular factor of a QR decomposition where there are more equations than unknowns."""
+        """Return the triangular factor of a QR decomposition if there are more equations than unknowns, or None."""
         if self.size <= self._rows.shape[1] or self.dtype != float:
             return None
         Q, rows = np.linalg.qr(self._rows)
@@ -104,5 +104,5 @@ class Dense(Measurement):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the tensor."""
+        """The number of bytes of the tensor."""
         return self.tensor.nbytes

@@ -20,20 +20,20 @@ __all__ = ["Entries"]
 
 #: Largest number of entries for which `normal_matrix` is formed and factorized.
 LARGEST_NORMAL = 2000
-#: Compiled loops are also used from this many entries on …
+#: Number of entries from which compiled loops are used for factors with many columns.
 MIN_BUSY_CELLS = 10_000
-#: … if entries times columns is at least this.
+#: The factors have many columns if the number of entries times columns is at least this.
 MIN_BUSY_WORK = 200_000
-#: Largest weight, and inverse of the smallest one: their fourth powers must not overflow.
+#: Largest weight, and inverse of the smallest one. Fourth powers of weights must not overflow.
 LARGEST_WEIGHT = 1e75
 #: Largest position, which fits in four bytes.
-LONGEST = 2**31 - 1
+LARGEST_POSITION = 2**31 - 1
 #: Number of entries that are processed at once, to keep temporary arrays short.
-STEP = 1_000_000
+ENTRIES_AT_ONCE = 1_000_000
 
 
 class Entries(Measurement):
-    """``X[rows[i], cols[i]]``: matrix completion, sparse throughout.
+    """The entries ``X[rows[i], cols[i]]`` of a matrix, for matrix completion. All products are sparse.
 
     From `flatmin.linalg.kernels.MIN_COMPILED_CELLS` entries on, products run in compiled loops. Positions and weights
     are copied.
@@ -64,8 +64,8 @@ class Entries(Measurement):
 
     def __init__(self, rows: Any, cols: Any, shape: Any, weights: Any = None) -> None:
         self.shape = matrix_shape(shape)
-        if max(self.shape) > LONGEST:
-            raise InputError(f"shape is {self.shape}, expected at most {LONGEST} rows and columns")
+        if max(self.shape) > LARGEST_POSITION:
+            raise InputError(f"shape is {self.shape}, expected at most {LARGEST_POSITION} rows and columns")
         self.rows, self.cols = _positions(rows, "rows", self.shape[0]), _positions(cols, "cols", self.shape[1])
         if self.rows.shape != self.cols.shape:
             raise InputError(f"rows has length {self.rows.size} and cols has {self.cols.size}, expected equal lengths")
@@ -141,7 +141,7 @@ class Entries(Measurement):
         return rows, np.bincount(self.cols, squares, self.shape[1]).astype(float)
 
     def curvature_blocks(self, L: Array, R: Array) -> Array:
-        """Return the weighted sum of outer products of the rows of R that each row of L meets, and conversely."""
+        """Return the blocks of `Measurement.curvature_blocks`: sums over the entries of every row, and every column."""
         if self._compiled(L.shape[1]):
             across, weights = self._pattern.cells.transposed, self._arranged_weights
             turned = None if weights is None else across.arranged(weights)
@@ -157,7 +157,10 @@ class Entries(Measurement):
         return blocks
 
     def row_blocks(self, R: Array) -> Array:
-        """Return the weighted sum of outer products of the rows of R that each row meets, shape (d1, k, k)."""
+        """Return the weighted sum of outer products ``r rᵀ`` over the entries of every row, shape (d1, k, k).
+
+        Here r is the row of R that belongs to the column of an entry.
+        """
         if self._compiled(R.shape[1]):
             found: Array = self._pattern.cells.grams(R, self._arranged_weights)
             return found
@@ -169,7 +172,7 @@ class Entries(Measurement):
         return sum(self.shape) <= self.size <= LARGEST_NORMAL
 
     def normal_matrix(self, L: Array, R: Array, P: Array) -> Array:
-        """Return ``⟨J_i, P J_j⟩``: four terms a pair, as ``J_i`` has two rows, ``R[cols[i]]`` and ``L[rows[i]]``."""
+        """Return ``⟨J_i, P J_j⟩``. Each has four terms, as ``J_i`` has two rows, ``R[cols[i]]`` and ``L[rows[i]]``."""
         x = np.concatenate([L, R])
         G, ends = x @ x.T, (self.rows, self.shape[0] + self.cols)
         M = np.zeros((self.size, self.size))
@@ -190,7 +193,7 @@ class Entries(Measurement):
         return self._with(weights)
 
     def merged(self) -> tuple[Measurement, Any] | None:
-        """Return one weighted measurement for each entry, in row-major order; None if the map has this form already."""
+        """Return one weighted measurement for each entry, in row-major order, or None if the map has this form."""
         from scipy.sparse import csr_array
 
         order, columns, pointers = self._pattern.layout
@@ -240,7 +243,7 @@ class Entries(Measurement):
 
 def _pieces(size: int) -> Iterator[slice]:
     """Return slices that cover all entries."""
-    return (slice(start, min(start + STEP, size)) for start in range(0, size, STEP))
+    return (slice(start, min(start + ENTRIES_AT_ONCE, size)) for start in range(0, size, ENTRIES_AT_ONCE))
 
 
 def _positions(given: Any, name: str, bound: int) -> Array:

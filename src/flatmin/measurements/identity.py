@@ -13,7 +13,7 @@ __all__ = ["Identity"]
 
 
 class Identity(Mask):
-    """Every entry of the matrix, in row-major order: matrix factorization.
+    """Every entry of a matrix, in row-major order, for matrix factorization.
 
     Parameters
     ----------

@@ -12,14 +12,14 @@ from flatmin.measurements.entries import Entries
 __all__ = ["Mask"]
 
 #: Number of cells of a product that are formed at once.
-BLOCK = 1 << 18
+CELLS_AT_ONCE = 1 << 18
 
 
 class Mask(Entries):
-    """The entries where a mask is true, in row-major order: for tables with holes.
+    """The entries where a mask is true, in row-major order, for tables with few missing cells.
 
-    It is the same map as `Entries` at ``*np.nonzero(seen)``, for matrices that are mostly observed: it keeps one byte
-    for each cell, not two indices for each entry, and works on whole rows.
+    It is the same map as `Entries` at ``*np.nonzero(seen)``. If most cells are observed, it needs less memory: it keeps
+    one byte for each cell instead of two indices for each entry, and works on whole rows.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class Mask(Entries):
     Raises
     ------
     InputError
-        If the mask is no matrix, holds other values than True and False, or no True at all.
+        If the mask is not a matrix, holds other values than True and False, or is False everywhere.
 
     Examples
     --------
@@ -89,7 +89,7 @@ class Mask(Entries):
     def forward_factors(self, L: Array, R: Array) -> Array:
         """Return the observed entries of ``L Rᵀ``, which is formed some rows at a time."""
         out, done = np.empty(self.size), 0
-        height = max(1, BLOCK // self.shape[1])
+        height = max(1, CELLS_AT_ONCE // self.shape[1])
         for first in range(0, self.shape[0], height):
             rows = slice(first, first + height)
             values = (L[rows] @ R.T)[self.seen[rows]]

@@ -17,11 +17,11 @@ from flatmin.measurements.dense import Dense
 
 __all__ = ["Projected"]
 
-#: Entries of the sensing matrices of which the regressors leave less than this share are explained by them.
+#: An entry of the sensing matrices is explained by the regressors if the projection leaves less than this share of it.
 EXPLAINED = 1e-10
-#: Sensing matrices smaller than this share of the largest inner one are the rounding of what cancels.
+#: A projected sensing matrix is rounding if its norm is below this share of the largest one before the projection.
 ROUNDING = 1e-13
-#: Redundant measurements are merged where that takes at most so many multiplications; beyond, it does not pay.
+#: Largest number of multiplications for which it is worthwhile to merge redundant measurements.
 LARGEST_MERGE = 2.5e9
 
 
@@ -32,10 +32,9 @@ class Projected(Measurement):
 
         ``min_z ‖A(X) + T z − b‖² = ‖N A(X) − N b‖²``,
 
-    so X and z are fitted together by fitting X to the measurements ``N b`` of this map. Independent noise of equal
-    variance stays so. A dual vector λ of this map proves the same bound as ``Nᵀ λ`` in the joint problem, whose
-    condition ``Tᵀ (Nᵀ λ) = 0`` it meets. N is all but the first rows of one block reflection, applied in O(m t)
-    operations.
+    so a fit of X to the data ``N b`` of this map is a joint fit of X and z. Independent noise of equal variance remains
+    so. A dual vector λ of this map proves the same bound as ``Nᵀ λ`` proves in the joint problem, whose condition
+    ``Tᵀ (Nᵀ λ) = 0`` holds. N is a block reflection without its first rows, and takes O(m t) operations.
 
     Parameters
     ----------
@@ -65,7 +64,9 @@ class Projected(Measurement):
     def __init__(self, inner: Measurement, regressors: Any) -> None:
         T = numeric(regressors, "regressors")
         if T.ndim != 2 or len(T) != inner.size:
-            raise InputError(f"regressors has shape {T.shape}, expected ({inner.size}, t): one row a measurement")
+            raise InputError(
+                f"regressors has shape {T.shape}, expected ({inner.size}, t): one row for each measurement"
+            )
         self._set(inner, _Reflection.from_regressors(T))
         if self.size < 1:
             raise InputError(f"{inner.size} measurements have as many regressors, expected fewer regressors")
@@ -92,7 +93,7 @@ class Projected(Measurement):
         return self.reduced(self.inner.forward_factors(L, R))
 
     def adjoint(self, y: Array) -> Array:
-        """Return ``A*(Nᵀ y)``; for ``A_i = x_i x_i*`` it is exactly Hermitian, even after cancellation."""
+        """Return ``A*(Nᵀ y)``. For ``A_i = x_i x_i*`` the result is exactly Hermitian, even after cancellation."""
         S = self.inner.adjoint(self.expanded(y))
         return (S + S.conj().T) / 2 if self.inner.is_rank_one else S
 
@@ -101,7 +102,7 @@ class Projected(Measurement):
         return self.adjoint(y) if self.inner.is_rank_one else self.inner.adjoint_operator(self.expanded(y))
 
     def matrices(self, start: int = 0, stop: int | None = None) -> Array:
-        """Return the sensing matrices: inner ones minus combinations of one matrix for each regressor."""
+        """Return the sensing matrices: those of the inner map minus combinations of one matrix for each regressor."""
         rank = self._reflection.rank
         stop = self.size if stop is None else min(stop, self.size)
         share = self._reflection.tall[rank + start : rank + stop]
@@ -113,13 +114,13 @@ class Projected(Measurement):
         return np.stack([self.inner.adjoint(y) for y in columns]) if len(columns) else np.zeros((0, *self.shape))
 
     def norms(self) -> Array:
-        """Return the Frobenius norm of every sensing matrix; zero for matrices of rounding errors only."""
+        """Return the Frobenius norm of every sensing matrix, and zero for matrices that are only rounding errors."""
         norms = super().norms()
         norms[norms <= ROUNDING * float(np.max(self.inner.norms()))] = 0
         return norms
 
     def gram_diagonals(self) -> tuple[Array, Array]:
-        """Return ``Σ A_i A_i*`` and ``Σ A_i* A_i``, exactly zero where the regressors explain all that is seen."""
+        """Return ``Σ A_i A_i*`` and ``Σ A_i* A_i``, exactly zero in rows that the regressors explain completely."""
         grams = super().gram_diagonals()
         for gram, whole in zip(grams, self.inner.gram_diagonals(), strict=True):
             before = (whole if whole.ndim == 1 else np.diagonal(whole)).real
@@ -160,7 +161,7 @@ class Projected(Measurement):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the inner map and of the reflection."""
+        """The number of bytes of the inner map and of the reflection."""
         reflection = self._reflection
         return self.inner.nbytes + reflection.basis.nbytes + reflection.tall.nbytes
 
@@ -169,8 +170,8 @@ class Projected(Measurement):
 class _Reflection:
     """``H = I − Y (I + S)⁻¹ Yᵀ``, symmetric and orthogonal, whose rows after the first ones vanish on regressors.
 
-    With Q an orthonormal basis of the regressors, W and S the polar factors of its first rows and E the first unit
-    vectors, ``Y = Q + E W`` is the ``basis``, and ``tall`` is ``Y (I + S)⁻¹``.
+    Let Q be an orthonormal basis of the regressors, W and S the polar factors of its first rows, and E the first unit
+    vectors. Then ``basis`` is ``Y = Q + E W``, and ``tall`` is ``Y (I + S)⁻¹``.
     """
 
     basis: Array

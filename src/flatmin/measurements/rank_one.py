@@ -16,7 +16,9 @@ __all__ = ["RankOne"]
 
 
 class RankOne(Measurement):
-    """``⟨x_i y_i*, X⟩ = Re(x_i* X y_i)``: bilinear sensing, and with ``y = x`` quadratic forms and intensities.
+    """Measurements ``⟨x_i y_i*, X⟩ = Re(x_i* X y_i)`` by pairs of vectors, as in bilinear sensing.
+
+    If ``y_i = x_i``, they are quadratic forms, as in covariance estimation and phase retrieval.
 
     Parameters
     ----------
@@ -46,7 +48,7 @@ class RankOne(Measurement):
             if array.ndim != 2 or 0 in array.shape:
                 raise InputError(f"{name} has shape {array.shape}, expected (m, d) without an empty axis")
         if len(left) != len(right):
-            raise InputError(f"left has {len(left)} rows and right has {len(right)}, expected one row a measurement")
+            raise InputError(f"left has {len(left)} rows and right has {len(right)}, expected equal numbers of rows")
         self.left, self.right = left, right
         self.size, self.shape = len(left), (left.shape[1], right.shape[1])
         self.dtype = np.result_type(left, right)
@@ -87,7 +89,7 @@ class RankOne(Measurement):
         return np.asarray(np.einsum("mj,mj->m", self.left, self.right.conj()).real)
 
     def weighted(self, weights: Array) -> RankOne:
-        """Return the map with matrices ``weights[i] · x_i y_i*``, which stay x x* under nonnegative weights."""
+        """Return the map with matrices ``weights[i] · x_i y_i*``. Nonnegative weights keep the form ``x x*``."""
         if self.is_rank_one and np.all(weights >= 0):
             return RankOne(np.sqrt(np.asarray(weights, float))[:, None] * self.left)
         return RankOne(weights[:, None] * self.left, self.right)
@@ -99,11 +101,11 @@ class RankOne(Measurement):
         return weight_left.T @ weight_left.conj(), weight_right.T @ weight_right.conj()
 
     def jacobian(self, L: Array, R: Array) -> Array:
-        """Return ``[x_i ⟨y_i, R⟩, y_i ⟨x_i, L⟩]`` for every i."""
-        d1 = self.shape[0]
-        J = np.empty((self.size, L.shape[1], sum(self.shape)))
-        np.multiply((self.right @ R)[:, :, None], self.left[:, None, :], out=J[..., :d1])
-        np.multiply((self.left @ L)[:, :, None], self.right[:, None, :], out=J[..., d1:])
+        """Return ``[x_i (y_i* R), conj(y_i) (x_iᵀ L)]`` for every i."""
+        d1, right = self.shape[0], self.right.conj()
+        J = np.empty((self.size, L.shape[1], sum(self.shape)), np.result_type(self.dtype, L, R))
+        np.multiply((right @ R)[:, :, None], self.left[:, None, :], out=J[..., :d1])
+        np.multiply((self.left @ L)[:, :, None], right[:, None, :], out=J[..., d1:])
         return J
 
     def products(self, R: Array) -> Array:

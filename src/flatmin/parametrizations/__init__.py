@@ -1,4 +1,4 @@
-"""Maps from factors to a matrix, one file each; `register` adds one from outside."""
+"""Maps from factors to a matrix, one file for each; `register` adds a map from another package."""
 
 from flatmin._core.registry import Registry
 from flatmin.parametrizations.base import Parametrization

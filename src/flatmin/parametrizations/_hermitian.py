@@ -13,7 +13,7 @@ from flatmin.parametrizations.base import Factors, Metrics, Parametrization
 
 __all__ = ["HermitianModel"]
 
-#: Relative asymmetry of a combination of sensing matrices from which on they count as asymmetric.
+#: Relative asymmetry of a random combination of sensing matrices above which these are not symmetric.
 ASYMMETRIC = 1e-10
 
 

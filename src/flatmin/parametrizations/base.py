@@ -27,7 +27,7 @@ class Parametrization(ABC):
     rank : int or None
         The width of the model; None means that the solver chooses it.
     cone : Cone
-        The matrices that the model can make, and their norm.
+        The set of matrices that the model can represent, with its norm.
     has_cone_norm : bool
         Whether flat solutions minimise the norm of the cone; otherwise the model has a norm of its own.
     trace_factor : int
@@ -64,10 +64,10 @@ class Parametrization(ABC):
 
     @abstractmethod
     def random(self, shape: tuple[int, int], width: int, rng: np.random.Generator) -> Factors:
-        """Return Gaussian factors of a width, or of the model's own width if that is fixed."""
+        """Return Gaussian factors of the given width, or of the width of the model if that is fixed."""
 
     def matrix(self, factors: Factors) -> Array:
-        """Return the matrix that the factors make."""
+        """Return the matrix X of the factors."""
         P, Q = self.pair(factors)
         return np.asarray(P @ Q.conj().T)
 
@@ -84,15 +84,15 @@ class Parametrization(ABC):
         """Return the trace of the Gauss-Newton part of the Hessian of ``(1/m) ‖A(X(θ)) − b‖²`` at the factors."""
 
     def hessian_trace(self, factors: Factors, measurement: Measurement, metric: Metrics, residual: Array) -> float:
-        """Return the trace of that Hessian; the Gauss-Newton trace if X is linear in each single weight."""
+        """Return the trace of the Hessian, which is the Gauss-Newton trace if X is linear in each single weight."""
         return self.gauss_newton_trace(factors, measurement, metric)
 
     def scaled_trace(self, factors: Factors, measurement: Measurement, metric: Metrics) -> float:
-        """Return the trace whose minimisers are called flat, by default the Gauss-Newton trace."""
+        """Return the scaled trace, whose minimisers are called flat; by default it is the Gauss-Newton trace."""
         return self.gauss_newton_trace(factors, measurement, metric)
 
     def fibre_minimum(self, factors: Factors, metric: Metrics) -> float | None:
-        """Return the smallest scaled trace over all factors of the same matrix, None if no formula is known."""
+        """Return the smallest scaled trace over all factors of the same matrix, or None if no formula is known."""
         return self.trace_factor * float(self.singular(factors, metric)[1].sum())
 
     def singular(self, factors: Factors, metric: Metrics) -> tuple[Array, Array, Array]:
@@ -105,19 +105,19 @@ class Parametrization(ABC):
         """Return the flattest factors of the matrix whose whitened decomposition is ``U, s, V``."""
 
     def balance(self, factors: Factors) -> float:
-        """Return ``‖P*P − Q*Q‖_*`` for ``X = P Q*``: how far the factors are from balanced."""
+        """Return ``‖P*P − Q*Q‖_*`` for ``X = P Q*``, which is 0 for balanced factors."""
         P, Q = self.pair(factors)
         return float(np.abs(np.linalg.eigvalsh(P.conj().T @ P - Q.conj().T @ Q)).sum())
 
     def norm_excess(self, factors: Factors) -> float:
-        """Return the squared norm of the factors over the smallest one of X, minus 1; 0 for zero factors."""
+        """Return the squared norm of the factors relative to the smallest one for X, minus 1; 0 for zero factors."""
         norm, smallest = self._norms(factors)
         if norm == 0:
             return 0.0
         return norm / smallest - 1 if smallest > 0 else float("inf")
 
     def _norms(self, factors: Factors) -> tuple[float, float]:
-        """Return the squared norm of the factors, and the smallest one of any factors of the same matrix."""
+        """Return the squared norm of the factors, and the smallest squared norm of any factors of the same matrix."""
         P, Q = self.pair(factors)
         norm = float(np.linalg.norm(P) ** 2 + np.linalg.norm(Q) ** 2)
         return norm, 2 * float(svd_of_product(P, Q)[1].sum())

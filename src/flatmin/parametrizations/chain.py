@@ -18,9 +18,9 @@ __all__ = ["Chain"]
 
 #: Largest number of entries of a matrix for which a map is tested for isotropy by its dense Gram matrix.
 LARGEST_TESTED = 1000
-#: Relative rounding error of sums of squares.
-ALIKE = 1e-12
-#: Singular values below this share of the largest, times the dimensions, count as zero.
+#: Relative rounding error that is allowed in the test whether measurements are isotropic.
+ISOTROPY_ROUNDING = 1e-12
+#: Singular values below this share of the largest one, times the dimensions, count as zero.
 ROUNDING = float(np.finfo(float).eps)
 
 
@@ -107,7 +107,7 @@ class Chain(Parametrization):
         return tuple(rng.standard_normal(layer) for layer in self._shapes(shape))
 
     def width(self, factors: Factors) -> int:
-        """Return the rank of X, to rounding; the hidden layers may be wider."""
+        """Return the rank of X, without singular values that are rounding. The hidden layers may be wider."""
         P, Q = self.pair(factors)
         s = self.cone.decompose(P, Q)[1]
         return int(np.count_nonzero(s > ROUNDING * (len(P) + len(Q)) * np.max(s, initial=0.0)))
@@ -137,7 +137,7 @@ class Chain(Parametrization):
         return 2 * total
 
     def fibre_minimum(self, factors: Factors, metric: Metrics) -> float | None:
-        """Return the smallest trace over all factors of the same matrix, None if no formula is known."""
+        """Return the smallest trace over all factors of the same matrix, or None if no formula is known."""
         if self.depth > 2 and self.isotropy(metric) is None:
             return None
         return self.smallest_trace(float(self.singular(factors, metric)[1].sum()), metric)
@@ -175,7 +175,7 @@ class Chain(Parametrization):
         return factors
 
     def balance(self, factors: Factors) -> float:
-        """Return ``Σ_l ‖W_{l+1}ᵀ W_{l+1} − W_l W_lᵀ‖_*`` over the hidden layers: 0 where neighbours are balanced."""
+        """Return ``Σ_l ‖W_{l+1}ᵀ W_{l+1} − W_l W_lᵀ‖_*`` over the hidden layers, which is 0 for balanced layers."""
         gaps = (V.T @ V - W @ W.T for W, V in pairwise(factors))
         return float(sum(np.abs(np.linalg.eigvalsh(gap)).sum() for gap in gaps))
 
@@ -199,7 +199,7 @@ class Chain(Parametrization):
                 f"the flattest factors are not known for {self.depth} layers and these measurements, expected two "
                 "layers or measurements of the whole matrix such as Identity"
             )
-        return 1.0 if gamma is None else gamma  # two layers need none: it cancels
+        return 1.0 if gamma is None else gamma  # for two layers γ cancels, so any number will do
 
 
 def _chained(layers: Factors) -> Array:
@@ -215,15 +215,17 @@ def _gamma(measurement: Measurement) -> float | None:
         return None
     rows, cols = measurement.gram_diagonals()
     if rows.ndim == 1 and cols.ndim == 1:
-        # Entries: A*A is diagonal, and its diagonal is what A*A does to the matrix of ones.
+        # For Entries, A*A is diagonal, and the product of A*A with the matrix of ones is its diagonal.
         ones = measurement.adjoint(measurement.forward_factors(np.ones((d1, 1)), np.ones((d2, 1))))
-        return float(np.mean(ones)) / m if np.ptp(ones) <= ALIKE * np.max(ones) and np.min(ones) > 0 else None
+        even = np.ptp(ones) <= ISOTROPY_ROUNDING * np.max(ones) and np.min(ones) > 0
+        return float(np.mean(ones)) / m if even else None
     if d1 * d2 > LARGEST_TESTED:
         return None
     flat = measurement.matrices().reshape(m, -1)
     gram = flat.T @ flat
     mean = float(np.trace(gram)) / len(gram)
-    return mean / m if np.max(np.abs(gram - mean * np.eye(len(gram)))) <= ALIKE * mean * m else None
+    alike = mean > 0 and np.max(np.abs(gram - mean * np.eye(len(gram)))) <= ISOTROPY_ROUNDING * mean * m
+    return mean / m if alike else None
 
 
 def _mean_square(measurement: Measurement, L: Array, R: Array) -> float:

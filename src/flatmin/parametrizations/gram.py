@@ -19,8 +19,8 @@ class Gram(HermitianModel):
     """``X = U Uᵀ``, or ``U U*`` with complex U, for U (d, k): positive semidefinite matrices.
 
     The Gauss-Newton trace of the loss is ``8 tr(U* D U)`` with ``D = (1/m) Σ A_i²``, the same for all factors of X. It
-    is called the scaled trace. The Hessian trace adds ``(4k/m) Σ r_i tr A_i`` (complex, in real coordinates: 8k), with
-    r the residual: zero at zero loss.
+    is called the scaled trace. The Hessian trace adds ``(4k/m) Σ r_i tr A_i`` with the residual r, which is zero at
+    zero loss. (For complex U, in real coordinates, 8k replaces 4k.)
 
     Parameters
     ----------

@@ -22,13 +22,12 @@ BLOCK = 250_000
 
 @dataclass(frozen=True)
 class Hadamard(Parametrization):
-    """``x = u_1 ∘ … ∘ u_N``, the entrywise product of N vectors: sparse regression.
+    """``x = u_1 ∘ … ∘ u_N``, the entrywise product of N vectors, for sparse regression.
 
-    x is a column (n, 1), measured by ``⟨a_i, x⟩``, and so is every factor. With ``w_j = (1/m) Σ_i a_ij²`` the loss
-    ``(1/m) ‖A x − b‖²`` has, at every point, the Hessian trace ``Σ_l Σ_j 2 w_j Π_{i≠l} u_ij²``. The smallest one over
-    all factors of x is ``2N Σ_j w_j |x_j|^p`` with ``p = 2 − 2/N``, reached where all ``|u_ij| = |x_j|^(1/N)``: a
-    weighted ℓ1 norm for two factors. With more factors p approaches 2, and the preference for sparse solutions
-    disappears.
+    x and every factor are columns (n, 1), and x is measured by ``⟨a_i, x⟩``. Let ``w_j = (1/m) Σ_i a_ij²``. At every
+    point, the Hessian of the loss ``(1/m) ‖A x − b‖²`` has the trace ``Σ_l Σ_j 2 w_j Π_{i≠l} u_ij²``. The smallest
+    trace over all factors of x is ``2N Σ_j w_j |x_j|^p`` with ``p = 2 − 2/N``, reached if all ``|u_ij| = |x_j|^(1/N)``.
+    For two factors it is a weighted ℓ1 norm. With more factors p approaches 2, and solutions are no longer sparse.
 
     Parameters
     ----------
@@ -94,11 +93,11 @@ class Hadamard(Parametrization):
         return tuple(rng.standard_normal((shape[0], 1)) for _ in range(self.depth))
 
     def width(self, factors: Factors) -> int:
-        """Return the number of coordinates of x that are not zero: the rank of the diagonal matrix made of it."""
+        """Return the number of coordinates of x that are not zero."""
         return int(np.count_nonzero(self.pair(factors)[0]))
 
     def metric(self, measurement: Measurement) -> Metrics:
-        """Return the diagonal D1 and the number D2, the root of the largest weight, with ``z_j = w_j^(1/p) x_j``."""
+        """Return the diagonal D1 and the number D2, so that D1 x D2 has the coordinates ``w_j^(1/p) x_j``."""
         total, step = np.zeros(measurement.shape[0]), max(1, BLOCK // measurement.shape[0])
         for start in range(0, measurement.size, step):
             stop = min(start + step, measurement.size)
@@ -122,13 +121,13 @@ class Hadamard(Parametrization):
         return float(2 * self.depth * np.sum(np.abs(z) ** self.power))
 
     def flattest(self, U: Array, s: Array, V: Array, metric: Metrics) -> Factors:
-        """Return ``|x|^(1/N)`` as every factor, the first one with the signs of ``x = D1⁻¹ U s Vᵀ D2⁻¹``."""
+        """Return N factors ``|x|^(1/N)`` for ``x = D1⁻¹ U s Vᵀ D2⁻¹``; the first one has the signs of x."""
         x = (metric[0].power(-1) @ (U * s)) @ (metric[1].power(-1) @ V).T
         root = np.abs(x) ** (1 / self.depth)
         return np.sign(x) * root, *(root.copy() for _ in range(self.depth - 1))
 
     def balance(self, factors: Factors) -> float:
-        """Return ``Σ_j (max_i u_ij² − min_i u_ij²)``, with two factors ``Σ_j |u_1j² − u_2j²|``; 0 at the flattest."""
+        """Return ``Σ_j (max_i u_ij² − min_i u_ij²)``, which is 0 for the flattest factors."""
         squares = np.stack(factors) ** 2
         return float(np.sum(squares.max(axis=0) - squares.min(axis=0)))
 

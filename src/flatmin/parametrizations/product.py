@@ -18,13 +18,13 @@ __all__ = ["Product"]
 class Product(Parametrization):
     """``X = L Rᵀ`` with L (d1, k) and R (d2, k).
 
-    Its loss has, at every point, the scaled Hessian trace ``2‖D1 L‖² + 2‖D2 R‖²``. The smallest one over all
-    factorizations of X is ``4 ‖D1 X D2‖_*``, reached at `flattest`.
+    At every point, the loss has the scaled Hessian trace ``2‖D1 L‖² + 2‖D2 R‖²``. The smallest one over all
+    factorizations of X is ``4 ‖D1 X D2‖_*``, which the factors `flattest` reach.
 
     Parameters
     ----------
     rank : int, optional
-        The width k of the model. ``None``, for recovery, means that the solver chooses it.
+        The width k of the model. ``None`` means that the solver chooses it.
 
     References
     ----------
@@ -58,7 +58,7 @@ class Product(Parametrization):
         return float(2 * len(R) * np.sum((D1 @ L) ** 2) + 2 * len(L) * np.sum((D2 @ R) ** 2))
 
     def scaled_trace(self, factors: Factors, measurement: Measurement, metric: Metrics) -> float:
-        """Return ``2 ‖D1 L‖² + 2 ‖D2 R‖²``: the L block of the Hessian divided by d1, the R block by d2."""
+        """Return ``2 ‖D1 L‖² + 2 ‖D2 R‖²``, the Hessian trace with the L block divided by d1 and the R block by d2."""
         (L, R), (D1, D2) = factors, metric
         return float(2 * np.sum((D1 @ L) ** 2) + 2 * np.sum((D2 @ R) ** 2))
 

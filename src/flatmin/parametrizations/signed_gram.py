@@ -19,7 +19,7 @@ __all__ = ["SignedGram"]
 class SignedGram(HermitianModel):
     """``X = U₊ U₊ᵀ − U₋ U₋ᵀ``: symmetric matrices, and networks with one hidden layer and quadratic activation.
 
-    Such a network answers ``Σ_j v_j (u_jᵀ x)²`` with output weights ``v_j = ±1``, which is ``xᵀ X x``. The scaled trace
+    Such a network has the output ``Σ_j v_j (u_jᵀ x)² = xᵀ X x`` with output weights ``v_j = ±1``. The scaled trace
     is the Gauss-Newton trace ``8 tr(D (U₊U₊ᵀ + U₋U₋ᵀ))`` with ``D = (1/m) Σ A_i²``; the smallest one over all factors
     of X is ``8 ‖D^½ X D^½‖_*``. The Hessian trace adds ``(4 (k₊ − k₋)/m) Σ r_i tr A_i``, zero at zero loss.
 
@@ -61,7 +61,7 @@ class SignedGram(HermitianModel):
         return [int(F.shape[1]) for F in factors]
 
     def flattest(self, U: Array, s: Array, V: Array, metric: Metrics) -> Factors:
-        """Return ``D^-½ U Σ^½``, split by the signs of V against U."""
+        """Return the columns of ``D^-½ U Σ^½`` with positive and with negative eigenvalues, where V = U and V = −U."""
         columns = metric[0].power(-1) @ (U * np.sqrt(s))
         positive = np.einsum("ij,ij->j", U, V) > 0
         return columns[:, positive], columns[:, ~positive]

@@ -13,8 +13,8 @@ from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.proofs.certificate import Bound, Certificate, check_alpha, check_dual, ratio
 from flatmin.proofs.margins import complement_margin
-from flatmin.proofs.radius import Stability
-from flatmin.proofs.uniqueness import UniquenessConditions, uniqueness
+from flatmin.proofs.uniqueness import uniqueness
+from flatmin.proofs.uniqueness_conditions import UniquenessConditions
 from flatmin.proofs.whitening import WhitenedSolution
 
 __all__ = ["certificate_of", "trace_is_determined", "trivial_dual"]
@@ -61,8 +61,6 @@ def certificate_of(
     if conditions.spectrum.kind == "estimated" or point.is_blind:
         found = replace(found, unique=None, stability=None, radius=None)
     proof = proof.with_uniqueness(found, conditions.spectrum.kind, chance)
-    if proof.stability is not None and alpha > 0:
-        proof = replace(proof, stability=_fitting(point, conditions, proof.stability))
 
     def judge(other: Factors) -> Certificate:
         options: dict[str, Any] = {"seed": seed, "look_further": False, "randomized": randomized}
@@ -113,18 +111,12 @@ def _conditions(
     """Return the conditions of uniqueness, for a dual vector scaled to norm at most one."""
     problem, scale = point.problem, max(1.0, spectrum.norm)
     gap, misfit = proof.relative_gap, float(np.linalg.norm(point.residual))
-    if alpha > 0:
+    penalty = alpha * problem.parametrization.trace_factor
+    if penalty > 0:
         surplus = proof.value * max(gap, 10 * EPS * sum(problem.shape))
-        gap = ratio(surplus / (alpha * problem.parametrization.trace_factor), point.norm)
+        gap = ratio(surplus / penalty, point.norm)
         misfit = 2 * float(np.sqrt(problem.measurement.size * surplus))
-    return UniquenessConditions(point, spectrum.scaled(1 / scale), proof.dual / scale, gap, misfit)
-
-
-def _fitting(point: WhitenedSolution, conditions: UniquenessConditions, found: Stability) -> Stability:
-    """Return the constants for matrices that fit the data, from those for minimisers of a penalised problem."""
-    allowance = found.gap - conditions.gap * point.norm + 10 * EPS * sum(point.problem.shape) * point.norm
-    gap = point.norm - float(point.problem.data @ conditions.dual) + allowance
-    return replace(found, gap=gap, misfit=float(np.linalg.norm(point.residual)))
+    return UniquenessConditions(point, spectrum.scaled(1 / scale), proof.dual / scale, gap, misfit, penalty=penalty)
 
 
 def _complement(point: WhitenedSolution, dual: Array, seed: int, randomized: bool) -> UniquenessConditions:

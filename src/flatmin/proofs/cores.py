@@ -44,6 +44,13 @@ class CoreMap:
     triangle: Array
     injectivity: float
 
+    @property
+    def ratio(self) -> float:
+        """The smallest over the largest singular value of the triangle."""
+        values = np.linalg.svd(self.triangle, compute_uv=False)
+        smallest = values[-1] if len(values) == self.triangle.shape[1] else 0.0
+        return float(smallest / values[0]) if values[0] > 0 else 0.0
+
     @classmethod
     def from_map(
         cls, whitened: Measurement, U: Array, V: Array, pairs: Pairs, sizes: Array, sides: Array | None, work: float

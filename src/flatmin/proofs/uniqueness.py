@@ -1,23 +1,27 @@
 """Uniqueness of a flat minimum: proofs, counterexamples, and bounds on the distance of any other one."""
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.linalg.factorizations import smallest_singular_value
-from flatmin.linalg.operator_norm import TopSpectrum
 from flatmin.linalg.subspaces import EPS
+from flatmin.measurements import Entries
 from flatmin.proofs.cores import MAX_CORES, CoreMap, core_basis, nearest_core, remainder, triangle_of_product
 from flatmin.proofs.radius import Stability, Uniqueness, distance_to_cores
+from flatmin.proofs.tangent.inexact_dual import nearest_others
+from flatmin.proofs.tangent.tangent_map import tangent_map
+from flatmin.proofs.uniqueness_conditions import UniquenessConditions
 from flatmin.proofs.whitening import WhitenedSolution
 
-__all__ = ["NEAR", "SAFETY", "UniquenessConditions", "uniqueness"]
+__all__ = ["NEAR", "SAFETY", "uniqueness"]
 
 #: Factor by which margin and injectivity must exceed the numerical noise.
 SAFETY = 1e3
 #: A minimum is unique if all others are proved to lie within this relative distance.
 NEAR = 1e-2
+#: Other bounds are not tried if the lemma of the inexact dual keeps this share of the margin.
+WELL_SERVED = 0.5
 #: Singular values of the dual matrix above this one may be counted as one.
 NEARLY_ONE = 1 - 1e-4
 #: A second solution is as flat, and measures the same, to this relative accuracy.
@@ -28,88 +32,63 @@ MAX_WORK = 5e9
 MAX_HOPELESS_WORK = 1e8
 
 
-@dataclass(frozen=True, eq=False)
-class UniquenessConditions:
-    """A whitened solution and a dual matrix that proves it flattest, from which uniqueness follows.
-
-    Attributes
-    ----------
-    point : WhitenedSolution
-        The solution Z.
-    spectrum : TopSpectrum
-        Of the dual matrix Y, scaled to norm at most one.
-    dual : ndarray, shape (m,)
-        The dual vector of Y, or of I − Y.
-    gap : float
-        Bound on ``‖Z'‖_* − ⟨Y, Z'⟩`` of other flat minima Z', relative to ``‖Z‖_*``.
-    misfit : float
-        Bound on the distance of the measurements of other flat minima from those of Z.
-    growth : float
-        See `flatmin.proofs.radius.Stability`.
-    """
-
-    point: WhitenedSolution
-    spectrum: TopSpectrum
-    dual: Array
-    gap: float
-    misfit: float
-    growth: float = 0.0
-
-    def margin(self, q: int) -> float:
-        """Return the margin ``1 − σ_{q+1}`` of the dual matrix."""
-        return max(0.0, 1 - self.spectrum.below(q)) if q < min(self.point.whitened.shape) else 1.0
-
-
 def uniqueness(conditions: UniquenessConditions) -> Uniqueness:
     """Decide whether ``Z = U s V*`` is the only flat minimum, given the spectrum of a nearly optimal dual matrix.
 
-    Every flat minimum is ``U1 S V1*`` with S Hermitian positive semidefinite, where U1 and V1 are the q singular
-    vectors of an optimal dual matrix whose singular value is one. Z is unique if ``S ↦ B(U1 S V1*)`` is injective. A
-    gap allows a distance from these matrices (docs/theory/uniqueness.md). The verdict is True only if margin and
-    injectivity are clearly above rounding and the certified radius is a small part of Z. If the map is not injective
-    and S stays semidefinite along a null direction, another flat minimum is returned. Values near one may be counted
-    among the q ones, which widens a small margin.
+    The lemma of the inexact dual decides where B is injective on the tangent space at Z. Elsewhere cores do: every flat
+    minimum is ``U1 S V1*`` with S Hermitian positive semidefinite, where U1 and V1 are the q singular vectors of an
+    optimal dual matrix whose singular value is one, and Z is unique if ``S ↦ B(U1 S V1*)`` is injective. A gap allows a
+    distance from these matrices (docs/theory/uniqueness.md). The verdict is True only if the certified radius is a
+    small part of Z, and, on cores, margin and injectivity are clearly above rounding. If the map on cores is not
+    injective and S stays semidefinite along a null direction, another flat minimum is returned. Values near one may be
+    counted among the q ones, which widens a small margin.
     """
     point, spectrum, gap = conditions.point, conditions.spectrum, conditions.gap
     # A gap allows components of Z outside the cores, of about its root; q may be any number.
     rank = int(np.count_nonzero(point.Z[1] > np.sqrt(max(abs(gap), EPS)) * point.norm))
     leading = spectrum.values[:rank]
-    noise = max(abs(gap), float(np.max(np.abs(1 - leading), initial=0.0)), 10 * EPS * sum(point.whitened.shape))
+    noise = max(abs(gap), float(np.max(np.abs(1 - leading), initial=0.0)), conditions.rounding)
     q = max(rank, int(np.count_nonzero(spectrum.values > 1 - SAFETY * noise)))
     if q == 0:
         return Uniqueness(True if conditions.misfit == 0 else None, 0, 1.0, conditions.margin(0))
-    found = _with_cores(conditions, q, noise)
+    near = nearest_others(conditions, rank)
+    found = _with_cores(conditions, q, noise, near)
     wider = max(q, int(np.count_nonzero(spectrum.values > NEARLY_ONE)))
     if wider == q or found.unique is False or found.radius is None:
         return found
-    other = _with_cores(conditions, wider, noise)
+    other = _with_cores(conditions, wider, noise, near)
     return other if other.radius is not None and other.radius < found.radius else found
 
 
-def _with_cores(conditions: UniquenessConditions, q: int, noise: float) -> Uniqueness:
-    """Return the verdict from the cores of the q leading singular vectors."""
+def _with_cores(
+    conditions: UniquenessConditions, q: int, noise: float, near: tuple[Stability, float] | None
+) -> Uniqueness:
+    """Return the verdict from the cores of the q leading singular vectors, and from the lemma if it gave bounds."""
     point, spectrum, margin = conditions.point, conditions.spectrum, conditions.margin(q)
     U, V, whitened, cone = spectrum.U[:, :q], spectrum.V[:, :q], point.whitened, point.cone
-    sides = cone.derivative(whitened, U, V, (point.blind[0].shape[1], point.blind[1].shape[1]))
-    work = MAX_WORK if sides is not None or _may_be_near(conditions, margin, q) else MAX_HOPELESS_WORK
+    served = near is not None and near[0].margin >= WELL_SERVED * margin and near[1] <= NEAR * point.size
+    sides = None
+    if not served and (cone.is_hermitian or not isinstance(whitened, Entries)):
+        sides = cone.derivative(whitened, U, V, (point.blind[0].shape[1], point.blind[1].shape[1]))
+    known = near is not None or sides is not None or _may_be_near(conditions, margin, q)
+    work = MAX_WORK if known else MAX_HOPELESS_WORK
     cores = CoreMap.from_map(whitened, U, V, cone.core_pairs(U, V), point.sizes, sides, work)
-    if cores is None:
-        return Uniqueness(None, q, None, margin)
-    triangle = cores.triangle
-    values = np.linalg.svd(triangle, compute_uv=False)
-    smallest = values[-1] if len(values) == triangle.shape[1] else 0.0
-    injectivity = float(smallest / values[0]) if values[0] > 0 else 0.0
+    injectivity = None if cores is None else cores.ratio
     threshold = SAFETY * EPS * np.sqrt(whitened.size)
-    clear = injectivity > max(threshold, SAFETY * noise) and margin > SAFETY * noise
-    if injectivity < threshold and triangle.shape[1] <= MAX_CORES:
+    if cores is not None and injectivity < threshold and cores.triangle.shape[1] <= MAX_CORES:
         basis = core_basis(q, cone.core_pairs(U, V), U.dtype)
-        other = _second_solution(point, U, V, _null_space(triangle, threshold, basis))
+        other = _second_solution(point, U, V, _null_space(cores.triangle, threshold, basis))
         if other is not None:
             return Uniqueness(False, q, injectivity, margin, other)
-    stability = _stability(conditions, U, V, sides, cores, margin)
-    radius = None if stability is None else stability.radius()
-    near = radius is not None and radius <= NEAR * point.size
-    return Uniqueness((clear and near) or None, q, injectivity, margin, None, stability, radius)
+    stability, radius = near or (None, np.inf)
+    unique = radius <= NEAR * point.size
+    if not served:
+        from_dual = _from_dual_matrix(conditions, U, V, sides, cores, margin)
+        if from_dual is not None and from_dual[1] < radius:
+            stability, radius = from_dual
+            clear = margin > SAFETY * noise and (injectivity or 0.0) > max(threshold, SAFETY * noise)
+            unique = unique or (clear and radius <= NEAR * point.size)
+    return Uniqueness(unique or None, q, injectivity, margin, None, stability, None if stability is None else radius)
 
 
 def _may_be_near(conditions: UniquenessConditions, margin: float, q: int) -> bool:
@@ -117,33 +96,39 @@ def _may_be_near(conditions: UniquenessConditions, margin: float, q: int) -> boo
     if margin <= 0:
         return False
     point = conditions.point
-    defect = point.norm * max(conditions.gap, 10 * EPS * sum(point.whitened.shape))
+    defect = point.norm * max(conditions.gap, conditions.rounding)
     inner = max(0.0, float(conditions.spectrum.values[q - 1]))
     apart = distance_to_cores(defect, point.norm, margin, inner, point.cone.is_semidefinite)
     return point.unwhiten * apart <= NEAR * point.size
 
 
-def _stability(
-    conditions: UniquenessConditions, U: Array, V: Array, sides: Array | None, cores: CoreMap, margin: float
-) -> Stability | None:
-    """Return the constants of the certified radius: on the tangent space if B is injective there, else on cores."""
+def _from_dual_matrix(
+    conditions: UniquenessConditions,
+    U: Array,
+    V: Array,
+    sides: Array | None,
+    cores: CoreMap | None,
+    margin: float,
+) -> tuple[Stability, float] | None:
+    """Return the constants for matrices that fit and the radius of flat minima, from singular vectors of the dual.
+
+    B must be injective on their tangent space, or else on their cores.
+    """
     if margin <= 0:
         return None
     point, cone, q = conditions.point, conditions.point.cone, U.shape[1]
-    space, injectivity, core = "tangent", 0.0, None
-    if sides is not None:
-        injectivity = smallest_singular_value(cone.tangent_columns(sides, U, V, point.blind))
-    if injectivity == 0:
+    space, core, tangent = "tangent", None, tangent_map(point, U, V, sides)
+    injectivity = 0.0 if tangent is None else tangent.injectivity
+    if injectivity == 0 and cores is not None:
         space, injectivity = "core", cores.injectivity
         allowed = np.abs(core_basis(q, cone.core_pairs(U, V), U.dtype)).sum(axis=0) > 0
         core = np.where(allowed, nearest_core(point.Z, U, V), 0)
     if injectivity == 0:
         return None
-    rounding = 10 * EPS * sum(point.whitened.shape)
-    return Stability(
+    stability = Stability(
         space=space,
         semidefinite=cone.is_semidefinite,
-        gap=point.norm * (max(conditions.gap, rounding) + 2 * conditions.spectrum.slack),
+        gap=point.norm * (max(conditions.gap, conditions.rounding) + 2 * conditions.spectrum.slack),
         size=point.norm,
         margin=margin,
         inner=max(0.0, float(conditions.spectrum.values[q - 1])),
@@ -155,6 +140,17 @@ def _stability(
         outside=float(np.linalg.svd(remainder(point.Z, U, V, core), compute_uv=False).sum()),
         unwhiten=point.unwhiten,
     )
+    return _fitting(conditions, stability), stability.radius()
+
+
+def _fitting(conditions: UniquenessConditions, found: Stability) -> Stability:
+    """Return the constants for matrices that fit the data, from those for minimisers of a penalised problem."""
+    if conditions.penalty == 0:
+        return found
+    point = conditions.point
+    allowance = found.gap + (conditions.rounding - conditions.gap) * point.norm
+    gap = point.norm - float(point.problem.data @ conditions.dual) + allowance
+    return replace(found, gap=gap, misfit=float(np.linalg.norm(point.residual)))
 
 
 def _null_space(triangle: Array, threshold: float, basis: Array) -> Array:

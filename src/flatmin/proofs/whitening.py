@@ -29,7 +29,9 @@ def whiten(problem: Problem, metric_power: float = 1.0) -> tuple[Measurement, tu
     """Return the map ``B(Z) = A(D1⁻¹ Z D2⁻¹)`` and the pair (D1, D2), both to the power p."""
     if metric_power == 1:
         return problem.whitened, problem.metric
-    D1, D2 = (D.tempered(metric_power) for D in problem.metric)
+    left, right = problem.metric
+    D1 = left.tempered(metric_power)
+    D2 = D1 if right is left else right.tempered(metric_power)
     return problem.measurement.congruence(D1.power(-1), D2.power(-1)), (D1, D2)
 
 
@@ -51,7 +53,7 @@ class WhitenedSolution:
     """A solution ``Z = D1^p X D2^p``, decomposed into ``U, s, V``, for the map ``B(Z) = A(D1^-p Z D2^-p)``.
 
     The metric holds D1^p and D2^p, and p is ``metric_power``. The residual (m,) is ``A(X) − b``; for ``sizes`` see
-    `measurement_sizes`.
+    `measurement_sizes`. The factors make ``X = P Q*`` with the ``pair`` (P, Q).
     """
 
     problem: Problem
@@ -61,6 +63,7 @@ class WhitenedSolution:
     Z: tuple[Array, Array, Array]
     residual: Array
     sizes: Array
+    pair: tuple[Array, Array]
 
     @classmethod
     def from_factors(cls, problem: Problem, factors: Factors, metric_power: float = 1.0) -> WhitenedSolution:
@@ -69,7 +72,8 @@ class WhitenedSolution:
         U, s, V = problem.parametrization.singular(factors, metric)
         keep = s > SMALLEST * s[0] if len(s) else np.zeros(0, bool)
         Z, sizes = (U[:, keep], s[keep], V[:, keep]), measurement_sizes(problem, whitened, metric)
-        return cls(problem, metric_power, whitened, metric, Z, problem.residual(factors), sizes)
+        pair = problem.parametrization.pair(factors)
+        return cls(problem, metric_power, whitened, metric, Z, problem.residual(factors), sizes, pair)
 
     @property
     def cone(self) -> Cone:
@@ -123,7 +127,7 @@ class WhitenedSolution:
         sides = [measurement.products(blind[1])] if blind[1].shape[1] else []
         if blind[0].shape[1] and metric[0] is not metric[1]:
             nothing = np.zeros((measurement.shape[1], blind[0].shape[1]))
-            J = measurement.jacobian(blind[0], nothing)
+            J = measurement.jacobian(blind[0].conj(), nothing)  # ‖A_iᵀ conj(P)‖ = ‖A_i* P‖
             sides.append(None if J is None else J[..., measurement.shape[0] :])
         known = [np.linalg.norm(side, axis=(1, 2)) for side in sides if side is not None]
         if not known:

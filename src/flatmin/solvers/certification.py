@@ -21,7 +21,7 @@ from flatmin.solvers.vectors.interpolating import prove_unique
 
 __all__ = ["certify", "factors_of"]
 
-#: Largest relative distance from a matrix to the cone of its model.
+#: Largest relative distance of a given matrix from the cone of its model.
 ASYMMETRIC = 1e-8
 
 
@@ -43,7 +43,7 @@ def certify(
     problem : Problem
         The model and its data.
     factors_or_matrix : tuple of ndarray, or ndarray of shape (d1, d2)
-        A tuple is factors, an array is the matrix itself; for X = U U*, a vector is a signal s that stands for s s*.
+        The solution: a tuple of factors, or the matrix as an array. For models X = U U*, a vector s is the matrix s s*.
     dual : array_like, shape (m,), optional
         Any dual vector; None lets the solver find one.
     uniqueness_dual : array_like, shape (m,), optional

@@ -42,7 +42,7 @@ class Solver(Protocol):
 
 @dataclass(frozen=True)
 class _Entry:
-    """A solver of the table: a predicate, a function of the task and its clock, and a default limit on iterations."""
+    """A solver of the table: its name, a predicate, a function of task and clock, and a default limit on iterations."""
 
     name: str
     applies_to: Callable[[Task], bool]
@@ -97,9 +97,9 @@ def flat_minimum(
     Parameters
     ----------
     problem : Problem
-        The model, its measurements, data and loss. For positive semidefinite matrices measured by vectors every exact
-        fit is flat, and the certificate is about uniqueness; with the loss `Absolute` the solution is a split into low
-        rank and gross errors.
+        The model, its measurements, data and loss. For positive semidefinite matrices measured by vectors, every exact
+        fit is flat, and the certificate is about uniqueness. With the loss `Absolute`, the solution is a split into a
+        low-rank matrix and gross errors.
     alpha : float or "auto"
         0 fits the data exactly; a positive value minimises ``loss + alpha · scaled trace`` instead. "auto" is for noise
         of unknown level: the square-root rule finds alpha, and `Solution.noise` has the level. With the loss `Absolute`
@@ -114,7 +114,7 @@ def flat_minimum(
     max_iter : int, optional
         The largest number of steps of the model's solver, most often Newton steps.
     time_limit : float, optional
-        Seconds after which the search ends; the certificate of the best solution so far takes its time on top.
+        Seconds after which the search ends; the certificate of the best solution so far takes additional time.
     warm_start : Solution or tuple of ndarray, optional
         A solution of a similar problem, or factors, to start from.
     seed : int
@@ -122,15 +122,16 @@ def flat_minimum(
     callback : callable, optional
         Called after each round with a dict of iteration, seconds, residual, gap and rank.
     stop : str
-        "gap": stop when the duality gap is at most tol. "objective", for `Entries` with alpha > 0: stop when a sweep
-        changes the objective by at most tol, relatively, which large tables reach sooner; the final gap is certified.
+        "gap" stops when the duality gap is at most tol. "objective" stops when a sweep changes the objective by at most
+        tol, relatively, which large tables reach sooner; it is for `Entries` with alpha > 0. The final gap is certified
+        in both cases.
     solver : Solver or str, optional
         The solver to use, or its name; None chooses by the model, its loss and alpha.
 
     Returns
     -------
     Solution
-        Its certificate says what is proved, its status what to do next.
+        Its certificate says what is proved, and its status advises what to do next.
 
     Raises
     ------

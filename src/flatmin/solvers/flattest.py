@@ -22,13 +22,13 @@ ROUNDING = 1e-12
 
 @dataclass(frozen=True, eq=False)
 class Flattest:
-    """The certified flattest value of a problem, and the flatness gap of any point, fitting or not.
+    """The certified flattest value of a problem, and the flatness gap of any point, whether it fits the data or not.
 
     Attributes
     ----------
     problem : Problem
-        The problem in a form that can be trained on: a weighted loss `Absolute` is replaced by the one with the limit
-        ``τ = ‖S‖_1`` of its solution.
+        The problem in a form that can be trained on: a loss `Absolute` with a weight is replaced by `Absolute` with the
+        limit ``τ = ‖S‖_1`` of the solution.
     solution : Solution
         The flat minimum; its certificate is that of ``problem``.
 
@@ -56,7 +56,7 @@ class Flattest:
         problem : Problem
             The model and its data.
         solution : Solution, optional
-            A known solution, which is certified again; None solves the problem.
+            A known solution, which is certified again; by default the problem is solved.
         settings
             Arguments of `flat_minimum` without ``alpha`` and ``metric_power``, if there is no solution.
 
@@ -87,7 +87,7 @@ class Flattest:
 
     @property
     def value(self) -> float:
-        """A lower bound on the scaled trace of every point that fits; 0 is always one."""
+        """The certified lower bound on the scaled trace of every point that fits, at least 0."""
         factor = self.problem.loss.trace_factor(self.problem.parametrization)
         return factor * max(0.0, self.solution.checked_certificate.lower_bound)
 
@@ -97,16 +97,16 @@ class Flattest:
         return self.solution.checked_certificate.holds
 
     def gap(self, factors: Any) -> float:
-        """Return the flatness gap of a point: how much less flat it is than a solution of *its own* data can be.
+        """Return the flatness gap of a point: how much less flat it is than a point that fits *its own* data can be.
 
         Let ``bound(b)`` be the lower bound that the dual vector of the certificate proves for data b. A point with
         matrix X fits the data ``b' = A(X)``, so
 
             gap = (scaled trace − bound(b')) / bound(b) ≥ 0
 
-        holds everywhere. At points that fit the data of the problem it is ``scaled trace / value − 1``, and 0 at the
-        flat minimum. Elsewhere read it together with the loss: a product of zero weights has the gap 0 as well. It is
-        the difference itself if the value is 0, as for zero data.
+        holds everywhere. At points that fit the data of the problem, the gap is ``scaled trace / value − 1``, which is
+        0 at the flat minimum. At other points, read the gap together with the loss: the gap of zero weights is 0 too.
+        If the value is 0, as for zero data, the gap is the difference ``scaled trace − bound(b')`` itself.
 
         Parameters
         ----------
@@ -116,9 +116,9 @@ class Flattest:
         Returns
         -------
         float
-            The gap, infinite for weights that are not finite or so large that their squares overflow. Negative rounding
-            errors are reported as 0. It is negative by more only if ``bound_kind`` of the certificate is "estimated"
-            (then ``holds`` is False).
+            The gap. It is infinite for weights that are not finite or so large that their squares overflow. Negative
+            rounding errors are reported as 0. A more negative gap is possible only if ``bound_kind`` of the certificate
+            is "estimated" (then ``holds`` is False).
 
         Raises
         ------
@@ -152,7 +152,7 @@ class Flattest:
 def flatness_gap(problem: Problem, factors: Any) -> float:
     """Return how far the scaled trace at a point is above the certified flattest value, relative to that value.
 
-    This solves the problem; `Flattest` solves it once for many points, and `Flattest.gap` has the formula.
+    This function solves the problem. `Flattest` solves it once for many points, and `Flattest.gap` has the formula.
 
     Parameters
     ----------

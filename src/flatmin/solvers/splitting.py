@@ -1,4 +1,4 @@
-"""Robust PCA of an array."""
+"""Robust PCA of an array as a function."""
 
 from collections.abc import Callable
 from typing import Any
@@ -43,30 +43,30 @@ def robust_pca(
     mask : array_like of bool, shape (d1, d2), optional
         True where a cell is observed.
     weight : float, optional
-        The cost of a unit of error, by default ``1 / √max(d1, d2)``.
+        The weight of the errors, by default ``1 / √max(d1, d2)``.
     tau : float, optional
-        The size ``‖S‖_1`` of the errors if it is known; excludes ``weight``.
+        The size ``‖S‖_1`` of the errors if it is known; it replaces ``weight``.
     alpha : float or "auto"
-        0 for data without noise. A positive value minimises ``(1/m) ‖Y − X − S‖² + 4 alpha (‖X‖_* + weight · ‖S‖_1)``
-        over X and S; "auto" is for noise of unknown level.
+        0 is for data without dense noise, a positive value for noise of known level, "auto" for noise of unknown level.
+        A positive value minimises ``(1/m) ‖Y − X − S‖² + 4 alpha (‖X‖_* + weight · ‖S‖_1)`` over X and S.
     tol, max_rank, time_limit, seed
         As in `flat_minimum`; tol is the target for the relative duality gap.
     max_iter : int, optional
         The largest number of rounds.
     callback : callable, optional
-        Called now and then with a dict of iteration, seconds, residual, gap and rank.
+        Called every few rounds with a dict of iteration, seconds, residual, gap and rank.
 
     Returns
     -------
     Solution
-        ``low_rank`` and ``sparse``, both (d1, d2): they add up to the observed cells, up to rounding or, with alpha,
-        noise, and ``sparse`` is zero in missing ones. Rows and columns without observed cells are ``undetermined`` and
-        zero.
+        Its parts are ``low_rank`` and ``sparse``, both (d1, d2). Their sum is Y in observed cells, up to rounding or,
+        with alpha, noise; ``sparse`` is zero in missing cells. Rows and columns without observed cells are
+        ``undetermined`` and zero.
 
     Raises
     ------
     InputError
-        If Y is not a matrix of numbers, holds infinity or nothing but missing cells, the mask does not fit it, or an
+        If Y is not a matrix of numbers, holds infinity, or has no observed cell, if the mask does not fit Y, or if an
         argument is out of range.
 
     References

@@ -21,8 +21,8 @@ __all__ = ["Task", "status_of"]
 class Task:
     """A problem and the checked arguments of `flat_minimum` or its relatives.
 
-    ``alpha`` is 0 for an exact fit, and also if ``auto`` lets the solver find it from the noise. The other fields are
-    those of `flat_minimum`. Arguments out of range raise `InputError`.
+    ``alpha`` is 0 for an exact fit. It is also 0 if ``auto`` is true: then the solver finds alpha from the noise. The
+    other fields are those of `flat_minimum`. Arguments out of range raise `InputError`.
     """
 
     problem: Problem
@@ -45,25 +45,25 @@ class Task:
         return self.problem.loss.has_gross_errors
 
     def has_model(self, kind: type) -> bool:
-        """Return whether the parametrization is of a class."""
+        """Return whether the parametrization is an instance of a class."""
         return isinstance(self.problem.parametrization, kind)
 
     @property
     def max_rank(self) -> int | None:
-        """The largest rank that the limits or the model allow."""
+        """The largest rank allowed by the limits or, if they have none, by the model; None if any rank is allowed."""
         own: int | None = getattr(self.problem.parametrization, "rank", None)
         return own if self.limits.max_rank is None else self.limits.max_rank
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The arguments that repeat the solve, as plain numbers, with those of a loss `Absolute`."""
+        """The arguments with which the solve can be repeated, as plain numbers, and those of a loss `Absolute`."""
         loss = vars(self.problem.loss) if self.is_robust else {}
         names = ("max_rank", "tol", "max_iter", "time_limit", "seed", *(("stop",) if self.limits.stop != "gap" else ()))
         own = {"alpha": self.alpha, "metric_power": self.metric_power}
         return own | {name: getattr(self.limits, name) for name in names} | dict(loss)
 
     def expect_defaults(self, *names: str) -> None:
-        """Raise `InputError` if an argument is set that the solver of this model does not have."""
+        """Raise `InputError` if one of these arguments is set, which the solver of this model does not use."""
         for name in names:
             owner = self if name in type(self).__dataclass_fields__ else self.limits
             value, default = getattr(owner, name), type(owner).__dataclass_fields__[name].default

@@ -1,4 +1,4 @@
-"""Completion beyond one machine: Spark's ALS, finished and certified where the data are.
+"""Completion of matrices that are distributed over machines: Spark's ALS, further sweeps, and a certificate.
 
 Only this package imports pyspark, and only when something is fitted, written or read.
 """

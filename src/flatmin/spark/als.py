@@ -1,4 +1,4 @@
-"""Spark's own alternating least squares, on triples with positions."""
+"""Spark's own alternating least squares (ALS), on triples whose ids are replaced by positions."""
 
 from importlib import import_module
 from typing import Any
@@ -11,18 +11,19 @@ from flatmin.spark.triples import Indexed, reason
 
 __all__ = ["MOST_ITERATIONS", "fit_als"]
 
-#: Largest number of iterations with checkpoints.
+#: Largest number of iterations of Spark's ALS if it writes checkpoints.
 MOST_ITERATIONS = 100
-#: Largest number without a directory for checkpoints: Spark remembers all iterations, and more overflow its stack.
-MAX_UNCHECKED = 40
-#: Iterations between checkpoints.
-CHECKPOINTS = 10
+#: Largest number of iterations without a directory for checkpoints. Spark remembers them all; more overflow its stack.
+MAX_WITHOUT_CHECKPOINTS = 40
+#: Number of iterations between two checkpoints.
+CHECKPOINT_EVERY = 10
 
 
 def fit_als(table: Indexed, rank: int, reg_param: float, iterations: int, seed: int) -> tuple[Array, Array]:
-    """Return the factors (d1, rank) and (d2, rank) that ``pyspark.ml.recommendation.ALS`` finds, of 32 bits.
+    """Return the factors (d1, rank) and (d2, rank) that ``pyspark.ml.recommendation.ALS`` finds, in 32 bits.
 
-    ``reg_param`` is its regParam, ``iterations`` its maxIter: at most 100, or 40 without a directory for checkpoints.
+    ``reg_param`` is Spark's regParam. ``iterations`` is Spark's maxIter, which is limited to 100, or to 40 without a
+    directory for checkpoints.
     """
     failed = import_module("py4j.protocol").Py4JError
     context = table.frame.sparkSession.sparkContext
@@ -30,7 +31,7 @@ def fit_als(table: Indexed, rank: int, reg_param: float, iterations: int, seed: 
     blocks = int(min(max(context.defaultParallelism, 1), *table.shape))
     als = import_module("pyspark.ml.recommendation").ALS(
         rank=rank,
-        maxIter=min(iterations, MOST_ITERATIONS if checked else MAX_UNCHECKED),
+        maxIter=min(iterations, MOST_ITERATIONS if checked else MAX_WITHOUT_CHECKPOINTS),
         regParam=reg_param,
         userCol="i",
         itemCol="j",
@@ -38,7 +39,7 @@ def fit_als(table: Indexed, rank: int, reg_param: float, iterations: int, seed: 
         seed=seed,
         numUserBlocks=blocks,
         numItemBlocks=blocks,
-        checkpointInterval=CHECKPOINTS if checked else -1,
+        checkpointInterval=CHECKPOINT_EVERY if checked else -1,
         coldStartStrategy="drop",
     )
     try:
@@ -52,7 +53,7 @@ def fit_als(table: Indexed, rank: int, reg_param: float, iterations: int, seed: 
 
 
 def _factor(frame: Any, length: int, rank: int) -> Array:
-    """Return the rows of a factor in the order of their positions; those that Spark leaves out are zero."""
+    """Return the rows of a factor in the order of their positions. Rows that Spark leaves out are zero."""
     found = frame.toArrow()
     factor = np.zeros((length, rank))
     if found.num_rows:

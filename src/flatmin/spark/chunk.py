@@ -12,13 +12,13 @@ from flatmin._core.arrays import Array
 
 __all__ = ["Chunk"]
 
-#: Entries of the normal equations that are formed at once, about.
-NORMAL = 2_000_000
+#: Approximate number of entries of the normal equations that are formed at once.
+EQUATIONS_AT_ONCE = 2_000_000
 
 
 @dataclass(frozen=True, eq=False)
 class Chunk:
-    """All cells of some rows, or of some columns where a matrix is distributed by columns."""
+    """All cells of some rows; or of some columns, called rows here, if a matrix is distributed by columns."""
 
     lines: Array  # the rows (n,), ascending
     pointers: Array  # the cells of row i stand at pointers[i] to pointers[i + 1]
@@ -27,7 +27,7 @@ class Chunk:
 
     @classmethod
     def from_cells(cls, lines: Array, across: Array, values: Array) -> Self:
-        """Sort cells (m,) by their rows."""
+        """Return the chunk of cells (m,) in any order: their rows, columns and values."""
         order = np.argsort(lines, kind="stable")
         distinct, counts = np.unique(lines, return_counts=True)
         pointers = np.concatenate([[0], np.cumsum(counts)])
@@ -44,7 +44,7 @@ class Chunk:
     def residual(self, own: Array, other: Array) -> Self:
         """Return the chunk of values minus those of ``own otherᵀ``, for factors (d1, k) and (d2, k)."""
         left = self.values.copy()
-        rows, step = own[self.lines], max(1, NORMAL // max(1, own.shape[1]))
+        rows, step = own[self.lines], max(1, EQUATIONS_AT_ONCE // max(1, own.shape[1]))
         for i in range(0, len(left), step):
             piece = slice(i, i + step)
             left[piece] -= np.einsum("nk,nk->n", rows[self._place[piece]], other[self.across[piece]])
@@ -57,8 +57,9 @@ class Chunk:
     def ridge(self, own: Array, other: Array, reg_param: float) -> tuple[Array, Array]:
         """Return the rows (n, k) that minimise ``Σ (v − lᵀ r)² + reg_param · n ‖l‖²``, and three sums.
 
-        A row has n cells. The sums are the squares of half the gradient at the present rows ``own`` (d1, k), the
-        squares of its part from the data, and ``Σ v²`` minus the minimum. The factor ``other`` (d2, k) is fixed.
+        Here n is the number of cells of a row, and the factor ``other`` (d2, k) is fixed. The sums are: the squares of
+        half the gradient at the present rows ``own`` (d1, k), the squares of its part from the data, and ``Σ v²`` minus
+        the minimum.
         """
         k = other.shape[1]
         counts = np.diff(self.pointers)
@@ -73,7 +74,7 @@ class Chunk:
         return rows, np.array([slopes.sum(), np.sum(rhs**2), np.sum(rhs * rows)])
 
     def _pieces(self, k: int) -> Iterator[slice]:
-        step = max(1, NORMAL // max(1, k * k))
+        step = max(1, EQUATIONS_AT_ONCE // max(1, k * k))
         for i in range(0, len(self.lines), step):
             yield slice(i, min(i + step, len(self.lines)))
 

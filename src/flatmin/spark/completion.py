@@ -1,4 +1,4 @@
-"""SparkCompletion: a completed matrix of any size, with its certificate, predictions and files."""
+"""SparkCompletion: a completed matrix whose cells Spark holds, with its certificate, predictions and files."""
 
 import json
 import time
@@ -23,27 +23,27 @@ from flatmin.proofs.flatness import Flatness
 from flatmin.solution import Solution, Status
 from flatmin.spark.als import MOST_ITERATIONS, fit_als
 from flatmin.spark.distributed_cells import DistributedCells
-from flatmin.spark.distributed_certificate import COLLECTED, CertifiedFactors, certify_factors, regularization
+from flatmin.spark.distributed_certificate import MAX_COLLECTED, CertifiedFactors, certify_factors, regularization
 from flatmin.spark.session import is_frame, session
 from flatmin.spark.sweeps import sweep
 from flatmin.spark.triples import LARGEST, LARGEST_VALUE, Indexed, ascending, indexed, placed, read, readable, reason
 
 __all__ = ["SparkCompletion"]
 
-#: First width where the user sets none; it doubles until the certificate misses no column.
+#: First number of columns of the factors if the user sets none. It doubles until the certificate misses no column.
 FIRST_RANK = 32
 #: Default iterations of Spark's ALS, and of the sweeps after them.
 ITERATIONS = 20
 SWEEPS = 200
-#: Relative size below which singular values of factors of 32 bits are rounding.
+#: Relative size below which singular values of factors in 32 bits are rounding.
 SINGLE_ROUNDING = 1e-5
-#: Relative size below which singular values of converged factors vanish.
+#: Relative size below which singular values of converged factors count as zero.
 VANISHING = 1e-8
-#: Excess of the dual norm over one above which the factors are too narrow.
+#: The factors have too few columns if the dual norm exceeds one by more than this.
 MAX_EXCESS = 1e-2
-#: Relative gradients, from coarse to fine, at which a certificate is tried.
-GRADIENTS = (1e-6, 1e-7, 1e-8, 1e-9)
-#: The first of them for a certificate on distributed cells, where coarser gradients would cost more products.
+#: Relative gradients at which a certificate is tried, from coarse to fine.
+CERTIFIED_GRADIENTS = (1e-6, 1e-7, 1e-8, 1e-9)
+#: Index of the first of these gradients for distributed cells, where coarser gradients would cost more products.
 FIRST_DISTRIBUTED = 2
 
 
@@ -54,17 +54,17 @@ class SparkCompletion:
     Attributes
     ----------
     row_ids, column_ids : ndarray, shapes (d1,) and (d2,)
-        Ascending.
+        Ids of rows and of columns, ascending.
     factors : pair of ndarray, shapes (d1, rank) and (d2, rank)
         L and R, the flattest factors of ``L Rᵀ``.
     alpha : float
-        regParam.
+        Spark's regParam.
     solution : Solution
-        With the certificate, whose ``dual`` is empty (it has an element a cell), and the flatness; ``seconds`` and
-        ``iterations`` are of the whole fit.
+        The solution, with its certificate and flatness. The ``dual`` of the certificate is empty, because it would have
+        an element for each cell. ``seconds`` and ``iterations`` are those of the whole fit.
     costs : dict of str to float
-        Seconds by part: "read", "als", "sweeps" and "certificate"; and ``products``, the number of columns multiplied
-        by the distributed dual matrix (0 if it was collected on this machine).
+        The seconds of each part, "read", "als", "sweeps" and "certificate"; and ``products``, the number of columns
+        multiplied by the distributed dual matrix (0 if that matrix was collected on this machine).
     """
 
     row_ids: Array
@@ -105,12 +105,14 @@ class SparkCompletion:
             Triples: a Spark DataFrame; a CSV file with a line of names, or Parquet (files or folders, wherever Spark
             reads from); or arrays (i, j, values), (m,) each, of positions from 0.
         columns : sequence of str, optional
-            The names of three columns: ids of rows, ids of columns, values. None if the table has only these. Ids of a
-            CSV file are numbers or dates if all are written as Spark writes these, otherwise strings.
+            The names of three columns: ids of rows, ids of columns, values. They may be omitted if the table has only
+            three columns. Ids of a CSV file are numbers or dates if all of them are written as Spark writes these;
+            otherwise they are strings.
         alpha : float
-            regParam, positive.
+            Spark's regParam, positive.
         rank : int, optional
-            The width of the factors. None starts with 32 and doubles it until the certificate misses no column.
+            The number of columns of the factors. By default it is 32, and doubles until the certificate misses no
+            column.
         tol : float
             The relative gap at which the sweeps end.
         max_iter : int, optional
@@ -118,11 +120,11 @@ class SparkCompletion:
         seed : int
             Starts the factors.
         collect : bool, optional
-            Whether the dual matrix is collected on this machine, where its norm is proved more sharply; by default up
-            to two million cells.
+            Whether the dual matrix is collected on this machine, where the bound on its norm is sharper; by default, if
+            there are at most two million cells.
         callback : callable, optional
-            Called after each sweep with "iteration" (Spark's included), "seconds", "gradient" (relative) and "rank",
-            and after each certificate with "gap" too.
+            Called after each sweep with a dict of "iteration" (including Spark's), "seconds", "gradient" (relative) and
+            "rank"; after each certificate, it has "gap" too.
 
         Raises
         ------
@@ -175,7 +177,7 @@ class SparkCompletion:
         return replace(self, row_ids=row_ids, column_ids=column_ids)
 
     def predict(self, rows: Any, columns: Any) -> Array:
-        """Return the entries of the matrix at pairs of ids, (n,) each; 0 where an id was not fitted."""
+        """Return the entries of the matrix at pairs of ids, (n,) each. They are 0 for ids that were not fitted."""
         places = [_places(known, ids) for known, ids in ((self.row_ids, rows), (self.column_ids, columns))]
         (i, j), (L, R) = places, self.factors
         if i.shape != j.shape:
@@ -183,7 +185,7 @@ class SparkCompletion:
         return np.where((i >= 0) & (j >= 0), np.einsum("nk,nk->n", L[i], R[j]), 0.0)
 
     def transform(self, frame: Any, columns: Sequence[str] | None = None) -> Any:
-        """Return a Spark DataFrame with a further column "prediction", 0 where an id was not fitted.
+        """Return a Spark DataFrame with a further column "prediction", which is 0 for ids that were not fitted.
 
         ``columns`` are the names of the ids of rows and of columns; by default the first two.
         """
@@ -203,7 +205,9 @@ class SparkCompletion:
         )
 
     def write(self, path: str | Path, *, overwrite: bool = False) -> None:
-        """Write factors as Parquet, wherever Spark writes to: ``rows``, ``columns`` (id, features) and ``about``.
+        """Write the factors as Parquet to any place that Spark can write to.
+
+        The folder has three parts: ``rows`` and ``columns`` (with the fields id and features), and ``about``.
 
         Raises
         ------
@@ -234,7 +238,7 @@ class SparkCompletion:
                     frame.write.mode("overwrite" if overwrite else "error").parquet(f"{str(path).rstrip('/')}/{name}")
                 except Exception as error:
                     raise InputError(
-                        f"{path} cannot be written, expected a folder not there yet, or overwrite=True: {reason(error)}"
+                        f"{path} cannot be written, expected a new folder or overwrite=True: {reason(error)}"
                     ) from error
 
     @classmethod
@@ -275,7 +279,7 @@ class SparkCompletion:
 
 @dataclass(frozen=True, eq=False)
 class _Stopwatch:
-    """Seconds by part, and the time of the start."""
+    """The seconds spent in each part of a fit, and the time of its start."""
 
     seconds: dict[str, float] = field(default_factory=dict)
     start: float = field(default_factory=time.perf_counter)
@@ -291,7 +295,7 @@ class _Stopwatch:
 
 @dataclass(frozen=True, eq=False)
 class _Fit:
-    """One fit: the triples and the settings."""
+    """One fit: its distributed triples and its settings."""
 
     table: Indexed
     cells: DistributedCells
@@ -304,7 +308,7 @@ class _Fit:
     callback: Callable[[dict[str, float]], Any] | None
 
     def run(self, rank: int | None) -> tuple[CertifiedFactors, int, bool]:
-        """Return the certified factors, the number of steps, and whether they converged."""
+        """Return the certified factors, the number of sweeps, and whether these converged."""
         most, done = min(self.table.shape), 0
         width = min(FIRST_RANK, most) if rank is None else min(rank, most)
         while True:
@@ -332,8 +336,8 @@ class _Fit:
         def report(sweeps: int, gradient: float) -> None:
             self._report({"iteration": float(before + done + sweeps), "gradient": gradient, **known})
 
-        collected = self.cells.size <= COLLECTED if self.collect is None else self.collect
-        for tol in GRADIENTS[0 if collected else FIRST_DISTRIBUTED :]:
+        collected = self.cells.size <= MAX_COLLECTED if self.collect is None else self.collect
+        for tol in CERTIFIED_GRADIENTS[0 if collected else FIRST_DISTRIBUTED :]:
             with self.stopwatch.time("sweeps"):
                 found = sweep(self.cells, factors[1], self.alpha, tol=tol, most=most - done, callback=report)
             done += found.count
@@ -367,7 +371,7 @@ class _Fit:
 
 
 def _table(spark: Any, source: Any, columns: Sequence[str] | None) -> Indexed:
-    """Return triples with positions."""
+    """Return the triples of a source, with positions in place of ids."""
     if not isinstance(source, tuple):
         with readable(source):
             return indexed(read(spark, source, columns))
@@ -410,7 +414,7 @@ def _places(known: Array, ids: Any) -> Array:
 
 
 def _arrow(ids: Array, factor: Array, id_name: str = "id", name: str = "features") -> Any:
-    """Return ids and rows of a factor as a table of Arrow."""
+    """Return the ids and the rows of a factor as an Arrow table."""
     pyarrow = import_module("pyarrow")
     ends = np.arange(len(factor) + 1, dtype=np.int32) * factor.shape[1]
     lists = pyarrow.ListArray.from_arrays(pyarrow.array(ends, pyarrow.int32()), pyarrow.array(factor.ravel()))
@@ -418,19 +422,19 @@ def _arrow(ids: Array, factor: Array, id_name: str = "id", name: str = "features
 
 
 def _from_arrow(table: Any) -> tuple[Array, Array]:
-    """Return ids, ascending, and the rows of a factor."""
+    """Return the sorted ids and the rows of a factor."""
     ids, order = ascending(table["id"])
     factor = np.array(list(table["features"].combine_chunks().to_numpy(zero_copy_only=False)))
     return ids, factor[order].reshape(len(ids), -1)
 
 
 def _described(about: Mapping[str, Any]) -> str:
-    """Return plain facts, or numbers of NumPy, as JSON."""
+    """Return facts, which may be numbers of NumPy, as JSON."""
     return json.dumps(about, default=_plain)
 
 
 def _plain(value: Any) -> Any:
-    """Return a number of NumPy as one that JSON knows."""
+    """Return a number of NumPy as a Python number, which JSON can hold."""
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"{type(value).__name__} has no place in a description")

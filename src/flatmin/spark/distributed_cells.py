@@ -17,13 +17,13 @@ from flatmin.spark.triples import Indexed
 
 __all__ = ["DistributedCells", "DistributedMatrix", "Residual"]
 
-#: Cells of a task, at most about this many: a cell has 16 bytes, and Spark sends at most 2 GiB at a time.
-TASK = 4_000_000
+#: Approximate largest number of cells of a task. A cell has 16 bytes, and Spark sends at most 2 GiB at a time.
+CELLS_PER_TASK = 4_000_000
 
 
 @dataclass(frozen=True, eq=False)
 class DistributedMatrix:
-    """A distributed sparse matrix S, used by its products ``S @ F`` and ``S.T @ F``.
+    """A distributed sparse matrix S, which offers the products ``S @ F`` and ``S.T @ F``.
 
     Each product sends F to the machines and collects one row for each row of S, so this machine holds blocks of
     (d1 + d2) × b numbers. S is stored by rows and by columns, each an RDD of Chunk.
@@ -66,7 +66,7 @@ class DistributedCells:
     @classmethod
     def from_triples(cls, table: Indexed) -> Self:
         """Distribute triples so that each row, and each column, belongs to one task."""
-        tasks = max(table.frame.sparkSession.sparkContext.defaultParallelism, -(-table.size // TASK))
+        tasks = max(table.frame.sparkSession.sparkContext.defaultParallelism, -(-table.size // CELLS_PER_TASK))
         dealt = [_dealt(table.frame, tasks, *names) for names in (("i", "j"), ("j", "i"))]
         return cls(table.shape, (table.row_counts, table.column_counts), *dealt)
 
@@ -82,7 +82,7 @@ class DistributedCells:
 
     @contextmanager
     def residual(self, L: Array, R: Array) -> Iterator[Residual]:
-        """Yield the residual of the values after a matrix ``L Rᵀ``; it is released afterwards."""
+        """Yield the residual of the values minus a matrix ``L Rᵀ``. It is released at the end of the context."""
         with _sent(self.rows, (L, R)) as sent:
             sides = (
                 self.rows.map(lambda chunk: (chunk, chunk.residual(*sent.value))),
@@ -96,7 +96,7 @@ class DistributedCells:
                     side.unpersist()
 
     def best(self, own: int, factors: tuple[Array, Array], reg_param: float) -> tuple[Array, Array]:
-        """Return factor ``own`` (0: rows, 1: columns), optimal for the other factor, and the sums of `Chunk.ridge`."""
+        """Return the factor ``own`` (0: rows, 1: columns) that is best for the other one, and sums of `Chunk.ridge`."""
         new, sums = np.zeros_like(factors[own]), np.zeros(3)
         side = (self.rows, self.columns)[own]
         with _sent(side, (factors[own], factors[1 - own], reg_param)) as sent:
@@ -108,7 +108,7 @@ class DistributedCells:
 
 @dataclass(frozen=True, eq=False)
 class Residual:
-    """The values of cells, and these minus a matrix: RDDs of pairs of Chunk, by rows and by columns."""
+    """The values of cells and their residuals: RDDs of pairs of Chunk, by rows and by columns."""
 
     cells: DistributedCells
     rows: Any
@@ -122,9 +122,10 @@ class Residual:
 
     @contextmanager
     def matrix(self, weights: tuple[Array, Array], least: int = 0) -> Iterator[DistributedMatrix]:
-        """Yield the residuals as a matrix, times weights of rows (d1,) and columns (d2,); it is released afterwards.
+        """Yield the matrix of residuals times weights of rows (d1,) and columns (d2,).
 
-        Zeros are added to sides shorter than ``least``; they change no norm.
+        The matrix is released at the end of the context. A side shorter than ``least`` is extended by zeros, which do
+        not change the norm.
         """
         with _sent(self.rows, weights) as sent:
             sides = (
@@ -140,7 +141,7 @@ class Residual:
                     side.unpersist()
 
     def collected(self, weights: tuple[Array, Array]) -> Any:
-        """Return the same matrix on this machine, as a sparse CSR array."""
+        """Return the matrix of residuals times weights on this machine, as a sparse CSR array."""
         from scipy.sparse import coo_array
 
         with _sent(self.rows, weights) as sent:
@@ -159,7 +160,7 @@ def _triples(chunk: Chunk) -> tuple[Array, Array, Array]:
 
 
 def _kept() -> Any:
-    """Return the storage level that moves to disk what does not fit into memory."""
+    """Return the storage level that keeps data in memory, and on disk if they do not fit."""
     return import_module("pyspark").StorageLevel.MEMORY_AND_DISK
 
 
@@ -174,7 +175,7 @@ def _sent(rdd: Any, value: Any) -> Iterator[Any]:
 
 
 def _dealt(frame: Any, tasks: int, own: str, other: str) -> Any:
-    """Return the cells as chunks; all cells of a line are in one chunk."""
+    """Return the cells as an RDD of chunks. All cells of a row (or column) are in one chunk."""
     packed = frame.select(own, other, "v").repartition(tasks, own).mapInArrow(_pack, "chunk binary")
     return packed.rdd.map(lambda row: pickle.loads(row.chunk)).persist(_kept())
 

@@ -1,4 +1,4 @@
-"""The certificate of factors over distributed cells, from sums over cells and products with a sparse matrix."""
+"""The certificate of factors over distributed cells, by sums over cells and products with a distributed matrix."""
 
 from dataclasses import dataclass
 
@@ -14,10 +14,10 @@ from flatmin.proofs.flatness import Flatness
 from flatmin.proofs.whitening import ALIKE
 from flatmin.spark.distributed_cells import DistributedCells
 
-__all__ = ["COLLECTED", "CertifiedFactors", "certify_factors", "regularization"]
+__all__ = ["MAX_COLLECTED", "CertifiedFactors", "certify_factors", "regularization"]
 
-#: Number of cells up to which the dual matrix is collected on this machine, where its norm is proved.
-COLLECTED = 2_000_000
+#: Largest number of cells for which the dual matrix is collected on this machine, where its norm is proved.
+MAX_COLLECTED = 2_000_000
 #: Singular values of the dual matrix above this one belong to the solution.
 UNIT = 1 - 1e-3
 
@@ -36,7 +36,7 @@ class CertifiedFactors:
 
 
 def regularization(alpha: float, shape: tuple[int, int]) -> float:
-    """Return the regParam of ALS-WR and Spark that equals an alpha of the scaled trace: ``2 alpha / √(d1 d2)``."""
+    """Return the regParam of Spark that corresponds to an alpha of the scaled trace, ``2 alpha / √(d1 d2)``."""
     return 2 * alpha / float(np.sqrt(np.prod(shape)))
 
 
@@ -45,10 +45,10 @@ def certify_factors(
 ) -> CertifiedFactors:
     """Return the certificate of factors (d1, k) and (d2, k) as a minimum of loss + alpha · scaled trace.
 
-    With residuals ``E = b − X`` at the cells, the numbers N of cells of rows and columns and
-    ``s = ‖N1^-½ E N2^-½‖ / regParam``, no matrix has a smaller objective ``Σ e² + 2 regParam ‖N1^½ X N2^½‖_*`` than
+    Let ``E = b − X`` be the residuals at the cells, N1 and N2 the numbers of cells of rows and columns, and
+    ``s = ‖N1^-½ E N2^-½‖ / regParam``. The objective ``Σ e² + 2 regParam ‖N1^½ X N2^½‖_*`` of every matrix is at least
     ``2c ⟨E, b⟩ − c² ‖E‖²`` with ``c = min(1, 1/s)``. ``collect`` says whether the dual matrix is collected on this
-    machine, where the bound of its norm is sharper; by default up to two million cells.
+    machine, where the bound on its norm is sharper; by default, if there are at most two million cells.
     """
     m, shape, model = cells.size, cells.shape, Product()
     pair = zip(cells.counts, shape[::-1], strict=True)
@@ -60,7 +60,7 @@ def certify_factors(
     rows, columns = (1 / np.sqrt(np.maximum(counts, 1)) for counts in cells.counts)
     with cells.residual(*factors) as residual:
         sums = residual.sums((D1.values, D2.values))
-        wanted = m <= COLLECTED if collect is None else collect
+        wanted = m <= MAX_COLLECTED if collect is None else collect
         if wanted:
             S = residual.collected((rows / reg_param, columns))
             spectrum, products = top_spectrum(S, U, V, unit=UNIT, seed=seed), 0
@@ -77,7 +77,7 @@ def certify_factors(
 def _certificate(
     sums: Array, norm: float, size: float, metric: tuple[Metric, Metric], m: int, alpha: float, spectrum: TopSpectrum
 ) -> Certificate:
-    """Return the certificate: that of `flatmin.proofs.cone_certificate.certificate_of`, from sums over cells."""
+    """Return the certificate of `flatmin.proofs.cone_certificate.certificate_of`, computed from sums over cells."""
     squares, inner, left, scaled = map(float, sums)
     factor, c = Product().trace_factor, 1 / max(1.0, spectrum.norm)
     value = left / m + alpha * factor * norm

@@ -1,4 +1,4 @@
-"""Spark sessions: that of the user, or a temporary local one."""
+"""Spark sessions: the session of the user, or else a temporary local one."""
 
 import logging
 import os
@@ -24,10 +24,10 @@ from flatmin.spark.triples import reason
 
 __all__ = ["is_frame", "java", "require_spark", "session"]
 
-#: The oldest Java on which Spark 4 runs.
-JAVA = 17
-#: Stack of Spark's driver, whose long plans are recursive.
-STACK = "64m"
+#: Oldest version of Java on which Spark 4 runs.
+OLDEST_JAVA = 17
+#: Size of the stack of Spark's driver. Its long plans are recursive.
+DRIVER_STACK = "64m"
 #: Share of the free memory that a local session may take.
 MEMORY_SHARE = 0.4
 #: Bounds on the memory of a local session, in GiB.
@@ -53,9 +53,8 @@ def java() -> Path:
     """Return the path of the Java that Spark would start, or raise `InputError` if it is missing or too old."""
     home = os.environ.get("JAVA_HOME")
     found = Path(home, "bin", "java") if home else Path(shutil.which("java") or "")
-    advice = (
-        f"expected Java {JAVA} or later: install it, for example openjdk-{JAVA}-jre-headless, or use engine='local'"
-    )
+    package = f"openjdk-{OLDEST_JAVA}-jre-headless"
+    advice = f"expected Java {OLDEST_JAVA} or later: install it, for example {package}, or use engine='local'"
     if home and not found.is_file():
         raise InputError(f"Spark needs Java, and JAVA_HOME is {home}, where there is none; {advice}")
     if not found.is_file():
@@ -68,7 +67,7 @@ def java() -> Path:
     if version is None or answer.returncode:
         lines = (answer.stderr + answer.stdout).strip().splitlines()
         raise InputError(f"Spark needs Java, and {found} says {lines[0] if lines else 'nothing'!r}; {advice}")
-    if int(version[1]) < JAVA:
+    if int(version[1]) < OLDEST_JAVA:
         raise InputError(f"Spark needs Java, and {found} has version {version[1]}; {advice}")
     return found
 
@@ -76,7 +75,7 @@ def java() -> Path:
 def require_spark() -> None:
     """Raise `ImportError` if pyspark or pyarrow is missing, and `InputError` if Java is missing or too old.
 
-    Java is not checked if one of Spark runs in this process already.
+    Java is not checked if this process has started Spark already.
     """
     for name in ("pyspark", "pyarrow"):
         if sys.modules.get(name, True) is None or (name not in sys.modules and find_spec(name) is None):
@@ -87,12 +86,12 @@ def require_spark() -> None:
 
 @contextmanager
 def session(owner: Any = None) -> Iterator[Any]:
-    """Yield a SparkSession: that of the DataFrame ``owner``, else the active one, else a local one, stopped afterwards.
+    """Yield a SparkSession: that of the DataFrame ``owner``, else the active one, else a local one.
 
-    The local session uses all cores of this machine, has no web page, and keeps its files and its log in a temporary
-    directory. Its Java process is reused and ends with this process, or at once if the start is interrupted. To use a
-    cluster, start a session first. Errors are those of `require_spark`, and `InputError` for a session of Spark
-    Connect, which has no RDDs.
+    The local session is stopped afterwards. It uses all cores of this machine, has no web page, and keeps its files and
+    its log in a temporary directory. Its Java process is used again by later sessions and ends with this process, or at
+    once if the start is interrupted. To use a cluster, start a session first. Errors are those of `require_spark`, and
+    `InputError` for a session of Spark Connect, which has no RDDs.
     """
     require_spark()
     logger = logging.getLogger("DataFrameQueryContextLogger")  # repeats exceptions as JSON
@@ -104,7 +103,7 @@ def session(owner: Any = None) -> Iterator[Any]:
             found = owner.sparkSession if owner is not None else _active()
             if found is not None:
                 if "connect" in type(found).__module__:
-                    raise InputError("the session is one of Spark Connect, expected a classic one, which has RDDs")
+                    raise InputError("the session is one of Spark Connect, expected a classic session, which has RDDs")
                 _expect_workers(found)
                 yield found
                 return
@@ -120,7 +119,7 @@ def session(owner: Any = None) -> Iterator[Any]:
 
 
 def _runs() -> bool:
-    """Return whether a Java of Spark runs in this process already."""
+    """Return whether this process has started the Java process of Spark already."""
     if "pyspark" not in sys.modules:
         return False
     context = import_module("pyspark").SparkContext
@@ -148,7 +147,7 @@ def _expect_workers(spark: Any) -> None:
 
 
 def _active() -> Any:
-    """Return the session that the user has, or None."""
+    """Return the active session of the user, or None."""
     sql = import_module("pyspark.sql")
     found = sql.SparkSession.getActiveSession()
     if found is None and import_module("pyspark").SparkContext._active_spark_context is not None:
@@ -165,7 +164,7 @@ def _start(directory: Path) -> Any:
     settings = {
         "spark.driver.memory": f"{memory}g",
         "spark.driver.maxResultSize": "0",
-        "spark.driver.extraJavaOptions": f"-Xss{STACK} -Dlog4j2.configurationFile={quiet.as_uri()} "
+        "spark.driver.extraJavaOptions": f"-Xss{DRIVER_STACK} -Dlog4j2.configurationFile={quiet.as_uri()} "
         f"-Dderby.system.home={directory}",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",

@@ -1,4 +1,4 @@
-"""Accelerated alternating least squares in 64 bits, from the end of Spark's own to a certified fit."""
+"""Accelerated alternating least squares in 64 bits, which continues Spark's ALS until a fit can be certified."""
 
 from collections import deque
 from collections.abc import Callable
@@ -15,13 +15,13 @@ __all__ = ["Swept", "sweep"]
 
 #: Number of sweeps from which the next one is extrapolated.
 MEMORY = 5
-#: Relative rise of the objective that may be rounding; after a larger one the extrapolation is dropped.
+#: Relative rise of the objective that may be rounding. After a larger rise the extrapolation is dropped.
 ROUNDING = 1e-13
 
 
 @dataclass(frozen=True, eq=False)
 class Swept:
-    """The end of the sweeps, after ``count`` of them: L, which is the best one for R, and R."""
+    """The result of ``count`` sweeps: the factor R, and the L that is best for it."""
 
     factors: Factors
     #: The gradient of the flat objective, relative to its part from the data.
@@ -68,7 +68,7 @@ def sweep(
 
 @dataclass
 class _Mixing:
-    """Anderson's mixing: the memory of a fixed-point iteration, its points and their images."""
+    """Anderson's mixing: the last points of a fixed-point iteration and their images, for extrapolation."""
 
     points: deque[Array] = field(default_factory=lambda: deque(maxlen=MEMORY + 1))
     images: deque[Array] = field(default_factory=lambda: deque(maxlen=MEMORY + 1))

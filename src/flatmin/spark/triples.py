@@ -1,4 +1,4 @@
-"""Triples (row, column, value) of the tables that Spark reads; ids are of any type that can be sorted."""
+"""Triples (row, column, value) from tables that Spark reads. Ids of rows and columns can have any sortable type."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -27,9 +27,9 @@ __all__ = [
 ]
 
 #: Spark's types of ids, in addition to whole numbers.
-IDS = ("string", "date", "timestamp", "timestamp_ntz", "boolean", "float", "double")
-#: Types of ids in text files; the first one that fits all ids is taken, otherwise they are strings.
-WRITTEN = ("long", "double", "date")
+ID_TYPES = ("string", "date", "timestamp", "timestamp_ntz", "boolean", "float", "double")
+#: Types of ids in text files, in the order in which they are tried. Ids that fit none are strings.
+TEXT_TYPES = ("long", "double", "date")
 WHOLE = ("byte", "short", "integer", "long")
 NUMBERS = (*WHOLE, "float", "double", "decimal")
 #: Largest number of rows or columns that Spark's ALS can count.
@@ -39,7 +39,7 @@ LARGEST_VALUE = float(np.finfo(np.float32).max)
 
 
 class Indexed:
-    """Triples (i, j, v) with positions in place of ids, the ascending ids, and the number of triples of each."""
+    """Triples (i, j, v) with positions in place of ids, the sorted ids, and the number of triples of each id."""
 
     def __init__(self, frame: Any, ids: tuple[Array, Array], counts: tuple[Array, Array]) -> None:
         self.frame = frame
@@ -59,7 +59,7 @@ class Indexed:
 
 @contextmanager
 def readable(source: Any) -> Iterator[None]:
-    """Turn what Spark raises about a source into one sentence; Spark reads lazily, so it may raise late."""
+    """Turn errors of Spark about a source into `InputError`. Spark reads lazily, so they may occur late."""
     name = str(source) if isinstance(source, str | Path) else "the DataFrame"
     wanted = (
         "expected a CSV file with a line of names, or Parquet" if name == str(source) else "expected what Spark can"
@@ -81,8 +81,8 @@ def reason(error: Exception) -> str:
 def read(spark: Any, source: Any, columns: Sequence[str] | None = None) -> Any:
     """Return the columns row, column and value of a DataFrame, or of a file or folder of CSV or Parquet.
 
-    ``columns`` are their names; None if the table has only these. `InputError` is raised if the file is missing or of
-    another format, or the columns are not those of triples.
+    ``columns`` are their names; they may be None if the table has only three columns. `InputError` is raised if the
+    file is missing or of another format, or if the columns are not those of triples.
     """
     if not isinstance(source, str | Path):
         return triples(source, chosen(source, columns))
@@ -122,7 +122,7 @@ def chosen(frame: Any, columns: Sequence[str] | None) -> list[str]:
 def triples(frame: Any, names: Sequence[str]) -> Any:
     """Return three columns of a DataFrame as row, column and value, or raise `InputError` for their types."""
     kinds = {field.name: field.dataType.typeName() for field in frame.schema.fields}
-    for name, allowed, what in zip(names, (IDS + WHOLE,) * 2 + (NUMBERS,), ("ids", "ids", "numbers"), strict=True):
+    for name, allowed, what in zip(names, (ID_TYPES + WHOLE,) * 2 + (NUMBERS,), ("ids", "ids", "numbers"), strict=True):
         if kinds[name] not in allowed:
             raise InputError(f"column {name!r} holds {kinds[name]}, expected {what}")
     row, column, value = (_column(name) for name in names)
@@ -147,7 +147,7 @@ def _number(text: str) -> bool:
 
 
 def _typed(frame: Any, names: Sequence[str]) -> Any:
-    """Return the strings of a CSV file with values as numbers, and ids as numbers or dates if nothing is lost.
+    """Return the columns of a CSV file with values as numbers, and ids as numbers or dates if nothing is lost.
 
     Ids stay strings unless Spark would write every one of them in the same way: "01" and "1" are two ids.
     """
@@ -159,7 +159,7 @@ def _typed(frame: Any, names: Sequence[str]) -> Any:
     kept = [
         all_of(f"{_quoted(name)} IS NULL OR CAST(TRY_CAST({_quoted(name)} AS {kind}) AS string) <=> {_quoted(name)}")
         for name in names[:2]
-        for kind in WRITTEN
+        for kind in TEXT_TYPES
     ]
     value = _quoted(names[2])
     odd = functions.min(functions.expr(f"CASE WHEN TRY_CAST({value} AS double) IS NULL THEN {value} END"))
@@ -167,8 +167,8 @@ def _typed(frame: Any, names: Sequence[str]) -> Any:
     if wrong is not None:
         raise InputError(f"column {names[2]!r} holds {wrong!r}, expected numbers")
     kinds = [
-        next((kind for kind, fit in zip(WRITTEN, fits[at : at + len(WRITTEN)], strict=True) if fit), "string")
-        for at in (0, len(WRITTEN))
+        next((kind for kind, fit in zip(TEXT_TYPES, fits[at : at + len(TEXT_TYPES)], strict=True) if fit), "string")
+        for at in (0, len(TEXT_TYPES))
     ]
     cast = (_column(name).cast(kind).alias(name) for name, kind in zip(names, (*kinds, "double"), strict=True))
     return frame.select(*cast)
@@ -196,7 +196,7 @@ def check(frame: Any) -> None:
 
 
 def indexed(frame: Any) -> Indexed:
-    """Return triples with positions for ids. The ids are collected on this machine, the triples stay distributed."""
+    """Return triples with positions in place of ids. The ids are collected on this machine, but not the triples."""
     check(frame)
     spark, found = frame.sparkSession, {}
     for side, position in (("row", "i"), ("column", "j")):
@@ -213,7 +213,7 @@ def indexed(frame: Any) -> Indexed:
 
 
 def placed(spark: Any, i: Array, j: Array, values: Array, ids: tuple[Array, Array]) -> Indexed:
-    """Return triples from arrays on this machine, (m,) each, whose positions refer to ids."""
+    """Return distributed triples from arrays on this machine, (m,) each. Positions are indices of ``ids``."""
     pyarrow = import_module("pyarrow")
     table = pyarrow.table({"i": _int32(i), "j": _int32(j), "v": np.asarray(values, dtype=float)})
     counts = np.bincount(i, minlength=len(ids[0])), np.bincount(j, minlength=len(ids[1]))
@@ -225,7 +225,7 @@ def _int32(positions: Array) -> Any:
 
 
 def ascending(column: Any) -> tuple[Array, Array]:
-    """Return ids of Arrow as an ascending array, and the order that sorts them."""
+    """Return the ids of an Arrow column as a sorted array, and the order that sorts them."""
     ids = column.to_numpy()
     if ids.dtype.kind == "O":
         ids = np.array(ids.tolist(), dtype=str) if len(ids) and isinstance(ids[0], str) else np.array(ids.tolist())

@@ -111,12 +111,17 @@ def _check_action(A: Measurement, rng: np.random.Generator) -> None:
 
 
 def _check_products(A: Measurement, rng: np.random.Generator) -> None:
-    """Compare the products ``A_i R`` with the measurements of matrices L R*, which are their inner products with L."""
+    """Compare ``A_i R`` with measurements of L R*, its inner products with L; and complex derivatives with A_i."""
     for k in (0, 2):
         L, R = (draw(rng, (d, k), A.dtype) for d in A.shape)
+        J = A.jacobian(L, R) if np.issubdtype(A.dtype, np.complexfloating) else None
+        if J is not None and A.size * A.shape[0] * A.shape[1] <= LARGEST_TENSOR:
+            T = A.matrices()
+            want = np.concatenate([np.einsum("ijk,kc->icj", T, R), np.einsum("ikj,kc->icj", T, L)], -1)
+            agree(A, f"jacobian with {k} columns", J, want, "entry [i, c] must hold A_i R[:, c], then A_iᵀ L[:, c]")
         found = A.products(R)
         if found is None:
-            return
+            continue
         expected = (A.size, k, A.shape[0])
         require(A, found.shape == expected, f"products has shape {found.shape}, expected (m, k, d1) = {expected}")
         cause = "entry [i, c] must hold A_i R[:, c]"

@@ -48,11 +48,11 @@ def _check_consistency(solution: Solution) -> None:
     proof, flat = solution.checked_certificate, solution.flatness
     for name, F in zip(solution.parametrization.names, solution.factors, strict=True):
         require(solution, bool(np.isfinite(F).all()), f"{name} contains NaN or infinity")
-    for F, index in zip(solution.parametrization.pair(solution.factors), solution.undetermined, strict=True):
-        shallow = solution.parametrization.has_cone_norm
-        columns = f"there are {F.shape[1]} columns, expected {solution.rank}"
-        require(solution, F.shape[1] == solution.rank or not shallow, columns)
-        require(solution, not np.any(F[index]), "an undetermined row or column is not zero")
+    pair = solution.parametrization.pair(solution.factors)
+    for F in pair if solution.parametrization.has_cone_norm else ():
+        require(solution, F.shape[1] == solution.rank, f"there are {F.shape[1]} columns, expected {solution.rank}")
+    for F, other, index in zip(pair, pair[::-1], solution.undetermined, strict=True):
+        require(solution, not np.any(F[index] @ other.conj().T), "an undetermined row or column is not zero")
     gap = (proof.value - proof.lower_bound) / (proof.value or 1.0)
     cause = "relative_gap = (value − lower_bound) / value, of a value of 0 the difference"
     agree(solution, "relative_gap", proof.relative_gap, gap, cause, scale=1.0)
@@ -109,9 +109,9 @@ def _check_proof(solution: Solution, problem: Problem) -> None:
     if problem.loss.has_gross_errors:
         value, norm, bound = _split_bound(problem, problem.loss, X, proof.dual)
     elif isinstance(problem.parametrization, Hadamard):
-        value, norm, bound = _sparse_bound(problem, problem.parametrization, X, proof.dual)
+        value, norm, bound = _sparse_bound(problem, problem.parametrization, X, proof.dual, alpha)
     elif isinstance(problem.parametrization, Chain):
-        value, norm, bound = _layered_bound(problem, problem.parametrization, X, proof.dual)
+        value, norm, bound = _layered_bound(problem, problem.parametrization, X, proof.dual, alpha)
     else:
         value, norm, bound = _bound(problem, X, proof.dual, alpha, power)
     agree(solution, "value recomputed from the factors", proof.value, value, "another problem?", tolerance=1e-7)
@@ -162,13 +162,19 @@ def _split_bound(problem: Problem, loss: Absolute, X: Array, dual: Array) -> tup
     return value + weight * float(np.abs(A.forward(X) - b).sum()), norm, float(b @ dual) / max(1.0, norm)
 
 
-def _sparse_bound(problem: Problem, model: Hadamard, X: Array, dual: Array) -> tuple[float, float, float]:
-    """Return the same for a product of N vectors: ``Σ w |x|^p`` and Hölder's inequality."""
+def _sparse_bound(problem: Problem, model: Hadamard, X: Array, dual: Array, alpha: float) -> tuple[float, float, float]:
+    """Return the same for a product of N vectors: ``Σ w |x|^p``, Hölder's inequality, and the Fenchel dual."""
     p, rows = 2 - 2 / model.depth, problem.measurement.matrices()[:, :, 0]
     weights = np.mean(rows**2, axis=0)
     value = 2 * model.depth * float(weights @ np.abs(X[:, 0]) ** p)
     seen = weights > 0
     s = np.abs(dual @ rows[:, seen]) * weights[seen] ** (-1 / p)
+    if alpha > 0:
+        norm = float(np.max(s, initial=0.0) if p == 1 else np.sum(s ** (p / (p - 1))) ** (1 - 1 / p))
+        strength = 2 * model.depth * alpha
+        conjugate = 0.0 if p == 1 else (p - 1) * float(np.sum((s / p) ** (p / (p - 1))))
+        bound = _penalised(problem, strength * dual / (max(1.0, norm) if p == 1 else 1.0), strength * conjugate)
+        return float(np.mean((problem.measurement.forward(X) - problem.data) ** 2)) + alpha * value, norm, bound
     if p == 1:
         norm = float(np.max(s, initial=0.0))
         return value, norm, 2 * model.depth * float(problem.data @ dual) / max(1.0, norm)
@@ -177,15 +183,28 @@ def _sparse_bound(problem: Problem, model: Hadamard, X: Array, dual: Array) -> t
     return value, norm, 2 * model.depth * product**p
 
 
-def _layered_bound(problem: Problem, model: Chain, X: Array, dual: Array) -> tuple[float, float, float]:
+def _penalised(problem: Problem, y: Array, conjugate: float) -> float:
+    """Return ``⟨b, y⟩ − (m/4) ‖y‖² −`` the conjugate of the penalty at y: the Fenchel dual of a mean of squares."""
+    return float(problem.data @ y) - len(y) / 4 * float(y @ y) - conjugate
+
+
+def _layered_bound(problem: Problem, model: Chain, X: Array, dual: Array, alpha: float) -> tuple[float, float, float]:
     """Return the same for a product of N matrices: of the product of two times ``√(d1 d2)``, or by isotropy."""
     A, cells, depth = problem.measurement, X.size, model.depth
     if model.isotropy(problem.metric) is None:
         product = Problem(A, problem.data, Product())
-        value, norm, bound = _bound(product, X, dual, 0.0, 1.0)
-        return float(np.sqrt(cells)) * value, norm, float(np.sqrt(cells)) * bound
+        scale = float(np.sqrt(cells))
+        value, norm, bound = _bound(product, X, dual, alpha * scale, 1.0)
+        return (value, norm, bound) if alpha > 0 else (scale * value, norm, scale * bound)
     gamma = float(np.mean(A.norms() ** 2)) / cells
     norm = float(np.linalg.norm(A.adjoint(dual), 2)) / gamma
+    if alpha > 0:
+        p, strength = 2 - 2 / depth, 2 * depth * alpha * gamma * cells ** (1 / depth)
+        value = float(np.mean((A.forward(X) - problem.data) ** 2)) + strength * float(np.linalg.norm(X, "nuc")) ** p
+        if p == 1:
+            return value, norm, _penalised(problem, strength * dual / max(1.0, gamma * norm), 0.0)
+        conjugate = strength * (p - 1) * (gamma * norm / p) ** (p / (p - 1))
+        return value, norm, _penalised(problem, strength * dual, conjugate)
     sizes = (float(np.linalg.norm(X, "nuc")), max(float(problem.data @ dual), 0.0) / (gamma * norm) if norm else 0.0)
     value, bound = (float(2 * depth * gamma * cells ** (1 / depth) * size ** (2 - 2 / depth)) for size in sizes)
     return value, norm, bound

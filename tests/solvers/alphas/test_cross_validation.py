@@ -103,7 +103,7 @@ class TestFolds:
             (np.zeros(9, int), None, "folds has 9 labels, expected 90"),
             ([(np.arange(50), np.arange(40, 90))], None, "trains on a measurement that it holds out"),
             ([(np.arange(50), [90])], None, "outside of the measurements"),
-            ([(np.arange(50), [])], None, "holds no index"),
+            ([(np.arange(50), [])], None, "empty index array"),
             ([(np.arange(50),)], None, "is a tuple, expected two arrays"),
             (3, np.arange(89), "groups has shape"),
             (3, np.zeros(90), "there are 1 groups for 3 folds"),

@@ -144,7 +144,7 @@ def test_other_models_go_along_given_strengths():
     for alpha, s in zip(path.alphas, path.solutions, strict=True):
         cold = fm.flat_minimum(p, alpha=alpha)
         assert s.certificate.value == pytest.approx(cold.certificate.value, rel=1e-6)
-    with pytest.raises(fm.InputError, match="no strongest one"):
+    with pytest.raises(fm.InputError, match="this model has no default ones"):
         flat_path(p)
 
 

@@ -126,3 +126,14 @@ def test_zero_matrices():
         s = fm.flat_minimum(fm.Problem(fm.measurements.Identity((3, 2)), np.zeros(6), fm.Chain(widths)))
         assert s.status is fm.Status.unique_flat_minimum
         assert s.rank == s.certificate.value == s.certificate.relative_gap == 0
+
+
+@pytest.mark.parametrize("d", [1, 3])
+def test_a_map_that_measures_nothing_is_not_isotropic(d):
+    nothing = fm.measurements.Dense(np.zeros((d * d, d, d)))
+    assert fm.Chain((d,)).isotropy(fm.Problem(nothing, np.zeros(d * d), fm.Chain((d,))).metric) is None
+    s = fm.flat_minimum(fm.Problem(nothing, np.zeros(d * d), fm.Chain((d,))))
+    assert not s.matrix.any()
+    check_solution(s)
+    with pytest.raises(fm.InputError, match="not known for 3 layers"):
+        fm.flat_minimum(fm.Problem(nothing, np.zeros(d * d), fm.Chain((d, d))))

@@ -1,11 +1,11 @@
-"""Compiled loops over the observed cells of a large sparse matrix; Numba loads when `Cells` is first used."""
+"""Compiled loops over the observed cells of a large sparse matrix. Numba is imported when `Cells` is first used."""
 
 from typing import Any
 
 __all__ = ["MIN_COMPILED_CELLS", "CellMatrix", "Cells"]
 
-#: Compiled loops are used from this many cells on, where they save more time than loading Numba takes. The rule depends
-#: on the size alone, so that the digits of an answer do not depend on earlier computations.
+#: Number of cells from which compiled loops save more time than loading Numba takes. The rule depends on the number
+#: alone, so that the digits of an answer do not depend on earlier computations.
 MIN_COMPILED_CELLS = 50_000
 
 

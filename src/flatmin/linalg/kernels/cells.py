@@ -29,9 +29,9 @@ class Cells:
     shape : tuple of int
         ``(d1, d2)``.
     pointers, indices : ndarray of int, shapes (d1 + 1,) and (m,)
-        Where each row begins, and the columns of the cells, row by row.
+        The position of the first cell of each row, and the columns of the cells, row by row.
     order : ndarray of int, shape (m,), optional
-        The original positions of the sorted cells: ``values[order]`` are values in this order.
+        The original positions of the sorted cells: ``values[order]`` are the values in sorted order.
     threads : int, optional
         Largest number of threads; by default `flatmin.linalg.kernels.parallel.available`.
     """
@@ -44,7 +44,7 @@ class Cells:
 
     @classmethod
     def from_positions(cls, rows: Array, cols: Array, shape: tuple[int, int], threads: int | None = None) -> Cells:
-        """Return the cells at these positions, in any order, sorted by row and column; repeated ones stay apart."""
+        """Sort cells at positions in any order by row and column. Repeated cells are not merged."""
         kind = _kind(len(rows))
         pointers = np.zeros(shape[0] + 1, kind)
         loops.count(rows, pointers)
@@ -66,7 +66,7 @@ class Cells:
 
     @cached_property
     def transposed(self) -> Cells:
-        """The cells of the transposed matrix; its ``order`` is relative to this one's."""
+        """The cells of the transposed matrix. Their ``order`` refers to the order of these cells."""
         pointers = np.zeros(self.shape[1] + 1, self.pointers.dtype)
         loops.count(self.indices, pointers)
         rows, order = np.empty(self.size, np.int32), np.empty(self.size, self.pointers.dtype)
@@ -74,13 +74,13 @@ class Cells:
         return Cells((self.shape[1], self.shape[0]), pointers, rows, order, self.threads)
 
     def arranged(self, values: Array) -> Array:
-        """Return values in this order; the argument itself if it is in this order."""
+        """Return values in the order of the cells, without a copy if they are in this order already."""
         if self.order is None:
             return values
         return self._elementwise(loops.gathered, values)
 
     def returned(self, values: Array) -> Array:
-        """Return values in the original order; the argument itself if the orders agree."""
+        """Return values in the original order, without a copy if the orders agree."""
         if self.order is None:
             return values
         return self._elementwise(loops.returned, values)
@@ -94,14 +94,14 @@ class Cells:
         return out
 
     def product(self, values: Array, F: Array) -> Array:
-        """Return ``V F`` for the sparse V with these values, for F (d2, k)."""
+        """Return ``V F`` for the sparse matrix V with these values and F (d2, k)."""
         F = _plain(F)
         out = np.empty((self.shape[0], F.shape[1]), F.dtype)
         self._run(loops.product, F.shape[1], _plain(values), F, out)
         return out
 
     def grams(self, F: Array, weights: Array | None = None) -> Array:
-        """Return ``Σ w² f fᵀ`` over the rows f of F that each row meets, shape (d1, k, k)."""
+        """Return ``Σ w² f fᵀ`` over the cells of every row, shape (d1, k, k); f is the row of F for the column."""
         F = _plain(F)
         k = F.shape[1]
         out = np.empty((self.shape[0], k, k), F.dtype)
@@ -120,11 +120,11 @@ class Cells:
         return blocks
 
     def ridge(self, values: Array, F: Array, penalties: Array, weights: Array | None = None) -> tuple[Array, float]:
-        """Return for every row l the minimiser of ``Σ (w ⟨f, l⟩ − value)² + penalty |l|²``: half a sweep, (d1, k).
+        """Return the minimisers l of ``Σ (w ⟨f, l⟩ − value)² + penalty |l|²`` for all rows, shape (d1, k).
 
-        Values and weights (m,) are in this order, F (d2, k) has the factors f of the columns. Penalties (d1,) are
-        positive where a row has cells; the minimisers of other rows are zero. The second result is the decrease of the
-        sum over all rows from its value at zero factors.
+        This is half a sweep of alternating least squares. Values and weights (m,) are in the order of the cells, and F
+        (d2, k) has the factors f of the columns. Penalties (d1,) are positive for rows with cells; the minimisers of
+        rows without cells are zero. The second result is the decrease of the sum over all rows from its value at zero.
         """
         F = _plain(F)
         k = F.shape[1]
@@ -137,10 +137,10 @@ class Cells:
         return out, float(gains.sum())
 
     def curved(self, errors: Array, mine: Array, others: Array, weights: Array | None = None) -> Array:
-        """Return a product with the second derivative of ``½ Σ (w ⟨l, r⟩ − value)²`` in the factors, rows of L.
+        """Return the rows for L of a product with the Hessian of ``½ Σ (w ⟨l, r⟩ − value)²`` in the factors (L, R).
 
-        The errors (m,) are ``w (value − w ⟨l, r⟩)``, in this order. ``mine`` (d1, 2k) is L followed by its direction,
-        and ``others`` (d2, 2k) is R followed by its own.
+        The errors (m,) are ``w (value − w ⟨l, r⟩)``, in the order of the cells. ``mine`` (d1, 2k) is L and its
+        direction side by side, and ``others`` (d2, 2k) is R and its direction.
         """
         mine, others = _plain(mine), _plain(others)
         out = np.empty((self.shape[0], mine.shape[1] // 2), mine.dtype)
@@ -158,7 +158,7 @@ class Cells:
 
 
 def _kind(size: int) -> type[np.signedinteger[Any]]:
-    """Return the integer type of positions among this many cells."""
+    """Return the integer type that can hold the positions of this many cells."""
     return np.int32 if size < 2**31 else np.int64
 
 
@@ -167,7 +167,7 @@ def _weights(weights: Array | None, F: Array) -> Array:
 
 
 def _plain(array: Array) -> Array:
-    """Return the array as compiled loops need it: contiguous, writable, float32 or float64."""
+    """Return an array that compiled loops accept: contiguous, writable, float32 or float64."""
     array = np.ascontiguousarray(array)
     if array.dtype not in (np.float32, np.float64):
         array = array.astype(float)

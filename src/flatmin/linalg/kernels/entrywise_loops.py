@@ -1,7 +1,7 @@
 """Compiled loops that read each array once: offsets over observed cells, and entrywise steps of robust PCA.
 
-The latter work on a block of rows in the cache, into which BLAS has just written the same rows of the low-rank part;
-`row_passes.py` has the same functions in NumPy. All release the interpreter lock.
+The steps of robust PCA work on a block of rows in the cache, into which BLAS has just written the same rows of the
+low-rank part. `row_passes.py` has the same functions in NumPy. All loops release the interpreter lock.
 """
 
 from flatmin.linalg.kernels.loops import compiled
@@ -11,9 +11,9 @@ __all__ = ["ascend", "eliminated", "spread", "sums", "trim"]
 
 @compiled
 def eliminated(pointers, indices, values, large, y, share, out):  # type: ignore[no-untyped-def]
-    """Subtract ``Cᵀ x`` from ``out`` for ``x = (C y + share) / large``, C in compressed rows; x replaces share.
+    """Subtract ``Cᵀ x`` from ``out`` for ``x = (C y + share) / large``, and write x to ``share``.
 
-    No values (length 0) are ones.
+    C is in compressed rows; an empty array of values stands for ones.
     """
     weighted = len(values) > 0
     for e in range(len(pointers) - 1):
@@ -37,7 +37,7 @@ def eliminated(pointers, indices, values, large, y, share, out):  # type: ignore
 
 @compiled
 def spread(rows, cols, roots, g, a, b, out):  # type: ignore[no-untyped-def]
-    """``out[p] = root (g + a[i] + b[j])``; no roots (length 0) are ones."""
+    """``out[p] = root (g + a[i] + b[j])``; an empty array of roots stands for ones."""
     weighted = len(roots) > 0
     for p in range(len(rows)):
         value = g + a[rows[p]] + b[cols[p]]
@@ -46,7 +46,7 @@ def spread(rows, cols, roots, g, a, b, out):  # type: ignore[no-untyped-def]
 
 @compiled
 def sums(rows, cols, roots, y, a, b):  # type: ignore[no-untyped-def]
-    """Add ``root y`` to the sums of its row and of its column, where these have any; return the sum of all."""
+    """Add ``root y`` to the sums of rows a and of columns b, unless these arrays are empty; return the total."""
     weighted, by_row, by_column, total = len(roots) > 0, len(a) > 0, len(b) > 0, 0.0
     for p in range(len(rows)):
         value = roots[p] * y[p] if weighted else y[p]

@@ -1,8 +1,8 @@
-"""Compiled loops over rows ``start … stop`` of a pattern in compressed rows.
+"""Compiled loops over rows ``start … stop`` of a sparse pattern in compressed rows.
 
-They release the interpreter lock, and `Cells` runs several ranges in threads. Numba's own threads are not used: their
-default layers end the process when two threads call them, or after a fork. Sums of outer products are computed by BLAS
-on a panel of gathered rows, which is faster than compiled loops.
+The loops release the interpreter lock, and `Cells` runs several ranges in threads. Numba's own threads are not used:
+their default layers end the process when two threads call them, or after a fork. Sums of outer products are computed by
+BLAS on a panel of gathered rows, which is faster than compiled loops.
 """
 
 from typing import Any
@@ -25,18 +25,18 @@ __all__ = [
     "sampled",
 ]
 
-#: Number of gathered rows that BLAS multiplies at once.
+#: Number of rows in a panel, which BLAS multiplies at once.
 PANEL = 96
 #: The width of a panel is a multiple of this.
 LANES = 8
-#: Smallest share of a pivot that is not rounding, in units of the machine precision.
+#: A pivot is rounding if it falls below this many machine epsilons times its first value.
 ROUNDING = 4
-#: Compiler flags: sums may be reordered, and numbers that are not finite keep their meaning.
+#: Compiler flags: sums may be reordered, but NaN and infinity keep their meaning.
 MATHS = {"reassoc", "contract", "nsz", "arcp"}
 
 
 def compiled(function: Any) -> Any:
-    """Return a function compiled at its first call for each type of arguments, and kept on disk if possible."""
+    """Return a function that is compiled at its first call for each type of arguments, and cached if possible."""
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": MATHS}
     try:
         return njit(cache=True, **options)(function)
@@ -94,9 +94,9 @@ def product(pointers, indices, values, F, start, stop, out):  # type: ignore[no-
 
 @compiled
 def _outer(indices, weights, F, values, first, last, panel, part, total):  # type: ignore[no-untyped-def]
-    """Write ``Σ g gᵀ`` to ``total`` for the cells ``first … last``, g being w f, and the value where there are values.
+    """Write ``Σ g gᵀ`` to ``total`` for the cells ``first … last``, where g is w f, with the value appended if given.
 
-    Rows are gathered in a panel that stays in the cache, padded with zeros to a width at which BLAS is fast.
+    Rows are gathered in a panel that stays in the cache. It is padded with zeros to a width at which BLAS is fast.
     """
     k, weighted, valued = F.shape[1], len(weights) > 0, len(values) > 0
     total[:] = 0
@@ -121,7 +121,7 @@ def _outer(indices, weights, F, values, first, last, panel, part, total):  # typ
 
 @compiled
 def gram(pointers, indices, weights, F, start, stop, out):  # type: ignore[no-untyped-def]
-    """``out[i] = Σ_p w_p² f fᵀ`` with ``f = F[indices[p]]``; no weights (length 0) are ones."""
+    """``out[i] = Σ_p w_p² f fᵀ`` with ``f = F[indices[p]]``; an empty array of weights stands for ones."""
     k = F.shape[1]
     width = -(-k // LANES) * LANES
     panel, part = np.zeros((PANEL, width), F.dtype), np.empty((width, width), F.dtype)
@@ -135,7 +135,7 @@ def gram(pointers, indices, weights, F, start, stop, out):  # type: ignore[no-un
 def _solve(A, x, k, relative):  # type: ignore[no-untyped-def]
     """Solve ``A x = b`` in place by a Cholesky factorization of the upper triangle; x holds b.
 
-    No pivot is taken below ``relative`` times its first value, which is kept in the lower triangle meanwhile.
+    Every pivot is at least ``relative`` times its first value, which is kept in the lower triangle meanwhile.
     """
     for j in range(1, k):
         A[j, 0] = A[j, j]
@@ -182,7 +182,7 @@ def inverted(blocks, least, start, stop):  # type: ignore[no-untyped-def]
 def ridge(pointers, indices, weights, values, F, penalties, start, stop, out):  # type: ignore[no-untyped-def]
     """``out[0][i] = argmin_l Σ_p (w_p ⟨f, l⟩ − values[p])² + penalties[i] |l|²``, zero for rows without cells.
 
-    By ``out[1][i]`` that sum is smaller than at zero.
+    ``out[1][i]`` is the decrease of the sum from its value at l = 0.
     """
     factors, gains = out
     k = F.shape[1]
@@ -241,7 +241,7 @@ def curved(pointers, indices, weights, errors, mine, others, start, stop, out): 
 
 @compiled
 def count(index, out):  # type: ignore[no-untyped-def]
-    """Add to ``out[i + 1]`` how often i occurs, and then all that stand before: pointers of compressed rows."""
+    """Write the pointers of compressed rows to ``out``: the cumulative numbers of occurrences of each row index."""
     for p in range(len(index)):
         out[index[p] + 1] += 1
     for i in range(1, len(out)):
@@ -250,7 +250,7 @@ def count(index, out):  # type: ignore[no-untyped-def]
 
 @compiled
 def place(key, pointers, before, order):  # type: ignore[no-untyped-def]
-    """Write to ``order`` the positions ``before`` (none: 0, 1, …) stably by their key; ``pointers`` are used up."""
+    """Write positions ``before`` (empty: 0, 1, …), stably sorted by their key, to ``order``. Changes ``pointers``."""
     for q in range(len(key)):
         p = before[q] if len(before) else q
         at = pointers[key[p]]

@@ -16,9 +16,9 @@ __all__ = ["CellMatrix"]
 
 
 class CellMatrix(csr_array):  # type: ignore[misc]
-    """A `scipy.sparse.csr_array` with faster products, whose transpose is computed once and has fast products too.
+    """A `scipy.sparse.csr_array` with faster products. Its transpose is computed once and has fast products too.
 
-    Its multiples are of the same kind. Slices and sums are ordinary sparse arrays. Its values must not be changed.
+    Multiples of it are of this class; slices and sums are ordinary sparse arrays. The values must not be changed.
     """
 
     _cells: Cells | None = None
@@ -60,7 +60,7 @@ class CellMatrix(csr_array):  # type: ignore[misc]
         return CellMatrix.from_values(self.data * other, self._cells)
 
     def __abs__(self) -> Any:
-        """Return sizes, added up where entries repeat."""
+        """Return absolute values, after repeated entries are added up."""
         sizes = csr_array((np.abs(self.data), self.indices, self.indptr), shape=self.shape, copy=True)
         sizes.sum_duplicates()
         return sizes
@@ -69,7 +69,7 @@ class CellMatrix(csr_array):  # type: ignore[misc]
         return {**self.__dict__, "_turned": None, "_back": None}
 
     def sum_duplicates(self) -> None:
-        """Add up repeated entries; the cells, whose arrays this matrix shares, are not changed."""
+        """Add up repeated entries in copies of the arrays, which this matrix shares with its cells."""
         if not self.has_canonical_format:
             for name in ("data", "indices", "indptr"):
                 setattr(self, name, getattr(self, name).copy())

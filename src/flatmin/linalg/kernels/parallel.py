@@ -14,7 +14,7 @@ __all__ = ["LEAST_WORK", "Parts", "available", "in_parts", "run_ranges"]
 
 #: Number of operations that justify another thread.
 LEAST_WORK = 8_000_000
-#: Number of ranges for each thread, so that threads end at about the same time.
+#: Number of ranges for each thread. With several ranges, threads end at about the same time.
 SHARES = 8
 
 
@@ -32,7 +32,7 @@ def available() -> int:
 
 
 class Parts:
-    """Ranges of rows that hold about equally many cells; row i begins at ``pointers[i]``."""
+    """Ranges of rows with about the same number of cells each. The cells of row i begin at ``pointers[i]``."""
 
     def __init__(self, pointers: Array) -> None:
         self.pointers = pointers
@@ -57,7 +57,7 @@ def in_parts(call: Callable[[int, int], Any], length: int, threads: int) -> None
 
 
 def run_ranges(call: Callable[[int, int], Any], ranges: list[tuple[int, int]], threads: int) -> None:
-    """Call a function with every range, in several threads; an exception in one of them is raised here."""
+    """Call a function with every range, in several threads. An exception in a thread is raised in the caller."""
     waiting = iter(ranges)
     failures: list[BaseException] = []
     lock = threading.Lock()
@@ -70,7 +70,7 @@ def run_ranges(call: Callable[[int, int], Any], ranges: list[tuple[int, int]], t
                 if piece is None or failures:
                     return
                 call(*piece)
-        except BaseException as error:  # passed on below, in the thread of the caller
+        except BaseException as error:  # raised again below, in the thread of the caller
             failures.append(error)
 
     helpers = [threading.Thread(target=work, daemon=True) for _ in range(min(threads, len(ranges)) - 1)]

@@ -1,4 +1,4 @@
-"""Passes over a dense matrix minus one of low rank, in blocks of rows that stay in the cache."""
+"""Passes over a dense matrix minus a low-rank matrix, in blocks of rows that stay in the cache."""
 
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -11,7 +11,7 @@ from flatmin.linalg.kernels.parallel import available, run_ranges
 
 __all__ = ["COMPILED", "RowPasses"]
 
-#: Compiled loops are used from this many cells on, where they save more time than loading Numba takes.
+#: Number of cells from which compiled loops save more time than loading Numba takes.
 COMPILED = 4_000_000
 #: Number of cells in a block: three or four such blocks fit in the second-level cache.
 BLOCK = 1 << 16
@@ -27,9 +27,9 @@ _NONE: Array = np.zeros((0, 0), bool)
 class RowPasses:
     """The passes of robust PCA over a matrix ``Y`` and a low-rank ``X = L Rᵀ`` that is never formed.
 
-    Cells are observed where ``seen`` is true, or all of them. ``threads`` is by default the number that this process
-    may use, if the matrix is large; call within `one_thread`, since linear algebra inside a block should use one
-    thread. Loops are ``compiled`` by default if the matrix has `COMPILED` cells.
+    Cells are observed where ``seen`` is true; if it is None, all are observed. For a large matrix, ``threads`` is by
+    default the number that this process may use. Call the methods within `one_thread`, since linear algebra on a block
+    should use one thread. Loops are ``compiled`` by default if the matrix has at least `COMPILED` cells.
     """
 
     def __init__(
@@ -47,8 +47,8 @@ class RowPasses:
     def ascend(self, L: Array, R: Array, W: Array, Z: Array, *, level: float, rho: float, following: float) -> None:
         """``W ← clip(ρ(Y − X) + W, ±level)``, zero where not seen; ``Z ← X + (W − old W)/ρ + W/following``, in place.
 
-        With ``S = Y − X + (old W − W)/ρ``, the errors of the round, Z is ``Y − S + W/following`` on observed cells and
-        X elsewhere.
+        Let ``S = Y − X + (old W − W)/ρ`` be the errors of the round. Then Z is ``Y − S + W/following`` on observed
+        cells, and X elsewhere.
         """
 
         def block(rows: slice, x: Array) -> None:
@@ -59,9 +59,9 @@ class RowPasses:
     def trim(
         self, L: Array, R: Array, limits: tuple[Array, Array], free: Array, left: Array, right: Array
     ) -> tuple[Array, Array]:
-        """Return ``G right`` and ``Gᵀ left`` for ``G = Y − X`` on the cells that this sets ``free``, else zero.
+        """Mark free cells, and return ``G right`` and ``Gᵀ left`` for ``G = Y − X`` on free cells and zero elsewhere.
 
-        Free cells are observed ones within the limit of their row or that of their column.
+        A cell is free if it is observed and its residual is at most the limit of its row or that of its column.
         """
         high, wide = limits
 
@@ -71,7 +71,7 @@ class RowPasses:
         return self._products(L, R, block, left, right)
 
     def masked(self, L: Array, R: Array, free: Array, left: Array, right: Array) -> tuple[Array, Array]:
-        """Return ``G right`` and ``Gᵀ left``, in their type, for ``G = X`` on free cells and zero elsewhere."""
+        """Return ``G right`` and ``Gᵀ left``, in their type, for G that is X on free cells and zero elsewhere."""
 
         def block(rows: slice, x: Array) -> None:
             np.multiply(x, free[rows], out=x)
@@ -88,7 +88,7 @@ class RowPasses:
         self._each(L, R, block)
 
     def leave(self, L: Array, R: Array, write: Callable[[slice, Array], Any]) -> None:
-        """Call ``write(rows, Y − X)`` for blocks of rows; the array may be changed, and is overwritten afterwards."""
+        """Call ``write(rows, Y − X)`` for blocks of rows. It may change the array, which is overwritten afterwards."""
 
         def block(rows: slice, x: Array) -> None:
             np.subtract(self.Y[rows], x, out=x)

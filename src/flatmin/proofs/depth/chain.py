@@ -54,7 +54,8 @@ def chain_certificate(problem: Problem, factors: Factors, dual: Array, *, alpha:
         return proof
     if alpha > 0:
         surplus = max(value - lower, sum(problem.shape) * EPS * value)
-        return replace(proof, unique=True, radius=2 * float(np.sqrt(surplus / gamma)))
+        found = Uniqueness(True, 0, 1.0, 1.0, radius=2 * float(np.sqrt(surplus / gamma)))
+        return proof.with_uniqueness(found, "dense")
     stability = Stability("tangent", float(np.sqrt(A.size * gamma)), float(np.linalg.norm(residual)))
     found = Uniqueness(True, 0, 1.0, 1.0, stability=stability, radius=stability.radius())
     return proof.with_uniqueness(found, "dense")

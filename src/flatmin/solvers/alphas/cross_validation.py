@@ -1,4 +1,4 @@
-"""Cross-validation: the alpha that predicts best, found along paths of penalised solutions."""
+"""Cross-validation: the choice of the alpha that predicts held-out data best, along paths of penalised solutions."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from flatmin.solvers.task import Task
 __all__ = ["CrossValidation", "Fold", "check_rule", "cross_validate"]
 
 RULES = ("best", "one_standard_error")
-#: Smaller alphas are left out once the errors of this many in a row were above the least one in every fold …
+#: Smaller alphas are left out if the errors of so many alphas in a row exceed the least error in every fold.
 PATIENCE = 2
-#: … and the mean of the last one by this many standard errors of the difference.
-CLEARLY = 2.0
+#: Smaller alphas are left out if, in addition, the mean error exceeds the least one by this many standard errors.
+CLEAR_RISE = 2.0
 
 #: A function of the training and held-out indices that returns the problem to fit and the problem to evaluate it on.
 Pair = Callable[[Array, Array], tuple[Problem, Problem]]
@@ -34,7 +34,7 @@ Pair = Callable[[Array, Array], tuple[Problem, Problem]]
 
 @dataclass(frozen=True, eq=False)
 class Fold:
-    """A problem to fit, which has not seen the held-out data, and the residual by which its solutions are judged."""
+    """A problem without the held-out data, and the residual on held-out data, which judges its solutions."""
 
     problem: Problem
     residual: Callable[[Factors], Array]
@@ -50,17 +50,17 @@ class CrossValidation:
     metric_powers, alphas : ndarray, shapes (p,) and (a,)
         The metric powers as they were given, and the alphas, descending.
     errors : ndarray, shape (p, a, folds)
-        Mean squared residuals on the held-out measurements; NaN where the errors had clearly risen before.
+        Mean squared residuals on the held-out measurements; NaN for alphas that were left out.
     ranks, gaps : ndarray, shape (p, a, folds)
         The ranks of the solutions (−1 if there is none), and their relative duality gaps as the solver estimates them.
     sizes : ndarray, shape (folds,)
-        How many measurements each fold holds out.
+        The number of measurements that each fold holds out.
     rule : str
         "best" or "one_standard_error".
     chosen : tuple of int
         Position (power, alpha) that the rule chose.
     solution : Solution
-        The penalised solution for all data at the chosen alpha and power, certified. A refit of it predicts worse.
+        The certified penalised solution for all data at the chosen alpha and power. Its refit would predict worse.
     """
 
     metric_powers: Array
@@ -137,46 +137,47 @@ def cross_validate(
 ) -> CrossValidation:
     """Choose alpha and the metric power by the error on measurements that were held out.
 
-    Each fold's measurements are predicted by the minimiser of ``loss + alpha · scaled trace`` for the others. An alpha
-    means the same in a fold and for all data (see docs/theory/cross_validation.md).
+    The measurements of each fold are predicted by the minimiser of ``loss + alpha · scaled trace`` for the other
+    measurements. An alpha means the same in a fold and for all data (see docs/theory/cross_validation.md).
 
     Parameters
     ----------
     problem : Problem
         The model and its data, with the loss `Squared`.
     alphas : array_like, shape (a,), optional
-        Positive numbers, in any order; by default they are spaced geometrically below the one at which the solution
-        for all data is zero, for the power for which it is largest.
+        Positive numbers, in any order. By default they are spaced geometrically below the smallest alpha at which the
+        solution for all data is zero, for the metric power for which that alpha is largest.
     n_alphas, ratio : int, float
-        The default number of alphas, and the smallest over the largest.
+        The number of alphas by default, and the ratio of the smallest to the largest one.
     metric_powers : iterable of float
         The powers p of ``‖D1^p X D2^p‖_*`` to choose from.
     folds : int, array_like of shape (m,), sequence of pairs or of Fold
         The number of folds; or the fold of each measurement, −1 for those that are never held out; or pairs of index
-        arrays, training and held out, such as scikit-learn's splitters yield; or folds that are made already. A number
-        of folds deals `Entries` row by row, and never holds out a cell whose row or column would not be seen any more:
-        its error is the same for every alpha.
+        arrays, training and held out, such as scikit-learn's splitters yield; or objects of class Fold. A number of
+        folds deals `Entries` row by row. It never holds out a cell if training cells would miss its row or column,
+        because the error of such a cell is the same for every alpha.
     groups : array_like, shape (m,), optional
         With a number of folds: measurements of one group are held out together.
     rule : str
-        "best" takes the least mean error, "one_standard_error" the largest alpha, with the same metric power, whose
-        error is at most one standard error above it.
+        "best" takes the alpha and power of the least mean error. "one_standard_error" takes the same metric power, and
+        the largest alpha whose error is at most one standard error above the least one.
     max_rank : int, optional
         The largest rank allowed.
     tol, fold_tol : float
         Targets for the relative duality gaps of the final solution, and of those in the folds.
     early_stop : bool
-        Whether to leave out smaller alphas once errors have clearly risen: at two alphas in a row in every fold,
-        and on average by more than two standard errors. They are NaN in ``errors``.
+        Whether to leave out smaller alphas once errors have clearly risen: for two alphas in a row in every fold, and
+        on average by more than two standard errors. Alphas that are left out have the error NaN.
     pair : callable, optional
-        Takes index arrays, training and held out, and returns the problem to fit and the problem whose measurements
-        are predicted, for preprocessing that must not see held-out data. By default both are made of ``problem``.
+        A function for preprocessing that must not see held-out data. It takes index arrays, training and held out, and
+        returns the problem to fit and the problem whose measurements are predicted. By default both are parts of
+        ``problem``.
     max_iter : int, optional
         The largest number of Newton steps for each solve.
     seed : int
-        Deals the folds and starts random choices.
+        Seed of the folds and of other random choices.
     n_jobs : int, optional
-        Threads over folds and metric powers, by joblib, which must be installed if it is not 1.
+        Number of threads over folds and metric powers. Numbers other than 1 need joblib.
     callback : callable, optional
         Called after each metric power and alpha with a dict of metric_power, alpha, error and rank.
 
@@ -233,7 +234,7 @@ def cross_validate(
 
 @dataclass(eq=False)
 class _Run:
-    """A fold at one metric power, on its way to smaller alphas."""
+    """The path of one fold at one metric power, from larger to smaller alphas; ``last`` is its last solution."""
 
     fold: Fold
     task: Task
@@ -242,11 +243,11 @@ class _Run:
 
     @classmethod
     def from_fold(cls, fold: Fold, task: Task) -> _Run:
-        """Prepare the problem that is fitted."""
+        """Prepare the problem of a fold."""
         return cls(fold, task, Prepared.from_task(task) if fold.problem.is_convex else None)
 
     def advance(self, alpha: float) -> tuple[float, int, float, Factors]:
-        """Return the error on what was held out, the rank, the gap and the factors at the next alpha."""
+        """Solve at the next alpha; return the error on held-out data, the rank, the gap and the factors."""
         task = self.task
         if self.prepared is None:
             self.last = flat_solution(replace(task, alpha=alpha, warm_start=self.last))
@@ -261,7 +262,7 @@ class _Run:
 
 @dataclass(eq=False)
 class _Search:
-    """The table of errors, alpha by alpha; ``starts`` are factors of the first fold."""
+    """The table of errors, which is filled alpha by alpha; ``starts`` are the solutions of the first fold."""
 
     runs: list[list[_Run]]
     alphas: Array
@@ -298,7 +299,7 @@ class _Search:
 
 
 def _parallel(runs: list[_Run], alpha: float, n_jobs: int | None) -> list[tuple[float, int, float, Factors]]:
-    """Return the next step of every run; threads share the data, and NumPy lets go of its lock."""
+    """Advance every run to an alpha and return the results. Threads share the data; NumPy releases Python's lock."""
     if n_jobs == 1 or len(runs) == 1:
         return [run.advance(alpha) for run in runs]
     try:
@@ -309,7 +310,7 @@ def _parallel(runs: list[_Run], alpha: float, n_jobs: int | None) -> list[tuple[
 
 
 def _folds(problem: Problem, folds: Any, groups: Any, pair: Pair | None, seed: int) -> list[Fold]:
-    """Return the folds, made of the problem where they are not given."""
+    """Return the folds as they are given, or make them of parts of the problem."""
     if isinstance(folds, list | tuple) and folds and all(isinstance(fold, Fold) for fold in folds):
         return list(folds)
     found = []
@@ -337,17 +338,17 @@ def _checked_powers(metric_powers: Any) -> list[float]:
 
 
 def _rising(errors: Array, sizes: Array) -> bool:
-    """Return whether the errors (alphas, folds) have clearly risen above the least one, and for long enough."""
+    """Return whether the errors (alphas, folds) have clearly risen above the least one, for enough alphas in a row."""
     least = int(np.argmin(errors @ sizes))
     if len(errors) - 1 - least < PATIENCE or errors.shape[1] < 2:
         return False
     rise = errors[-PATIENCE:] - errors[least]
     error = _standard_error(rise[-1], sizes)
-    return bool(np.all(rise > 0) and rise[-1] @ sizes / sizes.sum() > CLEARLY * error)
+    return bool(np.all(rise > 0) and rise[-1] @ sizes / sizes.sum() > CLEAR_RISE * error)
 
 
 def _standard_error(errors: Array, sizes: Array) -> Array:
-    """Return the standard error of the mean over folds, the last axis, that weighs them by their sizes."""
+    """Return the standard error of the mean over folds (the last axis), which weighs folds by their sizes."""
     count, share = len(sizes), sizes / sizes.sum()
     if count < 2:
         return np.full(errors.shape[:-1], np.nan)

@@ -1,4 +1,4 @@
-"""Which measurements are held out together."""
+"""Splits of the measurements of a problem into training and held-out ones."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,7 +26,8 @@ def splits(problem: Problem, folds: Any, groups: Any, seed: int) -> list[Trainin
     """Return the splits of a problem's measurements.
 
     ``folds`` is a number of folds; or m labels, negative for measurements that are never held out; or pairs of index
-    arrays, training and held out. ``groups`` (m,) go with a number: one group is held out together.
+    arrays, training and held out. With a number of folds, ``groups`` (m,) are labels of measurements that are held out
+    together.
     """
     m = len(problem.data)
     if isinstance(folds, int | np.integer) and not isinstance(folds, bool):
@@ -35,19 +36,21 @@ def splits(problem: Problem, folds: Any, groups: Any, seed: int) -> list[Trainin
         labels = _dealt(problem, int(folds), groups, np.random.default_rng(seed))
         return _from_labels(labels, int(folds))
     if groups is not None:
-        raise InputError("groups were given with folds that are no number, expected a number of folds")
+        raise InputError("groups were given together with explicit folds, expected a number of folds with groups")
     if np.iterable(folds):
         given = folds if isinstance(folds, np.ndarray) else list(folds)
         if len(given) and (isinstance(given[0], str) or not np.iterable(given[0])):
             labels = integers(given, "folds")
             if labels.shape != (m,):
                 raise InputError(
-                    f"folds has {labels.size} labels, expected {m}: one a measurement, or pairs of indices"
+                    f"folds has {labels.size} labels, expected {m}: one for each measurement; or pass pairs of indices"
                 )
             names = np.unique(labels[labels >= 0])
             return _from_labels(np.where(labels >= 0, np.searchsorted(names, labels), -1), len(names))
         return [_checked(pair, m, number) for number, pair in enumerate(given)] or _nothing()
-    raise InputError(f"folds is {folds!r}, expected a number of folds, one label a measurement, or pairs of indices")
+    raise InputError(
+        f"folds is {folds!r}, expected a number of folds, one label for each measurement, or pairs of index arrays"
+    )
 
 
 def _from_labels(labels: Array, count: int) -> list[TrainingSplit]:
@@ -69,7 +72,9 @@ def _checked(pair: Any, m: int, number: int) -> TrainingSplit:
         side = np.asarray(side)
         side = np.flatnonzero(side) if side.dtype == bool and side.shape == (m,) else integers(side, f"folds[{number}]")
         if side.size == 0 or side.min() < 0 or side.max() >= m:
-            raise InputError(f"folds[{number}] holds no index, or one outside of the measurements; {expected}")
+            raise InputError(
+                f"folds[{number}] has an empty index array, or an index outside of the measurements; {expected}"
+            )
         sides.append(side)
     if np.isin(sides[0], sides[1]).any():
         raise InputError(f"folds[{number}] trains on a measurement that it holds out; {expected}")
@@ -77,7 +82,7 @@ def _checked(pair: Any, m: int, number: int) -> TrainingSplit:
 
 
 def _dealt(problem: Problem, count: int, groups: Any, rng: np.random.Generator) -> Array:
-    """Return a fold for each measurement, repeated ones in the same fold; −1 for those that must not be held out."""
+    """Return the fold of each measurement, which is −1 if it must not be held out. Repeated cells share a fold."""
     m = len(problem.data)
     if groups is not None:
         return _by_group(np.asarray(groups), m, count, rng)
@@ -99,9 +104,9 @@ def _dealt(problem: Problem, count: int, groups: Any, rng: np.random.Generator) 
 
 
 def _by_group(groups: Array, m: int, count: int, rng: np.random.Generator) -> Array:
-    """Return a fold for each measurement: groups from large to small, each to the fold with the fewest so far."""
+    """Return the fold of each measurement: groups, large ones first, go to the fold with the fewest measurements."""
     if groups.shape != (m,):
-        raise InputError(f"groups has shape {groups.shape}, expected ({m},): one label a measurement")
+        raise InputError(f"groups has shape {groups.shape}, expected ({m},): one label for each measurement")
     names, positions, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     if len(names) < count:
         raise InputError(f"there are {len(names)} groups for {count} folds, expected at least as many groups as folds")
@@ -114,7 +119,7 @@ def _by_group(groups: Array, m: int, count: int, rng: np.random.Generator) -> Ar
 
 
 def _lost(A: Entries, labels: Array, count: int, square: bool) -> Array:
-    """Return which cells are held out although the solution is zero there: training cells miss their row or column."""
+    """Return which held-out cells have a row or column without training cells, so that the solution is zero there."""
     lost = np.zeros(A.size, bool)
     for fold in range(count):
         held = labels == fold
@@ -126,4 +131,4 @@ def _lost(A: Entries, labels: Array, count: int, square: bool) -> Array:
 
 
 def _nothing() -> list[TrainingSplit]:
-    raise InputError("no measurement can be held out, expected folds that leave every row and column seen, or labels")
+    raise InputError("no measurement can be held out, expected training cells in every row and column, or other folds")

@@ -1,4 +1,4 @@
-"""Regularization paths: penalised solutions for descending alphas, each started at the one before."""
+"""Regularization paths: penalised solutions for descending alphas, each started at the previous solution."""
 
 from __future__ import annotations
 
@@ -28,9 +28,6 @@ from flatmin.solvers.task import Task
 
 __all__ = ["Prepared", "RegularizationPath", "alpha_max", "descending", "flat_path", "flat_solution", "geometric"]
 
-#: Up to this dimension the norm of a sparse dual matrix is computed from all of it.
-DENSE = 400
-
 
 @dataclass(frozen=True, eq=False)
 class RegularizationPath:
@@ -51,7 +48,7 @@ class RegularizationPath:
 
     @property
     def traces(self) -> Array:
-        """What alpha multiplies at each solution, for metric_power = 1 its scaled trace, shape (n,)."""
+        """The penalty of each solution without the factor alpha, shape (n,); its scaled trace for metric_power = 1."""
         return np.asarray((np.array([s.checked_certificate.value for s in self.solutions]) - self.losses) / self.alphas)
 
     @property
@@ -78,8 +75,8 @@ def flat_path(
 ) -> RegularizationPath:
     """Return the minima of ``loss + alpha · scaled trace`` for many alphas, each one certified.
 
-    Each solution starts at that for the next larger alpha, which has a lower rank. What does not depend on alpha is
-    prepared once.
+    Each solve starts at the solution for the next larger alpha, which has a lower rank. The preparations that do not
+    depend on alpha are made once.
 
     Parameters
     ----------
@@ -89,7 +86,7 @@ def flat_path(
         Positive numbers, in any order. By default they are spaced geometrically below `alpha_max`, where the
         solution is zero; this is for `Product`, `Gram` and `SignedGram` models with the loss `Squared`.
     n_alphas, ratio : int, float
-        The default number of alphas, and the smallest over the largest.
+        The number of alphas by default, and the ratio of the smallest to the largest one.
     metric_power : float
         p in ``‖D1^p X D2^p‖_*``.
     max_rank : int, optional
@@ -194,7 +191,7 @@ def alpha_max(problem: Problem, *, metric_power: float = 1.0, seed: int = 0) -> 
 
 
 def descending(alphas: Any) -> Array:
-    """Return alphas as an array, descending and different, or raise `InputError`."""
+    """Return alphas as a descending array without repetitions, or raise `InputError`."""
     found = np.atleast_1d(numeric(alphas, "alphas"))
     if found.ndim != 1 or found.size == 0 or not np.all(found > 0):
         raise InputError(
@@ -205,7 +202,7 @@ def descending(alphas: Any) -> Array:
 
 
 def geometric(top: float, n_alphas: int, ratio: float) -> Array:
-    """Return ``n_alphas`` alphas from ``top`` down to ``ratio`` times it; where top is 0 all alphas are alike."""
+    """Return ``n_alphas`` alphas from ``top`` down to ``ratio * top``. If top is 0, any alphas do: they start at 1."""
     if isinstance(n_alphas, bool) or not isinstance(n_alphas, int | np.integer) or n_alphas < 1:
         raise InputError(f"n_alphas is {n_alphas!r}, expected a whole number of at least 1")
     ratio = positive(ratio, "ratio", below=1.0)
@@ -224,11 +221,11 @@ class Prepared:
 
     @classmethod
     def from_task(cls, task: Task) -> Prepared:
-        """Prepare the problem of a task, whose alpha does not matter."""
+        """Prepare the problem of a task. The alpha of the task is not used."""
         problem = task.problem
         if not problem.is_convex:
             raise InputError(
-                f"alphas are not given for {problem.model!r}, expected positive numbers: it has no strongest one"
+                f"alphas are not given for {problem.model!r}, expected positive numbers: this model has no default ones"
             )
         require(working_memory(problem), "solving this problem")
         scaled = Scaled.from_problem(problem, task.metric_power, task.limits.seed, weighted=False)
@@ -244,7 +241,7 @@ class Prepared:
         return scaled.alpha(1 / largest) if largest > 0 else 0.0
 
     def outcome(self, alpha: float, tol: float, start: Outcome | None, clock: Clock) -> Outcome:
-        """Return the solution at an alpha to a relative gap ``tol``, from that at another one."""
+        """Return the solution at an alpha to a relative gap ``tol``, started at the solution for another alpha."""
         scaled, model = self.scaled, self.scaled.model
         if scaled.size == 0:
             return Outcome.zero(self.problem.shape, scaled.b)
@@ -266,7 +263,7 @@ class Prepared:
             return augmented_lagrangian(model, scaled.b, clock, limits, warm, penalty)
 
     def _alternating(self, task: Task, clock: Clock, penalty: float) -> Outcome:
-        """Return the end of the solver of large tables in scaled units."""
+        """Return the result of the solver of large tables, in scaled units."""
         (L, R), converged = alternating_factors(task, clock)
         model, scaled = self.scaled.model, self.scaled
         U, s, V = self.problem.parametrization.singular((L, R), scaled.metric)
@@ -275,6 +272,6 @@ class Prepared:
         return Outcome(U, s, V, y, -np.inf, converged)
 
     def factors(self, outcome: Outcome) -> Factors:
-        """Return the factors that an outcome makes."""
+        """Return the factors, in the units of the problem, of an outcome."""
         scaled = self.scaled
         return self.problem.parametrization.flattest(outcome.U, scaled.to_z * outcome.s, outcome.V, scaled.metric)

@@ -1,8 +1,8 @@
 """Penalised completion of large tables by alternating least squares and Newton's method, with factors of any width.
 
-A sweep is two halves: each solves a ridge regression for every row of one factor, with the other factor fixed. Sweeps
-start at a larger alpha, where few columns are needed, and run in single precision with Anderson's extrapolation. For a
-small gap, Newton's method finishes in double precision.
+Each half of a sweep solves a ridge regression for every row of one factor, while the other factor is fixed. The first
+sweeps have a larger alpha, where few columns are needed. They run in single precision with Anderson's extrapolation. To
+reach a small gap, Newton's method continues in double precision.
 """
 
 from dataclasses import dataclass, field
@@ -22,32 +22,32 @@ from flatmin.solvers.completion.regularised_cells import RegularisedCells, Side,
 from flatmin.solvers.completion.second_order import newton_steps
 from flatmin.solvers.task import Task, status_of
 
-__all__ = ["Sweeps", "alternating_factors", "alternating_minimum", "applies_to"]
+__all__ = ["SweepSchedule", "Sweeps", "alternating_factors", "alternating_minimum", "applies_to"]
 
-#: Factor between the alphas of two stages.
-FALL = 3.0
-#: Number of sweeps in the memory of the extrapolation.
-MEMORY = 5
-#: Relative change of the objective at which a stage ends, and the last stage.
-STAGE = 3e-3
-LAST = 1e-4
-#: Largest number of sweeps in a stage, and of rounds of Newton's method.
-MAX_SWEEPS = 200
-MAX_ROUNDS = 40
-#: Smallest number of columns added at a time.
-MIN_ADDED = 8
-#: Smallest `relative_alpha` for sweeps; below it they hardly move, as the fit is nearly exact.
-MIN_ALPHA = 1e-7
-#: Largest entry of a warm start: single precision cannot hold larger squares.
-MAX_ENTRY = 1e18
-#: Largest ratio of weights that single precision can hold.
-MAX_RATIO = 1e12
-#: Rough norm of the dual matrix of the data below which the solution is zero; the exact limit is one.
-SURELY_ZERO = 0.1
-#: Columns with at most these shares of the last change of the objective are dropped if the objective stays.
-DROPPED = (0.5, 0.05, 0.005)
-#: Relative change of the objective below which sweeps run in double precision.
-SINGLE = 1e-6
+
+@dataclass(frozen=True)
+class SweepSchedule:
+    """Which problems are swept, and when stages at decreasing alphas and rounds of Newton's method end."""
+
+    #: Smallest `relative_alpha` for sweeps. Below it the fit is nearly exact, and they hardly move.
+    min_alpha: float = 1e-7
+    max_weight_ratio: float = 1e12  #: Largest ratio of weights that single precision can hold.
+    max_entry: float = 1e18  #: Largest entry of a warm start. Single precision cannot hold the squares of larger ones.
+    #: Estimated norm of the dual matrix of the data below which the solution is certainly zero; the exact limit is one.
+    surely_zero: float = 0.1
+    alpha_ratio: float = 3.0  #: Ratio of the alphas of two successive stages.
+    stage_change: float = 3e-3  #: Relative change of the objective at which a stage ends.
+    last_change: float = 1e-4  #: Relative change of the objective at which the last stage ends.
+    double_below: float = 1e-6  #: Relative change of the objective below which sweeps run in double precision.
+    max_sweeps: int = 200  #: Largest number of sweeps in a stage.
+    memory: int = 5  #: Number of sweeps that the extrapolation combines.
+    min_added: int = 8  #: Smallest number of columns added at a time.
+    #: Columns with at most these shares of the last change of the objective are dropped if the objective stays.
+    dropped: tuple[float, ...] = (0.5, 0.05, 0.005)
+    max_rounds: int = 40  #: Largest number of rounds of Newton's method.
+
+
+SCHEDULE = SweepSchedule()
 
 
 def applies_to(task: Task) -> bool:
@@ -59,8 +59,8 @@ def applies_to(task: Task) -> bool:
     many = problem.measurement.size >= MIN_COMPILED_CELLS or task.limits.stop == "objective"
     weights = getattr(problem.measurement, "weights", None)
     sizes = np.ones(1) if weights is None or not many else np.abs(weights)
-    even = sizes.max() <= MAX_RATIO * np.min(sizes, where=sizes > 0, initial=sizes.max())
-    return bool(many and even and relative_alpha(task) >= MIN_ALPHA)
+    even = sizes.max() <= SCHEDULE.max_weight_ratio * np.min(sizes, where=sizes > 0, initial=sizes.max())
+    return bool(many and even and relative_alpha(task) >= SCHEDULE.min_alpha)
 
 
 def alternating_minimum(task: Task, clock: Clock) -> Solution:
@@ -92,7 +92,7 @@ def alternating_factors(task: Task, clock: Clock) -> tuple[tuple[Array, Array], 
 
 @dataclass
 class _Search:
-    """One solve: the problem, its history, and whether it converged."""
+    """The state of one solve: the problem, the history, and whether the solve converged."""
 
     task: Task
     clock: Clock
@@ -119,7 +119,7 @@ class _Search:
             if self.clock.exhausted:
                 return L, R
             last = factor == 1 and task.limits.stop == "objective"
-            rough = task.limits.tol if last else LAST if factor == 1 else STAGE
+            rough = task.limits.tol if last else SCHEDULE.last_change if factor == 1 else SCHEDULE.stage_change
             L, R = self._stage(self.problem.stronger(factor), L, R, rough, last)
         if task.limits.stop == "objective" or self.clock.exhausted:
             return L, R
@@ -132,25 +132,25 @@ class _Search:
         S = problem.dual_matrix(problem.rows.values)
         top = float(problem.escapes(S, L, R, 1, task.limits.seed, rough=True)[1][0])
         del S  # as large as the data
-        if top < SURELY_ZERO:  # from any start
+        if top < SCHEDULE.surely_zero:  # from any start
             return nothing, [1.0]
         if task.warm_start is not None:
             warm = task.warm_start
             given = task.problem.check(warm.factors if isinstance(warm, Solution) else warm)
             L, R = (F / np.sqrt(problem.unit) for F in given)
             with np.errstate(over="ignore", invalid="ignore"):
-                single = all(np.abs(F).max(initial=0.0) < MAX_ENTRY for F in (L, R))
+                single = all(np.abs(F).max(initial=0.0) < SCHEDULE.max_entry for F in (L, R))
                 helps = single and problem.objective(L, R) <= problem.total
             if helps:
                 U, s, V = (part[..., : self.widest] for part in problem.canonical(L, R))
                 return problem.factors(U, s, V), [1.0]
         falls = [1.0]
-        while falls[0] * FALL**1.5 < top:
-            falls.insert(0, falls[0] * FALL)
+        while falls[0] * SCHEDULE.alpha_ratio**1.5 < top:
+            falls.insert(0, falls[0] * SCHEDULE.alpha_ratio)
         return nothing, falls
 
     def _stage(self, problem: RegularisedCells, L: Array, R: Array, rough: float, last: bool) -> tuple[Array, Array]:
-        """Sweep until the objective changes little, and add columns until none is missing."""
+        """Alternate between sweeps and new columns until no column would lower the objective."""
         for attempt in range(8):
             before = L.shape[1]
             L, R = self._widened(problem, L, R)
@@ -162,9 +162,9 @@ class _Search:
         return L, R
 
     def _widened(self, problem: RegularisedCells, L: Array, R: Array) -> tuple[Array, Array]:
-        """Return the factors with columns that lower the objective; they at most double."""
+        """Return the factors with new columns that lower the objective, at most doubling (or ``min_added`` columns)."""
         U, _, V = problem.canonical(L, R)
-        count = min(max(MIN_ADDED, L.shape[1]), self.widest - L.shape[1])
+        count = min(max(SCHEDULE.min_added, L.shape[1]), self.widest - L.shape[1])
         S = problem.dual_matrix(problem.errors(L, R))  # computed again below, to save memory
         u, values, v = problem.escapes(S, U, V, count, self.task.limits.seed, rough=True)
         del S
@@ -174,14 +174,14 @@ class _Search:
         return problem.added(L, R, problem.errors(L, R), (u[:, new], values[new], v[:, new]))
 
     def _sweeps(self, problem: RegularisedCells, L: Array, R: Array, rough: float, last: bool) -> tuple[Array, Array]:
-        """Run accelerated sweeps until the objective changes by less than ``rough``; then drop columns that vanish."""
+        """Run sweeps until the objective changes by at most ``rough``, relatively; then drop columns that vanish."""
         if L.shape[1] == 0:
             return L, R
-        precise = rough < SINGLE
+        precise = rough < SCHEDULE.double_below
         rows = problem.rows if precise else problem.rows.single()
         sweeps = Sweeps(rows, rows.turned(problem.columns), R.astype(np.float64 if precise else np.float32))
         before = np.inf
-        for _ in range(MAX_SWEEPS):
+        for _ in range(SCHEDULE.max_sweeps):
             L, value = sweeps.next()
             self.clock.iterations += 1
             change = (before - value) / value if value and before < np.inf else 1.0
@@ -201,7 +201,7 @@ class _Search:
 
         seen = s > 1e-9 * s[0]
         found, whole = those(seen)
-        for share in DROPPED if change <= rough else ():  # a limit may come before columns have grown
+        for share in SCHEDULE.dropped if change <= rough else ():  # a limit may come before columns have grown
             keep = seen & (s > share * abs(change) * before)
             if np.array_equal(keep, seen):
                 break
@@ -211,10 +211,13 @@ class _Search:
         return found
 
     def _finish(self, L: Array, R: Array) -> tuple[Array, Array]:
-        """Run Newton's method to smaller and smaller gradients, adding and dropping columns, until the gap is small."""
+        """Run Newton's method in rounds with smaller and smaller gradients until the gap is small.
+
+        Columns are added and dropped between rounds.
+        """
         task, problem, seed = self.task, self.problem, self.task.limits.seed
         tol, best = 1e-3, (np.inf, L, R)
-        for _ in range(MAX_ROUNDS):
+        for _ in range(SCHEDULE.max_rounds):
             point = newton_steps(problem, L, R, tol, self.clock)
             U, s, V = problem.canonical(point.L, point.R)
             keep = s > max(1e-14, 1e-2 * tol) * s.max(initial=0.0)
@@ -222,7 +225,7 @@ class _Search:
             L, R = problem.factors(U, s, V)
             errors = point.errors if keep.all() else problem.errors(L, R)
             S = problem.dual_matrix(errors)
-            count = min(max(4, len(s) // 8), max(1, self.widest - len(s)))  # one is needed for the gap
+            count = min(max(4, len(s) // 8), max(1, self.widest - len(s)))  # the gap needs one singular value
             u, values, v = problem.escapes(S, U, V, count, seed)
             dual_norm = block_norm(*couplings(S, U, V)[2:], float(values.max(initial=0.0)))
             gap = _gap(problem, errors, float(s.sum()), dual_norm)
@@ -252,17 +255,17 @@ class _Search:
 
 
 def _gap(problem: RegularisedCells, errors: Array, norm: float, dual_norm: float) -> float:
-    """Return the relative duality gap of the bound ``2c⟨value, e⟩ − c² |e|²``, with c so that ‖c S‖ is at most one."""
+    """Return the relative duality gap of the bound ``2c⟨value, e⟩ − c² |e|²``, with the c for which ``‖c S‖ ≤ 1``."""
     square, share = float(errors @ errors), min(1.0, 1 / dual_norm)
     value = square + 2 * norm
     return (value - 2 * share * float(problem.rows.values @ errors) + share**2 * square) / value if value else 0.0
 
 
 class Sweeps:
-    """Alternating least squares as a fixed-point iteration on R, extrapolated after Anderson (1965).
+    """Alternating least squares as a fixed-point iteration on R, with the extrapolation of Anderson (1965).
 
-    The objective is that at ``(L(R), R)``, with the best L for R. It never rises: an extrapolated R that raises it is
-    replaced by the plain one. ``rows`` and ``columns`` are the sides of the problem.
+    The objective at R is that of the best L for R. It never rises, because an extrapolated R that raises it is replaced
+    by the plain one. ``rows`` and ``columns`` are the sides of the problem.
     """
 
     def __init__(self, rows: Side, columns: Side, R: Array) -> None:
@@ -289,7 +292,8 @@ class Sweeps:
     def next(self) -> tuple[Array, float]:
         """Make one sweep; return L and the objective."""
         plain = self.columns.half(self.L)[0]
-        self.images, self.steps = [*self.images[1 - MEMORY :], plain], [*self.steps[1 - MEMORY :], plain - self.R]
+        kept = slice(1 - SCHEDULE.memory, None)
+        self.images, self.steps = [*self.images[kept], plain], [*self.steps[kept], plain - self.R]
         R = self._extrapolated() if len(self.steps) > 1 else plain
         L, value = self._at(R)
         if value > self.value and R is not plain:
@@ -299,7 +303,7 @@ class Sweeps:
         return L, value
 
     def _extrapolated(self) -> Array:
-        """Return the combination of images whose combined step is least."""
+        """Return the combination of images for which the same combination of steps is shortest."""
         last = self.steps[-1].ravel()
         bends = np.stack([step.ravel() - last for step in self.steps[:-1]], axis=1)
         gram, slope = (bends.T @ bends).astype(float), (bends.T @ last).astype(float)

@@ -18,25 +18,25 @@ __all__ = ["CellEquations", "inverse_blocks"]
 
 #: Largest number of conjugate gradient steps of a solve.
 MOST_STEPS = 100
-#: Steps without halving the squared residual after which a solve ends: rounding is its limit.
+#: A solve ends after this many steps that did not halve the squared residual, because of rounding.
 PATIENCE = 12
-#: Growth of the squared residual above its minimum at which a solve ends: rounding in the null space grows.
-GROWN = 1e3
-#: Smallest factor by which one solve shrinks a residual; more digits need a further solve for the new residual.
-AT_ONCE = 1e-8
-#: Largest number of such further solves.
-REFINEMENTS = 4
-#: Size of the inverse, for columns of unit size, above which a block has a null space.
-SINGULAR = 1e10
+#: A solve ends when the squared residual is this many times its minimum, because rounding in the null space grows.
+MAX_GROWTH = 1e3
+#: Smallest factor by which one solve can shrink a residual. More digits need another solve for the new residual.
+MIN_SHRINK = 1e-8
+#: Largest number of successive solves, each for the residual of the one before.
+MAX_REFINEMENTS = 4
+#: Largest entry of the inverse of a block, times its trace, above which the block counts as singular.
+SINGULAR_INVERSE = 1e10
 
 
 @dataclass(frozen=True, eq=False)
 class CellEquations:
     """The derivative ``J (P, Q) = scale · B(P Rᵀ + L Qᵀ)`` of a sampled product, and solves with it.
 
-    Every entry meets one row of P and one of Q, so each half of ``JᵀJ`` is a block for every row. P is eliminated
-    exactly; Π is the projector on the range of ``J_P``. docs/theory/algorithms.md explains the equations for Q
-    ("Entries").
+    Every entry depends on one row of P and one row of Q, so the diagonal blocks of ``JᵀJ`` for P and for Q consist of
+    one block for each row. P is eliminated exactly, and Π is the projector on the range of ``J_P``.
+    docs/theory/algorithms.md explains the equations for Q ("Entries").
 
     ``blocks`` and ``inverse``, shape (d1 + d2, k, k), are the blocks of ``JᵀJ`` for the stacked factors x and their
     generalised inverses. Methods take ``side`` 0 for P and rows, 1 for Q and columns.
@@ -49,7 +49,7 @@ class CellEquations:
 
     @classmethod
     def from_derivative(cls, derivative: Linearization) -> CellEquations | None:
-        """Return the equations of a derivative, None unless it is that of a sampled product."""
+        """Return the equations of the derivative of a sampled product, or None for any other derivative."""
         model = derivative.model
         if not model.is_product or not isinstance(model.whitened, Entries):
             return None
@@ -66,9 +66,9 @@ class CellEquations:
         The gradient ``Jᵀ (target − J d)`` shrinks by the factor tol, in the norm of the preconditioner.
         """
         slope = self._onto(1, self._outside(target))
-        Q = self._iterate(slope, max(tol, AT_ONCE))
-        if tol < AT_ONCE:
-            Q += self._iterate(self._onto(1, self._outside(target - self._from(1, Q))), tol / AT_ONCE)
+        Q = self._iterate(slope, max(tol, MIN_SHRINK))
+        if tol < MIN_SHRINK:
+            Q += self._iterate(self._onto(1, self._outside(target - self._from(1, Q))), tol / MIN_SHRINK)
         P = self._divide(0, self._onto(0, target - self._from(1, Q)))
         return np.concatenate([P, Q])
 
@@ -81,11 +81,11 @@ class CellEquations:
         y = self._from(0, self._divide(0, first))
         slope = second - self._onto(1, y)
         goal = max(tol, 8 * EPS) * self._size(slope)
-        for _ in range(REFINEMENTS):
+        for _ in range(MAX_REFINEMENTS):
             size = self._size(slope)
             if not size > goal:
                 break
-            moved = y + self._outside(self._from(1, self._iterate(slope, max(goal / size, AT_ONCE))))
+            moved = y + self._outside(self._from(1, self._iterate(slope, max(goal / size, MIN_SHRINK))))
             slope = second - self._onto(1, moved)
             if not self._size(slope) < size:
                 break
@@ -98,7 +98,7 @@ class CellEquations:
         p, sz = z, float(np.vdot(slope, z))
         goal, lowest, waited = min(tol, 1.0) ** 2 * sz, sz, 0
         for _ in range(MOST_STEPS):
-            if not goal < sz <= GROWN * lowest or waited > PATIENCE:
+            if not goal < sz <= MAX_GROWTH * lowest or waited > PATIENCE:
                 break
             Sp = _times(self.model.split(self.blocks)[1], p) - self._across(1, self._divide(0, self._across(0, p)))
             curvature = float(np.vdot(p, Sp))
@@ -117,7 +117,7 @@ class CellEquations:
 
     @cached_property
     def _squares(self) -> tuple[Array, Array] | None:
-        """Squared weights of the cells by rows and by columns; None for so few that compiled loops are no faster."""
+        """Squared weights of the cells by rows and by columns; None if there are too few cells for compiled loops."""
         whitened = self.model.whitened
         assert isinstance(whitened, Entries)
         if whitened.size < MIN_COMPILED_CELLS and whitened.size * self.x.shape[1] < MIN_BUSY_WORK:
@@ -126,7 +126,7 @@ class CellEquations:
         return squares, whitened.cells.transposed.arranged(squares)
 
     def _across(self, side: int, other: Array) -> Array:
-        """Return the product of an element of the other side with the block of ``JᵀJ`` that couples the sides."""
+        """Return the product of the coupling block of ``JᵀJ`` with an element of the other side."""
         if self._squares is None:
             return self._onto(side, self._from(1 - side, other))
         from flatmin.linalg.kernels.cross_products import cross_product
@@ -173,17 +173,17 @@ def inverse_blocks(blocks: Array) -> Array:
     diagonal = np.arange(k)
     even[:, diagonal, diagonal] += ridge[:, None]
     inverse = _inverse_or_infinite(even)
-    poor = np.abs(inverse).max(axis=(1, 2)) * np.einsum("ncc->n", even) > SINGULAR
+    poor = np.abs(inverse).max(axis=(1, 2)) * np.einsum("ncc->n", even) > SINGULAR_INVERSE
     if poor.any():
         even[:, diagonal, diagonal] -= ridge[:, None]
-        inverse[poor] = np.linalg.pinv(even[poor], rcond=1 / SINGULAR, hermitian=True)
+        inverse[poor] = np.linalg.pinv(even[poor], rcond=1 / SINGULAR_INVERSE, hermitian=True)
     return np.asarray(inverse / units)
 
 
 def _inverse_or_infinite(blocks: Array) -> Array:
     """Return the inverses of blocks (n, k, k), infinite for a block that is singular to the last digit.
 
-    NumPy refuses the whole batch because of one such block, so it is found by bisection.
+    NumPy refuses the whole batch because of one singular block, so that block is found by bisection.
     """
     try:
         return np.linalg.inv(blocks)

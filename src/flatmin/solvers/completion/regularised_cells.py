@@ -1,8 +1,8 @@
 """Observed cells with a penalty on factors: ``Φ(L, R) = Σ (w ⟨l, r⟩ − value)² + Σ a |l|² + Σ c |r|²``.
 
-In the metric ``A = diag(a)^½``, ``C = diag(c)^½`` its minimum over the factors of a matrix X is ``Σ (w x − value)² + 2
-‖A X C‖_*``. With errors ``e = value − w x`` the dual matrix is ``S = A⁻¹ (w e) C⁻¹``; at the minimum its norm is at
-most one, and one on all columns of the factors.
+With ``A = diag(a)^½`` and ``C = diag(c)^½``, the minimum of Φ over all factors of a matrix X is
+``Σ (w x − value)² + 2 ‖A X C‖_*``. The dual matrix of errors ``e = value − w x`` is ``S = A⁻¹ (w e) C⁻¹``. At the
+minimum its norm is at most one, and the columns of the factors are singular vectors of S with the singular value one.
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ if TYPE_CHECKING:
 
 __all__ = ["RegularisedCells", "Side", "relative_alpha"]
 
-#: Extra vectors of the block iteration that finds new columns, and its rounds.
-SPARE = 6
-POWERS = 4
+#: Number of vectors in the block iteration that finds new columns, in addition to the wanted ones.
+SPARE_VECTORS = 6
+#: Number of products with S and its transpose in this iteration.
+BLOCK_PRODUCTS = 4
 
 
 def relative_alpha(task: Task) -> float:
-    """Return alpha over a bound on the smallest alpha with the solution zero, for `Entries`.
+    """Return alpha divided by a bound on the smallest alpha at which the solution is zero, for `Entries`.
 
-    The bound is ``‖S‖ ≤ |S|`` for the dual matrix S of the data, with the average penalties in every row and column.
+    The bound uses the Frobenius norm of the dual matrix of the data, with average penalties in every row and column.
     """
     problem = task.problem
     assert isinstance(problem.measurement, Entries)
@@ -50,14 +51,14 @@ def _squares(task: Task) -> tuple[Array, Array]:
 
 
 def _size(numbers: Array) -> float:
-    """Return the power of two nearest to the root mean square, one for zeros; nothing overflows."""
+    """Return the power of two nearest to the root mean square, or one for zeros, without overflow."""
     norm = float(blas.dnrm2(np.ascontiguousarray(numbers, float))) / np.sqrt(len(numbers))
     return float(2.0 ** np.round(np.log2(norm))) if 0 < norm < np.inf else 1.0
 
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """The rows of one factor: compressed rows of cells, values and weights in their order, and the penalties a or c."""
+    """The data of one factor: cells sorted by its rows, their values and weights in this order, and its penalties."""
 
     cells: Cells
     values: Array
@@ -65,7 +66,7 @@ class Side:
     penalties: Array
 
     def turned(self, penalties: Array) -> Side:
-        """Return the columns as rows."""
+        """Return the data of the other factor, whose penalties are given."""
         across = self.cells.transposed
         weights = None if self.weights is None else across.arranged(self.weights)
         values = across.arranged(self.values) if len(self.values) else self.values
@@ -81,7 +82,7 @@ class Side:
         return replace(self, values=self.values.astype(np.float32), weights=weights)
 
     def half(self, F: Array) -> tuple[Array, float]:
-        """Return the best rows against the other factor F, and the decrease of the sum from its value at zero."""
+        """Return the best factor for the other factor F, and by how much it decreases Φ from a factor of zeros."""
         least = np.finfo(F.dtype).tiny  # so that small penalties stay positive
         penalties = np.where(self.penalties > 0, np.maximum(self.penalties, least), 1.0)
         found: tuple[Array, float] = self.cells.ridge(self.values, F, penalties, self.weights)
@@ -92,8 +93,9 @@ class Side:
 class RegularisedCells:
     """A penalised completion problem over factors; values and errors are in the order of the cells.
 
-    Values and weights are of size one on average, so that any data suit single precision: ``scale`` is the data over
-    the values, ``unit`` the matrix of the task over that of the factors. ``columns``, shape (d2,), are the penalties c.
+    Values and weights are of size one on average, so that single precision can hold any data. The data are ``scale``
+    times the values, and the matrix of the task is ``unit`` times that of the factors. ``columns``, shape (d2,), are
+    the penalties c.
     """
 
     rows: Side
@@ -137,7 +139,7 @@ class RegularisedCells:
 
     @cached_property
     def inverse_roots(self) -> tuple[Array, Array]:
-        """The diagonals of their pseudo-inverses."""
+        """The diagonals of the pseudo-inverses of A and C."""
         found = [np.divide(1.0, root, out=np.zeros_like(root), where=root > 0) for root in self.roots]
         return found[0], found[1]
 
@@ -149,11 +151,11 @@ class RegularisedCells:
         return np.subtract(self.rows.values, fitted, out=fitted)
 
     def pulled(self, errors: Array) -> Array:
-        """Return ``w e``, the errors that the gradient back-projects."""
+        """Return ``w e``, the errors times the weights."""
         return errors if self.rows.weights is None else errors * self.rows.weights
 
     def best(self, R: Array) -> tuple[Array, float]:
-        """Return the best L for R, and Φ there, without an array as long as the data."""
+        """Return the best L for R, and Φ at both, without an array as long as the data."""
         L, gain = self.rows.half(R)
         return L, self.total - gain + float(self.columns @ np.sum(R**2, axis=1))
 
@@ -193,16 +195,19 @@ class RegularisedCells:
     def escapes(
         self, S: Any, U: Array, V: Array, count: int, seed: int, rough: bool = False
     ) -> tuple[Array, Array, Array]:
-        """Return about ``count`` leading triplets of S outside U and V, roughly by a short block Krylov iteration."""
+        """Return at most ``count`` leading triplets of ``(I − U Uᵀ) S (I − V Vᵀ)``.
+
+        If ``rough``, they come from a short block Krylov iteration.
+        """
         count = min(count, min(S.shape) - U.shape[1])
         if count < 1:
             return U[:, :0], np.zeros(0), V[:, :0]
         if not rough:
             return leading_triplets(deflate(S, U, V), count, seed=seed)
-        width = min(count + SPARE, min(S.shape) - U.shape[1])
+        width = min(count + SPARE_VECTORS, min(S.shape) - U.shape[1])
         block = np.random.default_rng(seed).standard_normal((S.shape[1], width))
         blocks = []
-        for _ in range(POWERS):
+        for _ in range(BLOCK_PRODUCTS):
             block = np.linalg.qr(block - V @ (V.T @ block))[0]
             blocks.append(block)
             Y = S @ block
@@ -213,7 +218,7 @@ class RegularisedCells:
         return left[:, :count], s[:count], basis @ right.T[:, :count]
 
     def added(self, L: Array, R: Array, errors: Array, new: tuple[Array, Array, Array]) -> tuple[Array, Array]:
-        """Return the factors with new columns for triplets of S above one, half as long as their own minimisers."""
+        """Return the factors with new columns for triplets of S above one, each at half of its own best length."""
         U, s, V = new
         P, Q = self.inverse_roots[0] * U, self.inverse_roots[1] * V
         lengths = np.zeros(len(s))

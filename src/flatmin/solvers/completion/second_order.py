@@ -1,4 +1,4 @@
-"""Newton's method for penalised completion, for accuracies at which alternating least squares is slow."""
+"""Newton's method for penalised completion, for high accuracies, where alternating least squares is slow."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ __all__ = ["FactorPoint", "newton_steps"]
 
 #: Largest number of conjugate gradient steps in a Newton step.
 MAX_PRODUCTS = 200
-#: Numbers in all blocks from which several threads are faster.
-LARGE = 1_000_000
+#: Number of entries in all preconditioner blocks above which several threads are faster than one.
+MIN_THREADED = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,10 +32,10 @@ class FactorPoint:
 def newton_steps(
     problem: RegularisedCells, L: Array, R: Array, tol: float, clock: Clock, max_steps: int = 12
 ) -> FactorPoint:
-    """Minimise Φ from (L, R) to a gradient of ``tol`` relative to the factors, in the metric (A, C).
+    """Minimise Φ from (L, R) until the gradient is at most ``tol`` relative to the factors, in the metric (A, C).
 
-    Newton systems are solved by conjugate gradients in single precision, preconditioned by the k×k blocks of every row;
-    gradients and step lengths are computed in double precision.
+    Newton systems are solved by conjugate gradients in single precision, and the preconditioner is the inverse of a
+    k×k block for every row. Gradients and step lengths are computed in double precision.
     """
     rows, d1 = problem.rows.bare(), len(L)  # only the errors need values
     columns = rows.turned(problem.columns)
@@ -78,7 +78,10 @@ def _conjugate_gradients(
     precondition: Callable[[Array], Array],
     clock: Clock,
 ) -> Array:
-    """Solve the Newton system until the preconditioned residual shrinks to ``goal``, or follow negative curvature."""
+    """Solve the Newton system until the preconditioned residual has shrunk by the factor ``goal``.
+
+    At a direction of negative curvature the iteration ends, and a first direction of this kind is returned.
+    """
     left, right = L.astype(np.float32), R.astype(np.float32)
     penalties = np.concatenate([side.penalties for side in sides]).astype(np.float32)[:, None]
     scale = float(np.abs(gradient).max())
@@ -123,7 +126,7 @@ def _blockwise(sides: tuple[Side, Side], L: Array, R: Array) -> Callable[[Array]
             for side, F in zip(sides, (R, L), strict=True)
         ]
     )
-    threads = available() if inverse.size > LARGE else 1
+    threads = available() if inverse.size > MIN_THREADED else 1
 
     def applied(r: Array) -> Array:
         out = np.empty_like(r)

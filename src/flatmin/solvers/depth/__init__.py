@@ -1,4 +1,4 @@
-"""Sums of powers: products of vectors, entry by entry, and of more than two matrices."""
+"""Solvers for deep models: entrywise products of vectors, and products of more than two matrices."""
 
 __all__: list[str] = []
 __dir__ = __all__.copy

@@ -1,4 +1,4 @@
-"""Flat solutions of linear networks ``X = W_N ⋯ W_1``."""
+"""Solver for the flattest layers of linear networks ``X = W_N ⋯ W_1``."""
 
 from dataclasses import replace
 
@@ -22,9 +22,9 @@ __all__ = ["chain_minimum"]
 def chain_minimum(task: Task, clock: Clock) -> Solution:
     """Return the flattest layers whose product fits the data, certified (see docs/theory/depth.md).
 
-    With alpha > 0 the loss plus alpha times the trace is minimised. The solution has a closed form if all matrices are
-    measured alike; otherwise two layers are solved as a product, at ``alpha √(d1 d2)``. `InputError` is raised for more
-    layers in that case, or if a hidden layer is narrower than the rank of X.
+    With alpha > 0 the loss plus alpha times the trace is minimised. The solution has a closed form if the measurements
+    are an isometry up to a factor. Otherwise two layers are solved as a product, at ``alpha √(d1 d2)``, and more layers
+    raise `InputError`. A hidden layer that is narrower than the rank of X also raises `InputError`.
     """
     task.expect_defaults("metric_power", "max_rank", "warm_start")
     problem, metric = task.problem, task.problem.metric
@@ -32,7 +32,7 @@ def chain_minimum(task: Task, clock: Clock) -> Solution:
     assert isinstance(model, Chain)
     gamma = model.isotropy(metric)
     if gamma is None:
-        model.smallest_trace(0.0, metric)  # refuses what has no formula
+        model.smallest_trace(0.0, metric)  # raises InputError if there is no formula
         return _two_layers(task, clock, model)
     d1, d2 = problem.shape
     require(8.0 * 8 * d1 * d2, "solving this problem")
@@ -57,7 +57,7 @@ def chain_minimum(task: Task, clock: Clock) -> Solution:
 def _shrunk(s: Array, weight: float, power: float) -> Array:
     """Return the x ≥ 0 that minimises ``‖x − s‖² + weight · (Σ x)^power``, for s ≥ 0 in decreasing order.
 
-    ``x = (s − θ)₊`` for the one root of ``θ = (weight · power / 2) (Σ x)^(power − 1)``.
+    The minimiser is ``x = (s − θ)₊`` for the only root θ of ``θ = (weight · power / 2) (Σ x)^(power − 1)``.
     """
     if power == 1 or not s.any():
         return np.maximum(s - weight / 2, 0.0)
@@ -69,7 +69,7 @@ def _shrunk(s: Array, weight: float, power: float) -> Array:
 
 
 def _two_layers(task: Task, clock: Clock, model: Chain) -> Solution:
-    """Return the flat solution of the product of two layers, as layers."""
+    """Solve two layers as a product of two factors, and return the solution as layers."""
     problem, metric = task.problem, task.problem.metric
     scale = float(np.sqrt(np.prod(problem.shape)))
     found = convex_minimum(replace(task, problem=two_factors(problem), alpha=task.alpha * scale), clock)

@@ -1,4 +1,4 @@
-"""Flat solutions of sparse regression ``x = u_1 ∘ … ∘ u_N``, and their certificates."""
+"""Solver for flat solutions of sparse regression, ``x = u_1 ∘ … ∘ u_N``."""
 
 from flatmin._core.limits import Clock
 from flatmin._core.memory import require
@@ -15,8 +15,8 @@ __all__ = ["hadamard_minimum"]
 def hadamard_minimum(task: Task, clock: Clock) -> Solution:
     """Return the flattest x with ``A x = b``, certified: the minimiser of ``2N Σ_j w_j |x_j|^(2 − 2/N)``.
 
-    With alpha > 0 it minimises ``(1/m) ‖A x − b‖² + 2N alpha Σ_j w_j |x_j|^(2 − 2/N)``: for two factors the lasso with
-    weights, for more of them something between the lasso and ridge regression.
+    With alpha > 0, x minimises ``(1/m) ‖A x − b‖² + 2N alpha Σ_j w_j |x_j|^(2 − 2/N)``. For two factors this is the
+    weighted lasso, and for more factors it is between the lasso and ridge regression.
     """
     task.expect_defaults("metric_power", "max_rank", "warm_start")
     problem, model = task.problem, task.problem.parametrization

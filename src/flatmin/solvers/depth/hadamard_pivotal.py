@@ -1,4 +1,4 @@
-"""Sparse regression with noise of unknown level: the square-root lasso, and least squares on its support."""
+"""Solver for sparse regression with noise of unknown level: square-root lasso, then least squares on its support."""
 
 from dataclasses import replace
 
@@ -15,23 +15,25 @@ from flatmin.solvers.task import Task
 
 __all__ = ["hadamard_pivotal_minimum"]
 
-#: Number of simulated residuals, and the quantile of their norms that is the threshold.
+#: Number of simulated residuals.
 DRAWS = 1000
+#: Quantile of their norms that is the threshold.
 QUANTILE = 0.95
-#: Relative accuracy of alpha, and the number of solves that may find it.
+#: Relative accuracy of alpha.
 ACCURACY = 1e-6
+#: Largest number of solves that look for alpha.
 MAX_SOLVES = 60
-#: Relative residual below which data are exact. Rounding to single precision is larger: it is noise.
+#: Relative residual below which data are exact. Rounding to single precision is larger and counts as noise.
 EXACT = 5e-9
 
 
 def hadamard_pivotal_minimum(task: Task, clock: Clock) -> Solution:
-    """Return the lasso at the alpha that follows from its residual, certified; refit by least squares on the support.
+    """Return the lasso at the alpha that follows from its own residual, certified, with a refit on its support.
 
-    The rule is that of `pivotal_minimum`: ``2 alpha m = t ‖r‖`` with r the residual, ``B = A diag(1/w)`` and t the 95 %
-    quantile of ``‖Bᵀg‖_∞ / ‖g‖`` over normal g. It minimises ``‖A x − b‖ + t Σ w_j |x_j|``. More than two factors
-    raise `InputError`: their penalty is smooth at 0 and selects no coordinates. Source: Belloni, Chernozhukov, Wang,
-    "Square-root lasso", Biometrika 98(4), 2011.
+    The rule is that of `pivotal_minimum`: ``2 alpha m = t ‖r‖`` for the residual r, where t is the 95 % quantile of
+    ``‖Bᵀg‖_∞ / ‖g‖`` over normal g with ``B = A diag(1/w)``. The solution minimises ``‖A x − b‖ + t Σ w_j |x_j|``.
+    More than two factors raise `InputError`, because their penalty is smooth at 0 and selects no coordinates. Source:
+    Belloni, Chernozhukov, Wang, "Square-root lasso", Biometrika 98(4), 2011.
     """
     problem, model = task.problem, task.problem.parametrization
     assert isinstance(model, Hadamard)
@@ -59,7 +61,7 @@ def hadamard_pivotal_minimum(task: Task, clock: Clock) -> Solution:
 
 
 def _noise(task: Task, solution: Solution, threshold: float) -> Noise:
-    """Fit the support by least squares, and estimate the level of noise."""
+    """Fit the coordinates in the support by least squares, and estimate the level of noise from the residual."""
     problem, x = task.problem, solution.matrix[:, 0]
     support = np.flatnonzero(x)
     columns, refit = problem.measurement.matrices()[:, support, 0], np.zeros_like(x)

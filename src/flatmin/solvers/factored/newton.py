@@ -19,10 +19,8 @@ __all__ = ["Minimum", "NewtonSchedule", "minimise", "minimise_guided", "polynomi
 class NewtonSchedule:
     """When preconditioners are renewed, and how guided steps are damped. Products are conjugate gradient steps."""
 
-    #: Largest number of products in a Newton step.
-    max_products: int = 300
-    #: Relative gradient below which a factorized Hessian nearby is a good preconditioner.
-    factorize_below: float = 0.1
+    max_products: int = 300  #: Largest number of products in a Newton step.
+    factorize_below: float = 0.1  #: Relative gradient below which a factorized Hessian nearby is a good preconditioner.
     #: Products of a Newton step after which the Hessian is factorized if the derivative is not explicit.
     slow: int = 60
     #: A factorized preconditioner is renewed after a step with more products than this. Inverse blocks are renewed
@@ -45,8 +43,7 @@ class NewtonSchedule:
     damping_decay: float = 0.25
     #: A guided step helps if it lowers the distance from stationarity, and this or the misfit at least by this factor.
     helpful: float = 0.7
-    #: Smallest accuracy of a guided step, relative to the gradient.
-    guided_accuracy: float = 0.1
+    guided_accuracy: float = 0.1  #: Smallest accuracy of a guided step, relative to the gradient.
 
 
 SCHEDULE = NewtonSchedule()

@@ -44,22 +44,16 @@ class DescentSchedule:
     damping: float = 0.7
     #: Number of rounds between two exact fits, which have the rank after which singular values drop most.
     fit_every: int = 4
-    #: Relative gradient at which a least-squares problem ends.
-    gradient: float = 1e-2
+    gradient: float = 1e-2  #: Relative gradient at which a least-squares problem ends.
     #: Smallest relative gradient in an exact fit, where it is otherwise the relative misfit.
     min_gradient: float = 1e-6
-    #: Largest number of conjugate gradient steps in a least-squares problem.
-    max_products: int = 300
-    #: Largest number of Gauss-Newton steps of an exact fit.
-    max_steps: int = 25
-    #: An exact fit ends if a step leaves more than this share of the misfit.
-    max_left: float = 0.7
-    #: Singular values of a fit below this share of the largest one are rounding.
-    negligible: float = 1e-10
+    max_products: int = 300  #: Largest number of conjugate gradient steps in a least-squares problem.
+    max_steps: int = 25  #: Largest number of Gauss-Newton steps of an exact fit.
+    max_left: float = 0.7  #: An exact fit ends if a step leaves more than this share of the misfit.
+    negligible: float = 1e-10  #: Singular values of a fit below this share of the largest one are rounding.
     #: Smallest number of vectors in the block that finds singular triplets, without the spare ones.
     min_block: int = 12
-    #: Number of spare vectors in that block.
-    spare: int = 5
+    spare: int = 5  #: Number of spare vectors in that block.
 
 
 SCHEDULE = DescentSchedule()

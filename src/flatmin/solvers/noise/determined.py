@@ -1,8 +1,8 @@
-"""Noisy data that determine the trace: positive semidefinite matrices measured by vectors.
+"""Penalised solutions where the data determine the trace, as for positive semidefinite matrices measured by vectors.
 
-There ``tr Z = ⟨c, q⟩`` for all Z, with ``c_i = |x_i|² / (m · scale)`` and q the scaled measurements. A penalty on the
-trace is a shift of the data, ``⟨c, q⟩ + (P/2) ‖q − b‖² = (P/2) ‖q − (b − c/P)‖² + constant``: it selects no rank, and
-its minimum is the positive semidefinite least-squares fit of shifted data.
+Then ``tr Z = ⟨c, q⟩`` for all Z, with ``c_i = |x_i|² / (m · scale)`` and the scaled measurements q. A penalty on the
+trace is therefore a shift of the data: ``⟨c, q⟩ + (P/2) ‖q − b‖² = (P/2) ‖q − (b − c/P)‖² + constant``. It selects no
+rank, and the penalised solution is the positive semidefinite least-squares fit of the shifted data.
 """
 
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ from flatmin.solvers.vectors.interpolation import interpolate
 
 __all__ = ["implicit", "rank_one_fit", "shifted_minimum"]
 
-#: Steps from a spectral start to near a least-squares fit.
+#: Largest number of steps from a spectral start towards a least-squares fit of rank one.
 START_STEPS = 40
 
 
@@ -33,7 +33,7 @@ class _ByTransforms(StackedGram):
 
 
 def implicit(scaled: Scaled) -> Scaled:
-    """Return the problem with a map whose derivative is not formed where measurements are fast transforms."""
+    """Return the problem; for coded diffraction patterns, with a map whose derivative is never formed as a matrix."""
     if not isinstance(scaled.model.whitened, CodedDiffraction):
         return scaled
     return replace(scaled, model=_ByTransforms(scaled.model.whitened, scaled.model.scale, scaled.model.units))
@@ -51,7 +51,7 @@ def rank_one_fit(scaled: Scaled, task: Task, clock: Clock) -> Array:
 
 
 def shifted_minimum(scaled: Scaled, task: Task, clock: Clock, x: Array, penalty: float) -> Outcome:
-    """Return the minimum of ``tr Z + (penalty/2) ‖q − b‖²`` from stacked factors x (n, k), without forming a matrix."""
+    """Return the minimum of ``tr Z + (penalty/2) ‖q − b‖²``, by a search over factors from stacked factors x (n, k)."""
     model, measurement = scaled.model, task.problem.measurement
     U, s, _ = model.canonical(x)
     shift = measurement.traces() / (measurement.size * model.scale)

@@ -1,4 +1,4 @@
-"""A quick penalised fit, started at one nearby; its rank adapts, and it has no certificate."""
+"""A quick penalised fit that starts at a similar fit. Its rank adapts, and it has no certificate."""
 
 import numpy as np
 
@@ -11,21 +11,22 @@ from flatmin.solvers.task import Task
 
 __all__ = ["first_factors", "penalised_fit"]
 
-#: Relative gradient of a fit.
-COARSE = 1e-4
-#: Changes of rank before the fit is taken as it is.
+#: Relative gradient at which a fit ends.
+FIT_GRADIENT = 1e-4
+#: Largest number of changes of rank in a fit.
 MAX_CHANGES = 12
-#: Singular values below this share of the gradient over the penalty are dropped.
+#: Singular values below this multiple of ``tol / penalty`` are dropped.
 NEGLIGIBLE = 3e-2
-#: The gap that is as accurate as a relative gradient, over gradient / penalty.
-GAP = 0.1
-#: Columns of the first fit, at most; and columns added at a time, at least.
+#: Duality gap, as a multiple of ``tol / penalty``, at which a fit is as accurate as at the relative gradient tol.
+GAP_PER_GRADIENT = 0.1
+#: Largest number of columns of the first fit.
 FIRST_RANK = 10
+#: Smallest number of columns that are looked for at a time.
 MIN_ADDED = 4
 
 
 def first_factors(scaled: Scaled, task: Task, penalty: float) -> Array:
-    """Return stacked factors of the penalised fit, as if the measurements were an isometry."""
+    """Return stacked factors of the penalised fit for measurements that are an isometry, as a start for others."""
     model = scaled.model
     count = min(FIRST_RANK, task.max_rank or FIRST_RANK)
     U, s, V = model.leading(model.dual_matrix(scaled.b), count, task.limits.seed)
@@ -34,7 +35,7 @@ def first_factors(scaled: Scaled, task: Task, penalty: float) -> Array:
 
 
 def penalised_fit(
-    scaled: Scaled, task: Task, clock: Clock, x: Array, penalty: float, tol: float = COARSE
+    scaled: Scaled, task: Task, clock: Clock, x: Array, penalty: float, tol: float = FIT_GRADIENT
 ) -> tuple[Array, Array]:
     """Return stacked factors of a minimum of ``½‖x‖² + (penalty/2) ‖q(x) − b‖²``, and the residual ``b − q``.
 
@@ -43,7 +44,7 @@ def penalised_fit(
     model, b = scaled.model, scaled.b
     if applies_to(model, penalty, task.max_rank):
         silent = Limits(seed=task.limits.seed)
-        gap = GAP * tol / penalty  # a gap g moves the residual by ‖Δr‖² ≤ 2 g / penalty
+        gap = GAP_PER_GRADIENT * tol / penalty  # a gap g moves the residual by ‖Δr‖² ≤ 2 g / penalty
         outcome = proximal_gradient(model, b, clock, silent, (x, np.zeros_like(b)), penalty, gap)
         x = model.stack(outcome.U, outcome.s, outcome.V)
         if outcome.converged:

@@ -1,4 +1,4 @@
-"""The square-root rule: alpha from noise of unknown level."""
+"""The square-root rule, which finds alpha from noise of unknown level."""
 
 from __future__ import annotations
 
@@ -27,32 +27,36 @@ from flatmin.solvers.task import Task
 
 __all__ = ["level_of_noise", "pivotal_minimum"]
 
-#: Relative accuracy of alpha, and the number of solves that may find it.
+#: Relative accuracy of alpha.
 ACCURACY = 1e-3
+#: Largest number of solves that look for alpha at one threshold.
 MAX_SOLVES = 30
-#: Relative gradient of the last solve over the tolerance of the gap; and its smallest value.
+#: Relative gradient at which the last solve ends, as a multiple of the tolerance of the gap.
 FINAL_GRADIENT = 1e-2
+#: Smallest relative gradient that is asked of the last solve.
 MIN_GRADIENT = 1e-11
 #: Relative distance below which two penalties are too close for a secant.
 MIN_DISTANCE = 1e-2
-#: Relative residual below which data may be exact. They are if a fit of no larger rank has a residual of `FITTED`.
+#: Relative residual below which data may be exact. They are if an exact fit of no larger rank exists.
 EXACT = 1e-7
+#: Largest relative residual of such an exact fit.
 FITTED = 1e-9
-#: Relative residual below which data are exact without such a fit. Rounding to single precision is larger: it is noise.
+#: Relative residual below which data are exact even without such a fit. Rounding to single precision counts as noise.
 FAINTEST = 5e-9
-#: Relative change of the threshold at which it has settled, and the number of trials.
-STABLE = 0.01
+#: Relative change of the threshold at which it has settled.
+SETTLED_CHANGE = 0.01
+#: Largest number of thresholds that are tried.
 MAX_TRIALS = 8
 
 
 def pivotal_minimum(task: Task, clock: Clock) -> Solution:
     """Return the minimum of ``loss + alpha · scaled trace`` at the alpha of the square-root rule, certified.
 
-    The solution is that of ``min ‖A(X) − b‖ + t · scaled trace``, in which the noise level does not occur: the dual
-    matrix of its residual r has the norm ``t ‖r‖``. The threshold t is the larger of two quantiles of the norm of the
-    dual matrix of g over ``‖g‖``: for Gaussian g, and for the residual with random signs. In scaled units, with the
-    penalty P, the fixed point ``1/P = t ‖r(P)‖`` is found by secants on ``‖r‖²`` as a function of ``u = 1/P²`` (see
-    docs/theory/noise.md).
+    The solution also minimises ``‖A(X) − b‖ + t · scaled trace``, in which the noise level does not occur: the dual
+    matrix of its residual r has the norm ``t ‖r‖``. The threshold t is a quantile of the norm of the dual matrix of
+    noise g, divided by ``‖g‖``. It is the larger of two: that for Gaussian g, and that for the residual with random
+    signs. In scaled units, with the penalty P, the fixed point ``1/P = t ‖r(P)‖`` is found by secants on ``‖r‖²`` as a
+    function of ``u = 1/P²`` (see docs/theory/noise.md).
 
     References
     ----------
@@ -87,12 +91,12 @@ def level_of_noise(task: Task, clock: Clock) -> Noise:
 
 
 def _started(task: Task, clock: Clock) -> Solution | tuple[_Rule, Array, float]:
-    """Return the rule with its threshold, stacked factors and the penalty; or the solution of exact data."""
+    """Find the threshold and the penalty; return the rule, stacked factors and the penalty, or an exact solution."""
     problem = task.problem
     problem.expect_convex("alpha is 'auto'")
     require(working_memory(problem), "solving this problem")
     scaled = Scaled.from_problem(problem, task.metric_power, task.limits.seed, weighted=False)
-    if scaled.size == 0:  # every alpha is right without data; without observed entries zero is best for all
+    if scaled.size == 0:  # no data, or none that the measurements can fit: zero is the solution for every alpha
         return _without_noise(task, convex_minimum(replace(task, alpha=1.0) if np.any(problem.data) else task, clock))
     if _is_determined(problem, scaled):
         scaled = implicit(scaled)
@@ -112,7 +116,7 @@ def _started(task: Task, clock: Clock) -> Solution | tuple[_Rule, Array, float]:
 
 
 def _without_noise(task: Task, solution: Solution, rule: _Rule | None = None) -> Solution:
-    """Return an exact fit with an estimate of the noise in its data."""
+    """Return an exact fit with the estimate of the (rounding) noise in its data."""
     problem = task.problem
     left = float(np.linalg.norm(problem.residual(solution.factors)))
     m, freedom = len(problem.data), 0 if rule is None else rule.scaled.model.freedom(solution.rank)
@@ -135,8 +139,8 @@ def _without_noise(task: Task, solution: Solution, rule: _Rule | None = None) ->
 class _Rule:
     """The rule for one problem, in the scaled units of `Scaled`; ``threshold`` is t in these units.
 
-    ``selects`` says whether a penalty on the trace selects a rank; a residual of size ``exact`` may be that of exact
-    data.
+    ``selects`` says whether a penalty on the trace selects a rank. Data may be exact if the relative residual is at
+    most ``exact``.
     """
 
     task: Task
@@ -149,15 +153,15 @@ class _Rule:
 
     @classmethod
     def from_scaled(cls, scaled: Scaled, task: Task, clock: Clock) -> _Rule:
-        """Begin with the threshold of Gaussian noise."""
+        """Return a rule with the threshold of Gaussian noise."""
         simulated = SimulatedNoise.from_problem(task.problem, scaled, task.limits.seed)
         return cls(task, clock, scaled, simulated, simulated.even, not _is_determined(task.problem, scaled))
 
     def settled(self) -> tuple[_Rule, Array, float | None]:
-        """Return the rule with the threshold of the noise that it finds, stacked factors, and the penalty.
+        """Adapt the threshold to the noise; return the new rule, stacked factors, and the penalty (None: exact data).
 
-        It begins with the largest alpha that could be right. The size of the residual as a function of alpha does not
-        depend on the threshold, so known points serve the next threshold too.
+        The search begins at the largest alpha that could be right. The size of the residual as a function of alpha does
+        not depend on the threshold, so points of this function are used again for the next threshold.
         """
         rule, known = self, list[tuple[float, float]]()
         u = self.threshold**2 * self.simulated.squares(self.scaled.b)
@@ -167,14 +171,14 @@ class _Rule:
             if rule._is_exact(residual):
                 return rule, x, None
             threshold = self.simulated.flipped(residual)
-            if abs(threshold / rule.threshold - 1) < STABLE or self.clock.exhausted:
+            if abs(threshold / rule.threshold - 1) < SETTLED_CHANGE or self.clock.exhausted:
                 break
             rule = replace(rule, threshold=threshold)
             u = rule._next(known)
         return rule, x, known[-1][0] ** -0.5
 
     def balanced(self, x: Array, u: float, known: list[tuple[float, float]]) -> tuple[Array, Array]:
-        """Return the penalised solution at the fixed point, or an exact fit, and its residual.
+        """Return stacked factors of the penalised solution at the fixed point, or of an exact fit, and the residual.
 
         The search starts at the stacked factors x, of shape (n, k), and at ``u = penalty⁻²``; ``known`` collects the
         points (u, ρ), where ρ is the squared residual.
@@ -189,9 +193,9 @@ class _Rule:
         return x, residual
 
     def plugged_in(self) -> tuple[_Rule, Array, float | None]:
-        """Return the rule, a fit of the smallest rank that leaves noise, and the penalty of its level.
+        """Find the smallest rank whose residual passes for noise; return the rule, that fit, and its penalty.
 
-        This is for data that determine the trace, where a penalty on it selects no rank.
+        This is the rule for data that determine the trace, where a penalty on the trace selects no rank.
         """
         x = rank_one_fit(self.scaled, self.task, self.clock)
         residual = self.scaled.b - self.scaled.model.value(x)
@@ -204,7 +208,7 @@ class _Rule:
         return rule, x, rule._penalty_for(residual)
 
     def shifted(self, task: Task, x: Array, penalty: float) -> Solution:
-        """Return the solution where the data determine the trace, from a fit without penalty."""
+        """Return the penalised solution for data that determine the trace, from a fit x without penalty."""
         if task.metric_power == 1:
             outcome = shifted_minimum(self.scaled, task, self.clock, x, penalty)
             solution = packed(task, self.clock, self.scaled, outcome)
@@ -214,7 +218,7 @@ class _Rule:
         return packed(task, self.clock, self.scaled, self.finished(x, penalty))
 
     def finished(self, x: Array, penalty: float) -> Outcome:
-        """Return the solution to the accuracy that was asked for."""
+        """Return the penalised solution to the accuracy of the task, from stacked factors x of a quick fit."""
         model, b, task = self.scaled.model, self.scaled.b, self.task
         x, _ = penalised_fit(
             self.scaled, self.task, self.clock, x, penalty, max(FINAL_GRADIENT * task.limits.tol, MIN_GRADIENT)
@@ -225,8 +229,8 @@ class _Rule:
     def noise(self, x: Array, penalised_rank: int, penalty: float) -> Noise:
         """Test the ranks around that of stacked factors x, fit without penalty, and estimate the level of noise.
 
-        Where the penalty selects no rank, that of x is tested already. The tested rank is the better one where it is
-        not that of the penalised solution.
+        If the penalty selects no rank, the rank of x is the result of such a test already. If the tested rank differs
+        from that of the penalised solution, it is the better one.
         """
         scaled, model, problem, m = self.scaled, self.scaled.model, self.task.problem, len(self.task.problem.data)
         x, residual = self._test(penalty).passed(x) if self.selects else self._test(penalty).fit(x)
@@ -252,9 +256,9 @@ class _Rule:
         return 1 / (self.threshold * float(np.sqrt(self.simulated.squares(residual))))
 
     def _next(self, known: list[tuple[float, float]]) -> float:
-        """Return where the fixed point seems to be.
+        """Return the next guess of the fixed point, from the known points (u, ρ).
 
-        From its right, where alpha is too large, a step of the rule itself does not overshoot.
+        If alpha is too large, a step of the rule itself does not overshoot.
         """
         u, left = known[-1]
         wanted = self.threshold**2 * left
@@ -267,12 +271,12 @@ class _Rule:
 
 
 def _is_determined(problem: Problem, scaled: Scaled) -> bool:
-    """Return whether the data determine the trace, of a map that knows its vectors in whitened coordinates too."""
+    """Return whether the data determine the trace, and the whitened map is still one of measurements by vectors."""
     return trace_is_determined(problem) and scaled.model.whitened.is_rank_one
 
 
 def _secant(threshold: float, before: tuple[float, float], now: tuple[float, float]) -> float:
-    """Return the fixed point of ``u = t² ρ(u)`` on the line through two points (u, ρ); infinite where there is none."""
+    """Return the fixed point of ``u = t² ρ(u)`` for the line ρ through two points (u, ρ), or infinity without one."""
     (u0, rho0), (u1, rho1) = before, now
     slope = (rho0 - rho1) / (u0 - u1) if u0 != u1 else np.inf
     constant = rho1 - slope * u1

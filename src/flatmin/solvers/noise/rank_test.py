@@ -11,9 +11,9 @@ from flatmin.solvers.noise.simulated_noise import SimulatedNoise
 
 __all__ = ["RankTest"]
 
-#: Number of ranks tested above that of the penalised solution.
+#: Largest number of ranks that are tested above the rank of the penalised solution.
 MAX_STEPS_UP = 8
-#: Relative gradient of fits that are only tested.
+#: Relative gradient at which fits end that are only tested.
 TEST_GRADIENT = 1e-4
 
 #: Stacked factors and the residual that they leave.
@@ -41,9 +41,9 @@ class RankTest:
     def passed(self, x: Array) -> _Fit:
         """Return the fit of the smallest rank around that of stacked factors x whose residual passes for noise.
 
-        Columns are removed while the residual passes, or added until it does. Where the data determine the trace, a
-        penalty on it selects no rank, and a few outliers among the measurements add columns. When time is up, the rank
-        is the last one tested.
+        Columns are removed while the residual passes, or added until it does. When time is up, the rank is the last one
+        tested. If the data determine the trace, the penalty selects no rank, and a few outliers among the measurements
+        can add columns.
         """
         model, fit = self.noise.scaled.model, self.fit(x, TEST_GRADIENT)
         passes, column = self._passes(*fit)
@@ -61,7 +61,7 @@ class RankTest:
         return self.fit(fit[0])
 
     def _passes(self, x: Array, residual: Array) -> tuple[bool, Array]:
-        """Return whether the residual passes for noise, and the column that would reduce it most."""
+        """Return whether the residual passes for noise, and the new column that would reduce the residual most."""
         noise, model = self.noise, self.noise.scaled.model
         U, _, V = model.canonical(x)
         u, values, v = model.escapes(model.dual_matrix(residual), U, V, 1, noise.seed)

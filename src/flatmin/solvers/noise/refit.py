@@ -16,21 +16,21 @@ from flatmin.solvers.factored.newton import Minimum, minimise
 
 __all__ = ["least_squares", "refit", "unscaled"]
 
-#: Penalty of a refit over that of the penalised solution. The bias falls to a hundredth of the noise, and rows with
-#: fewer data than columns stay bounded.
+#: Factor of the penalty on the misfit in a refit. The bias falls to a hundredth of the noise, and rows with fewer data
+#: than columns stay bounded.
 UNBIASED = 100.0
-#: Relative gradient of a refit.
-REFITTED = 1e-6
+#: Relative gradient at which a refit ends.
+REFIT_GRADIENT = 1e-6
 
 
 def refit(
     problem: Problem, solution: Solution, *, max_iter: int | None = None, time_limit: float | None = None
 ) -> Factors:
-    """Return factors of the least-squares fit at the rank of a penalised solution, started there.
+    """Fit the data again by least squares, with the rank of a penalised solution; return the factors.
 
-    It is a minimum of ``loss + (alpha / 100) · scaled trace`` among matrices of the solution's rank. The small penalty
-    bounds rows with fewer data than the rank. It is **not certified**: least squares at a fixed rank may have local
-    minima. Its residual is never larger than that of the solution.
+    The search starts at the solution and ends at a minimum of ``loss + (alpha / 100) · scaled trace`` among matrices of
+    this rank. The small penalty bounds rows with fewer data than the rank. The result is **not certified**, because
+    least squares at a fixed rank may have local minima. Its residual is never larger than that of the solution.
 
     Parameters
     ----------
@@ -86,16 +86,16 @@ def refit(
 
 
 def least_squares(scaled: Scaled, x: Array, penalty: float, clock: Clock, tol: float | None = None) -> Minimum:
-    """Return the fit at the rank of stacked factors x, where the trace has a hundredth of its strength at this penalty.
+    """Return a fit of the rank of stacked factors x, at a hundred times the penalty on the misfit.
 
-    If x is a minimum at that penalty, the fit has no larger residual. Let F and G be the objectives at both penalties:
-    ``G(end) ≤ G(x)`` and ``F(x) ≤ F(end)``; their sum is an inequality between the residuals alone.
+    If x is a minimum at ``penalty``, the residual of the fit is not larger. Proof: let F and G be the objectives at the
+    old and new penalty. Then ``G(end) ≤ G(x)`` and ``F(x) ≤ F(end)``, and the traces cancel in the sum.
     """
-    return minimise(scaled.model, x, scaled.model.value(x), scaled.b, UNBIASED * penalty, tol or REFITTED, clock)
+    return minimise(scaled.model, x, scaled.model.value(x), scaled.b, UNBIASED * penalty, tol or REFIT_GRADIENT, clock)
 
 
 def unscaled(problem: Problem, scaled: Scaled, x: Array) -> Factors:
-    """Return the flattest factors of the problem that stacked factors stand for."""
+    """Return the flattest factors, in the units of the problem, of the matrix that stacked factors represent."""
     model = problem.parametrization
     U, s, V = scaled.model.canonical(x)
     factors = model.flattest(U, scaled.to_z * s, V, scaled.metric)

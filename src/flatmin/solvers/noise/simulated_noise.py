@@ -15,8 +15,9 @@ from flatmin.solvers.convex.scaling import Scaled
 
 __all__ = ["SimulatedNoise"]
 
-#: Number of simulated residuals, and the quantile of their norms that is the threshold.
+#: Number of simulated residuals.
 DRAWS = 20
+#: Quantile of their norms that is the threshold.
 QUANTILE = 0.95
 
 
@@ -24,8 +25,8 @@ QUANTILE = 0.95
 class SimulatedNoise:
     """Quantiles of ``|B*(g)| / ‖g‖`` over random g, in the scaled units of `Scaled`.
 
-    The size ``|S|`` of a dual matrix is its largest inner product with a matrix of the cone of norm one, at least 0.
-    ``outside`` is the squared norm of the differences between repeated measurements, and ``even`` the quantile of
+    Here ``|S|`` is the largest inner product of a dual matrix S with a matrix of the cone of norm one, but at least 0.
+    ``outside`` is the squared norm of the differences between repeated measurements. ``even`` is the quantile for
     Gaussian noise in all measurements, repeated ones included.
     """
 
@@ -37,7 +38,7 @@ class SimulatedNoise:
 
     @classmethod
     def from_problem(cls, problem: Problem, scaled: Scaled, seed: int) -> SimulatedNoise:
-        """Simulate Gaussian noise."""
+        """Simulate Gaussian noise in the measurements of a problem."""
         outside = float(np.sum((scaled.outside / scaled.size) ** 2))
         blank = cls(scaled, problem.parametrization.cone, seed, outside, 0.0)
         rng = np.random.default_rng(seed)
@@ -47,7 +48,7 @@ class SimulatedNoise:
     def flipped(self, residual: Array) -> float:
         """Return the quantile of a residual with random signs, or that of Gaussian noise if it is larger.
 
-        Signs are those of the user's measurements: merged ones mix many of them.
+        The signs of the user's measurements are changed, not those of merged measurements, which mix many of them.
         """
         scaled, rng = self.scaled, np.random.default_rng(self.seed)
         if scaled.merge is not None:
@@ -56,7 +57,7 @@ class SimulatedNoise:
         return max(self.even, self._quantile(draws) / float(np.linalg.norm(residual)))
 
     def _quantile(self, draws: Iterable[Array]) -> float:
-        """Return the quantile of the largest values of vectors of noise in the user's measurements."""
+        """Return the quantile of ``|B*(g)|`` over given vectors g of noise in the user's measurements."""
         merge = self.scaled.merge
         norms = [self.largest(g if merge is None else merge.T @ g) for g in draws]
         return float(np.quantile(norms, QUANTILE))
@@ -66,7 +67,7 @@ class SimulatedNoise:
         return float(residual @ residual) + self.outside
 
     def largest(self, y: Array) -> float:
-        """Return the largest value of the dual matrix of y that a matrix of the cone can meet, at least 0."""
+        """Return ``|B*(y)|``."""
         S = self.scaled.model.dual_matrix(y)
         if not isinstance(S, np.ndarray) and not (hasattr(S, "toarray") and min(S.shape) <= DENSE):
             return max(float(self.scaled.model.leading(S, 1, self.seed)[1][0]), 0.0)

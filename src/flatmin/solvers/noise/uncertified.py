@@ -1,4 +1,4 @@
-"""A fast fit to noisy data, for problems whose penalised solution would take too long."""
+"""A fast least-squares fit to noisy data, for problems whose penalised solution would take too long."""
 
 from dataclasses import replace
 
@@ -15,8 +15,8 @@ __all__ = ["uncertified_minimum"]
 def uncertified_minimum(task: Task, clock: Clock, noise: Noise | None = None) -> Solution:
     """Return the least-squares fit of the smallest rank whose residual passes for noise.
 
-    Its certificate bounds how far it is from the minimum of loss + alpha · scaled trace. ``noise`` is the result of
-    `level_of_noise`, if it is known.
+    The certificate of the solution bounds its distance from the minimum of loss + alpha · scaled trace. ``noise`` is
+    the result of `level_of_noise`, if it is known.
     """
     problem, noise = task.problem, noise or level_of_noise(task, clock)
     if noise.alpha == 0:

@@ -1,4 +1,4 @@
-"""Variance stabilization: weights that make the noise of counts even; their variance is proportional to their mean."""
+"""Variance stabilization: weights that give all counts the same noise, although a count varies like its mean."""
 
 from dataclasses import dataclass, replace
 
@@ -21,34 +21,35 @@ from flatmin.solvers.vectors.amplitude_steps import Search, descend
 
 __all__ = ["StabilizedCounts", "stabilize_variance"]
 
-#: Relative change of the weights at which they have settled, and the number of rounds of fits and weights.
-SETTLED = 1e-2
+#: Relative change of the weights at which they have settled.
+SETTLED_CHANGE = 1e-2
+#: Largest number of rounds, each with new weights and a new fit.
 MAX_ROUNDS = 20
-#: Share of the unit added to expected counts, since an expectation of zero is not known exactly.
-DARK = 0.5
-#: Smallest unit, relative to the mean.
+#: Number added to expected counts, in units of φ, since an expectation of zero is not known exactly.
+DARK_COUNT = 0.5
+#: Smallest unit φ, relative to the mean of the counts.
 MIN_UNIT = 1e-6
-#: Steps of a weighted fit.
-STEPS = 25
-#: Numbers up to which the vectors of diffraction patterns are formed.
+#: Largest number of steps of a weighted fit.
+WEIGHTED_STEPS = 25
+#: Largest number of array entries for which the vectors of diffraction patterns are formed.
 MAX_VECTORS = 4_000_000
 
 
 @dataclass(frozen=True, eq=False)
 class StabilizedCounts:
-    """Counted data with even noise.
+    """Counts with weights that give all of them the same noise.
 
     Attributes
     ----------
     problem : Problem
-        The measurements and data times the weights: what to solve with ``alpha="auto"``. ``noise.sigma ** 2`` is then
-        φ, and ``noise.refit`` close to the likeliest matrix of its rank.
+        The measurements and data times the weights, to be solved with ``alpha="auto"``. Then ``noise.sigma ** 2`` is φ,
+        and ``noise.refit`` is close to the most likely matrix of its rank.
     weights : ndarray, shape (m,)
-        w, positive.
+        The weights w, which are positive.
     factors : tuple of ndarray
         The fit behind the weights; it is not certified.
     unit : float
-        φ: the variance of a count over its mean.
+        φ, the ratio of the variance of a count to its mean.
     std_error : float
         Standard error of `unit`.
     """
@@ -68,14 +69,14 @@ def stabilize_variance(
     seed: int = 0,
     noise: Noise | None = None,
 ) -> StabilizedCounts:
-    """Return a problem of counts with weights that make its noise even.
+    """Return a problem of counts with weights that give all counts the same noise.
 
     Counts y, in any unit, have the variance ``φ E y``, where φ is the unit: 1 for counts that are not rescaled. With
     weights w proportional to ``1 / (E y + φ/2)^½`` the noise of ``w ∘ y`` is even, and w is scaled so that its mean
-    variance is φ. The expectation is that of a low-rank fit: weights are made of a fit and the fit with the weights, in
-    turn. Least squares with these weights is Fisher scoring, so its fixed point solves the likelihood equations of the
-    Poisson distribution, up to the small constant; unlike weights ``1/y`` these do not favour measurements that came
-    out low.
+    variance is φ. The expectations E y come from a low-rank fit. Weights are computed from the fit, and the fit is
+    computed with the weights, in turn. Least squares with these weights is Fisher scoring, so the result solves the
+    likelihood equations of the Poisson distribution, except for the small constant φ/2. Unlike weights ``1/y``, these
+    do not favour measurements that came out low by chance.
 
     Parameters
     ----------
@@ -83,8 +84,8 @@ def stabilize_variance(
         Measurements of a `Product`, `Gram` or `SignedGram` model with the loss `Squared`; the data are counts, or
         counts times a constant.
     max_rank : int, optional
-        The largest rank of the fit that weights are made of; 1 is right in phase retrieval. The rank is found as by
-        ``flat_minimum(problem, alpha="auto")``.
+        The largest rank of the fit from which the weights are computed; 1 is right in phase retrieval. The rank is
+        found as in ``flat_minimum(problem, alpha="auto")``.
     max_iter : int, optional
         The largest number of steps.
     seed : int
@@ -95,16 +96,16 @@ def stabilize_variance(
     Returns
     -------
     StabilizedCounts
-        The weighted problem, the weights, the fit that they are made of, and φ.
+        The weighted problem, the weights, the fit from which they are computed, and φ.
 
     Raises
     ------
     InputError
-        If the model is another one, the data are negative on the whole, or an argument is out of range.
+        If the model is another one, the mean of the data is negative, or an argument is out of range.
 
     Notes
     -----
-    The weights are a heuristic, in that they use a fit at a rank that noise of unequal variance may mislead; the
+    The weights are a heuristic: the rank of the fit is found from data with uneven noise, and may be wrong. The
     certificate of a weighted problem is about the weighted loss.
 
     References
@@ -141,18 +142,18 @@ def stabilize_variance(
 
 
 def _settled(problem: Problem, factors: Factors, freedom: int, limits: Limits) -> StabilizedCounts:
-    """Return weights that belong to a fit with these weights, from a fit nearby."""
+    """Alternate between weights and fits, starting at given factors, until the weights have settled."""
     y, weights, clock = problem.data, np.ones_like(problem.data), limits.start()
     unit = mean = float(np.mean(y))
     for _ in range(MAX_ROUNDS):
         expected = _expected(problem, factors)
         for _ in range(MAX_ROUNDS):
             unit, before = max(_unit(y, expected, unit, freedom), MIN_UNIT * mean), unit
-            if abs(unit - before) <= SETTLED * before:
+            if abs(unit - before) <= SETTLED_CHANGE * before:
                 break
         found = _weights(expected, unit)
         change, weights = float(np.max(np.abs(np.log(found / weights)))), found
-        if change <= SETTLED or clock.exhausted:
+        if change <= SETTLED_CHANGE or clock.exhausted:
             break
         factors = _weighted_fit(problem, weights, factors, limits.seed, clock)
     return _evened(problem, weights, factors, freedom)
@@ -175,13 +176,13 @@ def _unit(y: Array, expected: Array, unit: float, freedom: int) -> float:
 
 
 def _weights(expected: Array, unit: float) -> Array:
-    """Return weights with which the mean variance of counts is that of one unit."""
-    squares = 1 / (expected + DARK * unit)
+    """Return the weights for expected counts, scaled so that the mean variance of weighted counts is the unit."""
+    squares = 1 / (expected + DARK_COUNT * unit)
     return np.asarray(np.sqrt(squares / np.mean(squares * expected)))
 
 
 def _weighted(problem: Problem, weights: Array) -> Problem:
-    """Return the weighted problem; small diffraction patterns by vectors, which keep their structure under weights."""
+    """Return the weighted problem. Small diffraction patterns are measured by vectors, which weights leave so."""
     A = problem.measurement
     if np.all(weights == 1):
         return problem
@@ -191,13 +192,13 @@ def _weighted(problem: Problem, weights: Array) -> Problem:
 
 
 def _weighted_fit(problem: Problem, weights: Array, factors: Factors, seed: int, clock: Clock) -> Factors:
-    """Return the least-squares fit with weights at the rank of factors nearby, with hardly a penalty."""
+    """Return the weighted least-squares fit of the rank of given factors, with a very small penalty."""
     A = problem.measurement
     if trace_is_determined(problem):
         U = factors[0]
         search = Search(A, problem.data, weights, clock, U.shape[1])
         with one_thread():
-            return (descend(search, search.at(U.astype(A.dtype)), STEPS, curved=True).U,)
+            return (descend(search, search.at(U.astype(A.dtype)), WEIGHTED_STEPS, curved=True).U,)
     weighted = _weighted(problem, weights)
     scaled = Scaled.from_problem(weighted, 1.0, seed, weighted=False)
     x, _ = scaled.start(weighted, factors)

@@ -1,4 +1,4 @@
-"""The normal equations of offsets: a constant and one number for every row and column of a matrix."""
+"""The normal equations of offsets, which are a constant and one number for every row and column of a matrix."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from flatmin.measurements.entries import Entries
 
 __all__ = ["OffsetEquations", "Triple", "roots"]
 
-#: Up to this many offsets of the smaller kind their equations are factorized, beyond that solved by iteration.
+#: Largest number of offsets of the smaller kind whose equations are factorized. For more, they are solved by iteration.
 LARGEST_FACTORIZED = 4000
-#: The iteration goes on to this relative residual, which takes some ten steps, or so many.
-SOLVED, MOST_STEPS = 1e-14, 1000
-#: A block of at most so many numbers is multiplied as an array, which is faster than a sparse product of its size.
+#: Relative residual at which this iteration ends, usually after some ten steps.
+SOLVED_RESIDUAL = 1e-14
+#: Largest number of steps of this iteration.
+MOST_STEPS = 1000
+#: Largest number of entries of a block that is multiplied as a dense array, which is faster than a sparse product.
 LARGEST_BLOCK = 16_000_000
 
 #: A constant, (d1,) numbers for rows and (d2,) for columns.
@@ -27,11 +29,12 @@ Triple = tuple[float, Array, Array]
 
 @dataclass(frozen=True, eq=False)
 class OffsetEquations:
-    """The equations ``(HᵀH + K) z = h`` of offsets z = (constant, rows, columns), and their matrix H, weighted.
+    """The equations ``(HᵀH + K) z = h`` of offsets z = (constant, rows, columns), and their weighted matrix H.
 
-    The kind with more offsets has a diagonal block and is eliminated. The system for the other kind and the constant is
-    factorized if it is small. Directions that change no entry are removed: the constant if a free kind contains it,
-    and a shift between the rows and columns of a connected component if both kinds are free.
+    There are two kinds of offsets, those of rows and those of columns. A kind is free if it is not penalised. The kind
+    with more offsets has a diagonal block and is eliminated. The system for the other kind and the constant is
+    factorized if it is small. Directions that change no entry are removed: the constant if a kind is free, and a shift
+    between the rows and columns of a connected component if both kinds are free.
     """
 
     entries: Entries
@@ -39,8 +42,9 @@ class OffsetEquations:
     #: Whether columns are the kind that is eliminated.
     swapped: bool
     with_constant: bool
-    #: The diagonals, weights of observations plus κ, of the e eliminated and the s other unknowns.
+    #: The diagonal of the e eliminated unknowns: the weights of their observations plus κ.
     large: Array
+    #: The diagonal of the s other unknowns.
     small: Array
     #: The weights of observations alone (e,): the block between the eliminated unknowns and the constant.
     counts: Array
@@ -57,7 +61,7 @@ class OffsetEquations:
     def from_entries(
         cls, entries: Entries, constant: bool, rows: float | None, columns: float | None
     ) -> OffsetEquations:
-        """Set the equations up."""
+        """Set up the equations for entries, with or without a constant, at the strengths of rows and columns."""
         from scipy.sparse import csr_array
 
         swapped = rows is None or (columns is not None and entries.shape[1] > entries.shape[0])
@@ -81,7 +85,7 @@ class OffsetEquations:
         return cls(entries, (rows, columns), swapped, with_constant, large, small, counts, coupling, first, pins, idle)
 
     def with_strengths(self, rows: float | None, columns: float | None) -> OffsetEquations:
-        """Return the equations at other strengths of the same kinds, all penalised before and after."""
+        """Return the equations at other strengths. The same kinds must be present, and penalised before and after."""
         kappa, tau = (columns, rows) if self.swapped else (rows, columns)
         others = self.entries.gram_diagonals()[not self.swapped][: self.coupling.shape[1]] + (tau or 0.0)
         small = np.concatenate([self.small[: self.with_constant], others])
@@ -118,7 +122,7 @@ class OffsetEquations:
         return out
 
     def solve(self, h: Triple) -> Triple:
-        """Return z, of which absent offsets and those without observations are zero."""
+        """Return the solution z. Absent offsets, and offsets without observations, are zero."""
         g, a, b = h
         left, right = (b, a) if self.swapped else (a, b)
         e, s = len(self.large), len(self.small) - self.with_constant
@@ -132,13 +136,13 @@ class OffsetEquations:
 
     @property
     def unknowns(self) -> int:
-        """How many offsets could be told apart if none was penalised."""
+        """The number of offsets that the observations could determine if none was penalised."""
         pinned = self.idle + (0 if self.pins is None else self.pins.shape[1])
         return len(self.large) + len(self.small) - pinned
 
     @cached_property
     def pulled(self) -> tuple[float, float]:
-        """The two parts of ``tr(K G)``, rows and columns; without a factorization the blocks of G count as diagonal."""
+        """The parts of ``tr(K G)`` of rows and of columns. Without a factorization, G is taken as its diagonal."""
         of_large, of_small = float(np.sum(1 / self.large)), float(np.sum(1 / self.small[self.with_constant :]))
         if len(self.small) <= LARGEST_FACTORIZED:
             inverse = self._inverse
@@ -158,7 +162,7 @@ class OffsetEquations:
         n = len(self.small)
         operator = LinearOperator((n, n), matvec=self._product, dtype=float)
         inverse = LinearOperator((n, n), matvec=lambda r: r / self.small, dtype=float)
-        found, _ = cg(operator, h, rtol=SOLVED, maxiter=MOST_STEPS, M=inverse)
+        found, _ = cg(operator, h, rtol=SOLVED_RESIDUAL, maxiter=MOST_STEPS, M=inverse)
         return np.asarray(found)
 
     def _product(self, y: Array) -> Array:
@@ -179,7 +183,7 @@ class OffsetEquations:
         return out if self.pins is None else np.asarray(out + self.pins @ (self.pins.T @ y))
 
     def _across(self, y: Array) -> Array:
-        """Return what small unknowns, the constant among them, add to the equations of the large ones."""
+        """Return the product of the coupling block with the small unknowns, among them the constant."""
         if self.with_constant:
             return np.asarray(self.coupling @ y[1:] + self.counts * y[0])
         return np.asarray(self.coupling @ y)
@@ -230,17 +234,17 @@ class OffsetEquations:
 
 
 def roots(entries: Entries) -> Array:
-    """Return what values are multiplied by, like the entries: the roots of their weights, shape (m,)."""
+    """Return the factors of values and entries, shape (m,), which are the roots of the weights of squares."""
     return np.ones(entries.size) if entries.weights is None else np.asarray(entries.weights)
 
 
 def _given(entries: Entries) -> Array:
-    """Return these roots, or nothing where all are one."""
+    """Return the factors of values for compiled loops: an empty array if all are one."""
     return np.zeros(0) if entries.weights is None else np.ascontiguousarray(entries.weights, float)
 
 
 def _components(coupling: Any) -> Any:
-    """Return indicators (s, components) of the connected components that columns of a sparse array belong to."""
+    """Return a sparse array (s, components) that says to which connected component each column belongs."""
     from scipy.sparse import block_array, csr_array
     from scipy.sparse.csgraph import connected_components
 

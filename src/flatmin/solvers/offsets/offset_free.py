@@ -1,4 +1,4 @@
-"""OffsetFree: observed entries after the elimination of offsets."""
+"""OffsetFree: the measurement of observed entries after the elimination of offsets."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +14,7 @@ from flatmin.solvers.offsets.equations import OffsetEquations, roots
 
 __all__ = ["OffsetFree", "OtherEntries"]
 
-#: Sums that offsets would be fitted to are rounding below this share of what they could be.
+#: The right-hand side of the equations of offsets is rounding below this share of its largest possible size.
 VANISHING = 64 * float(np.finfo(float).eps)
 
 
@@ -22,8 +22,9 @@ VANISHING = 64 * float(np.finfo(float).eps)
 class OffsetFree(Measurement):
     """Observed entries after offsets are eliminated: ``√((m + n)/m) M A`` of `flatmin.solvers.offsets.offsets`.
 
-    It has m + n measurements, n the number of penalised offsets, and its mean of squares is the least joint objective
-    over all offsets. Its metric is that of the entries A: the one of the Hessian in the factors, offsets held fixed.
+    It has m + n measurements, where n is the number of penalised offsets. The mean of squares of a residual is the
+    least joint objective over all offsets. The metric is that of the entries A, which belongs to the Hessian in the
+    factors at fixed offsets.
     """
 
     entries: Entries
@@ -56,7 +57,7 @@ class OffsetFree(Measurement):
         a[:n_rows] -= self._roots[0] * s
         b[:n_columns] -= self._roots[1] * t
         size = float(np.sqrt(g**2 + a @ a + b @ b))
-        if size <= VANISHING * self._largest * float(np.linalg.norm(y)):  # as it is where y is a residual
+        if size <= VANISHING * self._largest * float(np.linalg.norm(y)):  # as for a y that is a residual
             return np.asarray(self._factor * u)
         return self._factor * (u - self.equations.spread(self.equations.solve((g, a, b))))
 
@@ -85,7 +86,7 @@ class OffsetFree(Measurement):
         return self._factor * np.concatenate([self.entries.norms(), np.zeros(sum(self._penalised))])
 
     def curvature_blocks(self, L: Array, R: Array) -> Array:
-        """Return those of the entries, which are nearly the same: one offset among many observations changes little."""
+        """Return the blocks of the entries, which are nearly the same: offsets with many observations change little."""
         return self._factor**2 * self.entries.curvature_blocks(L, R)
 
     def congruence(self, P1: Metric, P2: Metric) -> Measurement:
@@ -119,9 +120,9 @@ class OffsetFree(Measurement):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class OtherEntries(Measurement):
-    """The linear part ``A' − H' G Hᵀ A`` of predictions of other entries A', where A are the entries fitted.
+    """The linear part ``A' − H' G Hᵀ A`` of predictions of other entries A', after offsets are fitted to entries A.
 
-    The offsets for a matrix X are ``G Hᵀ w (v − X)``, so predictions of other entries are affine in X.
+    The offsets for a matrix X are ``G Hᵀ w (v − X)``, so predictions of other entries are affine functions of X.
     """
 
     entries: Entries
@@ -139,11 +140,11 @@ class OtherEntries(Measurement):
         return self.entries.size
 
     def forward(self, X: Array) -> Array:
-        """Return what X adds to predictions."""
+        """Return the contribution of X to predictions."""
         return self._without(self.entries.forward(X), self.equations.entries.forward(X))
 
     def forward_factors(self, L: Array, R: Array) -> Array:
-        """Return what ``L Rᵀ`` adds to predictions, without forming it."""
+        """Return the contribution of ``L Rᵀ`` to predictions, without forming it."""
         return self._without(self.entries.forward_factors(L, R), self.equations.entries.forward_factors(L, R))
 
     def adjoint(self, y: Array) -> Array:

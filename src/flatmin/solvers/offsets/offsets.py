@@ -4,13 +4,13 @@ The model of an observed entry is ``v_ij = g + a_i + b_j + X_ij``. Its fit minim
 
     (1/m) Σ w_ij² (v_ij − g − a_i − b_j − X_ij)² + (1/m) (κ₁ ‖a‖² + κ₂ ‖b‖²) + alpha · str(X),
 
-in which κ counts phantom observations of the value zero. With H the (weighted) matrix of the offsets z = (g, a, b), K
-its penalty and ``G = (HᵀH + K)⁺``, the least value over z is a quadratic form of the rest ``y = w (v − X)``,
+in which κ counts phantom observations of the value zero. Let H be the weighted matrix of the offsets z = (g, a, b), K
+their penalty, and ``G = (HᵀH + K)⁺``. The least value over z is a quadratic form of ``y = w (v − X)``,
 
     min_z ‖y − H z‖² + zᵀ K z = yᵀ (I − H G Hᵀ) y = ‖M y‖²,    M = [I − H G Hᵀ; K^½ G Hᵀ].
 
-So the joint fit is a completion problem measured by ``M A`` in place of A: any solver of the penalised problem solves
-it, in one go, and any dual vector bounds the joint optimum from below.
+The joint fit is therefore a completion problem measured by ``M A`` in place of A. Any solver of the penalised problem
+finds offsets and matrix at once, and any dual vector bounds the joint optimum from below.
 """
 
 from __future__ import annotations
@@ -33,37 +33,41 @@ __all__ = ["OffsetModel", "Offsets"]
 
 EPS = float(np.finfo(float).eps)
 
-#: Least positive number of phantom observations; fewer would drown in rounding.
+#: Smallest positive number of phantom observations. Smaller ones would be lost in rounding.
 MIN_PHANTOMS = 1e-6
-#: Residuals below this many units of rounding of the values are rounding.
+#: Residuals are rounding if they are at most this many machine epsilons times the largest value.
 ROUNDING = 40
-#: Relative accuracy of estimated strengths, and the number of rounds.
+#: Relative accuracy of estimated strengths.
 ACCURACY = 1e-3
+#: Largest number of rounds of their estimation.
 MAX_ROUNDS = 50
 
 
 @dataclass(frozen=True, eq=False)
 class Offsets:
-    """A constant, and one number for every row (d1,) and column (d2,), in the units of the values; 0 if unseen."""
+    """A constant, and one number for every row (d1,) and column (d2,), in the units of the values.
+
+    Rows and columns without observations have the number 0.
+    """
 
     constant: float
     rows: Array
     columns: Array
 
     def at(self, rows: Any, columns: Any) -> Array:
-        """Return ``g + a_i + b_j``, shape (n,), for positions (n,); −1 stands for a row or column never seen."""
+        """Return ``g + a_i + b_j``, shape (n,), for positions (n,). −1 is a row or column outside of the matrix."""
         i, j = np.asarray(rows), np.asarray(columns)
         return np.asarray(self.constant + np.where(i >= 0, self.rows[i], 0.0) + np.where(j >= 0, self.columns[j], 0.0))
 
 
 @dataclass(frozen=True, eq=False)
 class OffsetModel:
-    """The offsets that observed entries have, and how strongly they are pulled to zero.
+    """The kinds of offsets that observed entries have, and how strongly offsets are pulled to zero.
 
     Parameters
     ----------
     entries : Entries
-        The observed positions; their weights are the square roots of those of the squared residuals.
+        The observed positions. Their weights are the square roots of the weights of squared residuals.
     constant : bool
         Whether there is a constant; it is not penalised.
     rows, columns : float or None
@@ -104,9 +108,9 @@ class OffsetModel:
     ) -> OffsetModel:
         """Return the model whose strengths "auto" are those of restricted maximum likelihood.
 
-        If the offsets of a kind are normal with variance τ² and their residuals with σ², then κ = σ²/τ² gives each
-        offset its conditional mean. Both variances are those of the fit, each over its degrees of freedom, which is
-        iterated. The matrix counts as noise here, so the strengths are a little large where it is large.
+        If the offsets of a kind are normal with variance τ² and residuals with variance σ², then κ = σ²/τ² gives each
+        offset its conditional mean. Both variances are estimated from the fit, each with its degrees of freedom, and
+        the fit is repeated. The matrix counts as noise here, so the strengths are slightly too large if it is large.
 
         References
         ----------
@@ -125,7 +129,7 @@ class OffsetModel:
         return model
 
     def fit(self, values: Any) -> Offsets:
-        """Return the offsets of values (m,) that no matrix explains, exactly: ``G Hᵀ w v``."""
+        """Return the offsets ``G Hᵀ w v`` of values (m,) for the matrix zero."""
         return self._shifted(self.equations.solve(self.equations.sums(roots(self.entries) * self._checked(values))))
 
     def problem(self, values: Any) -> Problem:
@@ -134,16 +138,17 @@ class OffsetModel:
         return Problem(measurement, _unless_rounding(measurement.reduce(y), y))
 
     def rest(self, values: Any, offsets: Offsets) -> Problem:
-        """Return the problem of fitting a matrix alone to what given offsets leave of values (m,)."""
+        """Return the problem of fitting only a matrix to values (m,) minus given offsets."""
         checked, w = self._checked(values), roots(self.entries)
         left = w * (checked - offsets.at(self.entries.rows, self.entries.cols))
         return Problem(self.entries, _unless_rounding(left, w * checked))
 
     def judge(self, values: Any, entries: Entries, others: Any) -> Problem:
-        """Return the problem whose residual at X is the error of predictions of the values ``others`` of other entries.
+        """Return the problem whose residual at X is the error of predictions for other entries.
 
-        The prediction is X plus the offsets that the joint fit of ``values`` gives for X, an affine function of X. In
-        cross-validation the pair of a fold is ``problem(values)`` and this problem.
+        The values of the other entries are ``others``. Their prediction is X plus the offsets that the joint fit of
+        ``values`` gives for X, an affine function of X. In cross-validation a fold is the pair of ``problem(values)``
+        and this problem.
         """
         if entries.shape != self.entries.shape:
             raise InputError(f"the other entries are of a matrix {entries.shape}, expected {self.entries.shape}")
@@ -152,7 +157,7 @@ class OffsetModel:
 
     @property
     def freedom(self) -> float:
-        """Degrees of freedom of the offsets, ``tr(H G Hᵀ)``: fewer than there are, if they are penalised."""
+        """The degrees of freedom of the offsets, ``tr(H G Hᵀ)``. Penalised offsets have less than one each."""
         return self.equations.unknowns - sum(self.equations.pulled)
 
     def _at(self, rows: float | None, columns: float | None) -> OffsetModel:
@@ -168,7 +173,7 @@ class OffsetModel:
         return self.rows or 0.0, self.columns or 0.0
 
     def _likelier(self, values: Any) -> list[float | None]:
-        """Return the strengths ``σ²/τ²`` of rows and columns with the variances of the fit at the present ones."""
+        """Return the strengths ``σ²/τ²`` of rows and columns, with variances from the fit at the present strengths."""
         z, equations, m = self.fit(values), self.equations, self.entries.size
         checked, w = self._checked(values), roots(self.entries)
         left, rounding = w * (checked - z.at(self.entries.rows, self.entries.cols)), ROUNDING * EPS * w * checked
@@ -183,14 +188,16 @@ class OffsetModel:
     def _checked(self, values: Any) -> Array:
         checked = numeric(values, "the values")
         if checked.shape != (self.entries.size,):
-            raise InputError(f"the values have shape {checked.shape}, expected ({self.entries.size},): one an entry")
+            raise InputError(
+                f"the values have shape {checked.shape}, expected ({self.entries.size},): one for each entry"
+            )
         largest = float(np.max(np.abs(checked)))
         if largest > LARGEST:
             raise InputError(f"the largest value is {largest:.1g}, expected at most {LARGEST:g}; scale them")
         return checked
 
     def _shifted(self, z: Triple) -> Offsets:
-        """Return the same offsets with what a free kind has in common moved to the constant."""
+        """Return the same offsets with the mean of each free kind moved to the constant."""
         g, a, b = z
         if self.constant:
             (n_rows, n_columns), total = self.entries.gram_diagonals(), float(np.sum(self.entries.norms() ** 2))

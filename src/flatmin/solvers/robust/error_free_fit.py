@@ -29,36 +29,26 @@ class ErrorFreeSchedule:
     residual that counts as free of errors there, and never rises.
     """
 
-    #: The limit of a row or column aims at this many medians of it.
-    limit_medians: float = 10.0
-    #: A step multiplies no limit by less than this, so that slowly fitted rows can follow.
-    fall: float = 0.1
+    limit_medians: float = 10.0  #: The limit of a row or column aims at this many medians of it.
+    fall: float = 0.1  #: A step multiplies no limit by less than this, so that slowly fitted rows can follow.
     #: If few cells changed sides in the last step, that factor is their share of all cells times this.
     fall_rate: float = 100.0
-    #: No step multiplies a limit by less than this.
-    min_fall: float = 1e-4
+    min_fall: float = 1e-4  #: No step multiplies a limit by less than this.
     #: Accuracy of the linear least squares of a step, in units of the smallest factor of limits.
     step_accuracy: float = 0.5
-    #: Largest number of conjugate gradient steps for this least squares.
-    step_products: int = 12
-    #: Largest number of Gauss-Newton steps of a fit.
-    max_steps: int = 40
+    step_products: int = 12  #: Largest number of conjugate gradient steps for this least squares.
+    max_steps: int = 40  #: Largest number of Gauss-Newton steps of a fit.
     #: A step is slow if it leaves more than this share of the median; two slow steps in a row end the fit.
     slow: float = 0.7
-    #: Median that is rounding.
-    exact_median: float = 1e-13
-    #: Largest median of a fit that is accepted. It allows for rounded data.
-    accepted_median: float = 1e-8
-    #: Median above which residuals are computed in single precision.
-    single_above: float = 1e-5
+    exact_median: float = 1e-13  #: Median that is rounding.
+    accepted_median: float = 1e-8  #: Largest median of a fit that is accepted. It allows for rounded data.
+    single_above: float = 1e-5  #: Median above which residuals are computed in single precision.
     #: A row or column is an outlier if its median is above this many medians of the matrix.
     outlier_medians: float = 1e3
     #: Largest share of outliers among the rows, or columns, that are fitted again by least absolute deviations.
     max_outliers: float = 0.1
-    #: Largest number of such refits.
-    max_refits: int = 3
-    #: Number of reweighted least squares in such a refit.
-    deviation_steps: int = 60
+    max_refits: int = 3  #: Largest number of such refits.
+    deviation_steps: int = 60  #: Number of reweighted least squares in such a refit.
     #: Factor of the floor under residuals in the weights, from one of these least squares to the next.
     floor_fall: float = 0.6
 

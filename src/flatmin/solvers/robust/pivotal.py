@@ -24,42 +24,25 @@ __all__ = ["RobustNoiseSchedule", "robust_pivotal_minimum", "robust_refit"]
 class RobustNoiseSchedule:
     """How alpha and the rank are found from the noise. Sizes of noise are relative to the size of the data."""
 
-    #: Number of simulated noise matrices.
-    draws: int = 20
-    #: Number of simulated noise matrices that are large.
-    large_draws: int = 6
-    #: Number of cells above which a matrix is large: its norm is computed by power steps.
-    large: int = 200_000
-    #: Number of power steps for the norm of a large matrix, which give it to about 1 %.
-    power_steps: int = 30
-    #: Quantile of the norms of simulated noise that is the threshold.
-    quantile: float = 0.95
-    #: Relative accuracy of alpha.
-    accuracy: float = 1e-2
-    #: Largest number of splits that look for alpha.
-    max_splits: int = 40
-    #: Largest number of rounds of such a split.
-    split_rounds: int = 30
-    #: Gap at which such a split ends.
-    split_gap: float = 1e-3
-    #: Smallest factor of the guessed size of the noise from one split to the next.
-    max_fall: float = 0.1
-    #: Size of the noise below which data count as free of noise.
-    exact: float = 1e-9
-    #: Size of the noise below which a split without penalty decides whether the data have noise.
-    faint: float = 1e-3
-    #: Largest number of rounds of that split.
-    faint_rounds: int = 500
-    #: That split is believed if it fits more than this many cells per degree of freedom.
-    surplus: float = 1.5
+    draws: int = 20  #: Number of simulated noise matrices.
+    large_draws: int = 6  #: Number of simulated noise matrices that are large.
+    large: int = 200_000  #: Number of cells above which a matrix is large: its norm is computed by power steps.
+    power_steps: int = 30  #: Number of power steps for the norm of a large matrix, which give it to about 1 %.
+    quantile: float = 0.95  #: Quantile of the norms of simulated noise that is the threshold.
+    accuracy: float = 1e-2  #: Relative accuracy of alpha.
+    max_splits: int = 40  #: Largest number of splits that look for alpha.
+    split_rounds: int = 30  #: Largest number of rounds of such a split.
+    split_gap: float = 1e-3  #: Gap at which such a split ends.
+    max_fall: float = 0.1  #: Smallest factor of the guessed size of the noise from one split to the next.
+    exact: float = 1e-9  #: Size of the noise below which data count as free of noise.
+    faint: float = 1e-3  #: Size of the noise below which a split without penalty decides whether the data have noise.
+    faint_rounds: int = 500  #: Largest number of rounds of that split.
+    surplus: float = 1.5  #: That split is believed if it fits more than this many cells per degree of freedom.
     #: Penalty of the split divided by that of the fits after it, which are therefore hardly biased.
     unbiased: float = 100.0
-    #: Accuracy of fits that are only tested, as a share of the noise.
-    test_accuracy: float = 1e-3
-    #: Accuracy of the last fit, as a share of the noise.
-    last_accuracy: float = 1e-6
-    #: Largest number of ranks that are tested above the rank of the penalised split.
-    max_steps_up: int = 8
+    test_accuracy: float = 1e-3  #: Accuracy of fits that are only tested, as a share of the noise.
+    last_accuracy: float = 1e-6  #: Accuracy of the last fit, as a share of the noise.
+    max_steps_up: int = 8  #: Largest number of ranks that are tested above the rank of the penalised split.
 
 
 SCHEDULE = RobustNoiseSchedule()

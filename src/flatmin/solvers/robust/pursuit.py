@@ -25,44 +25,29 @@ Triplets = tuple[Array, Array, Array]
 class PursuitSchedule:
     """How rho changes, when rounds are extrapolated, and when they end."""
 
-    #: First rho, in units of one over the norm of the data.
-    first_rho: float = 1.25
-    #: Smallest rho that the data can ask for, in the same unit.
-    min_rho: float = 8.0
+    first_rho: float = 1.25  #: First rho, in units of one over the norm of the data.
+    min_rho: float = 8.0  #: Smallest rho that the data can ask for, in the same unit.
     #: Smallest rho that the matrix can ask for, in units of one over its median singular value.
     min_rho_of_values: float = 0.3
-    #: Number of early rounds, each of which may change rho.
-    early_rounds: int = 10
-    #: Largest factor of rho in an early round.
-    growth: float = 1.4
-    #: Number of later rounds between two changes of rho.
-    adapt_every: int = 20
-    #: Factor of a later change of rho; rho stays if the wanted change is smaller.
-    change: float = 2.0
+    early_rounds: int = 10  #: Number of early rounds, each of which may change rho.
+    growth: float = 1.4  #: Largest factor of rho in an early round.
+    adapt_every: int = 20  #: Number of later rounds between two changes of rho.
+    change: float = 2.0  #: Factor of a later change of rho; rho stays if the wanted change is smaller.
     #: Number of right singular vectors in the subspace beyond those in use, so that new ones can appear.
     spare: int = 10
-    #: Number of random directions added to the subspace in every round.
-    probes: int = 2
-    #: Number of rounds before extrapolation may begin.
-    plain_rounds: int = 30
+    probes: int = 2  #: Number of random directions added to the subspace in every round.
+    plain_rounds: int = 30  #: Number of rounds before extrapolation may begin.
     #: A slow round, which is extrapolated, moves by more than this share of the move ``early_rounds`` rounds before.
     slow: float = 0.1
-    #: Number of rounds between two computations of the gap.
-    check_every: int = 5
-    #: Gap at which rounds end that go on after the tolerance is met.
-    fine_gap: float = 1e-12
-    #: Slow rounds end after this multiple of the number of rounds that met the tolerance.
-    extra_rounds: float = 1.5
-    #: Relative move of a round below which it is rounding.
-    rounding_move: float = 1e-14
-    #: Number of power steps that find a subspace.
-    power_steps: int = 20
+    check_every: int = 5  #: Number of rounds between two computations of the gap.
+    fine_gap: float = 1e-12  #: Gap at which rounds end that go on after the tolerance is met.
+    extra_rounds: float = 1.5  #: Slow rounds end after this multiple of the number of rounds that met the tolerance.
+    rounding_move: float = 1e-14  #: Relative move of a round below which it is rounding.
+    power_steps: int = 20  #: Number of power steps that find a subspace.
     #: Relative accuracy of singular vectors from a block Krylov method. That of a confirmed norm is its square.
     accuracy: float = 1e-5
-    #: Errors below this share of the largest one are rounding.
-    rounding: float = 1e-9
-    #: Estimated norm below which a dual matrix is certainly feasible.
-    feasible: float = 0.98
+    rounding: float = 1e-9  #: Errors below this share of the largest one are rounding.
+    feasible: float = 0.98  #: Estimated norm below which a dual matrix is certainly feasible.
     #: A singular value below this share of the previous one is dropped, with all smaller ones, if the objective stays.
     negligible: float = 1e-3
 

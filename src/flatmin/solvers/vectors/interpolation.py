@@ -24,16 +24,11 @@ __all__ = ["Interpolation", "InterpolationSchedule", "interpolate"]
 class InterpolationSchedule:
     """When a descent is interrupted, how the number of columns changes, and when the search ends."""
 
-    #: Number of Levenberg–Marquardt steps between two inspections of the singular values.
-    stride: int = 12
-    #: Number of steps at a truncated rank, and in each round of the search for the least misfit.
-    trial_steps: int = 25
-    #: Largest relative residual at which a smaller rank is accepted.
-    fit_residual: float = 1e-10
-    #: Smallest ratio of neighbouring singular values between which a factor is truncated.
-    min_drop: float = 1.5
-    #: Number of slow descents in a row after which the search for a fit ends.
-    patience: int = 3
+    stride: int = 12  #: Number of Levenberg–Marquardt steps between two inspections of the singular values.
+    trial_steps: int = 25  #: Number of steps at a truncated rank, and in each round of the search for the least misfit.
+    fit_residual: float = 1e-10  #: Largest relative residual at which a smaller rank is accepted.
+    min_drop: float = 1.5  #: Smallest ratio of neighbouring singular values between which a factor is truncated.
+    patience: int = 3  #: Number of slow descents in a row after which the search for a fit ends.
     #: In the search for a fit, squared residuals are divided by the intensity plus this share of its mean.
     floor: float = 0.03
     #: The search for a fit ends if no matrix can reduce the squared misfit by more than this share.
@@ -42,14 +37,11 @@ class InterpolationSchedule:
     optimal: float = 1e-6
     #: The same share if the misfit no longer falls, because rounding can then hide smaller shares.
     optimal_if_stalled: float = 1e-2
-    #: Largest number of rounds of the search for the least misfit, each of which adds columns.
-    max_rounds: int = 40
-    #: Relative singular value below which that search removes a column.
-    negligible: float = 1e-5
+    max_rounds: int = 40  #: Largest number of rounds of the search for the least misfit, each of which adds columns.
+    negligible: float = 1e-5  #: Relative singular value below which that search removes a column.
     #: A direction of descent is appended if its negative eigenvalue is at least this share of the lowest one.
     steep: float = 0.3
-    #: Largest dimension in which eigenvectors are computed from a dense array.
-    largest_dense: int = 1500
+    largest_dense: int = 1500  #: Largest dimension in which eigenvectors are computed from a dense array.
 
 
 SCHEDULE = InterpolationSchedule()
@@ -208,6 +200,8 @@ def _lowest(A: Measurement, y: Array, count: int, whitening: Metric, seed: int) 
     """Return the lowest eigenvalues of ``D^-½ A*(y) D^-½`` and ``D^-½`` times their eigenvectors."""
     d = A.shape[0]
     S = A.adjoint_operator(y)
+    if not isinstance(S, np.ndarray) and d <= count + 1:
+        S = S.toarray()  # Lanczos iterations need a larger dimension
     if isinstance(S, np.ndarray) and d <= SCHEDULE.largest_dense:
         from scipy.linalg import eigh
 

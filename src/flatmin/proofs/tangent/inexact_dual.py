@@ -1,0 +1,195 @@
+"""The lemma of the inexact dual: uniqueness and a radius from a dual vector that is nearly a subgradient.
+
+The norm grows away from a solution Z at least as ``‖Z'‖_* − ‖Z‖_* ≥ ⟨λ, B(H)⟩ − ε ‖H_T‖ + δ ‖H_⊥‖_*``, where
+``H = Z' − Z``, T is the tangent space at Z, ε bounds the distance of ``P_T B*(λ)`` from ``U V*``, and ``1 − δ`` bounds
+``B*(λ)`` outside T. If B is injective on T, this confines Z' (docs/theory/uniqueness.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin.linalg.metric import Metric
+from flatmin.linalg.subspaces import DENSE, EPS
+from flatmin.proofs.radius import Stability
+from flatmin.proofs.tangent.tangent_map import TangentMap, tangent_map
+from flatmin.proofs.uniqueness_conditions import UniquenessConditions
+
+__all__ = ["InexactDual", "nearest_others"]
+
+#: A dual vector is changed towards the tangent space if its error there costs more than this share of the margin.
+HARMLESS = 0.01
+#: Number of entries of two products that are compared at once.
+BLOCK = 1_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class InexactDual:
+    """A dual vector for the lemma, at the matrix of the r leading singular triplets of a solution.
+
+    Attributes
+    ----------
+    conditions : UniquenessConditions
+        The solution and what is known of it.
+    tangent : TangentMap
+        B on the tangent space at its r leading singular vectors.
+    dual : ndarray, shape (m,)
+        The vector λ; for conditions with the dual matrix I − Y, the negative of their dual vector.
+    margin, distance : float
+        δ and ε, with rounding counted.
+    """
+
+    conditions: UniquenessConditions
+    tangent: TangentMap
+    rank: int
+    dual: Array
+    margin: float
+    distance: float
+
+    @classmethod
+    def from_conditions(cls, conditions: UniquenessConditions, rank: int) -> InexactDual | None:
+        """Return the dual vector of the conditions as it is, or None if the lemma cannot serve."""
+        (U, _, V), point = conditions.point.Z, conditions.point
+        U, V = U[:, :rank], V[:, :rank]
+        margin = conditions.margin_outside(U, V)
+        if rank == 0 or margin <= 0:
+            return None
+        tangent = tangent_map(point, U, V)
+        if tangent is None or tangent.injectivity == 0:
+            return None
+        dual = -conditions.dual if conditions.growth else conditions.dual
+        return cls(
+            conditions,
+            tangent,
+            rank,
+            dual,
+            margin - tangent.dual_error(dual),
+            tangent.distance(dual, _sign(conditions)),
+        )
+
+    @property
+    def share(self) -> float:
+        """``ε / σ``: how much of the dual vector is wrong on the tangent space."""
+        return self.distance / self.tangent.injectivity
+
+    @property
+    def surplus(self) -> float:
+        """``δ' = δ − ε gain / σ``: Z is unique for its own measurements if it is positive."""
+        return self.margin - self.share * self.conditions.point.gain
+
+    def changed(self) -> InexactDual:
+        """Return the dual vector with the least change that removes its error on the tangent space."""
+        sign = _sign(self.conditions)
+        change = self.tangent.least_change(self.dual, sign)
+        dual = self.dual + change
+        added = _operator_norm(self.conditions.point.whitened.adjoint_operator(change))
+        margin = self.margin + self.tangent.dual_error(self.dual) - added - 2 * self.tangent.dual_error(change)
+        margin -= self.tangent.dual_error(dual)
+        return InexactDual(self.conditions, self.tangent, self.rank, dual, margin, self.tangent.distance(dual, sign))
+
+    def bounds(self) -> tuple[Stability, float]:
+        """Return the constants for matrices that fit the data, and the radius of other flat minima."""
+        conditions, point, outside = self.conditions, self.conditions.point, self._outside()
+        misfit = float(np.linalg.norm(point.residual))
+        hidden = outside * (1 + self.share * point.gain)
+        rounding = self._rounding()
+        above = hidden if conditions.growth else hidden + outside + rounding * point.norm
+        fitting = Stability(
+            space="tangent",
+            semidefinite=point.cone.is_semidefinite,
+            gap=above + float(self.dual @ point.residual) + self.share * misfit,
+            size=point.norm,
+            margin=self.surplus,
+            injectivity=self.tangent.injectivity,
+            gain=point.gain,
+            dual_size=float(np.linalg.norm(self.dual)) + self.share,
+            misfit=misfit,
+            outside=outside,
+            unwhiten=point.unwhiten,
+        )
+        if conditions.penalty == 0:
+            return fitting, fitting.radius()
+        above = hidden + outside + rounding * point.norm + conditions.rounding * (conditions.objective - point.norm)
+        return fitting, self._minimisers(fitting, above).radius()
+
+    def _minimisers(self, fitting: Stability, above: float) -> Stability:
+        """Return the constants for matrices whose penalised objective is at most that of Z.
+
+        ``above`` bounds what rounding hides of the objective, in units of ``‖Z‖_*``.
+        """
+        m, penalty = len(self.dual), self.conditions.penalty
+        unbalanced = 2 / m * self.conditions.point.residual + penalty * self.dual
+        tilt = float(np.linalg.norm(unbalanced)) + penalty * self.share
+        misfit = (m * tilt + np.sqrt((m * tilt) ** 2 + 4 * m * penalty * above)) / 2
+        return replace(fitting, gap=above + m * tilt**2 / (4 * penalty), misfit=float(misfit))
+
+    def _rounding(self) -> float:
+        """Return a bound on the relative error of ``‖Z‖_*`` as the sum of the singular values that are stored."""
+        U, _, V = self.conditions.point.Z
+        error, square = 0.0, 0.0
+        for F in (U, V):
+            defect = np.abs(F.conj().T @ F - np.eye(F.shape[1])) + len(F) * EPS
+            error += float(np.max(np.diagonal(defect), initial=0.0)) / 2
+            square += float(np.linalg.norm(defect))
+        return float(error + square**2 + (U.shape[1] + 4) * EPS)
+
+    def _outside(self) -> float:
+        """Return a bound on the nuclear distance of Z from the matrix of its r leading triplets as they are stored."""
+        point = self.conditions.point
+        U, s, V = (F[..., : self.rank] for F in point.Z)
+        (L, R), inner = point.pair, (U * np.sqrt(s), V * np.sqrt(s))
+        P, Q = (D.power(-1) @ F for D, F in zip(point.metric, inner, strict=True))
+        sizes = [float(np.linalg.norm(F)) for F in (L, R, P, Q)]
+        terms = [_product_error(D, F) for D, F in zip(point.metric, inner, strict=True)]
+        rounding = (2 * L.shape[1] + 8) * (sizes[0] * sizes[1] + sizes[2] * sizes[3])
+        rounding += terms[0] * sizes[3] + terms[1] * sizes[2]
+        rows = max(1, BLOCK // len(R))
+        pieces = (slice(start, start + rows) for start in range(0, len(L), rows))
+        apart = float(np.linalg.norm([np.linalg.norm(L[i] @ R.conj().T - P[i] @ Q.conj().T) for i in pieces]))
+        whiten = _largest(point.metric[0]) * _largest(point.metric[1])
+        width = float(np.sqrt(min(L.shape[1] + self.rank, *point.whitened.shape)))
+        return float(point.Z[1][self.rank :].sum() + whiten * width * (apart + EPS * rounding))
+
+
+def nearest_others(conditions: UniquenessConditions, rank: int) -> tuple[Stability, float] | None:
+    """Return the constants and the radius that the lemma gives at the ``rank`` leading triplets, or None.
+
+    The dual vector is changed towards the tangent space if that gives a smaller radius.
+    """
+    given = InexactDual.from_conditions(conditions, rank)
+    if given is None:
+        return None
+    duals = [given]
+    if conditions.penalty or given.margin - given.surplus > HARMLESS * given.margin:
+        duals.append(given.changed())
+    found = [dual.bounds() for dual in duals if dual.surplus > 0]
+    return min((bounds for bounds in found if np.isfinite(bounds[1])), key=lambda bounds: bounds[1], default=None)
+
+
+def _sign(conditions: UniquenessConditions) -> float:
+    return 0.0 if conditions.growth else 1.0
+
+
+def _operator_norm(S: Any) -> float:
+    """Return an upper bound on the operator norm of an array, a sparse array or an operator."""
+    if isinstance(S, np.ndarray) and min(S.shape) <= DENSE:
+        return float(np.linalg.norm(S, 2)) * (1 + 4 * sum(S.shape) * EPS)
+    return float(np.linalg.norm(S.data if hasattr(S, "tocsr") else S @ np.eye(S.shape[1])))
+
+
+def _product_error(D: Metric, F: Array) -> float:
+    """Return a bound on the error of ``D⁻¹ F``, in units of the machine precision."""
+    inverse = D.power(-1)
+    if D.is_diagonal:
+        return 2 * float(np.linalg.norm(inverse @ F))
+    return len(F) * float(np.linalg.norm(np.abs(inverse.dense) @ np.abs(F)))
+
+
+def _largest(D: Metric) -> float:
+    """Return a bound on the norm of the inverse of ``D⁻¹`` as it is stored."""
+    lost = 0.0 if D.is_diagonal else 4 * len(D.values) * EPS * D.condition
+    return float(np.max(D.values, initial=0.0)) / (1 - lost) if lost < 1 else np.inf

@@ -1,0 +1,210 @@
+"""The Gram matrix of entries on a tangent space, and lower bounds on its smallest eigenvalue by elimination."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin.linalg.subspaces import EPS
+from flatmin.measurements import Entries
+
+__all__ = ["CellElimination", "CellGram"]
+
+#: Largest order of the dense matrix after elimination.
+LARGEST_ORDER = 1500
+#: Largest number of multiplications that form this matrix.
+MAX_ELIMINATION = 4e8
+#: Shares of the estimated smallest eigenvalue that a factorization tries to prove, in this order.
+SHARES = (0.95, 0.7, 0.3)
+#: Weight of ``‖Vᵀ E‖²`` in the form, in units of the mean diagonal entry of its matrix.
+GAUGE = 8.0
+#: Steps of the inverse Lanczos iteration that estimates the smallest eigenvalue.
+STEPS = 12
+
+
+@dataclass(frozen=True, eq=False)
+class CellGram:
+    """The quadratic form ``‖B(U Eᵀ + F Vᵀ)‖² + c ‖Vᵀ E‖²`` of entries B, whose matrix has a block for every cell.
+
+    Every element of the tangent space is ``U Eᵀ + F Vᵀ`` with ``Vᵀ E = 0``, and its squared norm is then
+    ``‖E‖² + ‖F‖²``. So the smallest eigenvalue of the form bounds ``‖B(H)‖² / ‖H‖²`` from below.
+
+    Attributes
+    ----------
+    entries : Entries
+        The map on rows and columns that have cells; the rows are the longer side.
+    U, V : ndarray, shapes (d1, q) and (d2, q)
+        Orthonormal columns, with d1 ≥ d2.
+    """
+
+    entries: Entries
+    U: Array
+    V: Array
+
+    @classmethod
+    def from_entries(cls, entries: Entries, U: Array, V: Array) -> CellGram | None:
+        """Return the form, or None if it is too large or has more unknowns than there are cells."""
+        ends = ((U, entries.rows), (V, entries.cols))
+        (U, rows), (V, cols) = ((F[seen], place) for F, index in ends for seen, place in [_compressed(index)])
+        if len(U) < len(V):
+            U, rows, V, cols = V, cols, U, rows
+        q, counts = U.shape[1], np.bincount(rows).astype(float)
+        few = entries.size < q * (len(U) + len(V) - q)
+        if few or q * len(V) > LARGEST_ORDER or q**2 * float(counts @ counts) > MAX_ELIMINATION:
+            return None
+        return cls(Entries(rows, cols, (len(U), len(V)), entries.weights), U, V)
+
+    @cached_property
+    def cells(self) -> tuple[Array, Array, Array, Array]:
+        """The row, column and weight of every cell, sorted by rows, and the first cell of every row."""
+        d2 = self.entries.shape[1]
+        cell, place = np.unique(self.entries.rows.astype(np.int64) * d2 + self.entries.cols, return_inverse=True)
+        rows, cols = np.divmod(cell, d2)
+        weights = np.sqrt(np.bincount(place, self.entries.norms() ** 2))
+        return rows, cols, weights, np.flatnonzero(np.r_[True, rows[1:] != rows[:-1]])
+
+    @cached_property
+    def blocks(self) -> Array:
+        """The blocks (d1, q, q) of the rows of F."""
+        _, cols, weights, starts = self.cells
+        scaled = weights[:, None] * self.V[cols]
+        return np.asarray(np.add.reduceat(scaled[:, :, None] * scaled[:, None, :], starts, axis=0))
+
+    @cached_property
+    def gauge(self) -> float:
+        """The number c."""
+        rows, cols, weights, _ = self.cells
+        sides = np.sum(self.V[cols] ** 2, axis=1) + np.sum(self.U[rows] ** 2, axis=1)
+        return GAUGE * float(weights**2 @ sides) / (self.U.size + self.V.size)
+
+    @property
+    def longest(self) -> int:
+        """The largest number of measurements in a row or a column."""
+        return max(int(np.bincount(index).max()) for index in (self.entries.rows, self.entries.cols))
+
+    def forward(self, E: Array, F: Array) -> Array:
+        """Return ``B(U Eᵀ + F Vᵀ)``."""
+        return np.asarray(self.entries.forward_factors(np.hstack([self.U, F]), np.hstack([E, self.V])))
+
+    def injectivity(self) -> float:
+        """Return a proved lower bound on ``‖B(H)‖ / ‖H‖`` for H in the tangent space, or 0.0."""
+        whole = CellElimination.at(self, 0.0)
+        if whole is None:
+            return 0.0
+        guess = whole.smallest_eigenvalue()
+        for share in SHARES:
+            if CellElimination.at(self, share * guess) is not None:
+                lengths = 1 + 4 * (sum(self.entries.shape) + self.U.shape[1]) * EPS  # of basis vectors, squared
+                return float(np.sqrt(share * guess / lengths) * (1 - 8 * EPS))
+        return 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class CellElimination:
+    """A proof that the matrix of a form is at least a multiple of the identity: F is eliminated row by row.
+
+    Attributes
+    ----------
+    gram : CellGram
+        The form.
+    inverse : ndarray, shape (d1, q, q)
+        A factor N of an upper bound ``NᵀN / (1 − θ)`` on the inverse of the block of every row of F.
+    factor : ndarray, shape (n, n)
+        The upper Cholesky factor of the matrix of E after elimination, with E ordered column by column.
+    """
+
+    gram: CellGram
+    inverse: Array
+    factor: Array
+
+    @classmethod
+    def at(cls, gram: CellGram, shift: float) -> CellElimination | None:
+        """Prove that all eigenvalues of the form are at least ``shift``, or return None.
+
+        With ``W ≥ P⁻¹`` for the block diagonal P of F, the matrix ``[[P, C], [Cᵀ, Q]]`` is positive semidefinite if
+        ``Q − Cᵀ W C`` is. The rounding errors of that matrix and of its factorization are subtracted from it.
+        """
+        from scipy.linalg import lapack
+
+        (U, V), blocks = (gram.U, gram.V), gram.blocks
+        q, (rows, cols, weights, starts) = U.shape[1], gram.cells
+        shifted = blocks - shift * np.eye(q)
+        try:
+            inverse = np.linalg.inv(np.linalg.cholesky(shifted))
+        except np.linalg.LinAlgError:
+            return None
+        traces = np.trace(blocks, axis1=1, axis2=2) + q * shift
+        sizes = np.sum(inverse**2, axis=(1, 2))
+        counts = np.diff(np.r_[starts, len(rows)])
+        product = inverse @ shifted @ inverse.transpose(0, 2, 1) - np.eye(q)
+        theta = np.linalg.norm(product, axis=(1, 2)) + (counts + 4 * q + 8) * EPS * sizes * traces
+        if not np.max(theta) < 0.5:
+            return None
+        scale = 1 / np.sqrt(1 - theta)
+        scaled = weights[:, None] * V[cols]
+        reduced = np.einsum("kab,kb->ka", inverse[rows], scaled) * scale[rows, None]
+        matrix = _eliminated(gram, reduced)
+        sides = np.sum(U**2, axis=1)[rows]
+        larger = 1 + np.sqrt(sizes)[rows] * scale[rows] * np.linalg.norm(scaled, axis=1)
+        total = float(weights**2 @ (sides * larger**2)) + gram.gauge * q**2
+        matrix[np.diag_indices(len(matrix))] -= shift + (len(U) + 2 * len(matrix) + 6 * q + 24) * EPS * (
+            total + len(matrix) * shift
+        )
+        factor, failed = lapack.dpotrf(matrix, lower=0, clean=0, overwrite_a=1)
+        return None if failed else cls(gram, inverse, factor)
+
+    def solve(self, e: Array, f: Array) -> tuple[Array, Array]:
+        """Return (E, F) for which the matrix of the form gives (e, f), up to rounding; for a shift of 0."""
+        from scipy.linalg import lapack
+
+        gram, entries = self.gram, self.gram.entries
+        F = self._each(f)
+        right = e - entries.adjoint_operator(entries.forward_factors(F, gram.V)).T @ gram.U
+        E = lapack.dpotrs(self.factor, right.T.ravel(), lower=0)[0].reshape(e.T.shape).T
+        return E, F - self._each(entries.adjoint_operator(entries.forward_factors(gram.U, E)) @ gram.V)
+
+    def _each(self, f: Array) -> Array:
+        """Return the inverse of every block of F, times the row of f."""
+        inner = np.einsum("iab,ib->ia", self.inverse, f)
+        return np.asarray(np.einsum("iba,ib->ia", self.inverse, inner))
+
+    def smallest_eigenvalue(self) -> float:
+        """Return an estimate from above of the smallest eigenvalue, by a Lanczos iteration with the inverse."""
+        d2 = len(self.gram.V)
+        x = np.random.default_rng(0).standard_normal((d2 + len(self.gram.U), self.gram.V.shape[1]))
+        basis, images = np.empty((0, x.size)), np.empty((0, x.size))
+        for _ in range(min(STEPS, x.size)):
+            x = x.ravel()
+            for _ in range(2):
+                x = x - basis.T @ (basis @ x)
+            if not (norm := float(np.linalg.norm(x))) > 0:
+                break
+            basis = np.vstack([basis, x / norm])
+            E, F = self.solve(*np.split(basis[-1].reshape(-1, self.gram.V.shape[1]), [d2]))
+            x = np.concatenate([E, F]).ravel()
+            images = np.vstack([images, x])
+        inner = basis @ images.T
+        return float(1 / np.linalg.eigvalsh((inner + inner.T) / 2)[-1])
+
+
+def _eliminated(gram: CellGram, reduced: Array) -> Array:
+    """Return ``Q − Cᵀ W C`` of order q·d2, where ``reduced`` (cells, q) has ``w N v`` for every cell."""
+    q, d2, (rows, cols, weights, starts) = gram.U.shape[1], len(gram.V), gram.cells
+    matrix = np.kron(np.eye(q), gram.gauge * (gram.V @ gram.V.T))
+    offsets = d2 * np.arange(q)[:, None]
+    for first, last in zip(starts, [*starts[1:], len(rows)], strict=True):
+        line = slice(first, last)
+        part, w, u = -(reduced[line] @ reduced[line].T), weights[line], gram.U[rows[first]]
+        part[np.diag_indices(len(part))] += 1
+        place = (offsets + cols[line]).ravel()
+        matrix[np.ix_(place, place)] += np.kron(np.outer(u, u), w[:, None] * part * w)
+    return np.asarray(matrix, order="F")
+
+
+def _compressed(index: Array) -> tuple[Array, Array]:
+    """Return the values of an index that occur, ascending, and the place of every element among them."""
+    found = np.unique(index, return_inverse=True)
+    return found[0], found[1]
