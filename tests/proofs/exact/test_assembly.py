@@ -141,6 +141,21 @@ def test_metric_power_zero_is_the_nuclear_norm(name):
     assert {"V", "B"} <= set(kinds(proof))
 
 
+def test_unseen_rows_are_left_out():
+    rng = np.random.default_rng(0)
+    rows, cols = np.divmod(rng.choice(80, 72, replace=False), 8)
+    shape = (11, 9)  # the last row and column are not seen
+    A = fm.measurements.Entries(rows, cols, shape)
+    vectors = np.hstack([rng.integers(-3, 4, (50, 6)), np.zeros((50, 1))])
+    B = fm.measurements.RankOne(vectors)
+    L, R, U = rng.integers(1, 4, (11, 1)) + 0.0, rng.integers(1, 4, (9, 1)) + 0.0, rng.integers(1, 4, (7, 1)) + 0.0
+    for measurement, pair, model in ((A, (L, R), fm.Product()), (B, (U, U), fm.Gram()), (B, (U, U), fm.SignedGram())):
+        proof = proved(fm.Problem(measurement, measurement.forward_factors(*pair), model))
+        assert verdict(proof)
+        assert "T" in kinds(proof)
+        assert "vanish in rows and columns that no measurement sees" in proof.statement("T").words
+
+
 def test_zero_data_have_the_zero_matrix():
     proof = proved(fm.Problem(fm.measurements.Entries([0, 1], [0, 1], (2, 2)), [0.0, 0.0]))
     assert verdict(proof)

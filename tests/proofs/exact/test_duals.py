@@ -5,7 +5,7 @@ import flatmin as fm
 from flatmin.proofs.exact.duals import aligned, largest_multiple, lower_bound, value_dual
 from flatmin.proofs.exact.explicit_problem import ExplicitProblem
 from tests.proofs.exact.integer_problems import PROBLEMS
-from tests.proofs.exact.test_tangent import MAPS
+from tests.proofs.exact.test_tangent_equations import MAPS
 
 CONVEX = ["sensing", "bilinear", "completion", "covariance", "network", "table"]
 

@@ -4,7 +4,7 @@ import pytest
 import flatmin as fm
 from flatmin.proofs.exact.explicit_problem import ExplicitProblem
 from flatmin.proofs.exact.point import accurate_forward, polished
-from tests.proofs.exact.test_tangent import MAPS
+from tests.proofs.exact.test_tangent_equations import MAPS
 
 FAMILIES = {
     "matrix_sensing": ((9, 7), 1, 50),

@@ -28,8 +28,6 @@ from flatmin.proofs.objective import Objective
 
 __all__ = ["prove", "prove_point"]
 
-#: Significant digits of bounds, and of all other numbers in statements.
-DIGITS, FEW = {"lower": 25, "upper": 25}, 6
 #: How often the room for rounding in the test of the lower bound is doubled before it is given up.
 DOUBLINGS = 5
 #: Noise of a statement about the distance of noisy positive semidefinite solutions, relative to the data.
@@ -141,7 +139,7 @@ class _Claims:
             return
         if self.explicit.trace_is_determined:
             noise = NOISE * float(np.linalg.norm(self.explicit.problem.data))
-            self._state_radius("noise", Fraction(as_decimal(Fraction(noise), up=True, digits=FEW)))
+            self._state_radius("noise", Fraction(noise))
         elif "U" in self.claims and objective == "interpolating" and self.witness.point is not None:
             self._state_radius("upper", self.claims["U"]["upper"])
         if self.claims["B"]["beta"] == 0:
@@ -172,7 +170,7 @@ class _Claims:
             return
         try:
             proved = prove()
-            text = {name: as_decimal(x, name != "lower", DIGITS.get(name, FEW)) for name, x in proved.items()}
+            text = {name: as_decimal(x, up=name != "lower") for name, x in proved.items()}
             claim = {"text": {"kind": kind, **text}, **{name: Fraction(x) for name, x in text.items()}}
             self.words[kind] = checker.prove(self.theorem, kind, claim, {**self.claims, kind: claim})
             self.claims[kind] = claim

@@ -44,16 +44,16 @@ def encoded(array: Array) -> dict[str, Any]:
     return {"shape": list(array.shape), "dtype": kind, "base64": base64.b64encode(data).decode("ascii")}
 
 
-def as_decimal(number: Fraction, up: bool, digits: int = DIGITS) -> str:
-    """Return a rational number with 25 digits or fewer, rounded up or down.
+def as_decimal(number: Fraction, up: bool) -> str:
+    """Return a rational number with 25 digits, rounded up or down.
 
     Examples
     --------
     >>> as_decimal(Fraction(2, 3), up=True)
     '0.6666666666666666666666667'
-    >>> as_decimal(Fraction(2, 3 * 10**9), up=False, digits=6)
-    '6.66666e-10'
+    >>> as_decimal(Fraction(1, 10**9), up=False)
+    '1e-9'
     """
-    context = Context(prec=digits, rounding=ROUND_CEILING if up else ROUND_FLOOR)
+    context = Context(prec=DIGITS, rounding=ROUND_CEILING if up else ROUND_FLOOR)
     quotient = context.divide(Decimal(number.numerator), Decimal(number.denominator)).normalize(context)
-    return format(quotient, "f" if not quotient or -LONGEST_ZEROS <= quotient.adjusted() < digits else "e")
+    return format(quotient, "f" if not quotient or -LONGEST_ZEROS <= quotient.adjusted() < DIGITS else "e")

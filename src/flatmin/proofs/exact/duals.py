@@ -6,7 +6,7 @@ from scipy.linalg import LinAlgError, cholesky, solve_triangular
 from flatmin._core.arrays import Array
 from flatmin.linalg.subspaces import as_array
 from flatmin.proofs.exact.explicit_problem import ExplicitProblem
-from flatmin.proofs.exact.tangent import TangentMap
+from flatmin.proofs.exact.tangent_equations import TangentEquations
 
 __all__ = ["aligned", "largest_multiple", "lower_bound", "value_dual"]
 
@@ -86,7 +86,7 @@ def _divided(G: Array, M: Array, slack: float) -> Array:
         return scaled * np.inf
 
 
-def aligned(tangent: TangentMap, dual: Array, target: Array) -> Array:
+def aligned(tangent: TangentEquations, dual: Array, target: Array) -> Array:
     """Return the dual vector nearest to a given one whose matrix agrees with ``target`` on the tangent space."""
     for _ in range(2):
         dual = dual + tangent.dual_step(target - tangent.adjoint(dual))

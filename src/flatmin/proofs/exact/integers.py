@@ -8,7 +8,7 @@ from scipy.linalg import qr
 from flatmin._core.arrays import Array
 from flatmin.measurements import Entries
 from flatmin.proofs.exact.explicit_problem import ExplicitProblem
-from flatmin.proofs.exact.point import Point
+from flatmin.proofs.exact.point import PolishedPoint
 
 __all__ = ["exact_fit", "integer_factors", "nearest_integers"]
 
@@ -24,7 +24,7 @@ ROUNDS = 1000
 LARGEST_CELLS = 4_000_000
 
 
-def exact_fit(explicit: ExplicitProblem, point: Point) -> dict[str, Array] | None:
+def exact_fit(explicit: ExplicitProblem, point: PolishedPoint) -> dict[str, Array] | None:
     """Return the point as integer factors if a matrix of integers nearby fits the data exactly, else None.
 
     The changes of basis T1, T2 (T for symmetric models) make the integer factors nearly orthonormal in the metric.

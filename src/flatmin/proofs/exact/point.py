@@ -13,10 +13,10 @@ from flatmin.measurements import Dense, Entries, Measurement, RankOne
 from flatmin.parametrizations.base import Factors, Metrics
 from flatmin.proofs.certificate import ratio
 from flatmin.proofs.exact.explicit_problem import ExplicitProblem
-from flatmin.proofs.exact.tangent import TangentMap
+from flatmin.proofs.exact.tangent_equations import TangentEquations
 from flatmin.proofs.whitening import whiten
 
-__all__ = ["Point", "accurate_forward", "polished"]
+__all__ = ["PolishedPoint", "accurate_forward", "polished"]
 
 #: Singular values below a share of the largest may be rounding errors; these shares are tried.
 DROPPED = (1e-6, 1e-9, 1e-12)
@@ -29,7 +29,7 @@ BLOCKS = 64
 
 
 @dataclass(frozen=True, eq=False)
-class Point:
+class PolishedPoint:
     """The matrix ``L C R*`` with bases L and R that are orthonormal in the metric up to rounding.
 
     For positive semidefinite models it is ``L L*``, the core is the identity, and the metric is not used.
@@ -40,7 +40,7 @@ class Point:
         The factors and the core. For Hermitian models ``R = L`` and C is diagonal, with a sign for each column.
     metric : tuple of Metric
         The pair (D1, D2) to the power of the explicit.
-    tangent : TangentMap
+    tangent : TangentEquations
         The map around the point in whitened coordinates.
     misfit, norm : float
         The relative residual, and the nuclear norm of the core.
@@ -50,7 +50,7 @@ class Point:
     C: Array
     R: Array
     metric: Metrics
-    tangent: TangentMap
+    tangent: TangentEquations
     misfit: float
     norm: float
 
@@ -65,7 +65,7 @@ class Point:
         return np.asarray(self.L @ self.C @ self.R.conj().T)
 
 
-def polished(explicit: ExplicitProblem, factors: Factors) -> Point | None:
+def polished(explicit: ExplicitProblem, factors: Factors) -> PolishedPoint | None:
     """Return the point near the factors that fits the data best, None for the zero matrix.
 
     Among points of several ranks that fit equally well and are equally flat it is the one of lowest rank.
@@ -74,7 +74,7 @@ def polished(explicit: ExplicitProblem, factors: Factors) -> Point | None:
     P, s, Q = explicit.problem.parametrization.singular(factors, metric)
     if not len(s) or s[0] == 0:
         return None
-    points: dict[int, Point] = {}
+    points: dict[int, PolishedPoint] = {}
     for share in DROPPED[-1:] if explicit.objective == "penalised" else DROPPED:
         rank = int(np.count_nonzero(s > share * s[0]))
         if rank not in points:
@@ -85,12 +85,12 @@ def polished(explicit: ExplicitProblem, factors: Factors) -> Point | None:
     return next(point for point in fitting if point.norm <= flattest * (1 + GOOD))
 
 
-def _polished(explicit: ExplicitProblem, whitened: Measurement, metric: Metrics, start: Triplets) -> Point:
+def _polished(explicit: ExplicitProblem, whitened: Measurement, metric: Metrics, start: Triplets) -> PolishedPoint:
     """Return the point of this rank: Gauss-Newton steps, each followed by new orthonormal bases, and last steps."""
     problem, (P, s, Q) = explicit.problem, start
     cone = problem.parametrization.cone
     for _ in range(0 if explicit.objective == "penalised" else STEPS[0]):
-        tangent = TangentMap(whitened, P, P if cone.is_hermitian else Q, cone.is_hermitian)
+        tangent = TangentEquations(whitened, P, P if cone.is_hermitian else Q, cone.is_hermitian)
         F, E = tangent.parts(tangent.step(problem.data - whitened.forward_factors(P * s, Q)))
         core = s * _signs(P, Q) if cone.is_hermitian else s
         left = P + F / core
@@ -111,10 +111,10 @@ def _signs(P: Array, Q: Array) -> Array:
 
 def _settled(
     explicit: ExplicitProblem, whitened: Measurement, metric: Metrics, P: Array, core: Array, Q: Array
-) -> Point:
+) -> PolishedPoint:
     """Return the point ``P diag(core) Q*``, moved by last steps that are too small to spoil the bases."""
     problem, hermitian = explicit.problem, explicit.cone != "rectangular"
-    tangent = TangentMap(whitened, P, P if hermitian else Q, hermitian)
+    tangent = TangentEquations(whitened, P, P if hermitian else Q, hermitian)
     first, second = metric[0].power(-1), metric[1].power(-1)
     L, R = first @ P, first @ P if hermitian else second @ Q
     best, smallest = (L, R), np.inf
@@ -128,7 +128,7 @@ def _settled(
         L = L + first @ (F / core)
         R = L if hermitian else R + second @ (E / core)
     misfit, norm = ratio(smallest, float(np.linalg.norm(problem.data))), float(np.sum(np.abs(core)))
-    return Point(best[0], np.diag(core), best[1], metric, tangent, misfit, norm)
+    return PolishedPoint(best[0], np.diag(core), best[1], metric, tangent, misfit, norm)
 
 
 def accurate_forward(measurement: Measurement, L: Array, core: Array, R: Array) -> Array:

@@ -6,7 +6,7 @@ from flatmin._core.arrays import Array
 from flatmin.linalg.subspaces import as_array
 from flatmin.proofs.exact.duals import aligned, value_dual
 from flatmin.proofs.exact.explicit_problem import ExplicitProblem
-from flatmin.proofs.exact.tangent import TangentMap
+from flatmin.proofs.exact.tangent_equations import TangentEquations
 from flatmin.proofs.exact.witness import CLAIMED, Witness
 
 __all__ = ["semidefinite_witness"]
@@ -26,7 +26,7 @@ def semidefinite_witness(
         return Witness({"U": U}, {"value": value_dual(explicit, [dual])}, {}, candidates=[dual])
     point = {"U": U} if whole is None else whole
     U = point["U"]
-    tangent = TangentMap(problem.measurement, U, U, hermitian=True)
+    tangent = TangentEquations(problem.measurement, U, U, hermitian=True)
     G = explicit.squares[0]
     metric = np.zeros((len(U), len(U))) if determined else np.diag(G) if G.ndim == 1 else G
     witness = Witness(point, {}, {}, candidates=[] if determined else [dual])
@@ -39,9 +39,10 @@ def semidefinite_witness(
     near = aligned(tangent, start, tangent.vector(2 * metric @ U))
     W = as_array(problem.measurement.adjoint_operator(near))
     W = W if determined else metric - W
+    seen = (G if G.ndim == 1 else np.diagonal(G).real) > 0
     u = float(np.linalg.eigvalsh(U.conj().T @ U)[0])
     c = float(np.linalg.norm(W, 2)) / u
-    t = float(np.linalg.eigvalsh(W + c * (U @ U.conj().T))[0])
+    t = float(np.linalg.eigvalsh((W + c * (U @ U.conj().T))[np.ix_(seen, seen)])[0])
     if t <= 0:
         witness.absent["B"] = "the dual matrix vanishes in further directions, so other matrices may fit as well"
     elif tangent.normal is None:

@@ -11,7 +11,7 @@ from flatmin.linalg.subspaces import as_array
 from flatmin.measurements import Dense, RankOne
 from flatmin.proofs.exact.duals import aligned, value_dual
 from flatmin.proofs.exact.explicit_problem import ExplicitProblem
-from flatmin.proofs.exact.point import Point
+from flatmin.proofs.exact.point import PolishedPoint
 
 __all__ = ["CLAIMED", "Witness", "complement_norm", "rectangular_witness", "zero_witness"]
 
@@ -51,7 +51,7 @@ def zero_witness(explicit: ExplicitProblem, dual: Array) -> Witness:
 
 
 def rectangular_witness(
-    explicit: ExplicitProblem, point: Point, whole: dict[str, Array] | None, dual: Array
+    explicit: ExplicitProblem, point: PolishedPoint, whole: dict[str, Array] | None, dual: Array
 ) -> Witness:
     """Return the witness for matrices of any shape or for symmetric ones, whose smallest trace is a nuclear norm.
 

@@ -1,4 +1,4 @@
-"""Tangent map: the measurements of the matrices ``P E* + F Q*`` around a solution, and its least-squares problems."""
+"""Tangent equations: the measurements of changes ``P E* + F Q*`` of a solution, and their least-squares problems."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scipy.sparse.linalg import LinearOperator, lsmr
 from flatmin._core.arrays import Array
 from flatmin.measurements import Entries, Measurement
 
-__all__ = ["LARGEST_TANGENT", "TangentMap"]
+__all__ = ["LARGEST_TANGENT", "TangentEquations"]
 
 #: Largest number of unknowns for which the normal matrix is formed.
 LARGEST_TANGENT = 5000
@@ -28,7 +28,7 @@ ITERATIONS = 2000
 
 
 @dataclass(frozen=True, eq=False)
-class TangentMap:
+class TangentEquations:
     """The map ``(F, E) ↦ B(F Q* + P E*)``, for Hermitian models ``E ↦ B(P E* + E P*)``.
 
     Unknowns are ordered column by column: ``F[:, 0], E[:, 0], F[:, 1], …``; a complex E is its real part followed by
@@ -112,13 +112,15 @@ class TangentMap:
 
     @cached_property
     def normal(self) -> Array | None:
-        """``J'J + γ g g'``; None if it is too large."""
+        """``J'J + γ g g'``, and γ on the diagonal of unknowns that no measurement sees; None if it is too large."""
         J = self.derivative
         if J is None or self.size > LARGEST_TANGENT:
             return None
         N = np.asarray((J.T @ J).toarray()) if issparse(J) else np.asarray(J.T @ J)
         g = self._gauge
         N += self.penalty * (g @ g.T)
+        unseen = np.flatnonzero(np.diagonal(N) == 0)
+        N[unseen, unseen] = self.penalty
         return N
 
     @cached_property

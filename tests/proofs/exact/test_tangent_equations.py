@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import flatmin as fm
-from flatmin.proofs.exact.tangent import TangentMap
+from flatmin.proofs.exact.tangent_equations import TangentEquations
 
 M = fm.measurements
 RNG = np.random.default_rng(0)
@@ -19,14 +19,14 @@ def basis(d, r, is_complex=False):
 def maps():
     A = gaussian(40, 6, 6)
     cells = RNG.choice(42, 36, replace=False)
-    yield "dense", TangentMap(M.Dense(gaussian(40, 7, 6)), basis(7, 2), basis(6, 2))
-    yield "vectors", TangentMap(M.RankOne(gaussian(40, 7), gaussian(40, 6)), basis(7, 2), basis(6, 2))
+    yield "dense", TangentEquations(M.Dense(gaussian(40, 7, 6)), basis(7, 2), basis(6, 2))
+    yield "vectors", TangentEquations(M.RankOne(gaussian(40, 7), gaussian(40, 6)), basis(7, 2), basis(6, 2))
     entries = M.Entries(*np.divmod(cells, 6), (7, 6), gaussian(36))
-    yield "cells", TangentMap(entries, basis(7, 2), basis(6, 2))
-    yield "symmetric", TangentMap(M.Dense(A + A.transpose(0, 2, 1)), P := basis(6, 2), P, hermitian=True)
-    yield "real", TangentMap(M.RankOne(gaussian(40, 6)), P := gaussian(6, 2), P, hermitian=True)
+    yield "cells", TangentEquations(entries, basis(7, 2), basis(6, 2))
+    yield "symmetric", TangentEquations(M.Dense(A + A.transpose(0, 2, 1)), P := basis(6, 2), P, hermitian=True)
+    yield "real", TangentEquations(M.RankOne(gaussian(40, 6)), P := gaussian(6, 2), P, hermitian=True)
     vectors = gaussian(60, 6, is_complex=True)
-    yield "complex", TangentMap(M.RankOne(vectors), P := gaussian(6, 2, is_complex=True), P, hermitian=True)
+    yield "complex", TangentEquations(M.RankOne(vectors), P := gaussian(6, 2, is_complex=True), P, hermitian=True)
 
 
 MAPS = dict(maps())
@@ -76,8 +76,8 @@ def test_least_squares_are_solved(tangent):
 
 
 def test_large_maps_are_solved_without_matrices(monkeypatch):
-    monkeypatch.setattr("flatmin.proofs.exact.tangent.LARGEST_TANGENT", 0)
-    tangent = TangentMap(M.Dense(gaussian(40, 7, 6)), basis(7, 2), basis(6, 2))
+    monkeypatch.setattr("flatmin.proofs.exact.tangent_equations.LARGEST_TANGENT", 0)
+    tangent = TangentEquations(M.Dense(gaussian(40, 7, 6)), basis(7, 2), basis(6, 2))
     assert tangent.normal is None
     assert tangent.injectivity == 0
     target = tangent.adjoint(RNG.standard_normal(40))
@@ -87,5 +87,5 @@ def test_large_maps_are_solved_without_matrices(monkeypatch):
 
 
 def test_too_few_measurements_are_not_injective():
-    tangent = TangentMap(M.Dense(gaussian(10, 7, 6)), basis(7, 2), basis(6, 2))
+    tangent = TangentEquations(M.Dense(gaussian(10, 7, 6)), basis(7, 2), basis(6, 2))
     assert tangent.injectivity == 0
