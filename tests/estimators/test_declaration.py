@@ -34,7 +34,7 @@ def test_common_attributes_are_described_once(cls):
 
 def test_help_shows_inherited_descriptions():
     text = pydoc.plain(pydoc.render_doc(fm.TraceRegressor))
-    for words in ("Strength of the penalty", "squarest factorization", "exact flatness", "Rohde, Tsybakov"):
+    for words in ("Strength of the penalty", "nearest to a square", "exact flatness", "Rohde, Tsybakov"):
         assert text.count(words) == 1
 
 

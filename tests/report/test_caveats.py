@@ -23,7 +23,7 @@ def test_limits_below_and_above_the_counting_bound() -> None:
     assert "This solution is not the truth" in said(error=0.1)
     assert "The two agree" in said(error=1e-9)
     assert "not the flat one" in said(metric_power=0.5)
-    assert said(rank=0).startswith("Flattest does not mean true")
+    assert said(rank=0).startswith("The flattest solution need not be the truth")
 
 
 def test_caution_only_where_measurements_are_too_few() -> None:
@@ -35,7 +35,7 @@ def test_caution_only_where_measurements_are_too_few() -> None:
 def test_a_fit_that_is_the_only_one_needs_no_caution() -> None:
     assert "A fit need not be the truth" in caution(32, 20, DETERMINED)
     assert caution(32, 20, DETERMINED, unique=True) == ""
-    assert "Flattest does not mean true" in caution(32, 20, SIGNED, unique=True)
+    assert "The flattest solution need not be the truth" in caution(32, 20, SIGNED, unique=True)
 
 
 def test_gross_errors_count_as_degrees_of_freedom() -> None:

@@ -94,7 +94,7 @@ def test_certified_page_leads_with_the_verdict(page, above) -> None:
 
 def test_below_the_threshold_it_warns_and_tells(page, below) -> None:
     text = check(page(below))
-    assert "Flattest does not mean true: a matrix of this rank has" in text
+    assert "The flattest solution need not be the truth: a matrix of this rank has" in text
     assert "it is not the truth" in text
     assert "A note for the reader." in text
 

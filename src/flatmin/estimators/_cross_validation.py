@@ -33,10 +33,10 @@ class ChosenPenalty(FlatEstimator):
     metric_powers : float or sequence of float
         Powers p of ``‖D1^p X D2^p‖_*`` to choose from: 1 is flat, 0 the nuclear norm.
     cv : int, splitter or iterable of pairs
-        Number of random folds; or a scikit-learn splitter, or its pairs of training and held-out indices.
+        The number of random folds, a scikit-learn splitter, or pairs of training and held-out indices.
     selection : str
-        "best", or "one_standard_error": the strongest penalty, with the metric of the best one, whose error is within
-        one standard error of the best.
+        "best" takes the candidate with the smallest error. "one_standard_error" takes its metric, and the strongest
+        penalty whose error is within one standard error of the smallest one.
     n_jobs : int, optional
         Number of threads over folds and powers.
 
@@ -83,7 +83,7 @@ class ChosenPenalty(FlatEstimator):
 
 @estimator
 class CrossValidated(ChosenPenalty, MatrixRegressor):
-    """A mixin before a regressor that chooses strength and metric power where the regressor would solve.
+    """A mixin for regressors that chooses strength and metric power by cross-validation before the final solve.
 
     In each fold the regressor is fitted to the training samples, including centring, scaling and unpenalised terms,
     and predicts the held-out samples.

@@ -13,11 +13,11 @@ from flatmin.measurements import Dense, Measurement, Projected
 __all__ = ["Features", "Unpenalised", "check_size"]
 
 EPS = float(np.finfo(float).eps)
-#: Residuals of regressors up to this many rounding errors of the values count as 0.
-ROUNDING = 40
-#: Below this size fourth powers of numbers underflow.
+#: Residuals of regressors count as 0 up to this number of rounding errors of their values.
+ROUNDING_UNITS = 40
+#: Nonzero numbers below this size are refused, because their fourth powers underflow.
 SMALLEST = 1e-70
-#: Above this size fourth powers of numbers overflow.
+#: Numbers above this size are refused, because their fourth powers overflow.
 LARGEST = 1e70
 
 
@@ -31,9 +31,9 @@ def check_size(values: Array, name: str) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Unpenalised:
-    """Weighted samples ``y = A(X) + T z`` with unpenalised coefficients z (t,) of regressors T (m, t).
+    """Weighted samples of ``y = A(X) + T z``, with regressors T of shape (m, t) and unpenalised coefficients z.
 
-    ``values`` is y (m,). ``root`` (m,) holds the roots of the weights, which multiply both sides.
+    ``values`` is y, shape (m,). ``root`` has the square roots of the weights, by which both sides are multiplied.
     """
 
     regressors: Array
@@ -52,9 +52,9 @@ class Unpenalised:
         return cls(np.hstack(columns) if columns else ones[:, :0], y, root)
 
     def projected(self, measurement: Measurement) -> tuple[Measurement, Array]:
-        """Return a weighted measurement with the regressors projected out, and its data.
+        """Return the weighted measurement orthogonal to the regressors, and its data.
 
-        Regressors that explain all data leave a single measurement that is zero.
+        If the regressors explain all data, the result is a single measurement that is zero.
         """
         T, y = self.root[:, None] * self.regressors, self.root * self.values
         if T.shape[1] == 0:
@@ -65,11 +65,11 @@ class Unpenalised:
         require(8.0 * t * (3 * m + d1 * d2), f"fitting {t} linear and constant terms")
         found = Projected(measurement, T)
         data = found.reduced(y)
-        exact = np.linalg.norm(data) <= ROUNDING * EPS * np.linalg.norm(y)
+        exact = np.linalg.norm(data) <= ROUNDING_UNITS * EPS * np.linalg.norm(y)
         return found, np.zeros_like(data) if exact else data
 
     def coefficients(self, fitted: Array) -> Array:
-        """Return the least-squares z (t,) for the weighted values minus those that the matrix fits."""
+        """Return the coefficients z, shape (t,), that fit the weighted values minus ``fitted`` by least squares."""
         T = self.root[:, None] * self.regressors
         sizes = np.linalg.norm(T, axis=0)
         sizes[sizes == 0] = 1
@@ -94,7 +94,7 @@ class Features:
         n = X.shape[1]
         centre = np.average(X, axis=0, weights=weight) if centred else np.zeros(n)
         largest = np.max(np.abs(X - centre), axis=0)
-        constant = largest <= ROUNDING * EPS * np.abs(centre)
+        constant = largest <= ROUNDING_UNITS * EPS * np.abs(centre)
         scale = np.ones(n)
         if scaled:
             unit = np.where(constant | (largest == 0), 1.0, largest)

@@ -26,7 +26,7 @@ from flatmin.solvers import flat_minimum, refit
 
 __all__ = ["FlatEstimator", "MatrixRegressor"]
 
-#: The value of `verbose` from which on every round of the solver is logged.
+#: With ``verbose`` at or above this value, every round of the solver is logged.
 EVERY_ROUND = 2
 
 
@@ -55,7 +55,7 @@ class FlatEstimator(BaseEstimator):  # type: ignore[misc]
     random_state : int, RandomState instance or None
         Seed of random choices. A unique solution does not depend on it.
     verbose : int
-        1 reports progress and the result on stderr, 2 every round of the solver.
+        1 reports progress and the result on stderr; 2 also reports every round of the solver.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class FlatEstimator(BaseEstimator):  # type: ignore[misc]
     noise_ : Noise or None
         The estimates of the noise for ``alpha="auto"``.
     status_ : Status
-        How the solve ended; its value is advice.
+        How the solve ended; the value of the status is advice to the user.
     n_iter_ : int
         The number of solver steps.
     """
@@ -226,12 +226,13 @@ class MatrixRegressor(RegressorMixin, FlatEstimator):  # type: ignore[misc]
     Parameters
     ----------
     alpha : float or "auto"
-        Strength of the penalty on the scaled trace: 0 fits exactly, "auto" follows from the level of the noise.
+        Strength of the penalty on the scaled trace. 0 fits exactly; "auto" estimates the strength from the noise.
     metric_power : float
-        p in ``‖D1^p X D2^p‖_*``: 1 is flat, 0 the nuclear norm.
+        The power p in the norm ``‖D1^p X D2^p‖_*``: 1 is the flat norm, 0 the nuclear norm.
     refit : bool or "auto"
-        Whether the least-squares fit at the rank found predicts. It is free of the penalty's bias, but not certified.
-        "auto" refits if alpha is "auto" and that rank has fewer degrees of freedom than there are data.
+        Whether predictions come from a refit: the least-squares fit at the rank found. It is free of the penalty's
+        bias, but not certified. "auto" refits if alpha is "auto" and matrices of this rank have fewer degrees of
+        freedom than there are data.
     """
 
     alpha: Any = field(default="auto", kw_only=False)

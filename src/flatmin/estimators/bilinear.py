@@ -31,8 +31,8 @@ class BilinearRegressor(MatrixRegressor):
     fit_intercept : bool
         Whether to fit the constant c; it is not penalised.
     fit_linear : bool
-        Whether to fit the linear terms w; they are not penalised. Shifting the zero of a or b adds linear terms to
-        ``aᵀ M b``. So a model with w and c does not depend on the origin, and its M holds interactions only.
+        Whether to fit the linear terms w; they are not penalised. A shift of the origin of a or b adds linear and
+        constant terms to ``aᵀ M b``. So a model with w and c does not depend on the origin, and M is interactions only.
 
     Attributes
     ----------

@@ -25,8 +25,9 @@ class MatrixCompletion(Completer):
     with n the numbers of observations. This is the objective of ALS-WR and of Spark's ALS, but minimised over factors
     of any width and with a certificate. Rank and strength need not be known.
 
-    **Tables** (``input="table"``): a transformer like `SimpleImputer`. Missing are NaN, ``missing_values``, and the
-    cells that a sparse matrix does not store. Columns may have any units. New rows are completed like fitted ones.
+    **Tables** (``input="table"``): a transformer like `SimpleImputer`. A cell is missing if it is NaN or
+    ``missing_values``, or if a sparse matrix does not store it. Columns may have any units. New rows are completed like
+    fitted ones.
 
     **Triples** (``input="triples"``): a regressor. X has two columns, the ids of a row and of a column (numbers,
     strings or dates), and y holds the values, such as ratings.
@@ -39,18 +40,19 @@ class MatrixCompletion(Completer):
     metric_power : float
         p in ``‖D1^p X D2^p‖_*``, and of the weights n_i^p and n_j^p above: 1 is flat, 0 the nuclear norm.
     refit : bool or "auto"
-        Whether the least-squares fit at the rank found predicts. It is free of the penalty's bias, but not certified.
-        "auto" with ``alpha="auto"`` holds out a fifth of the cells and takes their best predictor: the refit, the
-        penalty of the noise or a weaker one, or offsets alone. "auto" with a number for alpha does not refit.
+        Whether predictions come from a refit: the least-squares fit at the rank found. It is free of the penalty's
+        bias, but not certified. "auto" with ``alpha="auto"`` holds out a fifth of the cells and takes the candidate
+        that predicts them best: the refit, the penalty that follows from the noise, a weaker penalty, or offsets alone.
+        "auto" with a number for alpha does not refit.
     engine : str
         "auto" and "local" work in this process. "spark" uses Apache Spark for triples that exceed the memory of one
         machine, with a positive ``alpha`` and without offsets; `fit` then also takes a Spark DataFrame, or the path of
         a CSV or Parquet file. ``tol`` is then at least 1e-6, ``max_iter`` counts Spark's iterations (up to 100) and the
         sweeps after them, and the certificate has no ``dual``.
     stop : str
-        "gap" ends a solve when ``tol`` bounds its relative duality gap. "objective", for a positive ``alpha`` and no
-        offsets, ends it when a sweep lowers the objective by less than ``tol``, relatively, as other packages do; the
-        certificate then states the gap.
+        "gap" ends a solve when its relative duality gap is at most ``tol``. "objective" ends it when a sweep lowers the
+        objective by a share of less than ``tol``, as other packages do; the certificate then states the gap. It needs a
+        positive ``alpha`` and no offsets.
 
     Attributes
     ----------

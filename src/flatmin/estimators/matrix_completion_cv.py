@@ -28,8 +28,8 @@ class MatrixCompletionCV(ChosenPenalty, Completer):
     descending sequence of strengths, each solve starting from the one before. The certified solution for all cells at
     the chosen strength predicts. It is not refitted, which would predict worse if the rank is only approximately low.
 
-    Units of columns and estimated strengths of offsets come from all cells, held-out ones included. These are few
-    numbers, and they make the errors on held-out cells only slightly too small.
+    The units of columns and the estimated penalties on offsets are computed from all cells, including held-out ones.
+    These are few numbers, so the errors on held-out cells become only slightly too small.
 
     Parameters
     ----------

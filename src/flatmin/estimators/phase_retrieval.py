@@ -47,12 +47,12 @@ class PhaseRetrieval(MatrixRegressor):
         "auto" is for noisy intensities. 0 is for exact ones; the certificate can then prove that the signal is unique.
         A positive number is the strength of a penalty on the trace, which does not select the rank.
     noise : "gaussian" or "poisson"
-        The noise that ``alpha="auto"`` expects: of equal variance, or of variance proportional to the mean as for
-        photon counts in any unit.
+        The noise that ``alpha="auto"`` expects. "gaussian" noise has equal variance in all intensities. "poisson" noise
+        has a variance proportional to the mean, as for photon counts in any unit.
     certify : bool or "auto"
-        Whether ``alpha="auto"`` also computes the certified solution of the penalised problem, ``solution_``, of rank
-        above 1. The signal does not depend on it, and large images take long. "auto" does so up to 400 unknowns; beyond
-        that, ``certificate_`` bounds the distance of the signal from that solution.
+        Whether ``alpha="auto"`` also computes ``solution_``, the certified solution of the penalised problem, whose
+        rank is above 1. The signal does not depend on it, and for large images it takes long. "auto" computes it for up
+        to 400 unknowns. For more unknowns ``certificate_`` bounds the distance of the signal from that solution.
 
     Attributes
     ----------

@@ -22,10 +22,10 @@ from flatmin.solvers.robust.scores import robust_coefficients
 
 __all__ = ["RobustPCA"]
 
-#: Components with singular values below this multiple of the norm of the low-rank part are rounding.
+#: Components whose singular value is below this multiple of the norm of the low-rank part count as rounding errors.
 ROUNDING = 1e-10
-#: Ridge penalty on scores, relative to that of a normal prior with the fitted variances; small to avoid bias.
-PRIOR = 0.01
+#: Ridge penalty on scores, in units of the penalty of a normal prior with the fitted variances; small to avoid bias.
+SCORE_PENALTY = 0.01
 
 
 @estimator
@@ -46,8 +46,8 @@ class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FlatEstimator
     weight : float, optional
         Cost of a unit of gross error relative to the nuclear norm, by default ``1 / √max(n_samples, n_features)``.
     center : "median" or None
-        "median" subtracts the medians of the columns, splits the rest, subtracts the column means of the low-rank part
-        too, and splits again. None is for data with a meaningful origin.
+        "median" subtracts the medians of the columns and splits the table; it then also subtracts the column means of
+        the low-rank part and splits again. None is for data with a meaningful origin.
     refit : bool or "auto"
         Whether ``low_rank_`` is a least-squares fit to the cells without gross errors, at the smallest rank that leaves
         only noise. It is free of the penalty's bias, but not certified. "auto" refits if alpha is "auto".
@@ -230,7 +230,7 @@ class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FlatEstimator
             self.components_.T * scale,
             level=level,
             sigma=sigma,
-            ridge=PRIOR * (sigma or level) ** 2,
+            ridge=SCORE_PENALTY * (sigma or level) ** 2,
         )
         return T * scale, wrong
 

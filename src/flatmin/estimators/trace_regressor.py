@@ -28,8 +28,8 @@ class TraceRegressor(MatrixRegressor):
     Parameters
     ----------
     shape : tuple of int, optional
-        (d1, d2) of M, with d1 · d2 features in row-major order. None takes the shape of samples that are matrices, else
-        the squarest factorization of the number of features.
+        The shape (d1, d2) of M, with d1 · d2 features in row-major order. None takes the shape of the samples if they
+        are matrices, and otherwise the factorization of the number of features that is nearest to a square.
     fit_intercept : bool
         Whether to fit a constant c; it is not penalised.
 

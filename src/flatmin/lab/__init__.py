@@ -1,4 +1,4 @@
-"""Experiments as sweeps over grids, with a store that survives interruption, claims, figures and pages."""
+"""Experiments: sweeps over grids, a store of trials that survives interruptions, claims, figures and pages."""
 
 from flatmin.lab import recipes
 from flatmin.lab.boundary.adaptive import Adaptive

@@ -1,4 +1,4 @@
-"""Claim: a statement that a number lies on one side of a limit, judged by the interval of the number."""
+"""Claim: a statement that a number lies on one side of a limit, decided by the confidence interval of the number."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["Claim", "interval", "share_interval", "shared_level"]
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement that a number lies below or above a limit, with the interval of the number that decides it.
+    """A statement that a number lies below or above a limit, with the confidence interval that decides it.
 
-    Exactly one of ``below`` and ``above`` is given. A number without a random error has ``low = estimate = high``.
+    The limit is either ``below`` or ``above``. A number without a random error has ``low = estimate = high``.
 
     Examples
     --------
@@ -47,19 +47,19 @@ class Claim:
 
     @classmethod
     def from_largest(cls, text: str, values: Iterable[float], **limit: float) -> Claim:
-        """Return a claim about the largest of these numbers; it is open without numbers."""
+        """Return a claim about the largest of these numbers; without numbers it is undecided."""
         found = list(values)
         return cls.exact(text, max(found), **limit) if found else cls.open(text, **limit)
 
     @classmethod
     def from_smallest(cls, text: str, values: Iterable[float], **limit: float) -> Claim:
-        """Return a claim about the smallest of these numbers; it is open without numbers."""
+        """Return a claim about the smallest of these numbers; without numbers it is undecided."""
         found = list(values)
         return cls.exact(text, min(found), **limit) if found else cls.open(text, **limit)
 
     @classmethod
     def from_mean(cls, text: str, values: Iterable[float], *, level: float = 0.95, **limit: float) -> Claim:
-        """Return a claim about the mean of independent repetitions by Student's t; it needs at least two to decide."""
+        """Return a claim about the mean of independent repetitions, by Student's interval of two or more values."""
         values = np.asarray(list(values), dtype=float)
         if not values.size:
             return cls.open(text, **limit)
@@ -67,25 +67,25 @@ class Claim:
 
     @classmethod
     def from_share(cls, text: str, outcomes: Iterable[bool], *, level: float = 0.95, **limit: float) -> Claim:
-        """Return a claim about the probability of an event, by the exact binomial interval."""
+        """Return a claim about the probability of an event, by the exact binomial interval of the outcomes."""
         outcomes = list(outcomes)
         return cls.from_count(text, sum(outcomes), len(outcomes), level=level, **limit)
 
     @classmethod
     def from_count(cls, text: str, successes: int, trials: int, *, level: float = 0.95, **limit: float) -> Claim:
-        """Return a claim about the probability of success, as `from_share` does; it is open without trials."""
+        """Return the claim of `from_share` for numbers of successes and trials; without trials it is undecided."""
         if not trials:
             return cls.open(text, **limit)
         return cls(text, float(successes / trials), *share_interval(successes, trials, level), **limit)
 
     @classmethod
     def open(cls, text: str, **limit: float) -> Claim:
-        """Return a claim about an unknown number."""
+        """Return a claim about a number of which nothing is known; its verdict is "undecided"."""
         return cls(text, math.nan, -math.inf, math.inf, **limit)
 
     @property
     def verdict(self) -> str:
-        """The verdict: "holds" or "fails" if the whole interval is on one side of the limit, "undecided" otherwise."""
+        """The verdict: "holds" or "fails" if the whole interval is on one side of the limit, else "undecided"."""
         if self.below is not None:
             return "holds" if self.high <= self.below else "fails" if self.low > self.below else "undecided"
         assert self.above is not None
@@ -122,7 +122,7 @@ def share_interval(successes: int, trials: int, level: float = 0.95) -> tuple[fl
 
 
 def shared_level(comparisons: int, level: float = 0.95) -> float:
-    """Return the level of each of several intervals whose simultaneous level is ``level``, by Bonferroni's rule.
+    """Return the level at which each of several intervals must hold so that all hold with ``level`` (Bonferroni).
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Statistical dimensions of descent cones: the numbers of Gaussian measurements that convex penalties need."""
+"""Statistical dimensions of descent cones: how many Gaussian measurements minimising a convex norm needs."""
 
 from functools import cache
 
@@ -11,11 +11,11 @@ from flatmin.errors import InputError
 
 __all__ = ["statistical_dimension", "statistical_dimension_of_sparse"]
 
-#: Number of Gaussian matrices whose singular values are averaged.
+#: Number of random Gaussian matrices over which an expectation is averaged.
 DRAWS = 20
 
 
-#: Spaces of matrices: whether they are symmetric, semidefinite, and complex.
+#: For each space of matrices, whether its matrices are symmetric, semidefinite, and complex.
 CONES = {
     "all": (False, False, False),
     "symmetric": (True, False, False),
@@ -30,11 +30,11 @@ def statistical_dimension(
 ) -> tuple[float, float]:
     r"""Return the number of Gaussian measurements that the nuclear norm needs to recover a matrix, and its error.
 
-    It is the statistical dimension of the descent cone of the nuclear norm,
+    This number is the statistical dimension of the descent cone of the nuclear norm,
 
     ``δ = min_τ { r (d1 + d2 − r + τ²) + E Σ_j max(σ_j(G) − τ, 0)² }``,
 
-    with a Gaussian matrix G of shape (d1 − r, d2 − r) and the expectation as a mean over draws. The formula is an upper
+    where G is a Gaussian matrix of shape (d1 − r, d2 − r), and E is computed as a mean over draws. It is an upper
     bound that is sharp up to a few units; recovery begins within about ``√(d1 d2)`` of it. For symmetric matrices
     ``r d − r (r − 1)/2`` replaces ``r (d1 + d2 − r)``, G is symmetric with variances ½ off its diagonal, and
     ``|λ_j(G)|`` replaces ``σ_j(G)``; for semidefinite ones ``λ_j(G)`` does. Hermitian matrices of rank r have dimension

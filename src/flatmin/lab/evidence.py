@@ -1,4 +1,4 @@
-"""Evidence: the results of an experiment, sliced by parameters, from which claims are judged and figures drawn."""
+"""Evidence: the results of an experiment, which can be selected by parameters; claims and figures are made of it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Evidence"]
 
 
 class Evidence:
-    """Results of an experiment for its whole grid or any part of it.
+    """The results of an experiment, for its whole grid or for a part of it.
 
     Parameters
     ----------
@@ -68,9 +68,10 @@ class Evidence:
         return {key: Evidence(self.experiment, groups[key]) for key in sorted(groups)}
 
     def unrolled(self, *names: str) -> Evidence:
-        """Return one result for each entry of the lists among the metrics; the metrics ``names`` become parameters.
+        """Return evidence with one result for each entry of metrics that are lists; ``names`` become parameters.
 
-        For instance ``unrolled("scale")`` makes two results of ``{"scale": [1, 64], "trace": [2.0, 9.0]}``.
+        For example, ``unrolled("scale")`` turns the metrics ``{"scale": [1, 64], "trace": [2.0, 9.0]}`` of one result
+        into two results with the parameter ``scale`` and the metric ``trace``.
         """
         results = []
         for result in self.results:
@@ -83,7 +84,7 @@ class Evidence:
         return Evidence(self.experiment, results)
 
     def values(self, metric: str) -> Array:
-        """Return a metric of all trials that have it, with lists joined; ``seconds`` is the time of the trial."""
+        """Return a metric of all trials that have it; lists are joined, and ``seconds`` is the time of a trial."""
         found: list[Any] = []
         for result in self.results:
             value = _metric(result, metric)
@@ -91,7 +92,7 @@ class Evidence:
         return np.array([value for value in found if value is not None])
 
     def pairs(self, metric: str, name: str, first: Value, second: Value) -> Array:
-        """Return a metric at two values of a paired parameter for every draw that has both, shape (n, 2)."""
+        """Return a metric at two values of a paired parameter, for the n draws that have both, shape (n, 2)."""
         sides: list[dict[tuple[str, int], Any]] = [{}, {}]
         for result in self.results:
             parameters = dict(result.trial.parameters)

@@ -24,12 +24,12 @@ def one_hidden_layer(inputs: int, width: int, outputs: int, activation: nn.Modul
 
 
 def signed_squares(inputs: int, width: int, *, scale: float = 0.1) -> nn.Sequential:
-    """Return ``Σ_j ± (u_jᵀ x)²``, half of the signs positive, with small weights: the quadratic network of the theory.
+    """Return the quadratic network ``Σ_j ± (u_jᵀ x)²``, with half of the signs positive and small initial weights.
 
     Parameters
     ----------
     inputs, width : int
-        The dimension of x, and the even number of u_j.
+        The dimension of x, and the number of vectors u_j, which is even.
     scale : float
         The initial standard deviation of ``u_jᵀ x``, for inputs of mean square 1.
 
@@ -53,19 +53,19 @@ def digits() -> tuple[Array, Array]:
 
 
 def diabetes() -> tuple[Array, Array]:
-    """Return ten clinical measurements in their units, (442, 10), and the progression after a year, (442, 1)."""
+    """Return ten clinical measurements in raw units, (442, 10), and the progression of diabetes in a year, (442, 1)."""
     x, y = _load("load_diabetes", scaled=False)
     return x, y[:, None]
 
 
 def breast_cancer() -> tuple[Array, Array]:
-    """Return thirty measurements of tumours in their units, (569, 30), and 1 for the benign, 0 for others, (569, 1)."""
+    """Return thirty measurements of tumours in raw units, (569, 30), and 1 for benign ones, else 0, (569, 1)."""
     x, y = _load("load_breast_cancer")
     return x, y[:, None].astype(float)
 
 
 def parts(x: Array, y: Array, sizes: tuple[int, int], seed: int) -> list[tuple[Array, Array]]:
-    """Return random training and validation samples of given sizes, and the rest as test samples.
+    """Return random training and validation samples of the given sizes, and all other samples for testing.
 
     The mean of the training inputs is subtracted from all inputs.
     """

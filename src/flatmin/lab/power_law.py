@@ -49,16 +49,16 @@ def claim_of_ratio(text: str, values: Iterable[float], *, level: float = 0.95, *
 def power_law(x: Any, y: Any, level: float = 0.95) -> tuple[float, float, float]:
     """Return the exponent p of ``y ≈ c x^p`` and the ends of its interval, by least squares of the logarithms.
 
-    The interval is the wider of two: one from the scatter of the draws around the line, and one from the distances of
-    the means at each x from the line. So a curve that bends on logarithmic scales has a wide interval. With fewer than
-    three different x the ends are infinite; with fewer than two the exponent is NaN.
+    The interval is the wider one of two intervals: one from the scatter of the draws around the line, and one from the
+    distances between the line and the mean at each x. So a curve that bends on logarithmic scales has a wide interval.
+    With fewer than three different x the interval is unbounded; with fewer than two the exponent is NaN.
 
     Parameters
     ----------
     x, y : array_like, shape (n,)
         Positive numbers, one pair for each draw.
     level : float
-        Confidence, between 0 and 1.
+        Confidence level, between 0 and 1.
 
     Raises
     ------

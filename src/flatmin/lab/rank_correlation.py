@@ -1,4 +1,4 @@
-"""Spearman's rank correlation of pairs, of pairs in groups with intervals, and claims about its mean."""
+"""Spearman's rank correlation: of pairs, of pairs in groups (with intervals), and claims about its mean."""
 
 import math
 from collections.abc import Iterable
@@ -12,18 +12,18 @@ from flatmin.lab.claims import Claim
 
 __all__ = ["GroupedCorrelation", "claim_of_instances", "grouped_rank_correlation", "rank_correlation"]
 
-#: Smallest number of pairs with a correlation.
+#: Smallest number of pairs for which a correlation is computed.
 MIN_PAIRS = 6
-#: Smallest number of groups with an interval.
+#: Smallest number of groups for which an interval is computed.
 MIN_GROUPS = 6
-#: Smallest number of instances that decide a claim. Fewer rank correlations are often all equal.
+#: Smallest number of instances with which a claim can be decided; fewer rank correlations are often all equal.
 MIN_INSTANCES = 5
 #: Number of resamples of the bootstrap.
 RESAMPLES = 2000
-#: Share of the resamples within an interval.
+#: Confidence level of the intervals: the share of the resamples within them.
 LEVEL = 0.95
-#: Ranks with a smaller standard deviation count as constant.
-VARIATION = 1e-9
+#: Ranks whose standard deviation is below this count as constant, and have no correlation.
+SMALLEST_DEVIATION = 1e-9
 
 
 def rank_correlation(x: Any, y: Any, rounding: float = 0.0) -> float | None:
@@ -34,7 +34,7 @@ def rank_correlation(x: Any, y: Any, rounding: float = 0.0) -> float | None:
     x, y : array_like, shape (n,)
         Numbers.
     rounding : float
-        Numbers below this are equal: they are replaced by it.
+        Numbers below this value count as equal: each is replaced by this value.
 
     Examples
     --------
@@ -57,11 +57,11 @@ class GroupedCorrelation:
     Attributes
     ----------
     value : float or None
-        Over all pairs, from −1 to 1. None if one side is constant.
+        The coefficient over all pairs, from −1 to 1; None if one side is constant.
     interval : tuple of float or None
-        The 95 % interval of a bootstrap that resamples groups. None for fewer than six groups.
+        Its 95 % interval by a bootstrap that resamples whole groups; None for fewer than six groups.
     within : float or None
-        The correlation of the ranks minus the mean rank of their group.
+        The correlation within groups: that of the ranks minus the mean rank of their group.
     within_interval : tuple of float or None
         The interval of ``within``.
     """
@@ -113,7 +113,7 @@ def grouped_rank_correlation(
 def claim_of_instances(text: str, values: Iterable[float | None], *, level: float = 0.95, **limit: float) -> Claim:
     """Return a claim about the mean of a number that takes few values, such as a rank correlation, over instances.
 
-    Instances without the number have the value None. The claim is undecided for fewer than five numbers.
+    The value of an instance without this number is None. With fewer than five numbers the claim is undecided.
 
     Examples
     --------
@@ -149,7 +149,7 @@ def _pearson(centred: Array, weights: Array) -> Array:
     """Return the correlation for each set of weights, NaN if one side is constant."""
     products = np.einsum("arn,brn,rn->abr", centred, centred, weights)
     sizes = np.sqrt(products[[0, 1], [0, 1]])
-    varies = sizes.min(axis=0) > VARIATION * weights.sum(axis=1)
+    varies = sizes.min(axis=0) > SMALLEST_DEVIATION * weights.sum(axis=1)
     return np.where(varies, np.clip(products[0, 1] / np.where(varies, sizes.prod(axis=0), 1), -1, 1), np.nan)
 
 
@@ -158,7 +158,7 @@ def _known(value: float) -> float | None:
 
 
 def _interval(values: list[float]) -> tuple[float, float] | None:
-    """Return the middle 95 % of the resamples in which both sides vary, None if these are fewer than half."""
+    """Return the middle 95 % of the resamples that have a correlation; None if fewer than half of them have one."""
     known = [v for v in values if not np.isnan(v)]
     if len(known) < len(values) / 2:
         return None

@@ -1,4 +1,4 @@
-"""Recipe: an experiment with a claim, the observation that would refute it, and figures."""
+"""Recipe: an experiment together with its claim, the observations that would refute the claim, and figures."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -22,15 +22,16 @@ def _none(evidence: Evidence) -> list[Any]:
 
 @dataclass(frozen=True)
 class Recipe(Experiment):
-    """An experiment with a claim, what would refute it, and figures.
+    """An experiment with a claim and figures.
 
-    The description ``about`` has a paragraph that begins with ``Claim:`` and one that begins with ``Refuted by:``.
+    The description ``about`` has a paragraph that begins with ``Claim:``, and one that begins with ``Refuted by:`` and
+    names the observations that would refute the claim.
 
     Parameters
     ----------
     judge : callable
         ``judge(evidence)`` returns the claim as a list of `Claim`, each about one number and its interval. It accepts
-        the evidence of any part of the grid; a claim that this part cannot decide stays open.
+        the evidence of any part of the grid; a claim that this part cannot decide is undecided.
     show : callable
         ``show(evidence)`` returns the figures as a list of displays (`flatmin.lab.displays`).
 
@@ -73,7 +74,7 @@ class Recipe(Experiment):
         return text[0].upper() + text[1:]
 
 
-#: All recipes: those of `flatmin.lab.recipes`, registered ones, and entry points in the group "flatmin.recipes".
+#: All recipes: those in `flatmin.lab.recipes`, registered ones, and entry points in the group "flatmin.recipes".
 RECIPES: Registry[Recipe] = Registry(
     "recipe", Recipe, package="flatmin.lab.recipes", attribute="RECIPE", group="flatmin.recipes"
 )

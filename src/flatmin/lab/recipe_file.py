@@ -29,7 +29,7 @@ KEYS = ("recipe", "repetitions", "seed", "grid", "only")
 def read_recipe(given: str, *, quick: bool = False) -> Recipe:
     r"""Return the recipe of a name such as "figure-3", or of a file whose name ends in ``.toml``.
 
-    With ``quick`` the quick version is returned, or changed by the file. An unknown recipe, or a file with an error,
+    With ``quick`` it is the quick version, with any changes of the file. An unknown recipe, or a file with an error,
     raises `InputError`.
 
     Examples

@@ -1,4 +1,4 @@
-"""Writing the HTML page of experiments."""
+"""Functions that write the HTML page about experiments."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ from flatmin.lab.pages.page import PageTexts, experiments_page
 
 __all__ = ["check_report", "write_findings", "write_report"]
 
-#: Number of bytes at the beginning of a page that contain its generator.
-HEAD = 4096
+#: A page names its generator within this number of bytes at the beginning.
+HEAD_BYTES = 4096
 
 
 def write_report(file: str | Path, evidence: Sequence[Evidence], **texts: Unpack[PageTexts]) -> list[Finding]:
@@ -27,25 +27,25 @@ def write_report(file: str | Path, evidence: Sequence[Evidence], **texts: Unpack
     file : path
         The page. Only a former report is replaced, and an error leaves no part of a page.
     evidence : sequence of Evidence
-        One for each recipe.
+        The evidence, one for each recipe.
     title : str
-        The heading.
+        The heading of the page.
     provenance : mapping, optional
         The origin of the evidence by the recipe's name, from `read_stores`.
     command : str
-        The command that repeats the page.
+        The command line that writes the page again.
     notes : sequence of str
         Sentences for the reader.
 
     Returns
     -------
     list of Finding
-        The content of the page.
+        The findings on the page, one for each recipe.
 
     Raises
     ------
     InputError
-        If there is no evidence, or two of one recipe, or the file cannot be written.
+        If there is no evidence, twice evidence of one recipe, or the file cannot be written.
 
     Examples
     --------
@@ -66,7 +66,7 @@ def write_report(file: str | Path, evidence: Sequence[Evidence], **texts: Unpack
     twice = [name for name, count in names.items() if count > 1]
     if twice:
         raise InputError(
-            f"there is evidence of {twice[0]} more than once, expected each recipe once; put them together"
+            f"there is evidence of {twice[0]} more than once, expected each recipe once; combine their results"
         )
     findings = [Finding.from_evidence(each) for each in evidence]
     write_findings(file, findings, **texts)
@@ -88,6 +88,6 @@ def write_findings(file: Path, findings: Sequence[Finding], **texts: Unpack[Page
 def check_report(file: Path) -> None:
     """Raise `InputError` if the page cannot be written or would replace another file; write nothing."""
     check_writable(file, "the page")
-    head = first_bytes(file, "the page", HEAD)
+    head = first_bytes(file, "the page", HEAD_BYTES)
     if head and b'<meta name="generator" content="flatmin report' not in head:
         raise InputError(f"the page {file} exists and is no former report of flatmin; choose another name")

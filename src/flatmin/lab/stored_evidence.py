@@ -1,4 +1,4 @@
-"""Evidence from stores: the results of sweeps in one store or in a directory of stores, without changing them."""
+"""Evidence from stores: reads the results of sweeps from one store, or from all stores of a directory."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,9 +20,9 @@ __all__ = ["StoredEvidence", "read_stores"]
 class StoredEvidence:
     """The evidence found in stores.
 
-    ``evidence`` has an entry for each recipe with trials in its present version, in the order of names, and
-    ``provenance`` its origin by the recipe's name. ``files`` are the stores. ``notes`` are sentences about all that was
-    left out.
+    ``evidence`` has an entry for each recipe that has trials in its present version, in the order of names.
+    ``provenance`` has the origin of its results, by the recipe's name. ``files`` are the stores. ``notes`` has a
+    sentence about everything that was left out.
     """
 
     evidence: list[Evidence] = field(default_factory=list)
@@ -34,7 +34,7 @@ class StoredEvidence:
 def read_stores(place: str | Path) -> StoredEvidence:
     """Return the evidence in a store, or in all stores of a directory, without changing them.
 
-    Sweeps may be running; then the finished trials are read.
+    If a sweep is running, the trials that have finished are read.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def _stores_in(directory: Path) -> tuple[list[Path], list[str]]:
 
 
 def _is_store(file: Path) -> bool:
-    """Return whether a file is a store. Only the log shows it if the store is new."""
+    """Return whether a file is a store; a new store may still be empty, with all its content in SQLite's log."""
     with file.open("rb") as stream:
         header = stream.read(72)
     kind = int.from_bytes(header[68:72], "big")

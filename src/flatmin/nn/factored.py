@@ -21,10 +21,10 @@ __all__ = ["FactoredModel", "SquaredDistance", "contraction"]
 
 
 class _Contraction(torch.autograd.Function):
-    """A partial derivative of the trilinear form ``T(y, P, Q) = Re⟨y, A(P Q*)⟩``, in the argument ``slot``.
+    """The partial derivative of ``T(y, P, Q) = Re⟨y, A(P Q*)⟩`` in one argument, whose number is ``slot``.
 
-    Slot 0 gives ``A(P Q*)``, 1 gives ``A*(y) Q``, 2 gives ``A*(y)* P``. Since T is linear in each argument, derivatives
-    of these functions, of any order, are again of these three kinds.
+    The derivative is ``A(P Q*)`` in y (slot 0), ``A*(y) Q`` in P (slot 1), and ``A*(y)* P`` in Q (slot 2). Because T is
+    linear in each argument, all higher derivatives are again of these three kinds.
     """
 
     @staticmethod
@@ -46,7 +46,7 @@ class _Contraction(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, cotangent: Tensor) -> tuple[None, None, Tensor | None, Tensor | None]:
         if ctx.slot == 0 and not torch.is_grad_enabled():
-            # No further derivative is needed, so one A*(y) serves both; a batched cotangent has no array and raises.
+            # Without further derivatives one matrix A*(y) serves both; a batched cotangent has no array and raises.
             with suppress(RuntimeError):
                 P, Q = ctx.saved_tensors
                 S = ctx.measurement.adjoint_operator(_array(cotangent))
@@ -80,14 +80,15 @@ class _Contraction(torch.autograd.Function):
         return torch.stack([contraction(measurement, slot, a, b) for a, b in pairs]), 0
 
 
-#: torch reads the signature at every call; without this attribute that takes a third of the time of a small product.
+#: torch reads the signature at every call, which takes a third of the time of a small product unless it is stored.
 _Contraction.forward.__signature__ = inspect.signature(_Contraction.forward)  # type: ignore[attr-defined]
 
 
 def contraction(measurement: Measurement, slot: int, first: Tensor, second: Tensor) -> Tensor:
-    """Return ``A(P Q*)`` (slot 0, of P and Q), ``A*(y) Q`` (1, of y and Q) or ``A*(y)* P`` (2, of y and P).
+    """Return ``A(P Q*)`` of P and Q (slot 0), ``A*(y) Q`` of y and Q (slot 1), or ``A*(y)* P`` of y and P (slot 2).
 
-    Differentiable to any order, in both modes, and under `torch.func.vmap`; computed by the measurement itself.
+    The result is computed by the measurement itself. It can be differentiated any number of times, in forward and in
+    reverse mode, and works under `torch.func.vmap`.
     """
     out: Tensor = _Contraction.apply(measurement, slot, first, second)  # type: ignore[no-untyped-call]
     return out
@@ -122,11 +123,13 @@ class FactoredModel(nn.Module):
     problem : Problem
         The model and its data.
     rank : int, optional
-        Number k of columns of the factors, of both signs together for a signed Gram model; by default the rank of the
-        parametrization or, if that is not set, enough columns for every matrix. Hadamard and chain models have widths
-        of their own.
-    seed, scale : int and float
-        Seed of the random factors, and standard deviation of their entries, in the units of the factors.
+        Number k of columns of the factors; for a signed Gram model, of both signs together. By default it is the rank
+        of the parametrization or, if that is not set, enough columns for every matrix. Hadamard and chain models have
+        widths of their own.
+    seed : int
+        Seed of the random factors.
+    scale : float
+        Standard deviation of the entries of the random factors, in the units of the factors.
 
     Raises
     ------
@@ -192,7 +195,7 @@ class FactoredModel(nn.Module):
         return self.problem.parametrization.matrix(self.factors())
 
     def forward(self, index: Tensor | None = None) -> Tensor:
-        """Return the predictions ``A(X)``, (m,), or those at ``index``."""
+        """Return the predictions ``A(X)``, shape (m,), or only those at the positions ``index``."""
         measurement = self.problem.measurement
         if index is None:
             return contraction(measurement, 0, *self.pair())
@@ -203,10 +206,10 @@ class FactoredModel(nn.Module):
         return contraction(measurement.take(wanted), 0, *self.pair())
 
     def loss(self, index: Tensor | None = None) -> Tensor:
-        """Return the loss of the problem, a scalar tensor; the squared loss may be limited to an ``index``.
+        """Return the loss of the problem, a scalar tensor; with ``index`` the squared loss of some measurements.
 
-        For the loss `Absolute` with a limit τ it is the squared distance of the residual from ``‖S‖_1 ≤ τ``, see
-        `SquaredDistance`; without a limit or with an index it raises `InputError`.
+        For the loss `Absolute` with a limit τ, the result is the squared distance of the residual from ``‖S‖_1 ≤ τ``,
+        see `SquaredDistance`. `Absolute` without a limit, or with an index, raises `InputError`.
         """
         loss, target = self.problem.loss, torch.from_numpy(self.problem.data)
         if loss.has_gross_errors:
@@ -244,9 +247,9 @@ class FactoredModel(nn.Module):
 
 
 class SquaredDistance(nn.Module):
-    """The squared distance of a residual from the ball ``‖S‖_1 ≤ τ``: the loss `Absolute` of outputs and targets.
+    """The loss `Absolute` of outputs and targets: the squared distance of their residual from the ball ``‖S‖_1 ≤ τ``.
 
-    Its derivative treats the nearest point of the ball as fixed, which is exact for a projection onto a convex set.
+    The derivative treats the nearest point of the ball as constant. This is exact for projections onto convex sets.
 
     Examples
     --------
@@ -273,5 +276,5 @@ def _tensor(D: Metric) -> Tensor:
 
 
 def _times(D: Tensor, F: Tensor) -> Tensor:
-    """Return the product of such a metric with a factor."""
+    """Return the product of a metric from `_tensor` with a factor."""
     return D.to(F.device) * F if D.shape[1] == 1 else D.to(F) @ F

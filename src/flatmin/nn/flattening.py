@@ -29,28 +29,28 @@ from flatmin.solvers.task import Task, status_of
 
 __all__ = ["flatten"]
 
-#: Penalties μ of the first rounds, in the units of `Scaled`.
-PENALTIES = (1e-1, 1e-2, 1e-3)
-#: A round is slow if it leaves more than this share of the misfit.
-SLOW = 0.5
+#: Penalties μ of the first rounds, in the scaled units of `Scaled`.
+FIRST_PENALTIES = (1e-1, 1e-2, 1e-3)
+#: A round is slow if the misfit after it exceeds this share of the misfit before it.
+SLOW_SHARE = 0.5
 #: After a slow round the penalty is divided by this number.
-DIVISOR = 4.0
-#: After this many slow rounds in a row, the weights cannot fit the data.
+PENALTY_DIVISOR = 4.0
+#: After this number of consecutive slow rounds, training ends because the weights cannot fit the data.
 MAX_SLOW_ROUNDS = 8
 #: Largest number of rounds.
 MAX_ROUNDS = 40
-#: A round ends at a relative gradient of COARSE, or of SHARE times the relative misfit before it, if that is smaller.
-COARSE, SHARE = 1e-2, 0.3
-#: Smallest relative gradient that a round aims for.
-ROUNDING = 1e-12
-#: Standard deviation of the noise added before a round, over √μ; it decreases with relative misfits below 0.1.
-NOISE = 0.1
-#: Smaller relative singular values belong to columns that are zero up to rounding.
-NEGLIGIBLE = 1e-13
-#: If only semidefinite matrices with a trace above this multiple of the best fit's could fit, the data have no fit.
+#: A round ends at the smaller one of two relative gradients: this one, and MISFIT_SHARE times the relative misfit.
+LARGEST_GRADIENT, MISFIT_SHARE = 1e-2, 0.3
+#: A round never aims for a relative gradient below this one, which is at the level of rounding errors.
+SMALLEST_GRADIENT = 1e-12
+#: Standard deviation of the noise added to the weights before a round, in units of √μ; less for misfits below 0.1.
+NOISE_SCALE = 0.1
+#: Columns whose singular value, relative to the largest, is below this count as zero.
+ZERO_SINGULAR_VALUE = 1e-13
+#: Data have no fit if only semidefinite matrices of a larger trace could fit, in units of the best approximation's.
 MAX_TRACE_RATIO = 1e3
-#: Number of arrays of the size of the weights in memory.
-ARRAYS = 12
+#: Number of arrays of the size of the weights that training keeps in memory.
+WEIGHT_ARRAYS = 12
 
 
 def flatten(
@@ -64,19 +64,21 @@ def flatten(
     seed: int = 0,
     callback: Callable[[dict[str, float]], Any] | None = None,
 ) -> Solution:
-    """Return the flat minimum of a problem, found by training its weights and certified by the core.
+    """Return the flat minimum of a problem, found by training its weights, with a certificate.
 
-    Training uses gradients of penalized losses only. In whitened, scaled coordinates the scaled trace of the stacked
+    Training only uses gradients of penalized losses. In whitened, scaled coordinates the scaled trace of the stacked
     weights x is a multiple of ``‖x‖²``. With predictions ``q(x)`` and a penalty μ, each round
 
         minimises  (μ/2) ‖x‖² + ½ ‖q(x) − (b + μ y)‖²,    then    y ← y + (b − q(x))/μ
 
-    where μ = 0.1, 0.01, 0.001, and less if the misfit falls slowly. The shift of the data compensates for the shrinkage
-    by the penalty (Bregman's method), so that the weights fit at a positive penalty, and y becomes the dual vector that
-    proves their flatness. Each round runs conjugate gradients with exact line searches, preconditioned by the Gram
-    matrices of the factors. Before each round the weights get small random noise, without which columns that a large
-    penalty has removed would stay zero. With the loss `Absolute`, the residual is replaced by its distance vector from
-    the set of allowed errors; in the form with a weight w, by the residual clipped to ``± w μ``.
+    where μ is 0.1, 0.01, 0.001, and smaller later if the misfit decreases slowly. Adding ``μ y`` to the data cancels
+    the shrinkage by the penalty (Bregman's method). So the weights fit the data although μ is positive, and y converges
+    to the dual vector that proves their flatness.
+
+    A round runs conjugate gradients with exact line searches, preconditioned by the Gram matrices of the factors.
+    Before each round the weights get small random noise, without which columns that a large penalty has set to zero
+    would stay zero. With the loss `Absolute` and a limit τ, the residual is replaced by its difference from the nearest
+    allowed error. With a weight w, it is replaced by the residual clipped to ``± w μ``.
 
     Parameters
     ----------
@@ -88,9 +90,9 @@ def flatten(
     tol : float
         Target for the relative residual and the relative duality gap.
     max_iter, time_limit : int and float, optional
-        The largest number of gradients, and the seconds after which training ends; the certificate is not included.
+        The largest number of gradients, and the seconds after which training ends, without the certificate.
     warm_start : Solution or tuple of ndarray, optional
-        A solution of a similar problem, or factors.
+        The start of training: a solution of a similar problem, or factors.
     seed : int
         Seed of the noise.
     callback : callable, optional
@@ -160,10 +162,10 @@ class _Training:
 
     @classmethod
     def from_task(cls, task: Task, clock: Clock, nearest: Array | None = None) -> _Training:
-        """Return the start: zero weights or a warm start, for the data of the task or for other data ``nearest``."""
+        """Return training at its start, zero or the warm start, for the task's data or for the data ``nearest``."""
         problem, (d1, d2), cone = task.problem, task.problem.shape, task.problem.parametrization.cone
         width = min(task.max_rank or np.inf, cone.max_width(problem.shape))
-        require(8.0 * ARRAYS * (d1 + d2) * width, f"training {width} columns")
+        require(8.0 * WEIGHT_ARRAYS * (d1 + d2) * width, f"training {width} columns")
         misfit = problem.loss.has_gross_errors or (nearest is not None and cone.is_semidefinite)
         scaled = Scaled.from_problem(problem, 1.0, task.limits.seed, weighted=not misfit)
         stack = scaled.model.stack
@@ -177,33 +179,35 @@ class _Training:
         return cls(task, clock, scaled, data, scaled.model.support(x), x, y, rng)
 
     def run(self) -> bool:
-        """Train until the certificate meets the tolerance, or progress or a limit ends; return whether it does."""
+        """Train until the certificate meets the tolerance or training cannot go on; return whether it meets it."""
         clock, size = self.clock, float(np.linalg.norm(self.data))
-        penalty, misfit, slow = PENALTIES[0], 1.0, 0
+        penalty, misfit, slow = FIRST_PENALTIES[0], 1.0, 0
         for number in range(MAX_ROUNDS):
             if clock.exhausted:
                 break
             noise = self.support * self.rng.standard_normal(self.x.shape)
-            disturbed = self.x + NOISE * np.sqrt(penalty) * min(1.0, 10 * misfit) * noise
+            disturbed = self.x + NOISE_SCALE * np.sqrt(penalty) * min(1.0, 10 * misfit) * noise
             objective = self._objective(penalty)
-            self.x, value = minimise(objective, disturbed, max(ROUNDING, min(COARSE, SHARE * misfit)), clock)
+            self.x, value = minimise(
+                objective, disturbed, max(SMALLEST_GRADIENT, min(LARGEST_GRADIENT, MISFIT_SHARE * misfit)), clock
+            )
             if not clock.exhausted:
                 y, before = objective.multiplier(value), misfit
                 misfit, self.y = penalty * float(np.linalg.norm(y - self.y)) / size, y
-                slow = slow + 1 if misfit > max(SLOW * before, self.task.limits.tol) else 0
+                slow = slow + 1 if misfit > max(SLOW_SHARE * before, self.task.limits.tol) else 0
             proof = self._record()
             if proof.relative_residual <= self.task.limits.tol and abs(proof.relative_gap) <= self.task.limits.tol:
                 return True
             if slow > MAX_SLOW_ROUNDS:
                 break
-            if number + 1 < len(PENALTIES):
-                penalty = PENALTIES[number + 1]
+            if number + 1 < len(FIRST_PENALTIES):
+                penalty = FIRST_PENALTIES[number + 1]
             elif slow:
-                penalty /= DIVISOR
+                penalty /= PENALTY_DIVISOR
         return False
 
     def nearest(self) -> _Training | None:
-        """Return the training on the nearest data that a matrix fits; None if the given data may have a fit."""
+        """Return training on the nearest data that some matrix fits; None if a matrix may fit the given data."""
         data, distance = project_data(self.scaled.model, self.data)
         weights = self.scaled.weights
         if distance <= INCONSISTENT:
@@ -218,9 +222,10 @@ class _Training:
         return nearest
 
     def _separated(self) -> bool:
-        """Return whether the residual r excludes every positive semidefinite fit of reasonable trace.
+        """Return whether the residual r proves that no positive semidefinite matrix of moderate trace fits the data.
 
-        Every Z that fits has ``⟨b, r⟩ = ⟨Z, B*(r)⟩ ≤ λ_max tr Z``; at the best fit λ_max is 0 and ``⟨b, r⟩ = |r|²``.
+        Let λ_max be the largest eigenvalue of ``B*(r)``. Every Z that fits has ``⟨b, r⟩ = ⟨Z, B*(r)⟩ ≤ λ_max tr Z``. At
+        the best approximate fit λ_max is 0 and ``⟨b, r⟩ = |r|²``.
         """
         problem, model = self.task.problem, self.scaled.model
         residual = self.data - model.value(self.x)
@@ -248,7 +253,7 @@ class _Training:
     def factors(self) -> Factors:
         """The flattest factors of the trained matrix, in the units of the problem."""
         U, s, V = self.scaled.model.canonical(self.x)
-        kept = s > NEGLIGIBLE * np.max(s, initial=0.0)
+        kept = s > ZERO_SINGULAR_VALUE * np.max(s, initial=0.0)
         return self.task.problem.parametrization.flattest(
             U[:, kept], self.scaled.to_z * s[kept], V[:, kept], self.scaled.metric
         )

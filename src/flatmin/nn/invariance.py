@@ -35,7 +35,7 @@ def relative_flatness(
     seed: int = 0,
     **options: Unpack[CurvatureOptions],
 ) -> TraceEstimate:
-    r"""Return the relative flatness, summed over layers, and in ``groups`` of each layer, by the name of its weights.
+    r"""Return the relative flatness summed over layers; ``groups`` has that of each layer, by the name of its weights.
 
     For a layer with weights W, whose row w_s gives output s of the layer, and the Hessian H of the loss in W,
 
@@ -43,10 +43,10 @@ def relative_flatness(
         \kappa(W) = \sum_{s,s'} \langle w_s, w_{s'} \rangle \operatorname{tr} H_{s,s'}, \qquad
         (H_{s,s'})_{tt'} = \frac{\partial^2 L}{\partial w_{st}\, \partial w_{s't'}}.
 
-    This is the trace of ``Cᵀ H C`` with ``C Z = R Z`` for any R with ``R Rᵀ = W Wᵀ``, and is estimated like any other
-    trace. It does not change when W is multiplied by α and another layer such that the function stays the same: H is
-    divided by α², and ``W Wᵀ`` multiplied by α². It does change when single *inputs* of W are scaled against the
-    previous layer; `normalized_trace` with ``per="weight"`` does not.
+    This number is the trace of ``Cᵀ H C`` with ``C Z = R Z`` for any R with ``R Rᵀ = W Wᵀ``, and is estimated like any
+    other trace. It does not change if W is multiplied by α and another layer is rescaled so that the function stays the
+    same, because H is then divided by α² and ``W Wᵀ`` multiplied by α². It does change if single *inputs* of W are
+    rescaled together with the previous layer. `normalized_trace` with ``per="weight"`` does not change in this case.
 
     Parameters
     ----------
@@ -101,15 +101,16 @@ def normalized_trace(
 ) -> TraceEstimate:
     r"""Return the trace of the Hessian with the weights of each layer in units of their norm, ``Σ_l ‖W_l‖² tr H_l``.
 
-    With ``per="weight"`` each weight is in units of its own value, ``Σ_i w_i² H_ii``, which does not change either when
-    single neurons are rescaled. Both are traces of ``Cᵀ H C`` with C diagonal. A rescaling D that keeps the function
-    has ``H' = D⁻¹ H D⁻¹``, and ``C' = D C`` if D is constant on each layer or C holds the weights themselves, so
-    ``Cᵀ H C`` does not change. ``groups`` has the part of each layer, by the name of its weights.
+    With ``per="weight"`` each weight is in units of its own value, and the result is ``Σ_i w_i² H_ii``. This does not
+    change even if single neurons are rescaled. Both numbers are traces of ``Cᵀ H C`` with a diagonal C. A diagonal
+    rescaling D of the weights that keeps the function turns H into ``D⁻¹ H D⁻¹``. It turns C into ``D C`` if D is
+    constant on each layer, or if C holds the weights themselves; then ``Cᵀ H C`` does not change. ``groups`` has the
+    part of each layer, by the name of its weights.
 
     Parameters
     ----------
     per : {"layer", "weight"}
-        Multiply by the norm of the layer's weights, or by each weight.
+        Whether C has the norm of the layer's weights, or each weight itself.
     model, loss, data, layers, method, max_products, target_std_error, seed, **options
         As for `relative_flatness`, which raises the same errors.
 
@@ -141,7 +142,7 @@ def normalized_trace(
 
 @dataclass(frozen=True, eq=False)
 class _Block:
-    """C on one parameter: its number of columns, and its products and those of Cᵀ with (columns, k) and (rows, k)."""
+    """The matrix C for one parameter: its number of columns, and functions that multiply by C and by its transpose."""
 
     size: int
     push: Callable[[Tensor], Tensor]
@@ -196,7 +197,7 @@ def _rows(p: Tensor, owner: nn.Module) -> _Block:
 
 
 def _places(shape: torch.Size, owner: nn.Module) -> Tensor:
-    """Return the positions in a parameter of the weights of each group, output and input, (groups, outputs, inputs)."""
+    """Return the position in a parameter of each weight, by group, output and input, (groups, outputs, inputs)."""
     index = torch.arange(math.prod(shape))
     if isinstance(owner, nn.Embedding | nn.EmbeddingBag):
         return index.reshape(shape).T[None]

@@ -11,11 +11,11 @@ from flatmin.cones.quadratic_map import QuadraticMap
 
 __all__ = ["PenalisedLoss", "minimise"]
 
-#: Number of steps after which the preconditioner is computed again.
-REFRESH = 5
-#: A line search ends at this slope, relative to the slope at its beginning.
-FLAT = 1e-3
-#: Largest number of steps.
+#: The preconditioner is computed again after this number of steps.
+PRECONDITIONER_STEPS = 5
+#: A line search ends when the absolute slope is below this share of the slope at its beginning.
+SLOPE_SHARE = 1e-3
+#: Largest number of steps of one minimization.
 MAX_STEPS = 1000
 
 
@@ -23,8 +23,8 @@ MAX_STEPS = 1000
 class PenalisedLoss:
     """``½ ‖x‖² + dist²(q(x) − target, Ω) / (2μ)`` for stacked weights x and their predictions q(x).
 
-    ``model`` is the map q. ``misfit`` maps a residual (m,) to its difference from its projection onto Ω, so that
-    ``misfit/μ`` is the derivative in q; None stands for Ω = {0}.
+    ``model`` is the map q. ``misfit`` is the function from a residual, shape (m,), to its difference from the nearest
+    point of Ω, so that ``misfit/μ`` is the derivative in q. None stands for Ω = {0}.
     """
 
     model: QuadraticMap
@@ -33,7 +33,7 @@ class PenalisedLoss:
     misfit: Callable[[Array], Array] | None = None
 
     def multiplier(self, value: Array) -> Array:
-        """Return ``−misfit/μ``, minus the derivative in the predictions, which at a minimum proves flatness."""
+        """Return ``−misfit/μ``, the negative derivative in q; at a minimum it is a dual vector that proves flatness."""
         residual = value - self.target
         return (residual if self.misfit is None else self.misfit(residual)) / -self.penalty
 
@@ -42,7 +42,7 @@ class PenalisedLoss:
         return x - self.model.apply(self.model.dual_matrix(self.multiplier(value)), x)
 
     def preconditioner(self, x: Array) -> Callable[[Array], Array]:
-        """Return the inverse of ``I + FᵀF/μ`` for the other factor F: the metric of scaled gradient descent, damped."""
+        """Return multiplication by the inverse of ``I + FᵀF/μ``, where F is the other factor (scaled descent)."""
         halves = self.model.opposite(x)
         inverses = [np.linalg.inv(np.eye(F.shape[1]) + F.T @ F / self.penalty) for F in halves]
         cut = [len(x) - len(halves[0])] if len(halves) > 1 else []
@@ -79,7 +79,7 @@ def minimise(objective: PenalisedLoss, x: Array, tol: float, clock: Clock) -> tu
         clock.iterations += 1
         if np.linalg.norm(gradient) <= tol * np.linalg.norm(x):
             break
-        if number % REFRESH == 0:
+        if number % PRECONDITIONER_STEPS == 0:
             precondition = objective.preconditioner(x)
         steep = precondition(gradient)
         if number:
@@ -97,9 +97,9 @@ def minimise(objective: PenalisedLoss, x: Array, tol: float, clock: Clock) -> tu
 
 
 def _length(slope: Callable[[float], float], start: float) -> float:
-    """Return a t > 0 at which the slope, ``start < 0`` at t = 0, is nearly zero.
+    """Return a t > 0 at which the slope is nearly zero; ``start < 0`` is the slope at t = 0.
 
-    The interval is doubled until the slope has changed its sign, and then shrunk by the Illinois method.
+    The interval is doubled until the slope at its end is positive, and then shrunk by the Illinois method.
     """
     low, at_low, t = 0.0, start, 1.0
     at_t = slope(t)
@@ -108,7 +108,7 @@ def _length(slope: Callable[[float], float], start: float) -> float:
         at_t = slope(t)
     high, at_high, side = t, at_t, 0
     for _ in range(40):
-        if abs(at_t) <= FLAT * abs(start):
+        if abs(at_t) <= SLOPE_SHARE * abs(start):
             break
         t = (low * at_high - high * at_low) / (at_high - at_low)
         at_t = slope(t)

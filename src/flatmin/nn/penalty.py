@@ -30,9 +30,9 @@ class HessianTracePenalty:
 
         ``E |Jᵀ S v|² = tr(Jᵀ S Sᵀ J)``.
 
-    S is not detached and v does not depend on the weights, so that the gradient is unbiased as well, which it is not
-    for sampled labels. If the loss is an average over examples, averaging over batches gives the trace of the whole
-    loss.
+    S is differentiated too, and v does not depend on the weights. So the gradient of the estimate is unbiased as well,
+    unlike that of estimates with sampled labels. If the loss is an average over examples, the average of the penalty
+    over batches is the trace for the whole loss.
 
     Parameters
     ----------
@@ -42,7 +42,8 @@ class HessianTracePenalty:
         ``loss(outputs, targets)``. For the Gauss-Newton part it needs a root, see `loss_root` and `register_root`; for
         the Hessian any loss can be used.
     of : {"gauss_newton", "hessian"}
-        The part ``Jᵀ S Sᵀ J``, by one additional reverse pass, or the Hessian H, as ``vᵀ H v`` by two.
+        The Gauss-Newton part ``Jᵀ S Sᵀ J``, which costs one additional reverse pass, or the whole Hessian H, estimated
+        by ``vᵀ H v``, which costs two.
     probe : {"auto", "vjp", "per_example"}
         ``"vjp"`` works for any model. ``"per_example"`` is ``Σ_i |J_iᵀ S_i v_i|²``, without the products of different
         examples, whose mean is zero. It has 2 to 40 times less noise; a step is cheaper for a perceptron and more
@@ -53,10 +54,10 @@ class HessianTracePenalty:
     probes : int
         Number of vectors v to average over.
     every : int
-        The penalty is ``every`` times its value at calls 1, 1 + every, 1 + 2 every, ..., and 0, at no cost, at others.
-        With small or decreasing step sizes training ends at the same weights.
+        At calls 1, 1 + every, 1 + 2 every, ... the penalty is ``every`` times its value. At other calls it is 0 and
+        costs nothing. With small or decreasing step sizes training ends at the same weights.
     seed : int, optional
-        Seed of v; None for an arbitrary one. The global random generators are not used.
+        Seed of the vectors v; None for an arbitrary seed. The global random generators are not used.
 
     Raises
     ------
@@ -114,7 +115,7 @@ class HessianTracePenalty:
         self.model, self.loss, self.of, self.probe = model, loss, of, probe
         self.probes, self.every = whole_number(probes, "probes", 1), whole_number(every, "every", 1)
         self.calls = 0
-        # For each case of modes and trained parameters: number of batches without interaction of examples, -1 with it.
+        # By training modes and trained parameters: how many batches had no interaction of examples, or -1 if one had.
         self._agreed: dict[str, int] = {}
         self.generator = torch.Generator()
         if seed is None:

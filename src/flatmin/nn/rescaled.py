@@ -25,7 +25,7 @@ from flatmin.nn.spectrum.trace import hessian_trace
 
 __all__ = ["Rescaled", "Rescaling", "rescaling"]
 
-#: Default scales; multiplying by a power of two has no rounding error.
+#: Default factors α of the first layer; powers of two cause no rounding errors.
 ALPHAS = (1 / 16, 1 / 4, 1.0, 4.0, 16.0)
 #: Degrees of homogeneity in the order in which they are tried.
 DEGREES = (1, 2, 3, 0)

@@ -12,10 +12,10 @@ from flatmin.report.words import counted, listed, number, unmeasured
 
 __all__ = ["heat_maps", "image", "images", "matrix_answer", "unseen"]
 
-#: Largest number of rows and columns of a picture in which filled cells have a dot.
+#: Filled-in cells have a dot in pictures with at most this number of rows and of columns.
 MOST_DOTS = 60
-#: Longest side, in pixels, of an image whose pixels are shown as squares.
-COARSE = 128
+#: Images whose longest side is at most this number of pixels are shown with square pixels, not smoothed.
+COARSE_SIDE = 128
 
 TITLES = {"observed": "Observed", "recovered": "Recovered", "true": "The truth"}
 
@@ -34,7 +34,7 @@ def matrix_answer(solved: SolvedProblem) -> list[Section]:
 
 
 def unseen(solved: SolvedProblem, noun: str = "coordinate", names: Sequence[str] | None = None) -> list[str]:
-    """Return sentences about unmeasured rows and columns; in symmetric models both are a ``noun``."""
+    """Return sentences about unmeasured rows and columns; in symmetric models each of them is called a ``noun``."""
     names = names or solved.row_labels
     sides: list[tuple[Array, Sequence[str] | None, str]] = [(solved.solution.undetermined[0], names, noun)]
     if not solved.solution.parametrization.cone.is_hermitian:
@@ -51,7 +51,7 @@ def unseen(solved: SolvedProblem, noun: str = "coordinate", names: Sequence[str]
 
 def image(title: str, pixels: Array, alt: str, caption: str = "", wide: bool = False) -> Figure:
     """Return a picture (h, w) or (h, w, c), values from 0 to 1, as a figure."""
-    coarse = max(pixels.shape[:2]) <= COARSE
+    coarse = max(pixels.shape[:2]) <= COARSE_SIDE
     return Figure(title, alt, caption, image=figures.picture(pixels), coarse=coarse, wide=wide)
 
 
@@ -79,9 +79,10 @@ def heat_maps(
     coordinates: tuple[str, str] = ("row", "column"),
     leading: Sequence[str] = (),
 ) -> list[Figure]:
-    """Return heat maps of the observed, the recovered and the true matrix, if known, in the same colours.
+    """Return heat maps of the observed, the recovered and the true matrix (if known), with a common colour scale.
 
-    ``titles`` are their titles, ``coordinates`` the names of their axes; ``leading`` are those that set the colours.
+    ``titles`` has the title of each map, and ``coordinates`` the names of the axes. ``leading`` names the maps whose
+    values determine the colour scale.
     """
     shape = solved.problem.shape
     whole = blocks.recovered(solved.solution, shape)

@@ -1,4 +1,4 @@
-"""What a certificate does not say: whether the measurements suffice, and whether the solution is the truth."""
+"""Caveats of a report: that measurements may be too few, and that a certified solution need not be the truth."""
 
 from flatmin.cones import Rectangular
 from flatmin.report.vocabulary import PRODUCT, Vocabulary
@@ -12,11 +12,11 @@ def caution(
 ) -> str:
     """Return a warning if there are more degrees of freedom than measurements, otherwise "".
 
-    A fit that is proved to be the only one needs no warning. Each gross error is a degree of freedom as well.
+    There is no warning if the fit is proved to be the only one. Each gross error counts as a degree of freedom.
     """
     if n_measurements >= free + errors or (terms.determined and unique):
         return ""
-    warning = "A fit need not be the truth" if terms.determined else "Flattest does not mean true"
+    warning = "A fit need not be the truth" if terms.determined else "The flattest solution need not be the truth"
     if terms.splits:
         warning = "The best split need not be the true one"
     return (
@@ -38,9 +38,10 @@ def caveats(
     unique: bool | None = None,
     errors: int = 0,
 ) -> list[str]:
-    """Return sentences about what the certificate does not say.
+    """Return sentences about the facts that the certificate does not prove.
 
-    ``free`` counts the degrees of freedom, by default of rectangular matrices; ``errors`` counts the gross errors.
+    ``free`` is the number of degrees of freedom, by default that of rectangular matrices of this shape and rank.
+    ``errors`` is the number of gross errors.
     """
     free = (Rectangular().degrees_of_freedom(shape, rank) if free is None else free) + errors
     out = [_truth(terms, unique)]
@@ -81,19 +82,22 @@ def _with_errors(errors: int, terms: Vocabulary) -> str:
 def _truth(terms: Vocabulary, unique: bool | None) -> str:
     if terms.splits:
         return (
-            "The best split does not mean the true one. The certificate compares splits with one another, not with "
+            "The best split need not be the true one. The certificate compares splits with one another, not with "
             "reality, and it assumes a low rank and sparse errors."
         )
     if not terms.determined:
-        return "Flattest does not mean true. The certificate compares solutions with one another, not with reality."
+        return (
+            "The flattest solution need not be the truth. The certificate compares solutions with one another, not "
+            "with reality."
+        )
     if unique:
         return (
             f"The only fit is the truth if the data are exact and come from a {terms.matrices}. If they come from "
             "something else, the certificate says nothing about it."
         )
     return (
-        "A fit does not mean true. If several solutions fit, the search returns one of them, often the one of lowest "
-        "rank, but not provably so."
+        "A solution that fits need not be the truth. If several solutions fit, the search returns one of them: often "
+        "the one of lowest rank, but that is not proved."
     )
 
 

@@ -1,8 +1,8 @@
-"""What a report is made of, and how it becomes one HTML file.
+"""The parts of a report, and the function that turns them into one HTML file.
 
-A report is a list of sections. A section is a title, prose, statements (each proved, refused or undecided), figures,
-facts (a name, a value and what it means), a table, and parts that are sections again; whatever is empty is left out. A
-new family adds sections; the template stays as it is.
+A report is a list of sections. A section has a title, prose, statements (each proved, refused or undecided), figures,
+facts (a name, a value and its meaning), a table, and parts that are sections again. Parts that are empty are left out.
+A new family adds sections; the template does not change.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer in one sentence, what to do about it, and whether it is good news."""
+    """The answer in one sentence, the advice to the reader, and whether the answer is good news."""
 
     good: bool
     headline: str
@@ -37,9 +37,9 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Statement:
-    """Something that holds (True), does not (False), or is not decided or not asked (None).
+    """A statement that holds (True), does not hold (False), or is undecided or was not tested (None).
 
-    ``name`` is its address within the page, and ``word`` says in text what the mark beside it shows.
+    ``name`` is the address of the statement within the page. ``word`` is the meaning of its mark as text.
     """
 
     holds: bool | None
@@ -51,7 +51,7 @@ class Statement:
 
 @dataclass(frozen=True)
 class Fact:
-    """A name, its value in words or digits, and what it means."""
+    """The name of a quantity, its value in words or digits, and its meaning."""
 
     name: str
     value: str
@@ -60,10 +60,10 @@ class Fact:
 
 @dataclass(frozen=True)
 class Table:
-    """Numbers in columns, folded away under a title unless ``folded`` is False.
+    """A table, which the reader unfolds by its title unless ``folded`` is False.
 
-    Where there are ``keys``, one for each cell, the reader may sort the rows by them: numbers, text, or None for what
-    comes last. ``words`` says that the cells are phrases.
+    If there are ``keys``, one for each cell, the reader can sort the rows by them. A key is a number, a text, or None
+    for cells that come last. ``words`` says that the cells are phrases and not numbers.
     """
 
     title: str
@@ -78,8 +78,8 @@ class Table:
 class Figure:
     """A picture: inline SVG (trusted markup) or the data URI of an image, with its title and alternative text.
 
-    Coarse images show their pixels as squares; wide figures have a row for themselves. The table holds the numbers
-    behind the picture.
+    A ``coarse`` image shows its pixels as squares, and a ``wide`` figure takes a whole row. The table has the numbers
+    that the picture shows.
     """
 
     title: str
@@ -94,7 +94,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Chip:
-    """A small link to a statement elsewhere in the page, marked as that is; ``label`` is read aloud in place of it."""
+    """A small link to a statement of the page, with the statement's mark; screen readers read ``label`` instead."""
 
     target: str
     holds: bool | None
@@ -104,7 +104,7 @@ class Chip:
 
 @dataclass(frozen=True)
 class OverviewLine:
-    """A line of an overview: a link to a section, chips for its statements, and what else there is to say of it."""
+    """A line of an overview: a link to a section, chips for the section's statements, and further cells."""
 
     target: str
     title: str
@@ -114,7 +114,7 @@ class OverviewLine:
 
 @dataclass(frozen=True)
 class Overview:
-    """Sections of the page and how they came out; the head names the title, the chips and the cells of each line."""
+    """A table of sections and their results; ``head`` names the columns: the title, the chips and the cells."""
 
     title: str
     head: Sequence[str]
@@ -147,8 +147,8 @@ class Section:
 class Page:
     """A whole report: its heading, the verdict with the facts that matter most, the sections and the small print.
 
-    ``generator`` names the program in the head of the file, so that it knows its own files again. Broad pages are for
-    many figures side by side.
+    ``generator`` is the program's name in the head of the file, by which the program recognises its own files. A
+    ``broad`` page has room for many figures side by side.
     """
 
     title: str
@@ -180,7 +180,7 @@ def render(page: Page) -> str:
 
 
 def _tables(section: Section) -> Iterator[Table]:
-    """Give all tables of numbers in a section, those of its figures and of its parts among them."""
+    """Yield all tables of a section, including those of its figures and of its parts."""
     yield from (table for table in (section.table, *(figure.table for figure in section.figures)) if table is not None)
     for part in section.parts:
         yield from _tables(part)

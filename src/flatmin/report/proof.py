@@ -37,7 +37,7 @@ def proof(
     terms: Vocabulary = PRODUCT,
     distance: float | None = None,
 ) -> list[Statement]:
-    """Return a statement for each step of the proof; ``distance`` is the relative one of another solution, if found."""
+    """Return a statement for each step of the proof; ``distance`` is the relative distance of another solution."""
     fit = _split_fit(c, terms) if terms.splits else _fit(c, n_measurements)
     if terms.determined:
         return [fit, _equally_flat(c, terms), _only_one(c, terms, distance), *_margin(c)]
@@ -88,7 +88,7 @@ def _bound(c: Certificate, measured: str, terms: Vocabulary) -> Statement:
         f"{number(c.relative_gap)}; a proof needs at most {number(LARGEST_GAP, 1)}. "
     )
     if c.relative_gap < 0:
-        text += "It is negative because the fit is not perfectly exact; its size is what counts. "
+        text += "It is negative because the fit is not perfectly exact; only its absolute value matters. "
     if c.bound_kind == "estimated":
         text += "But the bound is only an estimate, see below."
         return Statement(None, f"It would be the {terms.best} {terms.solution} if the bound were proved", text)
@@ -112,17 +112,17 @@ def _norm(c: Certificate, terms: Vocabulary) -> Statement:
     known = NORM_PROOF.get(c.bound_kind, f"It is proved by: {c.bound_kind}.")
     text = f"The bound is divided by {exceeds}. Here this is at most {number(c.dual_norm, 12)}. {known}"
     if c.bound_kind == "probabilistic":
-        text += f" All that is proved here holds {except_for(c)}."
+        text += f" Every statement of this proof holds {except_for(c)}."
     title = {"estimated": "The bound is only an estimate", "probabilistic": f"The bound is rigorous, {except_for(c)}"}
     return Statement(c.bound_kind != "estimated", title.get(c.bound_kind, "The bound is rigorous"), text)
 
 
 def _equally_flat(c: Certificate, terms: Vocabulary) -> Statement:
-    """Return that flatness selects nothing: rank-one measurements determine the trace."""
+    """Return the statement that all solutions are equally flat, because rank-one measurements determine the trace."""
     text = (
         f"Flatness says nothing here: every {terms.rival} has the same trace, {number(c.value, 10)}, because the data "
-        "determine it. The dual vector |xᵢ|²/m proves this and nothing more. Every exact fit is therefore flat, and a "
-        "proof is needed only that there is no other."
+        "determine it. The dual vector |xᵢ|²/m proves this and nothing more. So every exact fit is flat, and the only "
+        "question is whether there is another one."
     )
     if c.holds:
         return Statement(True, "It is as flat as every solution", text)
@@ -130,7 +130,7 @@ def _equally_flat(c: Certificate, terms: Vocabulary) -> Statement:
 
 
 def _only_one(c: Certificate, terms: Vocabulary, distance: float | None) -> Statement:
-    """Return what the uniqueness dual proves."""
+    """Return the statement about uniqueness, from the uniqueness dual."""
     how = (
         "The proof is a second dual vector λ, the uniqueness dual. Its matrix W = A*(λ), in units of the metric D, is "
         "positive semidefinite, zero on the solution (W X = 0) and positive on every direction orthogonal to it. "
@@ -195,8 +195,8 @@ def _why_unique(c: Certificate, terms: Vocabulary, distance: float | None) -> st
             f"Nothing is said about other solutions before this one is proved to be the {terms.best} {terms.solution}."
         )
     if c.injectivity is None:
-        return "The test was not made: it would need too much memory."
-    return "The numbers that decide it are too close to rounding error and to the gap; this means neither yes nor no."
+        return "Uniqueness was not tested, because the test would need too much memory."
+    return "The numbers that decide about it are too close to rounding error or to the gap, so it remains open."
 
 
 def _core(c: Certificate, terms: Vocabulary) -> str:

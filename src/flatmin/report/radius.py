@@ -10,14 +10,14 @@ from flatmin.report.words import measure, number
 
 __all__ = ["radius_section"]
 
-#: Rows of the table: sizes of the noise relative to the data, or for splits the relative excess of their value.
+#: Rows of the table: sizes of the noise relative to the data; for robust PCA, relative excesses of the objective.
 STEPS = (0.0, 1e-6, 1e-4, 1e-2)
 
 
 def radius_section(c: Certificate, data: Array, size: float, terms: Vocabulary = PRODUCT, within: str = "") -> Section:
     """Return what is proved about the distance to other solutions, with a table over the size of the noise.
 
-    ``size`` is ``‖X‖_F``; ``within`` is the sentence of the view about the answer as shown.
+    ``size`` is ``‖X‖_F``. ``within`` is a sentence about what the radius means for the answer as it is shown.
     """
     title = "How far off it can be"
     if c.radius is None:

@@ -22,7 +22,7 @@ from flatmin.solution import Noise
 
 __all__ = ["solution_page"]
 
-#: Largest number of rows of the history in the table.
+#: Largest number of rounds that the table of the solver's history lists.
 MOST_ROUNDS = 60
 NEEDED_GAP, NEEDED_RESIDUAL = words.number(LARGEST_GAP, 1), words.number(LARGEST_RESIDUAL, 1)
 
@@ -233,7 +233,7 @@ def _search(solved: SolvedProblem) -> Section:
         rows = [[words.number(float(history[name][i]), 2) for name in names] for i in keep]
         table = Table("The rounds in numbers", [name.capitalize() for name in names], rows)
     else:
-        prose.append("Nothing had to be searched for: there is no history to show.")
+        prose.append("The solution was computed directly, without iterations, so there is no history to show.")
     return Section("search", "Rank and convergence", prose, figures=pictures, table=table)
 
 

@@ -19,10 +19,10 @@ from flatmin.solution import Solution
 
 __all__ = ["LARGEST_TRUTH", "SolvedProblem"]
 
-#: Largest smaller dimension up to which the singular values of the true matrix are computed.
+#: The singular values of the true matrix are computed if its smaller dimension is at most this.
 LARGEST_TRUTH = 600
-#: Number of rows of X that are compared with the true matrix at a time, to bound the memory.
-STRIP = 500
+#: Number of rows of X that are compared with the true matrix at a time, so that little memory is needed.
+STRIP_ROWS = 500
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +47,7 @@ class SolvedProblem:
     row_labels: list[str] | None = None
     column_labels: list[str] | None = None
     notes: list[str] = field(default_factory=list)
-    #: Turns a matrix (d1, d2) with values from 0 to 1 into an image of the form of ``image``; NaN stays.
+    #: A function from a matrix (d1, d2) with values from 0 to 1 to an image with the shape of ``image``; NaN is kept.
     picture: Callable[[Array], Array | None] | None = None
     #: The exact proof in the directory of the report, if one was asked for.
     proof: Proof | None = None
@@ -115,7 +115,7 @@ class SolvedProblem:
         if self.truth.shape != self.problem.shape:
             return float(self.family.relative_error(self.problem, self.solution, self.truth))
         P, Q = self.pair
-        strips = [slice(i, i + STRIP) for i in range(0, len(P), STRIP)]
+        strips = [slice(i, i + STRIP_ROWS) for i in range(0, len(P), STRIP_ROWS)]
         squares = [np.sum(np.abs(P[strip] @ Q.conj().T - self.truth[strip]) ** 2) for strip in strips]
         size, difference = float(np.linalg.norm(self.truth)), math.sqrt(float(np.sum(squares)))
         return difference / size if size else difference

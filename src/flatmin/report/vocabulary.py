@@ -31,9 +31,9 @@ class Vocabulary:
     balance: str = "‖LᵀL − RᵀR‖ in the nuclear norm; 0 when both factors are equally large."
     excess: str = "How much larger the factors are than the smallest factors of this matrix."
     loss: str = "Mean squared residual; 0 is an exact fit."
-    #: What a solution does.
+    #: The verb phrase for a solution: it "fits the data".
     fits: str = "fits the data"
-    #: A solution, one with a smaller value, and the one with the smallest.
+    #: The words for a solution, for one with a smaller value ("better"), and for the one with the smallest ("best").
     solution: str = "solution"
     better: str = "flatter"
     best: str = "flattest"

@@ -25,8 +25,8 @@ __all__ = [
     "verdict",
 ]
 
-#: Advice where the residual is too large.
-FIT = "fit the data more closely, or set alpha if they are noisy"
+#: The advice if the residual is too large.
+FIT_ADVICE = "fit the data more closely, or set alpha if they are noisy"
 SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
@@ -83,7 +83,7 @@ def verdict(
 ) -> Verdict:
     """Return the advice of a status as a headline and the rest below it.
 
-    Where all solutions are equally flat, the headline is about uniqueness. A failure probability comes last.
+    If all solutions are equally flat, the headline is about uniqueness. A probability of failure is stated at the end.
     """
     result, likely = _verdict(status, terms, unique), "" if certificate is None else except_for(certificate)
     if not likely or not (status.certified or unique):
@@ -156,7 +156,7 @@ def judgement(c: Certificate, terms: Vocabulary = PRODUCT) -> str:
             if not value <= most:
                 failed.append(f"the {name} is {value:.1e}, above {most:.0e}")
         if failed:
-            remedies.append("make the errors smaller, or raise tau" if terms.splits else FIT)
+            remedies.append("make the errors smaller, or raise tau" if terms.splits else FIT_ADVICE)
     if not abs(c.relative_gap) <= LARGEST_GAP:
         failed.append(f"the relative gap is {c.relative_gap:.1e}, beyond {LARGEST_GAP:.0e}")
         if c.relative_gap > 0:

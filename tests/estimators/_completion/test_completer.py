@@ -41,7 +41,7 @@ def test_tables_and_triples_are_not_mixed():
     model = MatrixCompletion(0.01, input="triples").fit(PAIRS, VALUES)
     with pytest.raises(InputError, match="transform was called with input='triples'"):
         model.transform(HOLES)
-    with pytest.raises(InputError, match="expected another fit"):
+    with pytest.raises(InputError, match="call fit again"):
         model.set_params(input="table").predict(HOLES)
     with pytest.raises(InputError, match="y is None with input='triples'"):
         MatrixCompletion(0.01, input="triples").fit(PAIRS)

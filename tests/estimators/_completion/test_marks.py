@@ -77,7 +77,7 @@ def test_what_is_no_number_is_named(X, mark, words):
 def test_another_kind_of_input_needs_another_fit():
     table = np.random.default_rng(0).standard_normal((20, 4))
     model = MatrixCompletion(0.1).fit(table).set_params(input="triples")
-    with pytest.raises(InputError, match="another fit"):
+    with pytest.raises(InputError, match="call fit again"):
         model.predict([(0, 1)])
     model.fit([(0, 1), (1, 0), (1, 1)], [1.0, 2.0, 3.0])
     assert not hasattr(model, "mean_")

@@ -110,7 +110,7 @@ def test_a_lone_worker_computes_and_a_sweep_that_lost_it_says_so_and_waits(lone_
 
 @pytest.mark.slow
 def test_a_scheduler_that_is_gone_ends_the_sweep_with_one_sentence(lone_cluster, store, monkeypatch):
-    monkeypatch.setattr(dask_cluster, "PATIENCE", 2)
+    monkeypatch.setattr(dask_cluster, "CONNECTION_TIMEOUT", 2)
     recipe = made.recipe_of(made.where, 200)
 
     def watch(state):
@@ -133,7 +133,7 @@ def test_workers_with_another_version_are_refused(cluster, monkeypatch):
 
 
 def test_a_scheduler_that_does_not_answer_is_one_sentence(monkeypatch):
-    monkeypatch.setattr(dask_cluster, "PATIENCE", 1)
+    monkeypatch.setattr(dask_cluster, "CONNECTION_TIMEOUT", 1)
     with pytest.raises(InputError, match=r"no Dask scheduler answers at --dask tcp://127\.0\.0\.1:9: ."):
         DaskCluster("tcp://127.0.0.1:9")
 

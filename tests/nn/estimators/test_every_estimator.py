@@ -92,7 +92,7 @@ def test_a_target_that_cannot_be_used_is_refused(estimator, target):
 
 
 def test_too_few_products_are_refused(random):
-    with pytest.raises(InputError, match="no honest interval"):
+    with pytest.raises(InputError, match="no reliable interval"):
         random(max_products=7)
 
 

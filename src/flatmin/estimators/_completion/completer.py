@@ -43,12 +43,12 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
     input : str
         "table" or "triples".
     offsets : str
-        "none", "constant", "rows", "columns" or "both" (each of the last three with a constant), fitted jointly with
-        the matrix. "auto" is "columns" for tables and "both" for triples.
+        The offsets that are fitted jointly with the matrix: "none", "constant", "rows", "columns" or "both". The last
+        three include a constant. "auto" is "columns" for tables and "both" for triples.
     offset_alpha : float, pair of float or "auto"
-        Penalty on the offsets of rows and of columns, as a number of phantom observations at zero (for table columns at
-        their mean). "auto" is 0 for tables; for triples it is the ratio of the variances of noise and offsets,
-        estimated by restricted maximum likelihood.
+        Penalty on the offsets of rows and of columns. A penalty of k has the effect of k further observations of the
+        value zero (in table columns, of the column mean). "auto" is 0 for tables. For triples it is the variance of the
+        noise divided by that of the offsets, estimated by restricted maximum likelihood.
     scale : bool or "auto"
         Whether to divide every column of a table by its standard deviation. "auto" does so for tables.
     missing_values : float, str, None or pandas.NA
@@ -61,15 +61,15 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
     Attributes
     ----------
     row_factors_, column_factors_ : ndarray, shapes (n_rows, rank) and (n_columns, rank)
-        L and R of the matrix ``L Rᵀ``, in the units of the fit; 0 for columns that were left out.
+        The factors L and R of the matrix ``L Rᵀ``, in the units of the fit; 0 for columns that were left out.
     offsets_ : Offsets
-        Constant and offsets of rows and columns, in the units of the fit.
+        The constant and the offsets of rows and columns, in the units of the fit.
     mean_, scale_ : ndarray, shape (n_features_in_,)
-        Tables: means and standard deviations of the observed cells of each column, the origin and unit of the fit.
+        Only for tables: the mean and the standard deviation of each column, which are the fit's origin and unit.
     row_ids_, column_ids_ : ndarray
-        Triples: the ids, in the order of the factors.
+        Only for triples: the ids of rows and columns, in the order of the factors.
     solution_ : Solution
-        The solution with its proofs, like ``noise_`` in the units of the fit.
+        The solution with its proofs. Like ``noise_`` it is in the units of the fit.
     n_features_in_, feature_names_in_ : int, ndarray
         Number and names of the columns of X.
     """
@@ -170,11 +170,11 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
         return np.where(np.isin(j, self._empty), 0.0, self._units.outside(z, j)) if self._was_table() else z
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Return the coefficient of determination: 1 is perfect, 0 as good as offsets (tables) or mean (triples).
+        """Return the coefficient of determination R² of the predictions; 1 is perfect.
 
-        For triples it is that of the predictions of y. For tables a fixed fifth of the observed cells is hidden and
-        predicted from the others; the score is the explained share of their squared distance to the column offsets, in
-        the units of the fit. So a grid search over tables needs no y. ``sample_weight`` weights the rows of X.
+        For triples it compares the predictions with y, and 0 is as good as the mean of y. For tables, a fixed fifth of
+        the observed cells is hidden and predicted from the others, so that a grid search over tables needs no y. There
+        0 is as good as the offsets of the columns, in the units of the fit. ``sample_weight`` has weights of the rows.
         """
         check_is_fitted(self)
         if not self._was_table():
@@ -243,7 +243,7 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
     def _was_table(self) -> bool:
         """Return whether a table was fitted, or raise `InputError` if ``input`` has changed since."""
         if self._is_table() != hasattr(self, "mean_"):
-            raise InputError(f"input is {self.input!r} but was not in fit, expected another fit")
+            raise InputError(f"input is {self.input!r}, which has changed since fit; call fit again")
         return self._is_table()
 
     def _units_of(self, cells: Any, weights: Array | None, *, centred: bool) -> Units:
@@ -322,7 +322,7 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
         return self._units.cells(cells)
 
     def _less_offsets(self, cells: Any) -> Any:
-        """Return cells minus the constant and the offsets of their columns."""
+        """Return observed cells minus the constant and the offset of their column."""
         left = cells.copy()
         left.data = cells.data - self.offsets_.constant - self.offsets_.columns[cells.indices]
         return left

@@ -1,4 +1,4 @@
-"""Fits to observed cells at a given strength, at that of the noise, or at the best one for held-out cells."""
+"""Fits to observed cells, with a penalty that is given, follows from the noise, or predicts held-out cells best."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,9 +22,9 @@ from flatmin.solvers.offsets.offsets import Offsets
 
 __all__ = ["Completed", "Settings", "complete", "fit_cells", "plain", "regularization"]
 
-#: Factor on the smallest strength for which the matrix is 0, against rounding.
-ABOVE = 1.001
-#: Settings of the final fit that apply to fits to a part of the cells, too.
+#: The smallest strength for which the matrix is 0 is multiplied by this number, as a margin for rounding.
+ZERO_MARGIN = 1.001
+#: Names of the settings that fits to a part of the cells share with the final fit.
 SHARED = ("metric_power", "max_rank", "max_iter", "seed")
 
 
@@ -46,10 +46,11 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Completed:
-    """A fit to observed cells, and the factors, offsets and row model that predict.
+    """A fit to observed cells, with the factors, the offsets and the row model that make predictions.
 
-    ``factors`` are those of the solution or of a refit; ``offsets`` and ``rows`` belong to them. With ``alpha="auto"``
-    the solution includes the noise at any strength. ``relaxation`` holds the candidates tried on held-out cells.
+    ``factors`` are those of the solution or of a refit, and ``offsets`` and ``rows`` belong to them. With
+    ``alpha="auto"`` the solution has estimates of the noise, even if the final strength is another one. ``relaxation``
+    has the candidates that were tried on held-out cells.
     """
 
     problem: Problem
@@ -61,12 +62,12 @@ class Completed:
 
     @classmethod
     def penalised(cls, cells: Observations, fit: OffsetFit, tried: Relaxation | None = None) -> Self:
-        """Predict with the penalised solution."""
+        """Return the fit that predicts with the penalised solution."""
         return cls._from_factors(cells, fit, fit.solution.factors, fit.offsets, 1.0, tried)
 
     @classmethod
     def refitted(cls, cells: Observations, fit: OffsetFit, tried: Relaxation | None = None) -> Self:
-        """Predict with the least-squares fit at the rank found."""
+        """Return the fit that predicts with the least-squares fit at the estimated rank."""
         noise = fit.solution.noise
         if noise is None:
             factors = refit(fit.problem, fit.solution)
@@ -112,8 +113,8 @@ def regularization(alpha: float, shape: tuple[int, int]) -> float:
 def complete(cells: Observations, alpha: Any, wanted: Any, settings: Settings) -> Completed:
     """Fit a matrix and offsets to cells.
 
-    ``alpha`` is regParam or "auto". ``wanted`` is whether a refit predicts; "auto" lets held-out cells decide if alpha
-    is "auto", and otherwise does not refit.
+    ``alpha`` is a strength in the units of Spark's regParam, or "auto". ``wanted`` says whether a refit predicts. If
+    both are "auto", held-out cells decide; if only ``wanted`` is, there is no refit.
     """
     auto = isinstance(alpha, str) and alpha == "auto"
     if isinstance(alpha, str) and not auto:
@@ -130,7 +131,7 @@ def complete(cells: Observations, alpha: Any, wanted: Any, settings: Settings) -
         return Completed.refitted(cells, fit, tried)
     if tried is not None and tried.share != 1:
         power, seed = settings.metric_power, settings.seed
-        top = ABOVE * alpha_max(fit.problem, metric_power=power, seed=seed) if tried.share is None else 0.0
+        top = ZERO_MARGIN * alpha_max(fit.problem, metric_power=power, seed=seed) if tried.share is None else 0.0
         found = fit_cells(cells, top or (tried.share or 0.0) * noise.alpha, settings, fit.solution)
         fit = replace(found, solution=replace(found.solution, noise=noise))
     return Completed.penalised(cells, fit, tried)

@@ -11,15 +11,15 @@ from flatmin.errors import InputError
 
 __all__ = ["PairIds", "no_values"]
 
-#: Below this size a float holds every whole number exactly.
+#: Whole numbers up to this size are exact as floats; larger ids could be confused with each other.
 MAX_EXACT = 2.0**53
-#: The names of array kinds in messages.
+#: What error messages call the kinds of arrays (``dtype.kind``).
 KINDS = {"i": "numbers", "f": "numbers", "u": "numbers", "U": "strings", "M": "dates", "m": "durations"}
 
 
 @dataclass(frozen=True, eq=False)
 class PairIds:
-    """The distinct ids of the rows (d1,) and columns (d2,) of a matrix, ascending, in the order of the matrix.
+    """The distinct ids of the d1 rows and the d2 columns of a matrix, ascending, as the matrix has them.
 
     Examples
     --------

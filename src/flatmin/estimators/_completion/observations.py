@@ -16,7 +16,7 @@ from flatmin.solvers.offsets.offsets import OffsetModel, Offsets
 __all__ = ["Observations", "Strengths"]
 
 
-#: Whether a kind of offsets includes a constant, rows and columns.
+#: For each kind of offsets, whether it has a constant, offsets of rows, and offsets of columns.
 KINDS = {
     "none": (False, False, False),
     "constant": (True, False, False),
@@ -28,7 +28,7 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Strengths:
-    """Penalties on offsets as numbers of phantom observations at zero, as in `OffsetModel`; None for no offsets."""
+    """Penalties on offsets, counted in observations of the value zero as in `OffsetModel`; None for no offsets."""
 
     constant: bool = False
     rows: Any = None
@@ -66,8 +66,8 @@ class Strengths:
 class Observations:
     """Values (m,) of some cells of a matrix with offsets.
 
-    The weights of ``entries`` are the roots of those of the squared residuals; ``values`` are not multiplied by them.
-    Strengths of offsets that are "auto" are estimated from the values.
+    The weights of ``entries`` are the square roots of the weights of squared residuals. ``values`` are not multiplied
+    by them. Strengths of offsets that are "auto" are estimated from the values.
     """
 
     entries: Entries

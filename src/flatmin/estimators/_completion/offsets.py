@@ -1,4 +1,4 @@
-"""Joint fits of a matrix and offsets: exact, at a given strength, or at the strength that follows from the noise."""
+"""Joint fits of a matrix and offsets: exact, at a given penalty, or at the penalty that follows from the noise."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,13 +20,13 @@ from flatmin.solvers.task import Task
 
 __all__ = ["OffsetFit", "fit_with_offsets"]
 
-#: The iteration for the strength stops once it changes by less than this share.
-SETTLED = 0.01
-#: The largest number of rounds of this iteration.
+#: The iteration for the strength stops once the strength changes by less than this share.
+STRENGTH_CHANGE = 0.01
+#: The largest number of rounds of the iteration for the strength.
 MAX_ROUNDS = 6
-#: Relative duality gap of the solves in these rounds.
+#: Relative duality gap to which the rounds of the iteration are solved.
 ROUND_TOL = 1e-4
-#: Unpenalised offsets with at most this share of the degrees of freedom of the data need no such iteration.
+#: One round is enough for unpenalised offsets with at most this share of the data's degrees of freedom.
 MAX_FREE_SHARE = 0.05
 
 
@@ -62,11 +62,11 @@ def fit_with_offsets(
 ) -> OffsetFit:
     """Fit a matrix and offsets to observed entries.
 
-    A positive alpha fits both jointly (see `OffsetModel`), with the certificate of the joint minimum. As alpha falls to
-    zero, the matrix explains everything and penalised offsets vanish; alpha = 0 therefore fits such offsets first, and
-    the matrix exactly to the rest. "auto" alternates between the square-root rule for alpha on the data minus the
-    offsets, and the joint fit at that alpha, until alpha is stable. Offset penalties are then estimated again from the
-    joint refit.
+    A positive alpha fits both jointly (see `OffsetModel`), with the certificate of the joint minimum. In the limit of a
+    small alpha the matrix would explain everything, and penalised offsets would vanish. So alpha = 0 fits penalised
+    offsets first, and then the matrix exactly to the data minus the offsets. "auto" alternates between two steps until
+    alpha is stable: the square-root rule finds alpha from the data minus the offsets, and the joint fit at this alpha
+    finds the offsets. The penalties on offsets are then estimated again from the joint refit.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def _from_noise(model: OffsetModel, values: Any, kinds: dict[str, Any], shared: 
         noise = level_of_noise(Task(rest, 0.0, shared["metric_power"], limits=limits), limits.start())
         if noise.alpha == 0:
             return OffsetFit(model, rest, flat_minimum(rest, alpha="auto", **shared), offsets, offsets)
-        settled, alpha = abs(noise.alpha - alpha) <= SETTLED * noise.alpha, noise.alpha
+        settled, alpha = abs(noise.alpha - alpha) <= STRENGTH_CHANGE * noise.alpha, noise.alpha
         if settled:
             break
         model = OffsetModel.estimated(model.entries, _without(model.entries, values, noise.refit), **kinds)

@@ -1,4 +1,4 @@
-"""RowModel: rows of a matrix from their observed entries, given the factors of its columns."""
+"""RowModel: a ridge regression that computes a row of the matrix from the row's observed entries."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -13,36 +13,38 @@ from flatmin.parametrizations.base import Factors
 
 __all__ = ["RowModel"]
 
-#: Approximate number of entries of the normal equations that are built at once.
-CHUNK = 4_000_000
-#: Eigenvalues of normal equations below this share of the largest one count as 0.
-BLIND = 1e-12
+#: Approximate number of entries of the normal matrices that are in memory at once.
+CHUNK_ENTRIES = 4_000_000
+#: Eigenvalues of a normal matrix below this share of its largest one count as 0.
+ZERO_EIGENVALUE = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
 class RowModel:
-    """Rows of a penalised solution ``X = L Rᵀ`` as functions of their observed entries, for fitted and new rows.
+    """A model that computes rows of ``X = L Rᵀ`` from their observed entries, for fitted and new rows, given R.
 
-    In factors that are balanced for ``D1^p X D2^p``, the penalised objective is
+    If the factors are balanced for ``D1^p X D2^p``, the penalised objective is
 
         ``(1/m) Σ w (v_ij − l_iᵀ r_j)² + 2 α (‖D1^p L‖² + ‖D2^p R‖²)``,
 
-    so given R every row solves a ridge regression, ``min Σ_j w (v_ij − lᵀ r_j)² + λ n_i^p ‖l‖²``, with n_i the weight
-    of its observed entries and one λ for all rows. Without a penalty the solution has least norm.
+    so each row l of L solves a ridge regression, ``min Σ_j w (v_ij − lᵀ r_j)² + λ n_i^p ‖l‖²``. Here n_i is the total
+    weight of the row's observed entries, and λ is equal for all rows. Without a penalty, the solution of least norm is
+    taken.
 
-    Least squares would follow the noise in rows with few entries. The rows of a refit are therefore modelled as draws
-    of one normal distribution, and a row becomes its conditional mean. This is the same ridge regression with p = 0 and
-    λ the variance of the noise, for R scaled such that the rows of L have covariance one.
+    In a refit, least squares would follow the noise in rows with few entries. Its rows are therefore modelled as draws
+    from one normal distribution, and a row is computed as the conditional mean given its entries. This is the same
+    ridge regression with p = 0, if λ is the variance of the noise and R is scaled so that the rows of L have the
+    identity as covariance.
 
     Attributes
     ----------
     columns : ndarray, shape (d2, k)
-        R.
+        The factor R.
     strength, power : float
-        λ and p.
+        The penalty λ and the exponent p.
     offset : float or None
-        Phantom observations at zero for the offset of a row, which is fitted jointly with its factor; None without
-        offsets of rows.
+        The penalty on the offset of a row, which is fitted jointly with its factor, in observations of the value zero.
+        None if rows have no offsets.
 
     Examples
     --------
@@ -97,7 +99,7 @@ class RowModel:
         return out[:, :k], out[:, k] if self.offset is not None else np.zeros(n)
 
     def _chunks(self, rows: Array) -> Iterator[Array]:
-        step = max(1, CHUNK // (self.columns.shape[1] + 1) ** 2)
+        step = max(1, CHUNK_ENTRIES // (self.columns.shape[1] + 1) ** 2)
         return (rows[i : i + step] for i in range(0, len(rows), step))
 
     def _equations(self, values: Any, weights: Array, rows: Array) -> tuple[Array, Array, Array]:
@@ -125,8 +127,8 @@ def _solved(gram: Array, penalty: Array, target: Array) -> Array:
         return target
     sizes = np.trace(gram, axis1=1, axis2=2)
     gram[:, np.arange(f), np.arange(f)] += penalty
-    if np.all(penalty[:, 0] > BLIND**0.5 * sizes):
+    if np.all(penalty[:, 0] > ZERO_EIGENVALUE**0.5 * sizes):
         return np.asarray(np.linalg.solve(gram, target[..., None])[..., 0])
     values, Q = np.linalg.eigh(gram)
-    inverse = np.divide(1.0, values, out=np.zeros_like(values), where=values > BLIND * values[:, -1:])
+    inverse = np.divide(1.0, values, out=np.zeros_like(values), where=values > ZERO_EIGENVALUE * values[:, -1:])
     return np.asarray(np.einsum("nij,nj->ni", Q, inverse * np.einsum("nij,ni->nj", Q, target)))

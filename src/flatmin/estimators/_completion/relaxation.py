@@ -17,15 +17,15 @@ from flatmin.solvers.alphas.folds import splits
 
 __all__ = ["Relaxation", "relaxation"]
 
-#: One cell of this number is held out.
+#: One of this number of cells is held out.
 ONE_IN = 5
 #: The smallest number of held-out cells.
 MIN_HELD_OUT = 20
-#: Tried multiples of the penalty of the noise, in this order.
+#: The penalties that are tried, in this order, as multiples of the penalty that follows from the noise.
 SHARES = (1.0, 0.55, 0.3, 0.17, 0.1, 0.055, 0.03, 0.017, 0.01)
-#: The search stops once a step lowers the error by less than this share.
+#: The search stops once the next weaker penalty lowers the held-out error by less than this share.
 MIN_FALL = 0.002
-#: Relative duality gap of the solves.
+#: Relative duality gap to which the candidates are solved.
 TRIAL_TOL = 1e-3
 #: The largest number of Newton steps of a refit.
 REFIT_STEPS = 50
@@ -41,7 +41,8 @@ class Relaxation:
         Root mean squared errors in the units of the fit by name: "offsets" alone, "refit" (least squares at the rank
         found), and the tried multiples of the penalty, such as "0.3".
     chosen : str
-        The name with the smallest error, or "offsets" unless the improvement over it exceeds one standard error.
+        The name of the candidate with the smallest error. It is "offsets" if no other candidate is better by more than
+        one standard error.
     """
 
     errors: Mapping[str, float]
@@ -56,8 +57,9 @@ class Relaxation:
 def relaxation(cells: Observations, noise: Noise, settings: Mapping[str, Any]) -> Relaxation | None:
     """Choose between offsets alone, a refit and penalties up to that of the noise; None if there are too few cells.
 
-    The penalty of the noise suppresses everything that noise alone could produce. If the rank is low, a refit restores
-    what it removes. If the rank is only approximately low, a weaker penalty that overfits a little predicts better.
+    The penalty that follows from the noise suppresses everything that noise alone could produce, and with it a part of
+    the matrix. If the rank is low, a refit restores this part. If the rank is only approximately low, a weaker penalty
+    that overfits a little predicts better.
     """
     split = _split(cells, settings["seed"])
     if split is None:

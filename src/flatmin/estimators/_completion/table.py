@@ -13,8 +13,8 @@ __all__ = ["Units", "completed", "hidden", "holes", "in_rows", "observed", "weig
 #: Share of the observed cells of a table that `score` hides and predicts.
 HIDDEN = 0.2
 EPS = float(np.finfo(float).eps)
-#: Deviations from the mean of a column up to this many rounding errors of the mean count as 0.
-ROUNDING = 40
+#: Deviations from a column's mean count as 0 up to this number of rounding errors of the mean.
+ROUNDING_UNITS = 40
 
 
 def observed(X: Any) -> Any:
@@ -85,9 +85,9 @@ def holes(X: Any) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Units:
-    """Units (d,) in which columns are fitted: ``(x / unit − mean) / spread``.
+    """The units in which d columns are fitted: a value x becomes ``(x / unit − mean) / spread``.
 
-    The unit is the largest size in a column, so that no square overflows. Unit and spread are positive.
+    ``unit`` is the largest absolute value in a column, so that no square overflows. It is positive, like ``spread``.
     """
 
     unit: Array
@@ -107,7 +107,7 @@ class Units:
         mean = _means(values, columns, weights, d) if centred else np.zeros(d)
         if scaled:
             spread = np.sqrt(_means((values - mean[columns]) ** 2, columns, weights, d))
-            spread[spread <= ROUNDING * EPS * np.abs(mean)] = 1
+            spread[spread <= ROUNDING_UNITS * EPS * np.abs(mean)] = 1
         else:
             spread = 1 / unit
         return cls(unit, mean, spread)
@@ -128,7 +128,7 @@ class Units:
         mean = self.mean[columns]
         left = cells.data / self.unit[columns] - mean
         out = cells.copy()
-        out.data = np.where(np.abs(left) <= ROUNDING * EPS * np.abs(mean), 0.0, left) / self.spread[columns]
+        out.data = np.where(np.abs(left) <= ROUNDING_UNITS * EPS * np.abs(mean), 0.0, left) / self.spread[columns]
         return out
 
     def outside(self, values: Array, columns: Any = slice(None)) -> Array:

@@ -1,4 +1,4 @@
-"""Race: many training algorithms on one task, with equal budgets, one referee and certified flatness gaps."""
+"""Race: many training algorithms on one task, with equal budgets, judged by one referee."""
 
 from flatmin import nn as _nn  # noqa: F401  (says what to install where PyTorch is missing)
 from flatmin.lab.race import competitors

@@ -18,7 +18,7 @@ from flatmin.lab.race.tasks import Objective, Task
 
 __all__ = ["Competitor", "Entry"]
 
-#: Powers of 10 of the smallest and the largest tuned strength, in units of the default.
+#: Strengths are tuned from 10 to the first power to 10 to the second, in units of the competitor's default strength.
 STRENGTH_POWERS = (-2, 1)
 
 
@@ -26,8 +26,8 @@ STRENGTH_POWERS = (-2, 1)
 class Entry:
     """One run of a competitor on a task.
 
-    ``seed`` draws the weights, the batches and all else that is random. ``step_size`` is in the units of the weights
-    and the loss, and ``strength`` in the scale-free units of the competitor.
+    ``seed`` determines the initial weights, the batches and all other randomness. ``step_size`` is in the units of the
+    weights and the loss, and ``strength`` in the scale-free units that the competitor states.
     """
 
     task: Task
@@ -53,13 +53,13 @@ class Competitor(Description):
 
     #: The size of the initial weights, one of `Task.sizes`.
     size: str = "usual"
-    #: Samples in a step, None for all.
+    #: Number of samples in a batch; None for all samples.
     batch: int | None = None
-    #: The smallest and the largest step size to be tried, in units of `unit`.
+    #: The smallest and the largest step size to be tried, in units of the method `unit`.
     steps: tuple[float, float] = (1 / 16, 2.0)
     #: The default strength in scale-free units that the docstring of the method names, or None.
     strength: float | None = None
-    #: Whether the step size falls linearly to zero over the budget. Steps of a fixed length never settle otherwise.
+    #: Whether the step size decreases linearly to zero over the budget, which steps of a fixed length need to converge.
     decays: bool = False
 
     def __post_init__(self) -> None:
@@ -83,18 +83,18 @@ class Competitor(Description):
 
     @property
     def description(self) -> Description:
-        """The four texts that describe it."""
+        """The four texts that describe the algorithm."""
         return Description(self.name, self.title, self.claims, self.source)
 
     @property
     def facts(self) -> tuple[Any, ...]:
-        """All that defines the algorithm: its code and its settings. The store recognizes runs by them."""
+        """The code and the settings of the algorithm, by which the store recognizes its former runs."""
         code = [_source(kind) for kind in type(self).__mro__ if issubclass(kind, Competitor) and kind is not Competitor]
         settings = [getattr(self, field.name) for field in fields(self)]
         return (type(self).__module__, type(self).__qualname__, *settings, *code)
 
     def objection(self, task: Task) -> str | None:
-        """Return the reason why it cannot run on a task, or None if it can."""
+        """Return the reason why the algorithm cannot run on a task, or None if it can."""
         if self.batch is not None and not task.has_batches:
             return "the loss is not a mean over samples, so there are no batches"
         if self.batch == 1 and not task.learns_from_one:
@@ -102,7 +102,7 @@ class Competitor(Description):
         return None
 
     def unit(self, task: Task) -> float:
-        """Return the unit of its step sizes: one over the curvature at the initial weights, as its batches see it."""
+        """Return the unit of step sizes: one over the curvature of the batch losses at the initial weights."""
         return 1 / task.curvature(self.size, self.batch)
 
     def optimizer(self, model: nn.Module, loss: nn.Module, entry: Entry) -> Optimizer:
@@ -110,11 +110,11 @@ class Competitor(Description):
         return torch.optim.SGD(model.parameters(), lr=entry.step_size)
 
     def objective(self, model: nn.Module, loss: nn.Module, entry: Entry) -> Objective:
-        """Return the function to be minimised, of inputs, targets and the share of the budget that is spent."""
+        """Return the function to minimise; its arguments are inputs, targets and the spent share of the budget."""
         return lambda x, y, spent: loss(model(x), y)
 
     def start(self, entry: Entry) -> tuple[nn.Module, Callable[[float], None]]:
-        """Return a new model, and a function of the share of the budget that is spent, which makes one step."""
+        """Return a new model, and a function that makes one step; its argument is the spent share of the budget."""
         model, loss = entry.task.model(entry.seed, self.size), copy.deepcopy(entry.task.loss)
         optimizer, objective = self.optimizer(model, loss, entry), self.objective(model, loss, entry)
         batches = entry.task.batches(self.batch, entry.seed)
@@ -131,7 +131,7 @@ class Competitor(Description):
         return model, step
 
     def tuning_grid(self, task: Task, count: int) -> list[tuple[float, float | None]]:
-        """Return ``count`` pairs of step size and strength to be tried.
+        """Return the ``count`` pairs of step size and strength that are tried.
 
         Step sizes are equally spaced in logarithms. If the task tunes strengths, they run from a hundredth to ten times
         the default, in an order that is nearly uncorrelated with that of the step sizes.

@@ -8,15 +8,15 @@ from flatmin.lab.rank_correlation import GroupedCorrelation, grouped_rank_correl
 
 __all__ = ["Correlation", "correlate"]
 
-#: Smallest number of competitors with a correlation.
+#: Smallest number of competitors for which a correlation is computed.
 MIN_COMPETITORS = 3
 #: Gaps and errors below this count as equal.
 ROUNDING = 1e-9
 
 IGNORES = (
-    "The interval resamples competitors with all their runs, as runs of one competitor are alike. It takes the "
-    "competitors for a sample of all algorithms, and task and step sizes as given. Diverged runs are left out. "
-    "It is no statement about cause: what makes a run flat may be what makes it right."
+    "The interval resamples competitors with all their runs, because runs of one competitor are alike. It treats the "
+    "competitors as a sample of all algorithms, and the task and the step sizes as given. Diverged runs are left out. "
+    "A correlation is no statement about cause: one property of a run may make it both flat and accurate."
 )
 
 
@@ -25,7 +25,7 @@ class Correlation(GroupedCorrelation):
     """Spearman's rank correlation between flatness and error over runs, which are grouped by competitor.
 
     ``of`` is the column compared with the error: "flatness_gap", or "scaled_trace" if there is no gap. ``runs`` and
-    ``competitors`` are their numbers. ``ignores`` names the uncertainty that the intervals do not cover.
+    ``competitors`` are the numbers of both. ``ignores`` names the uncertainty that the intervals do not include.
     """
 
     of: str

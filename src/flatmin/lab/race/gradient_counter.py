@@ -13,7 +13,7 @@ __all__ = ["GradientCounter"]
 
 
 class GradientCounter:
-    """A counter of the passes through a model, by hooks that the training code does not see.
+    """A counter of the passes through a model, in units of one gradient. It uses hooks, so training code is unchanged.
 
     One backward pass on a batch of any size, with its forward pass, is one gradient: a step of gradient descent costs
     1, and a step of SAM costs 2. A forward pass alone is half a gradient. A backward pass that is itself differentiated
@@ -38,7 +38,7 @@ class GradientCounter:
 
     @property
     def gradients(self) -> float:
-        """The gradients spent so far: all backward passes, and half of the forward passes that had none."""
+        """The gradients spent so far: all backward passes, and half of the forward passes without a backward pass."""
         return self._backward + max(0.0, self._forward - self._differentiated) / 2
 
     @contextmanager

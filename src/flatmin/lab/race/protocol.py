@@ -37,13 +37,13 @@ class Protocol:
 
     #: Gradients that a scored run may spend.
     budget: int
-    #: Seeds of the scored runs.
+    #: Seeds of the scored runs, one run of each competitor for each seed.
     seeds: tuple[int, ...]
     #: Step sizes tried for each competitor.
     trials: int = 6
-    #: Share of the budget that a trial may spend.
+    #: Share of the budget that a tuning run may spend.
     share: float = 0.25
-    #: Seed of all trials, not among the scored ones.
+    #: Seed of all tuning runs; no scored run may have it.
     tuning_seed: int = 1_000_000
     #: Approximate number of observations along a run.
     points: int = 60
@@ -65,7 +65,7 @@ class Protocol:
 
     @property
     def tuning_budget(self) -> int:
-        """Gradients that a trial may spend."""
+        """Number of gradients that a tuning run may spend."""
         return max(1, round(self.share * self.budget))
 
     def grid(self, budget: int) -> Array:

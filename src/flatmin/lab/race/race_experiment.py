@@ -20,7 +20,7 @@ __all__ = ["RaceExperiment", "RacePlan", "best_trial", "run_of"]
 
 #: Scores within this share of the smallest one count as equal, and the largest step size among them is chosen.
 EQUAL_SCORES = 0.01
-#: Prefix of the metrics that are curves.
+#: Names of metrics that are curves begin with this prefix.
 CURVE = "curve of "
 
 
@@ -54,8 +54,8 @@ def run_of(result: Result) -> Run:
 class RaceExperiment(Experiment):
     """The runs of a race as trials. The parameters are competitor, seed, step size, strength and budget.
 
-    Its version changes with the task and the rules, and the parameters contain a digest of the competitor's code. So a
-    store never mixes runs that differ in one of them.
+    The version of the experiment changes with the task and the rules, and the parameters contain a digest of the
+    competitor's code. So a store never mixes runs that differ in task, rules or code.
     """
 
     cell: _RunCell
@@ -151,7 +151,7 @@ class RacePlan:
 def best_trial(scored: Sequence[tuple[Trial, float]], good_score: float = 0.0) -> Trial:
     """Return the tuning run with the largest step size whose score is good, or equal to the smallest score.
 
-    If all have diverged, it is the one with the smallest step size.
+    If all runs have diverged, it is the run with the smallest step size.
     """
     smallest = min(score for _, score in scored)
     if smallest == float("inf"):

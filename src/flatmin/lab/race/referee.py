@@ -24,12 +24,12 @@ __all__ = ["CompetitorError", "Run", "blame", "judged_run"]
 
 
 class CompetitorError(RuntimeError):
-    """Raised where a competitor fails by an error in its own code, which is no result of a race."""
+    """An error in the code of a competitor, as opposed to a run that diverges, which is a result."""
 
 
 @contextmanager
 def blame(competitor: Competitor, during: str = "") -> Iterator[None]:
-    """Raise errors of a competitor's code inside the block as a `CompetitorError` that names it, and the place."""
+    """Turn errors inside the block into a `CompetitorError` that names the competitor and ``during``, the place."""
     try:
         yield
     except (InputError, CompetitorError):
@@ -42,7 +42,7 @@ def blame(competitor: Competitor, during: str = "") -> Iterator[None]:
 class Run:
     """The outcome of one run: its row of the table, its curves, and the score by which step sizes are chosen.
 
-    A smaller score is better; a diverged run has an infinite one.
+    A smaller score is better. The score of a diverged run is infinite.
     """
 
     row: Mapping[str, Any]
@@ -53,7 +53,8 @@ class Run:
 def judged_run(competitor: Competitor, entry: Entry, protocol: Protocol, budget: int) -> Run:
     """Run a competitor until its next step would exceed the budget, or until it has diverged.
 
-    An error of the competitor raises `CompetitorError`, or is a divergence if its weights are not finite.
+    An error in the competitor's code raises `CompetitorError`. If its weights are not finite, the error counts as
+    divergence instead.
     """
     task = entry.task
     setting = f" with seed {entry.seed} and step size {entry.step_size:.3g}"
@@ -99,7 +100,7 @@ def judged_run(competitor: Competitor, entry: Entry, protocol: Protocol, budget:
 
 
 def _cost_of_a_step(competitor: Competitor, entry: Entry) -> float:
-    """Return the gradients of one step, measured on a separate model, so that no budget is ever exceeded."""
+    """Return the gradients that one step costs, measured on another model, so that no run exceeds its budget."""
     model, step = competitor.start(entry)
     counter = GradientCounter(model)
     _succeeded(model, step, 0.0)
@@ -109,7 +110,7 @@ def _cost_of_a_step(competitor: Competitor, entry: Entry) -> float:
 
 
 def _succeeded(model: nn.Module, step: Callable[[float], None], spent: float) -> bool:
-    """Make a step. Return False if it failed because weights were not finite any more."""
+    """Make a step; return False if the step failed because weights have become infinite or NaN."""
     try:
         step(spent)
     except Exception:

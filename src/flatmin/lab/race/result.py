@@ -19,7 +19,7 @@ OBSERVED = ("loss", "scaled_trace", "flatness_gap", "relative_error")
 LAST = ("rank", "balance", "gradients", "seconds", "step_size", "strength")
 #: The fields of a row of the table, in order.
 COLUMNS = ("competitor", "seed", "diverged", *OBSERVED, *LAST)
-#: The arrays of a trajectory: gradient counts, and the observations there.
+#: The arrays of a trajectory: gradient counts, and the observed quantities at these counts.
 CURVES = ("gradients", *OBSERVED)
 
 
@@ -27,8 +27,8 @@ CURVES = ("gradients", *OBSERVED)
 class Description:
     """The texts that describe a competitor.
 
-    ``name`` identifies it, for instance "label-noise", and ``title`` is the method in a few words. ``claims`` is the
-    quantity that it is said to minimise, according to the publication ``source``.
+    ``name`` identifies the competitor, for instance "label-noise", and ``title`` is the method in a few words.
+    ``claims`` is the quantity that the method minimises according to the publication ``source``.
     """
 
     name: str

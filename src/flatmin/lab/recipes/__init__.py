@@ -1,4 +1,4 @@
-"""The recipes that are known by name, one file each, found by themselves; ``_*.py`` are parts of single recipes."""
+"""The recipes, one file each, which are found by the file's name; files ``_*.py`` are parts of single recipes."""
 
 from flatmin.lab.recipe import RECIPES
 

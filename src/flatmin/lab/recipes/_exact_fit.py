@@ -1,4 +1,4 @@
-"""Exact fits by least squares over factors from random starts, independent of flatmin's own solvers."""
+"""Exact fits of data, found by least squares over factors from random starts, without flatmin's own solvers."""
 
 from collections.abc import Sequence
 
@@ -13,20 +13,20 @@ from flatmin.problem import Problem
 
 __all__ = ["exact_fit"]
 
-#: Trust-region steps at most, and steps of Gauss and Newton that follow: near a solution each squares the misfit.
+#: Largest number of trust-region steps, and number of Gauss-Newton steps after them, which converge quadratically.
 STEPS, LAST_STEPS = 200, 3
 
 
 def exact_fit(problem: Problem, width: int, scale: float, rng: np.random.Generator) -> tuple[Factors, float]:
     """Return factors near a random start that fit the data, and their misfit ``‖A(X) − b‖ / ‖b‖``.
 
-    The squared misfit is minimised over the factors by SciPy's `least_squares`, then by steps of least length.
-    Flatness plays no part: the start decides which of many fits is found. The misfit is about 1e-16 at a fit; it stays
-    large if there is no fit near the start, or if the linear algebra of a step fails.
+    The squared misfit is minimised over the factors by SciPy's `least_squares`, and then by Gauss-Newton steps of least
+    length. Flatness plays no part: the start decides which of many fits is found. The misfit of a fit is about 1e-16.
+    It is large if there is no fit near the start, or if the linear algebra of a step fails.
 
-    The parametrization is `Product`, `Gram` or `SignedGram`, and the data are not zero; others raise `InputError`.
-    ``width`` is the number of columns of the factors, for a signed model of both signs together, and ``scale`` the
-    standard deviation of the entries at the start.
+    The parametrization must be `Product`, `Gram` or `SignedGram`, and the data not zero; otherwise `InputError` is
+    raised. ``width`` is the number of columns of the factors (of both signs together for `SignedGram`), and ``scale``
+    the standard deviation of the entries at the start.
 
     Examples
     --------

@@ -1,10 +1,10 @@
-r"""A search for the flattest layers of a linear network that fit the data, for models without a formula.
+r"""A search for the flattest layers of a linear network that fit the data, without a proof that they are flattest.
 
-For more than two layers and general measurements flatness is not a convex function of ``X = W_N ⋯ W_1``, and
-`flat_minimum` refuses the problem. For small matrices an augmented Lagrangian minimises the trace of the Hessian over
-layers, without a proof. Let L_l and R_l be the products of the layers on either side of layer l, ``P_l = L_l L_lᵀ``,
-``Q_l = R_lᵀ R_l`` and ``K = (1/m) Σ_i A_i ⊗ A_i``. The trace is ``2 Σ_l vec(P_l)ᵀ K vec(Q_l)``, at a cost that does not
-depend on the number of measurements.
+For more than two layers and general measurements, flatness is not a convex function of ``X = W_N ⋯ W_1``, and
+`flat_minimum` refuses the problem. For small matrices, the search here minimises the trace of the Hessian over the
+layers by an augmented Lagrangian. Let L_l and R_l be the products of the layers on either side of layer l,
+``P_l = L_l L_lᵀ``, ``Q_l = R_lᵀ R_l`` and ``K = (1/m) Σ_i A_i ⊗ A_i``. The trace is ``2 Σ_l vec(P_l)ᵀ K vec(Q_l)``; its
+cost does not depend on the number of measurements.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from flatmin.problem import Problem
 
 __all__ = ["FlatLayers", "flattest_layers", "layers_of"]
 
-#: Largest number of entries of the matrix; the tensor K has the square of it.
+#: Largest number of entries of the matrix X; the tensor K has the square of this number of entries.
 LARGEST = 400
-#: Rounds of the augmented Lagrangian.
+#: Largest number of rounds of the augmented Lagrangian.
 ROUNDS = 40
 #: Largest number of steps of a round.
 STEPS = 2000
 #: Initial weight of the misfit, times the number of measurements.
 WEIGHT = 10.0
-#: Factor by which the weight grows if the misfit has not decreased to PROGRESS times its last value.
+#: The weight of the misfit grows by GROWTH if a round leaves more than the share PROGRESS of the misfit.
 GROWTH, PROGRESS = 3.0, 0.25
-#: Largest relative misfit of layers that fit.
+#: Layers fit the data if their relative misfit is at most this.
 FITS = 1e-8
-#: Largest number of restarts from perturbed layers, and the relative size of the perturbation.
+#: Largest number of restarts from perturbed layers, and the size of the perturbation relative to the layers.
 SHAKES, SHAKE = 4, 0.01
-#: Smallest relative decrease of the trace that counts as flatter.
+#: Layers count as flatter if the trace is smaller by at least this share.
 FLATTER = 1e-6
 
 
@@ -54,7 +54,7 @@ class FlatLayers:
 
     @property
     def fits(self) -> bool:
-        """Whether they fit the data."""
+        """Whether the layers fit the data."""
         return self.misfit <= FITS
 
 
@@ -71,13 +71,14 @@ def layers_of(problem: Problem, matrix: Array) -> Factors:
 def flattest_layers(problem: Problem, start: Factors, *, seed: int = 0) -> FlatLayers:
     """Return layers that fit the data, with the smallest Hessian trace that a descent from the start finds.
 
-    A matrix of low rank that fits is stationary as soon as there are as many measurements as degrees of freedom, even
-    if another matrix is flatter, and a descent may end there. So the layers that are found are perturbed, and the
-    descent goes on, until it leads to nothing flatter: a local minimum. If two starts lead to different minima, neither
-    need be the flattest.
+    If the measurements are at least as many as the degrees of freedom, every low-rank matrix that fits is a stationary
+    point, and the descent may end there although another matrix is flatter. So the layers are perturbed and the descent
+    is repeated, until no flatter layers are found. The result is a local minimum; another start may lead to a flatter
+    one.
 
-    The problem has a `Chain`, a matrix of at most 400 entries, and data that are not zero; others raise `InputError`.
-    Layers of the start need not fit. Directions that are zero on both sides of a layer stay zero: add a little noise.
+    The problem must have a `Chain`, a matrix of at most 400 entries, and data that are not zero; otherwise `InputError`
+    is raised. The layers of the start need not fit the data. Directions that are zero on both sides of a layer stay
+    zero, so add a little noise to the start.
 
     Examples
     --------
@@ -139,7 +140,7 @@ class _Search:
         return tuple(part.reshape(shape) for part, shape in zip(parts, self.shapes, strict=True))
 
     def descend(self, point: _Point) -> _Point:
-        """Return the end point of the augmented Lagrangian; a round ends when its gradient is below the misfit."""
+        """Return the end point of the augmented Lagrangian method; a round ends at a gradient below the misfit."""
         weights, multiplier, before = point.weights, point.multiplier, np.inf
         weight = point.weight or WEIGHT / len(self.data)
         misfit = min(point.misfit, 1.0)

@@ -19,8 +19,8 @@ HERMITIAN = ("covariance", "phase-retrieval", "quadratic-network")
 def metrics_of_recovery(name: str, shape: Any, rank: int, size: int | None, seed: int, **settings: Any) -> Metrics:
     """Return the recovery of the truth of a random instance of a family by its flat minimum.
 
-    The setting ``sample`` has further arguments of `Family.sample`; all others go to `flat_minimum`. The error is up to
-    the symmetry of the family, and ``solved`` is the name of the status.
+    The setting ``sample`` has further arguments of `Family.sample`; all other settings go to `flat_minimum`. The error
+    ignores the family's symmetry, such as the sign of a signal. ``solved`` is the name of the status.
     """
     family = families.find(name)
     instance = family.sample(shape, rank, size, seed=seed, **settings.pop("sample", {}))
@@ -39,7 +39,7 @@ def metrics_of_recovery(name: str, shape: Any, rank: int, size: int | None, seed
 
 
 def degrees(name: str, d: int, rank: int) -> float:
-    """Return the unit of thresholds: ``r (d1 + d2)``, for symmetric matrices ``r d``.
+    """Return the unit in which thresholds are stated: ``r (d1 + d2)``, or ``r d`` for symmetric matrices.
 
     Examples
     --------

@@ -1,16 +1,17 @@
 """Two-layer ReLU networks on the parity of two bits: constructions that are flattest, and training for flatness.
 
-The network is ``f(x) = Σ_j a_j (w_j·x + b_j)₊``, x a vertex of the cube {−1, 1}^d and y = x_1 x_2, with n vertices for
-training. If the loss is zero, the trace of the Hessian of the mean squared error is, with ``z_ij = (w_j·x_i + b_j)₊``
-and c = d + 1 (without biases c = d),
+The network is ``f(x) = Σ_j a_j (w_j·x + b_j)₊``. The inputs x are vertices of the cube {−1, 1}^d, the label is
+y = x_1 x_2, and n vertices are for training. Let ``z_ij = (w_j·x_i + b_j)₊`` and c = d + 1 (without biases c = d). If
+the loss is zero, the trace of the Hessian of the mean squared error is
 
     tr H = (2/n) Σ_i Σ_{j: z_ij > 0} (z_ij² + c a_j²) ≥ (2/n) Σ_i 2 √c |Σ_j a_j z_ij| = 4 √c,
 
-with equality exactly if every neuron that is active at a point has ``z_ij = √c |a_j|`` and the sign of y_i. One neuron
-for each point, active there and nowhere else, has equality, and so do four neurons that compute x_1 x_2, and every
-mixture of the two. Without a bias a neuron cannot be active at a single one of many points, as a linear programme
-shows. There the four neurons of the rule have z = 0 at half of the points, on their kink. After a small move they are
-active at half of those, each with a further ``c a_j²``, and training hovers about a trace of ``4 √(2c)``.
+with equality exactly if every neuron that is active at a point has ``z_ij = √c |a_j|`` and the sign of y_i. Equality
+holds for a lookup table, with one neuron for each point that is active only there. It also holds for the rule, four
+neurons that compute x_1 x_2, and for every mixture of the two. Without biases a neuron cannot be active at a single one
+of many points, as a linear programme shows. The four neurons of the rule then have z = 0, their kink, at half of the
+points. After a small move they are active at half of these, each with a further ``c a_j²``, and the trace stays near
+``4 √(2c)`` in training.
 """
 
 from __future__ import annotations
@@ -31,19 +32,19 @@ from flatmin.nn.spectrum.trace import hessian_trace
 
 __all__ = ["measure"]
 
-#: The names of the measurements of a network.
+#: The names of the quantities that are measured of a network.
 MEASURES = ("loss", "trace", "excess", "test_error", "wrong")
-#: Strength of the penalty at the start of training.
+#: Strength of the penalty on the trace at the start of training.
 PENALTY = 1e-2
-#: The strength at the end, relative to that at the start.
+#: Strength of this penalty at the end of training, relative to that at the start.
 LAST = 1e-2
-#: Size of the disturbance of a lookup table before training, relative to its weights.
+#: Size of the random disturbance of a lookup table before training, relative to the table's weights.
 DISTURBANCE = 0.05
 
 
 @dataclass(frozen=True)
 class _Sample:
-    """The vertices of a cube and their labels; ``seen`` marks the training set."""
+    """The vertices of a cube and their labels; ``seen`` is true for the training set."""
 
     x: Tensor
     y: Tensor
@@ -59,7 +60,7 @@ class _Sample:
 
 @dataclass(frozen=True)
 class _Network:
-    """Weights (width, d), biases (width,) or None, output weights (width,)."""
+    """A network: weights (width, d), biases (width,) or None, and output weights (width,)."""
 
     W: Tensor
     b: Tensor | None
@@ -74,7 +75,7 @@ class _Network:
         return nn.Sequential(first, nn.ReLU(), last, nn.Flatten(0))
 
     def measure(self, sample: _Sample) -> dict[str, Any]:
-        """Return loss, trace, its excess over the bound for these outputs, and the errors on vertices not seen."""
+        """Return loss, trace, the relative excess of the trace over its bound, and the errors on unseen vertices."""
         x, y, module = sample.x[sample.seen], sample.y[sample.seen], self.module()
         with torch.no_grad():
             seen, unseen = module(x), module(sample.x[~sample.seen])
@@ -91,7 +92,7 @@ class _Network:
 
 
 def _mixture(sample: _Sample, rule: float, *, bias: bool = True) -> _Network:
-    """Return a flattest network that computes a share of the output by the rule and looks the rest up."""
+    """Return a flattest network that computes the share ``rule`` of the output by the rule, and the rest by a table."""
     d = sample.x.shape[1]
     root = math.sqrt(d + bias)
     x, y = sample.x[sample.seen], sample.y[sample.seen]
@@ -100,7 +101,7 @@ def _mixture(sample: _Sample, rule: float, *, bias: bool = True) -> _Network:
     pair = torch.zeros(4, d, dtype=x.dtype)
     pair[:, :2] = torch.tensor([[1, 1], [-1, -1], [1, -1], [-1, 1]])
     height = math.sqrt(rule * root)
-    # With a bias the neuron is active from 1/2 on, away from the kink; without one it sits on it.
+    # With a bias the neuron becomes active at 1/2, between the points; without a bias some points are on its kink.
     slope, shift = (height, -height) if bias else (height / 2, 0.0)
     parts.append((pair * slope, torch.full((4,), shift, dtype=x.dtype), pair[:, 0] * pair[:, 1] * height / root))
     W, b, a = (torch.cat(part) for part in zip(*(parts if bias else parts[1:]), strict=True))
@@ -108,7 +109,7 @@ def _mixture(sample: _Sample, rule: float, *, bias: bool = True) -> _Network:
 
 
 def _alone(sample: _Sample, *, bias: bool) -> float:
-    """Return the share of points seen at which a neuron can be active and at no other point."""
+    """Return the share of training points at which some neuron can be active while inactive at all others."""
     x = sample.x[sample.seen].numpy()
     rows = np.hstack([x, np.ones((len(x), int(bias)))])
     alone = 0
@@ -120,7 +121,7 @@ def _alone(sample: _Sample, *, bias: bool) -> float:
 
 
 class _Training:
-    """Networks of one width, one for each sample, trained side by side."""
+    """Networks of one width, one for each sample, which are trained at the same time."""
 
     def __init__(self, samples: list[_Sample], starts: list[_Network]) -> None:
         self.samples = samples
@@ -137,7 +138,7 @@ class _Training:
         return z, (z @ self.a[:, :, None])[..., 0]
 
     def minimise(self, steps: int, *, zeros_elsewhere: bool = False, rate: float = 1e-2) -> list[_Network]:
-        """Return what Adam makes of loss and trace; with zeros elsewhere, zero is the target on vertices not seen."""
+        """Return the networks after Adam on loss and trace; ``zeros_elsewhere`` adds targets 0 on unseen vertices."""
         c = self.x.shape[2] + self.bias
         optimizer = torch.optim.Adam([self.W, self.b, self.a], lr=rate)
         for step in range(steps):

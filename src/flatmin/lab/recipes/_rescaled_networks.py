@@ -15,13 +15,13 @@ from flatmin.nn.spectrum.trace import hessian_trace
 
 __all__ = ["ranked", "rescaled"]
 
-#: Inputs, hidden units, samples for training and for testing.
+#: Numbers of inputs, of hidden units, of training samples, and of test samples.
 INPUTS, WIDTH, TRAIN, TEST = 9, 16, 60, 500
-#: Factors of the first layer; the second is divided by them.
+#: Factors by which the first layer is multiplied and the second layer divided, by their names.
 SCALES = {"none": 1.0, "1/64": 1 / 64, "64": 64.0}
-#: Standard deviations of the noise in the labels of `ranked`.
+#: Standard deviations of the noise in the training labels of the networks of `ranked`.
 NOISES = (0.0, 0.3, 0.6, 1.0, 1.5, 2.0)
-#: In `ranked`, the rescaled trace of a network relative to that of the next worse one.
+#: Ratio of the rescaled trace of a network in `ranked` to that of the network with the next larger error.
 STEP = 1.5
 LOSS = nn.MSELoss()
 
@@ -75,7 +75,7 @@ def _measured(point: Rescaled) -> dict[str, Any]:
 
 
 def rescaled(name: str, steps: int, seed: int) -> Metrics:
-    """Return the measures of one network at all scales as lists, or that rescaling was refused."""
+    """Return the measures of one network at all scales as lists, or a metric that says that rescaling was refused."""
     x, y, _, _ = _data(seed, 0.3)
     model = _trained(NETWORKS[name], x, y, steps, seed)
     try:
@@ -99,7 +99,7 @@ def _scale(model: nn.Module, data: tuple[Tensor, Tensor], target: float) -> floa
 
 
 def ranked(steps: int, seed: int) -> Metrics:
-    """Return the measures of networks trained with more and more noise, as trained and rescaled to falling traces."""
+    """Return the measures of networks with increasing noise, as trained and rescaled so that their traces decrease."""
     trained: list[tuple[dict[str, Any], nn.Module, tuple[Tensor, Tensor]]] = []
     for noise in NOISES:
         x, y, x_test, y_test = _data(seed, noise)

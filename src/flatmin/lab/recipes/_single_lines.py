@@ -1,4 +1,4 @@
-r"""Scores of single rows and columns in completion, and the number of cells at which they allow recovery.
+r"""Scores of single rows and columns in completion; a score above 1 proves that a matrix is not the flattest fit.
 
 Let ``D1 X D2 = U S Vᵀ`` for a matrix X of rank r that fits the observed cells. Change it along ``e_i wᵀ``, where w is
 zero at the observed cells of row i. The nuclear norm changes at the rate
@@ -10,7 +10,7 @@ The largest ``(u_iᵀ a)² / aᵀ G (I − G)⁻¹ a`` is ``u_iᵀ G⁻¹ u_i �
 
     ``s_i = u_iᵀ G⁻¹ u_i > 1``:
 
-Then X is not flattest, for any other rows. A row that its cells do not determine has an infinite score.
+Then X is not flattest, whatever the other rows are. If its cells do not determine a row, its score is infinite.
 """
 
 import math
@@ -37,8 +37,8 @@ POINTS = 2000
 def line_scores(problem: Problem, L: Array, R: Array) -> Array:
     """Return the scores (d1 + d2,) of every row, then of every column, of a completion problem at ``X = L Rᵀ``.
 
-    The factors (d1, r) and (d2, r) have full rank, and X fits. If a score is above 1, X is not flattest. Another
-    measurement than `Entries`, or factors of other shapes, raise `InputError`.
+    The factors (d1, r) and (d2, r) must have full rank, and X must fit. If a score is above 1, X is not flattest. A
+    measurement that is not `Entries`, or factors of other shapes, raise `InputError`.
 
     Examples
     --------
@@ -66,7 +66,7 @@ def line_scores(problem: Problem, L: Array, R: Array) -> Array:
 
 
 def lines_that_hold(squares: Array, share: float) -> int:
-    """Return how many rows and columns hold a given share of the sum of a nonnegative matrix, the largest first.
+    """Return how many of the largest rows and columns hold a given share of the sum of a nonnegative matrix.
 
     Examples
     --------
@@ -94,10 +94,11 @@ def lines_that_hold(squares: Array, share: float) -> int:
 def threshold_of_scores(d: int, rank: int) -> float:
     r"""Return the number of cells per degree of freedom at which half of the draws have no score above 1.
 
-    A square matrix with Gaussian factors, cells drawn evenly, n = m/d of them in a row. Then ``|u_i|²`` is Beta(r/2,
-    (d − r)/2), and ``|u_i|² / u_iᵀ G⁻¹ u_i``, a Schur complement of G, is Beta((n − r + 1)/2, (d − n)/2). They are
-    independent, and a score is above 1 where the first is larger. Flat weights cancel that rows have different numbers
-    of cells: u_i grows with their root as the root of G does. Rows and columns are taken as independent:
+    The matrix is square with Gaussian factors, and cells are drawn uniformly, n = m/d in each row. Then ``|u_i|²`` is
+    distributed as Beta(r/2, (d − r)/2). The ratio ``|u_i|² / u_iᵀ G⁻¹ u_i`` is a Schur complement of G, distributed as
+    Beta((n − r + 1)/2, (d − n)/2). The two are independent, and a score is above 1 if the first is larger. That rows
+    have different numbers of cells cancels with flat weights: both u_i and the root of G grow with the root of this
+    number. Rows and columns are treated as independent, so that half of the draws have no score above 1 if
 
         ``2 d P(s > 1) = log 2``.
 
@@ -124,8 +125,8 @@ def threshold_of_scores(d: int, rank: int) -> float:
 def threshold_of_cells(d: int, rank: int) -> float:
     """Return the number of cells per degree of freedom at which half of the draws have r cells in each row and column.
 
-    This is the argument of the coupon collector: with fewer than r cells a row is not determined, even if all other
-    rows are known. Arguments, units and errors are those of `threshold_of_scores`.
+    This is the bound of the coupon collector: a row with fewer than r cells is not determined, even if all other rows
+    are known. Arguments, units and errors are those of `threshold_of_scores`.
 
     Examples
     --------
@@ -140,7 +141,7 @@ def threshold_of_cells(d: int, rank: int) -> float:
 
 
 def _solved(excess: Callable[[float], float], d: int, rank: int) -> float:
-    """Return the number of cells in a row at which a decreasing function is zero, in units of the degrees."""
+    """Return the number of cells at which a decreasing function of cells per row is zero, per degree of freedom."""
     if not 1 <= rank < d:
         raise InputError(f"rank is {rank}, expected a whole number from 1 to {d - 1}, below the dimension")
     if excess(0.999 * d) > 0:

@@ -1,8 +1,8 @@
 """Recovery by flat products of more and more factors: of sparse vectors, and of low-rank matrices.
 
-``x = u_1 ∘ … ∘ u_N`` of length 80 and ``X = W_N ⋯ W_1`` of shape 8×8, from Gaussian measurements that all depths share.
-Flat products of vectors are certified; those of more than two matrices are found by a search from two starts, one of
-them the truth. docs/recipes.md says how the search can err.
+The unknowns are ``x = u_1 ∘ … ∘ u_N`` of length 80 and ``X = W_N ⋯ W_1`` of shape 8×8. All depths N see the same
+Gaussian measurements. Flat products of vectors are certified. Those of more than two matrices are found by a search
+from two starts, of which one is the truth; docs/recipes.md says how the search can err.
 
 Claim: flat products of two vectors recover sparse vectors from the statistical dimension of the ℓ1 norm on, within √n,
 and those of three and five never from fewer measurements than unknowns. Flat products of three and five matrices
@@ -39,11 +39,11 @@ from flatmin.solvers.choose import flat_minimum
 
 __all__ = ["RECIPE", "judge", "predicted", "recover", "show"]
 
-#: Standard deviations of the noise added to the layers of the two starts, so that no direction is excluded.
+#: Standard deviation of the noise on the layers of each start, which keeps directions from staying exactly zero.
 BLIND, AWARE = 0.05, 1e-3
-#: How far above the band all is expected to succeed; how much later a deep product may; what a search may leave.
+#: Factor on the band's upper end from which recovery is claimed, and claimed limits on the excess of c and of traces.
 FACTOR, LATER, LEFT = 1.25, 0.1, 1e-5
-#: For each panel the parameter of the columns, and in words the unknown, the unit and the prediction of a boundary.
+#: For each panel the parameter of the columns, and words for the unknown, for the unit and for the prediction.
 PANELS = (
     ("vectors", "sparsity", "sparse vectors", "m* / (s log(n / s))", " of the ℓ1 norm, and n above two"),
     ("matrices", "rank", "low-rank matrices", "c = m* / (r (d1 + d2))", ", at every depth"),
@@ -82,7 +82,7 @@ def _matrix(parameters: Parameters, seed: int) -> Metrics:
         raise ArithmeticError("no start led to layers that fit the data")
     best = min(fits, key=lambda layers: layers.trace)
     error = relative_distance(best.matrix, drawn.truth)
-    # The search is judged where there is a certificate: at depth 2.
+    # The search can be compared with a certificate only at depth 2.
     gap = None if depth > 2 else best.trace / flat_minimum(problem, seed=seed).checked_certificate.lower_bound - 1
     return {"error": error, "success": error < RECOVERED, "solved": "sought", "gap": gap, "blind": blind}
 
@@ -122,7 +122,7 @@ def _of_vectors(vectors: Evidence) -> Iterator[Claim]:
     number = distance(columns, predicted, lambda at: math.sqrt(at["n"]))
     yield Claim(f"{text}, bands at 95 % together", *number, below=1.0)
     fewer: dict[int, list[bool]] = {3: [], 5: []}
-    # All depths see the same draws, so a draw counts once: recovered if it is at every depth.
+    # All depths see the same draws, so a draw counts once, as recovered if it is recovered at every depth.
     enough: dict[tuple[Any, ...], bool] = {}
     for (n, m, sparsity, depth), part in vectors.split("n", "m", "sparsity", "depth").items():
         if m >= n:

@@ -1,10 +1,10 @@
 """Test errors of the trace penalty, weight decay, SAM and label noise on images of digits.
 
-Networks of 32 hidden units on 300 of scikit-learn's digits; 300 further images choose the strength of each method among
-seven. Ten draws are trained side by side.
+Networks of 32 hidden units are trained on 300 of scikit-learn's digits; 300 further images choose the strength of each
+method among seven. Ten random draws of the images are trained at the same time.
 
-Claim: at equal tuning budget the trace penalty does not improve the test error over weight decay and SAM; label noise
-and label smoothing do as well, at larger traces.
+Claim: at equal tuning budget the trace penalty has no smaller test error than weight decay and SAM. Label noise and
+label smoothing have as small test errors as the trace penalty, at larger traces.
 
 Refuted by: a mean test error of weight decay, SAM, label noise or label smoothing that exceeds the penalty's by more
 than 0.5 percentage points.
@@ -32,12 +32,12 @@ __all__ = ["RECIPE", "judge", "show", "train"]
 #: Numbers of images for training and for choosing strengths; all others are for the test.
 IMAGES = (300, 300)
 WIDTH, BATCH = 32, 100
-#: The improvement, in percentage points, that would count as a benefit.
+#: An improvement of the test error counts as a benefit from this number of percentage points on.
 BENEFIT = 0.5
 
 DECAYS = np.geomspace(1e-4, 1e-1, 7)
 SHARES = np.geomspace(0.01, 0.64, 7)
-#: Strengths for cross entropy.
+#: The strengths that each method tries with cross entropy.
 STRENGTHS: dict[str, Array] = {
     "plain": np.geomspace(0.01, 10, 7),
     "weight decay": DECAYS,
@@ -48,7 +48,7 @@ STRENGTHS: dict[str, Array] = {
     "label smoothing": SHARES,
     "whitened + decay": DECAYS,
 }
-#: Strengths for the squared error, which is averaged over the classes too, so that its penalties are smaller.
+#: The strengths for the squared error; penalties are smaller, because this error is averaged over classes too.
 SQUARED = {name: values for name, values in STRENGTHS.items() if name != "label smoothing"} | {
     "weight decay": DECAYS / 10,
     "trace penalty": np.geomspace(1e-6, 1e-3, 7),
@@ -96,7 +96,7 @@ def _percent_wrong(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def judge(evidence: Evidence) -> list[Claim]:
-    """Return, for each network, the gains on four rivals, the loss of whitening, and the traces of label noise."""
+    """Return the claims for each network: errors of four rivals, of whitened inputs, and the traces of label noise."""
     claims, trace = [], "trace penalty"
     for name, strengths in NETWORKS.items():
         network = evidence.select(network=name)

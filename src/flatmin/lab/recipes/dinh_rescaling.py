@@ -1,14 +1,14 @@
 """Sharpness and relative flatness of networks whose layers are rescaled against each other.
 
 If an activation is positively homogeneous, multiplying one layer by α and dividing the next one by α does not change
-the function, but changes trace and largest eigenvalue (Dinh, Pascanu, Bengio, Bengio, ICML 2017). The control is tanh,
-where the same rescaling changes the function and is refused.
+the function, but it changes the trace and the largest eigenvalue of the Hessian (Dinh, Pascanu, Bengio, Bengio, ICML
+2017). The control is a network with tanh, for which this rescaling changes the function and is refused.
 
 Claim: sharpness alone says nothing about the function. Layers of any ReLU, pooling or quadratic network can be rescaled
-to any larger trace, so that the ranking of trained networks by trace is reversed at the same outputs; relative flatness
-does not change.
+to any larger trace with the same outputs, so that the ranking of trained networks by trace is reversed. Relative
+flatness does not change under rescaling.
 
-Refuted by: outputs that change, a sharpness that does not, or invariant measures that do.
+Refuted by: outputs that change, a sharpness that does not change, or invariant measures that change.
 """
 
 import math

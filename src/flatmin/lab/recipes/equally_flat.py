@@ -1,18 +1,18 @@
 """Where all exact fits are equally flat, and where they are not.
 
-For ``X = U U*`` the scaled trace is ``8 tr(D X)``, ``D = (1/m) Σ A_i²``. If D is a combination ``Σ λ_i A_i``, it is ``8
-⟨λ, b⟩`` at every fit. So it is for ``A_i = x_i x_i*`` and for orthogonal projections. Each instance is fitted from
-eight random starts; the flatness of a fit is the smallest trace over all factors of its matrix. See docs/recipes.md,
-and "Measurements by vectors" in docs/theory/flatness.md.
+For ``X = U U*`` the scaled trace is ``8 tr(D X)`` with ``D = (1/m) Σ A_i²``. If D is a linear combination
+``Σ λ_i A_i``, this trace is ``8 ⟨λ, b⟩`` at every exact fit. Such combinations exist for ``A_i = x_i x_i*`` and for
+orthogonal projections. Each instance is fitted from eight random starts. The flatness of a fit is the smallest trace
+over all factors of its matrix. See docs/recipes.md, and "Measurements by vectors" in docs/theory/flatness.md.
 
-Claim: positive semidefinite solutions of measurements by vectors or by projections all have one flatness value: exact
-fits that are different matrices, with different errors and ranks, differ in flatness by rounding alone, until the fit
-is unique. In all other models the fits of one instance differ in flatness, also if sensing matrices have rank one, and
-flatter fits err less.
+Claim: for measurements by vectors or by projections, all positive semidefinite fits of an instance are equally flat up
+to rounding, although they are different matrices with different errors and ranks, as long as the fit is not unique. In
+all other models the fits of one instance differ in flatness, even if sensing matrices have rank one, and flatter fits
+have smaller errors.
 
-Refuted by: two exact fits of such measurements whose flatness differs by more than rounding; fits that hardly differ as
-matrices or in rank, so that nothing was tested; or, in another model, equally flat fits, or flatter ones that do not
-err less.
+Refuted by: two exact fits of measurements by vectors or projections whose flatness differs by more than rounding; fits
+that hardly differ as matrices or in rank, so that nothing was tested; or, in another model, equally flat fits, or
+flatter fits whose errors are not smaller.
 """
 
 from collections.abc import Callable, Iterable
@@ -39,19 +39,19 @@ from flatmin.proofs.flatness import flatness
 
 __all__ = ["RECIPE", "fits", "judge", "show"]
 
-#: Fits of each instance; their starts have standard deviations between these, where the truth has entries of size one.
+#: Number of fits of each instance, and range of the standard deviations of their starts; the truth has entries near 1.
 STARTS, SCALES = 8, (0.3, 3.0)
-#: Smallest width of a fit: the rank of the truth plus one.
+#: Smallest number of columns of the factors of a fit: the rank of the truth plus one.
 NARROWEST = 3
-#: Largest relative misfit of an exact fit; it changes the trace by little more than this.
+#: A fit is exact if its relative misfit is at most this; the misfit changes the trace by about the same share.
 EXACT = 1e-12
-#: Relative differences up to this are rounding.
+#: Relative differences in flatness up to this count as rounding.
 ROUNDING = 1e-10
-#: Smallest relative differences of matrices, errors and flatness that count.
+#: Matrices, errors and flatness of two fits count as different if they differ by at least this share.
 APART = 0.1
 #: Claimed lower limit of the rank correlation between flatness and error.
 CORRELATION = 0.5
-#: Measurements per degree of freedom for which many matrices fit, and for which one semidefinite matrix fits.
+#: Measurements per degree of freedom at which many matrices fit, and at which only one semidefinite matrix fits.
 FEW, MANY = (0.8, 1.2), (3.0,)
 
 
@@ -155,7 +155,7 @@ def _fit(problem: Problem, rng: np.random.Generator) -> tuple[Any, float]:
 
 
 def _spread(values: Iterable[float]) -> float | None:
-    """Return the relative excess of the largest over the smallest value, None for fewer than two values."""
+    """Return the excess of the largest value over the smallest, relative to the latter; None for fewer than two."""
     ordered = sorted(values)
     return float(ordered[-1] / ordered[0] - 1) if len(ordered) > 1 else None
 
@@ -230,7 +230,7 @@ def show(evidence: Evidence) -> list[Display]:
             "x_label": "median distance between fits, over the truth",
             "y_label": "relative difference in flatness",
         }
-        caption = "Each point is an instance with its fits. Those at the level of rounding are equally flat."
+        caption = "Each point is an instance. If the difference is at the level of rounding, its fits are equally flat."
         figures.append(ScatterDisplay.from_evidence(few, "spread", title, caption=caption, **axes, **common))
     if len(determined):
         title = "Equally flat fits: the largest error"
@@ -244,7 +244,7 @@ def show(evidence: Evidence) -> list[Display]:
         axes |= {
             f"{axis}_label": f"relative error of the {fit} fit" for axis, fit in (("x", "sharpest"), ("y", "flattest"))
         }
-        caption = "Below the line the flattest of the fits that were found errs less than the sharpest."
+        caption = "Below the line the flattest fit that was found has a smaller error than the sharpest fit."
         figures.append(ScatterDisplay.from_evidence(free, "choice", title, caption=caption, **axes, **common))
     return figures
 

@@ -38,7 +38,7 @@ from flatmin.lab.runs.experiment import Block, Metrics, Parameters, Transition
 
 __all__ = ["RECIPE", "freedom", "judge", "predicted", "recover", "show"]
 
-#: For each panel the family, the rank, and the range of measurements to try, in units of `degrees`.
+#: For each panel the family, the rank, and the range of numbers of measurements, in units of `degrees`.
 PANELS = {
     "sensing": ("matrix-sensing", 2, (1.0, 3.2)),
     "bilinear": ("bilinear-sensing", 2, (1.0, 3.2)),
@@ -53,7 +53,7 @@ WORDS = {"flat": "flat minima", "nuclear": "the nuclear norm"}
 DIMENSIONS = (10, 15, 20, 25, 30, 35, 40)
 POINTS = 12
 
-#: For each panel its name in figures and the space of matrices that contains the truth.
+#: For each panel its name in figures, and the space of matrices that contains the truth.
 TITLES = {
     "sensing": ("Gaussian sensing", "all"),
     "bilinear": ("Bilinear sensing", "all"),
@@ -62,11 +62,12 @@ TITLES = {
     "covariance": ("Covariance estimation", "semidefinite"),
     "phase-retrieval": ("Phase retrieval", "hermitian semidefinite"),
 }
-#: Panels in which flat minima differ from those of the nuclear norm.
+#: Panels in which flat minima differ from solutions of smallest nuclear norm.
 SELECTING = ("sensing", "bilinear", "completion", "quadratic-network")
-#: The claimed limit of c at the largest dimensions, in units of `degrees`; smaller than the tried range.
+#: The claimed upper limit of c at the largest dimensions for each panel, in units of `degrees`.
 LIMITS = dict.fromkeys(TITLES, 3.0) | {"completion": 4.0, "covariance": 2.5, "phase-retrieval": 5.0}
-#: How many of the largest dimensions, how far above the band success is expected, and what may differ.
+#: Number of largest dimensions, factor on the band from which recovery is claimed, and limits of the other claims: on
+#: the excess of c, on the exponent of the growth, and on the relative distance from the statistical dimension.
 LARGEST, FACTOR, LATER, FASTER, APART = 2, 1.25, 0.1, 0.1, 0.05
 
 
@@ -177,7 +178,7 @@ def show(evidence: Evidence) -> list[Display]:
     displays: list[Display] = []
     words = {"flat": "flat", "nuclear": "nuclear norm"}
     panels = [panel for panel in TITLES if panel in evidence.levels("panel")]
-    caption = "Predicted is Gaussian measurements and the nuclear norm: their statistical dimension."
+    caption = "The prediction is for Gaussian measurements and the nuclear norm: the statistical dimension."
     common: dict[str, Any] = {"predicted": predicted, "caption": caption, "x_label": "dimension d"}
     for panel in panels:
         part, title = evidence.select(panel=panel), TITLES[panel][0]

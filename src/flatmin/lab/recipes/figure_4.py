@@ -40,17 +40,17 @@ __all__ = ["RECIPE", "gaps", "judge", "show"]
 PANELS = {"sensing": "matrix-sensing", "bilinear": "bilinear-sensing", "completion": "matrix-completion"}
 RANK = 2
 TITLES = {"sensing": "Gaussian sensing", "bilinear": "Bilinear sensing", "completion": "Completion"}
-#: The multiples of the degrees from which the truth is recovered; rounding; the exponents that are promised and how far
-#: they may be off.
+#: For each panel the multiple of the degrees of freedom from which the truth is recovered, and after it the size of
+#: rounding errors, and for each gap the claimed exponent with its tolerance.
 ABOVE = {"sensing": 3.0, "bilinear": 3.0, "completion": 4.0}
 ROUNDING = 1e-6
 GAPS = {"balance_gap": ("balance gap", -0.5, 0.1), "norm_excess": ("norm excess", -1.0, 0.2)}
-#: What a gap in completion is divided by, as a power of ``1 − m/d²`` and in words; and the level of each of six
-#: intervals that hold together with 95 %, by Bonferroni's rule.
+#: The divisor of each gap in completion, as a power of ``1 − m/d²`` and in words; and after it the level of each of six
+#: intervals that hold simultaneously with 95 %, by Bonferroni's rule.
 RUN_OUT = {"balance_gap": (0.5, "√(1 − m/d²)"), "norm_excess": (1.0, "1 − m/d²")}
 SHARED = shared_level(6)
-#: Dimensions, and the multiples of the degrees at each. What is many measurements costs much where d is large, and what
-#: is few costs much in completion.
+#: For each panel the dimensions, and the multiples of the degrees at each. Costs limit both: many measurements are
+#: expensive at large dimensions, and few cells are expensive in completion.
 MEASURED = {
     (10, 15, 20): (2.0, 3.0, 4.0, 8.0, 16.0, 32.0),
     (30,): (2.0, 3.0, 4.0, 8.0, 16.0),
@@ -119,15 +119,15 @@ def judge(evidence: Evidence) -> list[Claim]:
 def _centred(part: Evidence, panel: str, metric: str) -> tuple[Array, Array]:
     """Return measurements and a gap well above the threshold, each over its geometric mean at that dimension.
 
-    So dimensions may differ in level, and only the decrease with the number of measurements counts. In completion the
-    gap is divided by its factor in `RUN_OUT`.
+    The mean is divided out so that only the decrease with the number of measurements counts, not the level of a
+    dimension. In completion the gap is divided by its factor in `RUN_OUT`.
     """
     x, y = [np.empty(0)], [np.empty(0)]
     for (d,), group in part.split("d").items():
         least = ABOVE[panel] * degrees(PANELS[panel], d, RANK)
         rows = [(float(r.trial.parameters["m"]), r.metrics[metric]) for r in group.results]
         cells = d * d if panel == "completion" else math.inf
-        # Without a gap there is no logarithm: as where every cell is seen, or to rounding.
+        # A gap that is zero up to rounding, as if every cell is observed, has no logarithm.
         rows = [(m, gap) for m, gap in rows if least - 0.5 <= m < cells and gap > ROUNDING**2]
         kept = [(m, gap / (1 - m / cells) ** RUN_OUT[metric][0]) for m, gap in rows]
         if kept:
@@ -158,7 +158,7 @@ def show(evidence: Evidence) -> list[Display]:
         bound, factor = ("(κ² − 1) / 2", 0.5) if metric == "balance_gap" else ("κ² − 1", 1.0)
         name, title = f"{metric.replace('_', '-')}-bound", f"The {word} and its bound, {bound}"
         line: dict[str, Any] = {"diagonal": f"bound {bound}", "factor": factor}
-        line["caption"] = f"One point a draw. Points below the line are below the bound, {bound}."
+        line["caption"] = f"Each point is a draw. Points below the line are below the bound, {bound}."
         displays.append(ScatterDisplay.from_evidence(evidence, name, title, y=metric, y_label=word, **line, **over))
     return displays
 

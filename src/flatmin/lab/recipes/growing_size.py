@@ -32,7 +32,7 @@ from flatmin.solvers.choose import flat_minimum
 
 __all__ = ["RECIPE", "judge", "show", "solve"]
 
-#: Rank and measurements for each degree of freedom (0: all cells) of each family.
+#: For each family the rank, and the number of measurements per degree of freedom (0 for all cells).
 SETTINGS = {
     "matrix-sensing": (2, 4.0),
     "bilinear-sensing": (2, 4.0),
@@ -55,7 +55,7 @@ DIMENSIONS = {
 }
 #: Dimension of the problem that is solved before the timing starts.
 WARM_UP = 24
-#: Exponent of the most expensive step, in the dimension or, for completion, in the number of cells.
+#: For each family the claimed exponent, and the quantity it refers to: the dimension d or the number of cells.
 LIMITS = dict.fromkeys(SETTINGS, ("d", 3.0)) | {
     "matrix-sensing": ("d", 3.5),
     "matrix-completion": ("measurements", 1.25),
@@ -118,7 +118,7 @@ def _exponents(evidence: Evidence) -> Iterator[Claim]:
             yield Claim.open(text, below=limit)
             continue
         x = [result.trial.parameters["d"] for result in part.results] if against == "d" else part.values(against)
-        # A clock that has not moved says less than its step, not nothing.
+        # A time of zero only says that the time was shorter than the resolution of the clock.
         seconds = np.maximum(part.values("processor"), time.get_clock_info("process_time").resolution)
         yield Claim(text, *power_law(x, seconds, shared_level(len(LIMITS))), below=limit)
 

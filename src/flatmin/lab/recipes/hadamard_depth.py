@@ -1,14 +1,15 @@
 """Sparsity of flat solutions of sparse regression, by the number of factors.
 
-Products of vectors ``x = u_1 ∘ … ∘ u_N`` with ``A x = b``, 40 unknowns of which 4 are not zero. The smallest Hessian
+The unknown ``x = u_1 ∘ … ∘ u_N`` with ``A x = b`` has 40 entries, of which 4 are not zero. The smallest Hessian
 trace over all factors of x is ``2N Σ_j w_j |x_j|^(2 − 2/N)``; the smallest ``Σ ‖u_i‖²`` is ``N Σ_j |x_j|^(2/N)``. Both
 are derived in docs/theory/depth.md. The smallest norm is the control.
 
-Claim: two factors recover sparse vectors, three or more do not, however few equations are missing, and the error grows
-with depth; for the smallest norm of the factors it is the other way round.
+Claim: flat solutions with two factors recover sparse vectors. With three or more factors they do not, even if only a
+few equations are missing, and the error grows with depth. For the smallest norm of the factors, recovery improves with
+depth.
 
 Refuted by: a depth above two at which certified flat solutions recover sparse vectors from fewer equations than
-unknowns, or depth that makes recovery from the smallest norm worse.
+unknowns, or a depth at which the smallest norm recovers fewer vectors than at smaller depth.
 """
 
 from typing import Any
@@ -29,11 +30,11 @@ from flatmin.solvers.choose import flat_minimum
 __all__ = ["RECIPE", "judge", "recover", "show"]
 
 LENGTH, SPARSITY = 40, 4
-#: Numbers of equations from which two factors recover about every second vector, nearly all, and all.
+#: Numbers of equations at which two factors recover about half of the vectors, nearly all, and all.
 HALF, MOST, ALL = 14, 22, 34
 #: The largest relative error of a recovered vector.
 RECOVERED = 1e-6
-#: Reweighted steps towards a small norm.
+#: Number of steps of reweighted least squares towards a small norm.
 ROUNDS = 100
 
 
@@ -58,7 +59,7 @@ def recover(parameters: Parameters, seed: int) -> Metrics:
 def _least_norm(A: Array, b: Array, q: float) -> Array:
     """Return x with ``A x = b`` and small ``Σ |x_j|^q``: the smallest for q = 1, a local minimum for q < 1.
 
-    The latter by reweighted least squares (Chartrand, Yin, ICASSP 2008).
+    For q < 1 it is found by reweighted least squares (Chartrand, Yin, ICASSP 2008).
     """
     if q == 1:
         return minimise_power_norm(A, b, 1.0).z

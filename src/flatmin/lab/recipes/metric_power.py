@@ -1,7 +1,7 @@
-"""Completion between the nuclear norm and the flat one, where some rows and columns are seen more often than others.
+"""Completion by norms from the nuclear to the flat one, where some rows and columns have more cells than others.
 
-Square matrices of rank 2. A cell is observed with probability proportional to ``u_i u_j``, ``u_i = i^(−skew)``. The
-minimised norm is ``‖D1^p X D2^p‖_*``: p = 0 is the nuclear norm, p = 1 the flat one. All p see the same draws. The
+The matrices are square of rank 2. A cell is observed with probability proportional to ``u_i u_j``, ``u_i = i^(−skew)``.
+The minimised norm is ``‖D1^p X D2^p‖_*``: p = 0 is the nuclear norm, p = 1 the flat norm. All p see the same draws. The
 threshold is the number of cells, in units of ``r (d1 + d2)``, at which half of the draws are recovered.
 
 Claim: under uneven sampling the flat norm and the one between recover from no more cells than the nuclear norm: at each
@@ -47,7 +47,7 @@ def complete(parameters: Parameters, seed: int) -> Metrics:
     problem, truth = _drawn(int(d), int(m), float(skew), seed)
     solution = flat_minimum(problem, metric_power=float(power), seed=seed)
     error = relative_distance(solution.matrix, truth)
-    # Of the cells that are likely to be seen, by their chance: what matters to whoever predicts what will be asked for.
+    # Weights each cell by its probability of being observed, as in predictions of cells that will be asked for.
     weights = np.outer(*[np.arange(1, int(d) + 1.0) ** -float(skew)] * 2)
     seen = np.sqrt(np.sum(weights * (solution.matrix - truth) ** 2) / np.sum(weights * truth**2))
     return {

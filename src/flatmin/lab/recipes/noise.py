@@ -48,9 +48,9 @@ PANELS: dict[str, tuple[str, tuple[int, int], int, int]] = {
 }
 METHODS = ("exact", "penalised", "refit", "cross-validated", "oracle")
 LEVELS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
-#: The largest moderate noise, relative to the data; the last level exceeds it.
+#: The largest level of "moderate" noise, and the level at which the weaker component is buried, relative to the data.
 MODERATE, BURIED = 0.3, 3.0
-#: Smallest over largest alpha of cross-validation, well below the best one at the smallest noise.
+#: Number of alphas in cross-validation, and the smallest one over the largest: far below the best at the least noise.
 STRENGTHS, WEAKEST = 30, 5e-5
 #: Penalty and relative gradient of the oracle, so small that it is a least-squares fit.
 ORACLE_PRICE, ORACLE_TOL = 1e5, 1e-9
@@ -235,7 +235,7 @@ def show(evidence: Evidence) -> list[Display]:
     error = axes | {"y": "error", "y_log": True, "y_label": "relative error"}
     ratio = axes | {"y": "over_oracle", "y_log": True, "y_label": "error over that of the oracle"}
     ratio["reference"] = {"limit for the refit": 1.05}
-    error["caption"] = "What is claimed is claimed for noise up to 0.3."
+    error["caption"] = "The claims are about noise up to 0.3."
     ratio["caption"] = "The oracle is least squares at the true rank, started from the truth."
     rank = axes | {"y": "rank_found", "y_label": "rank"}
     rank["caption"] = "The refit tests its rank; cross-validation does not look for one."

@@ -1,10 +1,10 @@
 """The trace penalty if the truth is a quadratic network of low rank, in good and in bad units.
 
-The same data in good and in bad units: isotropic inputs, inputs with standard deviations from 1 to 10, the teacher
-seeing the third with the smallest, and the latter rotated. Ten draws are trained side by side.
+The same data have three kinds of inputs: isotropic ones; inputs in bad units, with standard deviations from 1 to 10,
+where the teacher depends on the third with the smallest ones; and the latter, rotated. Ten draws are trained at once.
 
-Claim: the trace penalty gains as much as weight decay with isotropic inputs, far more with badly scaled ones, and no
-more than whitening the inputs before weight decay: the penalty is nearly invariant to linear maps of the inputs.
+Claim: the trace penalty gains as much as weight decay with isotropic inputs, and far more with badly scaled ones. It
+gains no more than whitening the inputs before weight decay. The penalty is nearly invariant to linear maps of inputs.
 
 Refuted by: weight decay that does as well in bad units, an error of the penalty that depends on the units, or whitened
 inputs with larger errors.

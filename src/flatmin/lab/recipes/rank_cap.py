@@ -40,8 +40,8 @@ SHAPE, RANK, CELLS, NOISE = (40, 30), 12, 450, 0.3
 #: A cap as large as the smaller dimension has no effect.
 NO_CAP = min(SHAPE)
 CAPS, POWERS = (1, 2, 4, 8, 16, NO_CAP), (0.0, 0.5, 1.0)
-#: Each strength over the one before, and how many there are. Without a tight cap the weakest are left out: ranks and
-#: times are large there, and errors grow long before.
+#: Ratio of each strength to the one before, number of strengths, and number of strengths tried without a tight cap: for
+#: weaker ones ranks and times are large, and the errors have grown long before.
 STEP, STRENGTHS, STRONG = 0.7, 14, 9
 TIGHT = 8
 LABELS = {0.0: "p = 0, nuclear", 0.5: "p = ½", 1.0: "p = 1, flat"}
@@ -55,7 +55,7 @@ PICTURES = {
     "moved": (
         "Distance from the solution without a cap, at the same strength",
         "relative distance",
-        "Zero from the certified rank on.",
+        "The distance is zero for caps of at least the certified rank.",
     ),
     "strength": (
         "Best strength against the cap",
@@ -63,7 +63,7 @@ PICTURES = {
         "A higher point is a weaker penalty.",
     ),
 }
-#: Solutions that differ by less count as equal.
+#: Two solutions count as equal if their relative distance is below this.
 SAME = 1e-4
 
 

@@ -1,13 +1,14 @@
 """Traces and errors of all fits of ``b_i = x_i* X x_i``, with X positive semidefinite or not.
 
-Each instance is fitted from four random starts of different scale, by steps of least length, and by the certified
-flattest solution. In the control, the quadratic network, X may have both signs.
+Each instance is fitted from four random starts of different scale, by Gauss-Newton steps of least length, and by the
+certified flattest solution. In the control, the quadratic network, X may have eigenvalues of both signs.
 
-Claim: flatness cannot choose between fits by positive semidefinite matrices. All fits have the same trace and different
-errors, until the fit is unique; where X may have both signs, flatness chooses, and well.
+Claim: flatness cannot choose between fits by positive semidefinite matrices. As long as the fit is not unique, all fits
+have the same trace and different errors. If X may have both signs, traces differ, and the flattest fit has a small
+error.
 
-Refuted by: fits of covariances or phases with different traces, or a control in which the traces agree or the flattest
-fit errs as much as the sharpest.
+Refuted by: fits of covariances or phases with different traces; or, in the control, fits with equal traces, or a
+flattest fit whose error is as large as that of the sharpest fit.
 """
 
 from typing import Any
@@ -28,13 +29,13 @@ from flatmin.solvers.choose import flat_minimum
 
 __all__ = ["RECIPE", "fits", "judge", "show"]
 
-#: Gauss-Newton steps stop at this relative residual.
+#: Gauss-Newton steps end at this relative residual.
 FIT = 1e-14
 #: The largest number of Gauss-Newton steps.
 STEPS = 300
 #: The largest relative residual of an exact fit.
 EXACT = 1e-12
-#: The standard deviations of the starts.
+#: The standard deviations of the entries of the four random starts.
 SCALES = (0.1, 0.5, 1.0, 3.0)
 
 

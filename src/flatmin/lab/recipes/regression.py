@@ -1,10 +1,10 @@
 """The trace penalty on real data in raw units.
 
-Quadratic networks of 20 hidden units on scikit-learn's diabetes and breast cancer data, in one common unit per table. A
-linear model is the control. Twelve draws are trained side by side.
+Quadratic networks of 20 hidden units are trained on scikit-learn's diabetes and breast cancer data, in one common unit
+for each table. A linear model is the control. Twelve random splits of the data are trained at the same time.
 
-Claim: as with quadratic teachers, the trace penalty helps more than weight decay, and no more than standardizing the
-inputs first.
+Claim: as with quadratic teachers, the trace penalty reduces the error more than weight decay does, and no more than
+standardized inputs do.
 
 Refuted by: weight decay in raw units with errors at most 1.2 times the penalty's, or a penalty that improves on
 standardized inputs.
@@ -23,7 +23,7 @@ from flatmin.lab.runs.experiment import Metrics, Parameters
 __all__ = ["RECIPE", "judge", "show", "train"]
 
 WIDTH = 20
-#: Samples for training and for choosing strengths; all others are for the test.
+#: For each table the numbers of samples for training and for choosing strengths; all others are for the test.
 SOURCES = {"diabetes": (200, 100), "breast cancer": (200, 150)}
 QUADRATIC, LINE, STANDARD = "quadratic", "a line", "standardized + decay"
 

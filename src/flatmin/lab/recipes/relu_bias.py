@@ -4,11 +4,11 @@ Networks fit the parity of two bits on a part of the vertices of a cube (Wen, Ma
 biases a network that only looks up the training set attains the smallest trace, as docs/networks.md derives.
 
 Claim: with biases the flattest networks need not generalize. A lookup table attains the same smallest trace as the
-rule, and training for flatness does not leave it; from a random start training finds the rule, but not because of
-flatness. Without biases flat networks know the rule, and those that do not are far from flat.
+rule, and training for flatness does not leave the table. From a random start training finds the rule, but not because
+of flatness. Without biases flat networks compute the rule, and networks that do not compute it are far from flat.
 
-Refuted by: a trace of the lookup table above the bound, a table without biases that is as flat, or flat networks
-without biases that err on unseen vertices.
+Refuted by: a lookup table with a trace above the bound, a table without biases that is as flat, or flat networks
+without biases that have errors on unseen vertices.
 """
 
 from typing import Any
@@ -21,7 +21,7 @@ from flatmin.lab.runs.experiment import Metrics, Parameters
 
 __all__ = ["RECIPE", "judge", "measure_networks", "show"]
 
-#: Built networks: the share of the output that the four neurons of the rule compute; the rest is looked up.
+#: The constructed networks, named by the share of the output that the rule computes; a lookup table has the rest.
 MIXTURES = [f"rule {share}%" for share in (0, 25, 50, 75, 100)]
 TABLE, RULE, TRAINED, DISTURBED, HELD = MIXTURES[0], MIXTURES[-1], "trained", "table", "zero elsewhere"
 

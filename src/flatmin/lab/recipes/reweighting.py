@@ -1,4 +1,4 @@
-"""Lowest rank by reweighting beside the flat minimum, over measurements and the condition number of the truth.
+"""Lowest rank by reweighting, and the flat minimum, over measurements and the condition number of the truth.
 
 Sensing and completion of 24×24 matrices of rank 2 with singular values 1 and 1/κ, κ = 1, 10 and 1e5. Oversampling is
 the number of measurements over the ``r (d1 + d2 − r)`` degrees of freedom. Both methods see the same draws, and
@@ -51,7 +51,7 @@ WORDS = {"flat": "the flat minimum", "reweighted": "reweighting"}
 CONDITIONS = (1.0, 10.0, 1e5)
 OVERSAMPLING = (1.1, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 3.0, 3.5, 4.5)
 DIMENSION, RANK = 24, 2
-#: Largest error of a success, in units of the smallest singular value.
+#: A success has an error below this share of the smallest singular value of the truth.
 RESOLVED = 1e-2
 
 
@@ -111,7 +111,7 @@ def cells_for_every_line(d: int, m: int, least: int, rng: np.random.Generator) -
         rows, cols = seen.sum(axis=1), seen.sum(axis=0)
         if min(rows.min(), cols.min()) >= least:
             return seen
-        # More than 2 · least · d cells cannot all lie in lines that have no more than they need: one can be spared.
+        # With more than 2 · least · d cells, some row and column have more than they need and can spare a cell.
         spare = np.flatnonzero(seen & (rows > least)[:, None] & (cols > least))
         missing = np.flatnonzero(~seen & ((rows < least)[:, None] | (cols < least)))
         seen.flat[rng.choice(spare)] = False
@@ -192,7 +192,8 @@ def _condition(evidence: Evidence) -> Iterator[Claim]:
 def _compared(evidence: Evidence) -> Evidence:
     """Return the trials of reweighting whose draw has a certified flat minimum, with the metrics of both.
 
-    ``excess`` is the scaled trace over the proved lower bound of the flat one, ``flat_success`` whether that succeeds.
+    ``excess`` is the scaled trace over the certified lower bound of the flat minimum. ``flat_success`` says whether the
+    flat minimum succeeds.
     """
     flat = {_draw(result): result.metrics for result in evidence.select(method="flat").results}
     found = []
@@ -228,7 +229,7 @@ def show(evidence: Evidence) -> list[Display]:
     for (panel,), part in evidence.split("panel").items():
         title, caption = (
             f"Shares of draws recovered, {panel}",
-            "Lines are named by method and condition number of the truth.",
+            "The name of a line is the method and the condition number of the truth.",
         )
         pictures.append(
             CurvesDisplay.from_evidence(part, f"{panel}-success", title, caption=caption, wide=True, **rates)
@@ -236,7 +237,7 @@ def show(evidence: Evidence) -> list[Display]:
         found = [r for r in _compared(part).results if r.metrics["success"]]
         if found:
             title = f"How much less flat than the flattest the truth is, {panel}"
-            caption = "Where reweighting recovers the truth; one where it is flattest as well."
+            caption = "Draws that reweighting recovers; the excess is 1 if the truth is also flattest."
             both = Evidence(evidence.experiment, found)
             pictures.append(CurvesDisplay.from_evidence(both, f"{panel}-excess", title, caption=caption, **excess))
         if len(part.levels("oversampling")) > 1:

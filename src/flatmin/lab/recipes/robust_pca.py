@@ -31,7 +31,7 @@ from flatmin.lab.runs.experiment import Metrics, Parameters, Transition
 
 __all__ = ["RECIPE", "judge", "separate", "show"]
 
-#: The dimension of the map; how the boundary falls, how much it may rise, and how far below it success is expected.
+#: The dimension of the phase map; after it the claimed slope, the largest rise, and the factor below the boundary.
 D = 60
 FALLS, RISES, FACTOR = -0.01, 0.02, 1.25
 
@@ -74,7 +74,7 @@ def _largest_rise(columns: list[Column]) -> Number:
         return UNKNOWN
     each = shared_level(len(columns) - 1)
     rises = []
-    # A share is not negative, also where nothing smaller than the band was tried.
+    # The lower end of a band is infinite if no smaller share was tried, but a share is never negative.
     found = [at._replace(low=max(at.low, 0.0)) for at in (boundary_of(column, each) for column in columns)]
     for a, b in pairwise(found):
         down, up = np.hypot(b.estimate - b.low, a.high - a.estimate), np.hypot(b.high - b.estimate, a.estimate - a.low)

@@ -40,26 +40,26 @@ from flatmin.solvers.choose import flat_minimum
 
 __all__ = ["RECIPE", "judge", "recover", "show"]
 
-#: Maximal number of Newton steps of a solve.
+#: Largest number of Newton steps of a solve.
 STEPS = 400
-#: Differences of flatness, and of scores from 1, below this count as rounding.
+#: Differences in flatness, and differences of scores from 1, count as rounding up to this size.
 ROUNDING = 1e-9
 BEYOND = 1 + ROUNDING
-#: The share of the squared error that ``lines`` rows and columns have together.
+#: The metric ``lines`` is the number of rows and columns that have this share of the squared error together.
 MOST = 0.9
-#: Range of the distance of rho from the predicted threshold that counts as near.
+#: A draw is near the threshold if rho minus the predicted threshold is in this range.
 NEAR = (-0.25, 0.5)
-#: A rho that is below the predicted threshold by at least this counts as far below.
+#: A draw is far below the threshold if rho is below the predicted threshold by at least this.
 FAR = 1.0
 #: Ranges of rho at which sensing recovers and does not recover.
 ENOUGH, FEW = (2.5, 2.67), (1.83, 2.0)
 #: Range of rho at which draws of 300×300 have no score above 1.
 SEVERAL = (3.5, 3.75)
-#: Dimension, smallest and largest rho of the scores; and the step of rho.
+#: For the scores: dimensions with the smallest and the largest rho of each, and the step of rho.
 SCORES, STEP = ((100, 1.5, 4.2), (300, 2.0, 4.5), (1000, 2.5, 5.0)), 0.005
-#: Dimensions at which the location of failures is judged.
+#: Dimensions for which claims about the location of failures are made.
 LOCATED = (100, 300)
-#: Metrics that are None without a solve, or without an error to locate.
+#: Metrics that are None if there was no solve, or no error to locate.
 UNKNOWN = (
     *("error", "error_elsewhere", "solved", "certified", "steps", "gap", "unique", "rank_found", "less_flat"),
     *("worst_share", "even_share", "lines", "worst_is_predicted", "worst_is_fewest"),
@@ -105,7 +105,7 @@ def _solved(instance: Instance, factors: tuple[Array, Array], scores: Array, see
     D1, D2 = problem.metric
     flatness = 4 * float(svd_of_product(D1 @ factors[0], D2 @ factors[1])[1].sum())
     recovered = solution.status.certified and error < RECOVERED
-    # What a fit that is not exact may gain by that is less than its reach.
+    # A fit that is not exact may be flatter, but by less than the reach of its residual.
     flatter = flatness / proof.value - 1 > max(2 * proof.residual_reach, ROUNDING)
     metrics: Metrics = {
         "error": error,
@@ -163,7 +163,7 @@ def judge(evidence: Evidence) -> list[Claim]:
     several = _at(scores.select(d1=300), *SEVERAL).values("success")
     claims.append(Claim.from_share(f"{text} a score above 1, a condition of recovery", several, above=0.9))
     claims += _of_scores(scores, completion)
-    # Where only open draws are solved, failures are not those of all draws.
+    # With the method "open" only some draws are solved, so its failures do not represent all draws.
     failed = _failed(evidence.select(panel="completion", method="solved", d1=LOCATED))
     return claims + _of_failures(_within(failed, *NEAR), _within(failed, -np.inf, -FAR))
 
@@ -232,7 +232,7 @@ def _within(evidence: Evidence, low: float, high: float) -> Evidence:
 
 
 def _failed(evidence: Evidence) -> Evidence:
-    """Return the draws that are not recovered but certified: without a certificate the error may be anywhere."""
+    """Return certified draws that are not recovered; without a certificate an error may be due to the solver."""
     return _where(evidence, lambda r: r.metrics["success"] is False and r.metrics["certified"] is True)
 
 
@@ -302,7 +302,7 @@ def show(evidence: Evidence) -> list[Display]:
                 labels={"solved": "half are recovered", "score": "half have no score above 1"},
                 x_label="dimension",
                 y_label="threshold, in degrees of freedom",
-                caption="What is predicted is that of scores, from their distribution.",
+                caption="The prediction is for scores, from their distribution.",
             )
         )
     return pictures + _of_failed_draws(_failed(solved), along)

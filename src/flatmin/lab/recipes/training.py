@@ -37,7 +37,7 @@ from flatmin.lab.runs.store import Result
 
 __all__ = ["RECIPE", "judge", "show", "train"]
 
-#: Step sizes that each algorithm tries, with a quarter of the budget each.
+#: Number of step sizes that each algorithm tries; each of them may spend a quarter of the budget.
 TRIALS = 4
 
 
@@ -61,8 +61,8 @@ MODELS = {
 }
 #: Further arguments of `Family.sample`.
 SETTINGS: dict[str, dict[str, Any]] = {"robust-pca": {"corruption": 0.05}}
-#: Algorithms with the same large initial weights that use only the loss, or a further term; and those with smaller
-#: initial weights.
+#: The algorithms by kind: those with large initial weights that use only the loss, those with large initial weights
+#: and a further term, and those with smaller initial weights.
 KINDS = {
     "loss": ("adam", "gradient-descent-large", "large-step", "minibatch", "orthogonalized"),
     "more": ("noise-injection", "sam", "trace-penalty", "trace-penalty-decaying", "weight-decay"),
@@ -95,7 +95,7 @@ def train(parameters: Parameters, seed: int) -> Metrics:
             task,
             [str(parameters["algorithm"])],
             budget=int(parameters["budget"]),
-            # Not the seed of the instance: weights would begin as the numbers that the truth is made of.
+            # Not the seed of the instance, from which initial weights would equal numbers in the truth.
             seeds=(seed + 1, seed + 2),
             trials=TRIALS,
         )
@@ -176,7 +176,7 @@ def _instances(evidence: Evidence) -> Iterator[_Instance]:
 
 
 def judge(evidence: Evidence) -> list[Claim]:
-    """Return two claims a family and three over all families, whose intervals hold together with 95 %, and the gaps."""
+    """Return two claims for each family, three over all (their intervals hold together with 95 %), and the gaps."""
     free = {name: list(_instances(evidence.select(family=name))) for name in MODELS if not MODELS[name].determined}
     everything = [instance for instances in free.values() for instance in instances]
     claim = partial(claim_of_instances, level=shared_level(2 * len(free) + 3))
@@ -230,7 +230,7 @@ def show(evidence: Evidence) -> list[Display]:
         title = "Where the data determine the trace: error against loss"
         axes = {"x": "loss", "x_label": "loss over that of no answer", "by": "family"}
         axes |= {"labels": {name: model.words for name, model in MODELS.items()}}
-        caption = "The gap of all these runs is 0. What differs is how far they came."
+        caption = "The gap of all these runs is 0. They differ in their loss, that is, in how well they fit."
         figures.append(ScatterDisplay.from_evidence(determined, "no-gap", title, caption=caption, **axes, **error))
     return figures
 
@@ -257,7 +257,7 @@ def _resolve(parameters: Parameters) -> Parameters | None:
     """Return a combination if its algorithm is of its kind and is run on the family."""
     family, algorithm = str(parameters["family"]), parameters["algorithm"]
     there = algorithm in KINDS[str(parameters["kind"])] and not (MODELS[family].determined and algorithm not in FEW)
-    # The loss of robust PCA is no mean over samples, so it has no batches.
+    # The loss of robust PCA is not a mean over samples, so there are no batches.
     return parameters if there and (family, algorithm) != ("robust-pca", "minibatch") else None
 
 

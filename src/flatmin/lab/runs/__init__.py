@@ -1,4 +1,4 @@
-"""Running experiments: the cell and its grid, the store of trials, executors, and the sweep that joins them."""
+"""Running experiments: the experiment, the store of trials, the executors, and the sweep that uses all three."""
 
 __all__: list[str] = []
 __dir__ = __all__.copy

@@ -16,16 +16,16 @@ __all__ = ["DaskCluster"]
 
 #: Number of trials queued for each worker; larger than for local processes because messages take longer.
 QUEUED = 8
-#: Seconds to wait for a connection to the cluster.
-PATIENCE = 15
-#: Seconds between checks of a lost connection.
-POLL = 0.3
+#: Largest time to wait for a connection to the cluster, in seconds.
+CONNECTION_TIMEOUT = 15
+#: Time between checks whether a lost connection is back, in seconds.
+POLL_CONNECTION = 0.3
 
 
 class DaskCluster(Executor):
-    """The workers of a Dask cluster, by joblib; ``address`` is that of the scheduler, as ``tcp://127.0.0.1:8786``.
+    """The workers of a Dask cluster; ``address`` is that of the scheduler, for example ``tcp://127.0.0.1:8786``.
 
-    Without Dask, a scheduler that answers, and workers with this version of flatmin it raises `InputError`.
+    It raises `InputError` if Dask is not installed, no scheduler answers, or a worker has another version of flatmin.
     """
 
     def __init__(self, address: str) -> None:
@@ -37,7 +37,7 @@ class DaskCluster(Executor):
         try:
             # Checked first, because a client that fails leaves a thread behind that keeps the process alive.
             import_module("distributed.comm").get_address_host_port(address)
-            self.client = distributed.Client(address, timeout=PATIENCE, set_as_default=False)
+            self.client = distributed.Client(address, timeout=CONNECTION_TIMEOUT, set_as_default=False)
         except (OSError, ValueError, TypeError, TimeoutError) as error:
             raise InputError(f"no Dask scheduler answers at --dask {address}: {error or 'timeout'}") from error
         try:
@@ -47,12 +47,12 @@ class DaskCluster(Executor):
             raise
 
     def close(self) -> None:
-        """End the connection; the cluster goes on."""
+        """Close the connection; the cluster keeps running."""
         self.client.close()
 
     def results(self, cell: Cell, trials: Iterable[Trial]) -> Iterator[Result]:
-        """Give results as they come."""
-        # A backend does not recover from a breakdown, so each round has its own.
+        """Yield results in the order in which they are computed."""
+        # joblib's backend does not recover from a breakdown, so each round has a new one.
         options = {"n_jobs": -1, "pre_dispatch": f"{QUEUED} * n_jobs", "batch_size": "auto"}
         return by_joblib(
             cell,
@@ -62,7 +62,7 @@ class DaskCluster(Executor):
         )
 
     def trouble(self) -> str | None:
-        """Return that the scheduler or the workers are missing, or None."""
+        """Return a sentence if the scheduler or the workers are missing, otherwise None."""
         if self.client.status != "running":
             return "the connection to the Dask scheduler is lost"
         try:
@@ -71,7 +71,7 @@ class DaskCluster(Executor):
             return f"the Dask scheduler does not answer: {reason_of(error)}"
 
     def _again(self, cell: Cell, suspects: Iterable[Trial]) -> Iterator[Result]:
-        """Run trials again, first all at once, then those that are lost again one by one."""
+        """Run trials again: first all at once, and then one by one those that were lost again."""
         self._wait_for_the_scheduler()
         futures = {self.client.submit(compute, cell, trial, pure=False): trial for trial in suspects}
         lost = []
@@ -91,14 +91,14 @@ class DaskCluster(Executor):
             try:
                 result: Result = self.client.submit(compute, cell, trial, pure=False).result()
             except CancelledError:  # The connection was lost; no cell raises this.
-                time.sleep(POLL)
+                time.sleep(POLL_CONNECTION)
             else:
                 return result
 
     def _wait_for_the_scheduler(self) -> None:
         """Return when there is a connection. Dask tries to reconnect for some seconds and then gives up."""
         while self.client.status == "connecting":
-            time.sleep(POLL)
+            time.sleep(POLL_CONNECTION)
         if self.client.status != "running":
             raise InputError(
                 f"the Dask scheduler at {self.address} is gone, expected it to stay; what is finished is kept, and the "
@@ -107,7 +107,7 @@ class DaskCluster(Executor):
 
     def _check_workers(self, address: str) -> None:
         try:
-            self.client.wait_for_workers(1, timeout=PATIENCE)
+            self.client.wait_for_workers(1, timeout=CONNECTION_TIMEOUT)
         except TimeoutError as error:
             raise InputError(f"the Dask cluster at {address} has no worker, expected at least one") from error
         try:
@@ -123,7 +123,7 @@ def _version_there() -> str:
 
 
 class _Lost:
-    """The error of a task that was lost, in place of its result."""
+    """The error of a lost task, which takes the place of the task's result."""
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
@@ -132,8 +132,9 @@ class _Lost:
 def _complete_backend(client: Any) -> Any:
     """Return joblib's Dask backend for a connected client, extended to report lost tasks.
 
-    joblib 1.5 and 1.6 report a Dask task only if it returned: a sweep would wait for ever for a task whose worker was
-    killed too often. They compute locally if the cluster has one thread, and give up after ten seconds without any.
+    joblib 1.5 and 1.6 report a Dask task only if it returns, so that a sweep would wait for ever for a task whose
+    worker was killed too often. They also compute locally if the cluster has only one thread, and they give up after
+    ten seconds without a thread.
     """
     from joblib._dask import DaskDistributedBackend
 

@@ -1,8 +1,8 @@
-"""Executors: where cells are computed, in this process or in several; `dask_cluster.py` has clusters.
+"""Executors, which compute cells in this process or in several; `dask_cluster.py` has the one for clusters.
 
-An executor takes trials and gives results as they come. A cell that raises gives a result with a reason. A cell that
-ends its process, for lack of memory for example, takes other trials down with it. All trials that were running are then
-repeated, in the end one by one, so that only the guilty one fails.
+An executor takes trials and yields their results. If a cell raises an error, its result has the error as reason. If a
+cell ends its process, for example because memory is exhausted, other running trials are lost too. All these trials are
+then repeated, in the end one by one, so that only the trial at fault fails.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from flatmin.lab.runs.store import Result
 
 __all__ = ["Executor", "Processes", "Serial", "by_joblib", "compute", "one_by_one", "reason_of"]
 
-#: Number of trials queued for each process, so that none of them waits.
+#: Number of trials queued for each process, so that no process waits for work.
 QUEUED = 2
 
 
@@ -33,11 +33,11 @@ class Executor(Protocol):
     """A place where cells are computed."""
 
     def results(self, cell: Cell, trials: Iterable[Trial]) -> Iterator[Result]:
-        """Give results in the order in which they come; trials are taken when there is room."""
+        """Yield results in the order in which they are computed; take further trials when a process needs some."""
         ...
 
     def trouble(self) -> str | None:
-        """Return in words what keeps it from computing, or None."""
+        """Return in words why the executor cannot compute at present, or None if it can."""
         return None
 
 
@@ -56,7 +56,7 @@ class Serial(Executor):
     """One cell after the other in this process."""
 
     def results(self, cell: Cell, trials: Iterable[Trial]) -> Iterator[Result]:
-        """Give results in order."""
+        """Yield results in the order of the trials."""
         return (compute(cell, trial) for trial in trials)
 
 
@@ -67,7 +67,7 @@ class Processes(Executor):
         self.count = count
 
     def results(self, cell: Cell, trials: Iterable[Trial]) -> Iterator[Result]:
-        """Give results as they come."""
+        """Yield results in the order in which they are computed."""
         options = {
             "n_jobs": self.count,
             "pre_dispatch": f"{QUEUED} * n_jobs",
@@ -93,7 +93,7 @@ def by_joblib(
     options: Callable[[], Mapping[str, Any]],
     again: Callable[[Iterable[Trial]], Iterator[Result]],
 ) -> Iterator[Result]:
-    """Give results as they come. After a breakdown, run the unfinished trials by ``again`` and go on with the rest."""
+    """Yield results. After a breakdown of processes, run the unfinished trials by ``again`` and then continue."""
     from joblib import Parallel, delayed
 
     supply = _Supply(trials)
@@ -120,11 +120,11 @@ def by_joblib(
 
 
 class _BrokenError(Exception):
-    """A breakdown of the processes, which no error of a cell causes."""
+    """A breakdown of the processes themselves, as opposed to an error of a cell."""
 
 
 def _until_broken(results: Iterable[Result]) -> Generator[Result]:
-    """Give results, and mark a breakdown, so that errors of the consumer are not taken for one."""
+    """Yield results, and raise any breakdown as `_BrokenError`, to tell it from errors of the consumer."""
     try:
         yield from results
     except Exception as error:
@@ -132,11 +132,11 @@ def _until_broken(results: Iterable[Result]) -> Generator[Result]:
 
 
 def one_by_one(alone: Callable[[Cell, Trial], Result], cell: Cell, suspects: Iterable[Trial]) -> Iterator[Result]:
-    """Give the results of trials that ran during a breakdown; a trial whose process ends again has failed."""
+    """Yield the results of trials that ran during a breakdown; a trial whose process ends again has failed."""
     for trial in suspects:
         try:
             result = alone(cell, trial)
-        except InputError:  # The executor itself is gone, which is no trial's fault.
+        except InputError:  # The executor itself is gone; the trial is not at fault.
             raise
         except Exception as error:
             result = Result(trial, reason=f"the process that computed it ended: {type(error).__name__}")
@@ -180,7 +180,7 @@ def _close(results: Any) -> None:
 
 @contextmanager
 def _interruption_delayed() -> Iterator[None]:
-    """Hold Ctrl-C back inside the block, and in processes started there until they can handle it."""
+    """Delay Ctrl-C until the end of the block; processes started inside delay it until they can handle it."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -192,7 +192,7 @@ def _interruption_delayed() -> Iterator[None]:
 
 
 def _prepare_process(parent: int) -> None:
-    """Let the parent alone handle Ctrl-C, and end when the parent has ended."""
+    """Make a process ignore Ctrl-C, which its parent handles, and end when the parent has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if os.name == "posix":
         threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()

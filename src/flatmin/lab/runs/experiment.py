@@ -1,4 +1,4 @@
-"""Experiment: a cell, which is a pure function of parameters and a seed, over a grid of parameters."""
+"""Experiment: a grid of parameters, and a cell, which is a pure function of parameters and a seed."""
 
 import hashlib
 import itertools
@@ -16,15 +16,15 @@ __all__ = ["Block", "Cell", "Experiment", "Metrics", "Parameters", "Transition",
 
 Value = str | int | float | bool
 Parameters = Mapping[str, Value]
-#: What a cell returns: numbers, words, truth values, None, or lists of numbers such as curves.
+#: The result of a cell: numbers, words, truth values, None, or lists of numbers such as curves, by name.
 Metrics = dict[str, Any]
 Cell = Callable[[Parameters, int], Metrics]
 #: The values of each parameter; every combination is a cell.
 Block = Mapping[str, Sequence[Value]]
 
-#: Number of bits of a seed: large enough that draws of one cell do not collide, small enough for a database column.
+#: Number of bits of a seed: enough for different seeds of all draws of a cell, and few enough for a database column.
 SEED_BITS = 48
-#: Column names of an exported sweep that a parameter may not have.
+#: Names that a parameter may not have, because an exported table has columns of these names.
 RESERVED = frozenset({"recipe", "repetition", "seed", "status", "reason", "seconds"})
 
 
@@ -47,7 +47,7 @@ def as_lists(rows: Sequence[Mapping[str, Any]]) -> Metrics:
 
 @dataclass(frozen=True)
 class Trial:
-    """One repetition of the cell with these parameters, counted from 0, and the seed of everything random in it."""
+    """One repetition of a cell: its parameters, the number of the repetition from 0, and the seed of all randomness."""
 
     parameters: Parameters
     repetition: int
@@ -75,13 +75,13 @@ class Transition:
 
 
 def _identity(parameters: Parameters) -> Parameters | None:
-    """Return the combination itself."""
+    """Return the parameters unchanged."""
     return parameters
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A cell over a grid of parameters, with repetitions.
+    """A function called the cell, a grid of parameters, and a number of repetitions.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ class Experiment:
     paired : tuple of str
         Parameters that do not affect the seed, such as methods to be compared on the same random instances.
     seed : int
-        Base of all seeds; another value gives other draws.
+        The number from which all seeds are derived; another value gives other random draws.
     consecutive : bool
         Give repetition r of every cell the seed ``seed + r``, so that all cells see the same draws. Otherwise seeds are
         digests of the parameters that are not paired, and cells have independent draws.
@@ -183,9 +183,9 @@ class Experiment:
         return Trial(parameters, repetition, int.from_bytes(hashed[: SEED_BITS // 8], "big"))
 
     def trials(self) -> Iterator[Trial]:
-        """Give all trials: the first repetition of every cell in a scrambled order, then the second, and so on.
+        """Yield all trials: the first repetition of every cell in a scrambled order, then the second, and so on.
 
-        An interrupted sweep is thus a complete one with fewer repetitions, and its pace predicts the remaining time.
+        So an interrupted sweep has nearly as much of every cell, and its pace predicts the remaining time.
         """
         for repetition in range(self.repetitions):
             trials = (self.trial(cell, repetition) for cell in self.cells)

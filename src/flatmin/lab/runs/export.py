@@ -52,7 +52,7 @@ def export(file: str | Path, recipe: Experiment, results: Sequence[Result]) -> N
 
 
 def check_export(file: Path) -> Callable[[Path, list[Row]], None]:
-    """Return the writer of the file, or raise `InputError` if it cannot be written."""
+    """Return the function that writes the file, or raise `InputError` if the file cannot be written."""
     writers = {".csv": _write_csv, ".parquet": _write_parquet}
     if file.suffix not in writers:
         raise InputError(f"the --export {file} has the ending {file.suffix!r}, expected .csv or .parquet")

@@ -1,4 +1,4 @@
-"""A store opened for reading only: nothing is created, changed, or locked against writers."""
+"""A store opened for reading only: no file is created, changed, or locked against processes that write."""
 
 import shutil
 import sqlite3
@@ -11,12 +11,12 @@ from typing import TypeVar
 from urllib.parse import quote
 
 from flatmin.errors import InputError
-from flatmin.lab.runs.store import APPLICATION, FORMAT, PATIENCE, Store
+from flatmin.lab.runs.store import APPLICATION, FORMAT, TRANSACTION_TIMEOUT, Store
 
 __all__ = ["FrozenStore", "read_frozen"]
 
 T = TypeVar("T")
-#: Number of attempts to read a file that another process keeps changing.
+#: Largest number of attempts to read a file that another process keeps changing.
 ATTEMPTS = 5
 
 
@@ -28,7 +28,7 @@ class FrozenStore(Store):
         self._lock = threading.RLock()
         with self._errors_explained():
             self._database = sqlite3.connect(
-                address, uri=True, timeout=PATIENCE, isolation_level=None, check_same_thread=False
+                address, uri=True, timeout=TRANSACTION_TIMEOUT, isolation_level=None, check_same_thread=False
             )
 
     def begin(self) -> bool:
@@ -114,7 +114,7 @@ def _neighbour(file: Path, ending: str) -> Path:
 
 
 def _state(file: Path) -> tuple[int, int, bool]:
-    """Return what a writer changes: the size, the time of modification, and the existence of a log."""
+    """Return facts that change when a process writes: size, time of modification, and whether there is a log."""
     try:
         facts = file.stat()
     except OSError as error:

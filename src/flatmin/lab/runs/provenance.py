@@ -1,4 +1,4 @@
-"""Provenance: which stores, versions and machines results come from."""
+"""Provenance: the stores, the versions and the machines from which results come."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Environment:
 
 @dataclass(frozen=True)
 class Origin:
-    """The origin of one trial: the store, the facts of its `Environment` as JSON, and its end in seconds since 1970."""
+    """The origin of one trial: its store, its `Environment` as JSON, and when it ended, in seconds since 1970."""
 
     file: str
     facts: str | None
@@ -43,10 +43,10 @@ class Origin:
 
 @dataclass(frozen=True)
 class Provenance:
-    """The origin of all results of an experiment: the names of the stores and what computed the trials.
+    """The origin of all results of an experiment: the names of the stores, and the environments of the trials.
 
-    ``first`` and ``last`` are the times at which trials finished, in seconds since 1970. ``repeated`` is the number of
-    trials that stand in a further store as well; each counts once.
+    ``first`` and ``last`` are the earliest and the latest time at which a trial finished, in seconds since 1970.
+    ``repeated`` is the number of trials that are in more than one store; each of them counts once.
     """
 
     files: tuple[str, ...] = ()

@@ -13,9 +13,9 @@ from flatmin.errors import InputError
 
 __all__ = ["digest_of", "library_digest"]
 
-#: The package whose imports are followed. The version of flatmin stands for the code of all other packages.
+#: The digest of a cell includes code from this package; flatmin's version number stands for all other code.
 FOLLOWED = "flatmin.lab"
-#: Packages without influence on the result of a cell.
+#: Parts of flatmin that cannot change the result of a cell, and are left out of the library's digest.
 UNUSED = {"cli", "report", "formats", "lab", "testing"}
 ROOT = Path(flatmin.__file__).parent
 
@@ -47,7 +47,7 @@ def digest_of(function: Callable[..., Any]) -> str:
 
 @cache
 def library_digest() -> str:
-    """Return a digest of the files that compute, which tells one state of a development copy from another."""
+    """Return a digest of the files on which results depend; it tells states of a development copy apart."""
     hashed = hashlib.sha256()
     for path in sorted(ROOT.rglob("*.py")):
         if path.relative_to(ROOT).parts[0] not in UNUSED:

@@ -3,8 +3,8 @@
 A trial is identified by its experiment, the experiment's version, the parameters and the seed. Several processes of one
 machine may write to the same file; `worker.py` keeps them from computing the same trial.
 
-The file is in write-ahead mode. If a process is killed, everything recorded so far is kept. After a loss of power the
-last moments may be missing, but the file is intact.
+The file is in SQLite's write-ahead mode. If a process is killed, all recorded results are kept. After a loss of power
+the results of the last moments may be missing, but the file is intact.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from flatmin.lab.runs.source import library_digest
 
 __all__ = ["Result", "Store", "check_store"]
 
-#: The application id in the header of our SQLite files: "flat" in ASCII.
+#: The application id in the header of a store's SQLite file: "flat" in ASCII.
 APPLICATION = 0x666C6174
-#: The version of the tables, in the header too.
+#: The version of the tables, which is in the header too.
 FORMAT = 1
-#: Seconds to wait for the transaction of another process.
-PATIENCE = 60.0
+#: Largest time to wait for the transaction of another process, in seconds.
+TRANSACTION_TIMEOUT = 60.0
 
-#: The names are those of the first version: ``recipe`` is any experiment, ``claims`` are the reservations of workers.
+#: The tables. Some names are historical: ``recipe`` is any experiment, ``claims`` are the reservations of workers.
 TABLES = """
 CREATE TABLE sessions (
     id INTEGER PRIMARY KEY AUTOINCREMENT, host TEXT NOT NULL, pid INTEGER NOT NULL, beat REAL NOT NULL,
@@ -52,7 +52,7 @@ CREATE TABLE claims (
 
 @dataclass(frozen=True)
 class Result:
-    """The result of a trial: the metrics that the cell returned, its wall-clock time, and the reason of a failure."""
+    """The result of a trial: the metrics of the cell, its wall-clock time, and the reason if it failed."""
 
     trial: Trial
     metrics: Metrics = field(default_factory=dict)
@@ -89,7 +89,7 @@ class Store:
             check_store(self.file)
         with self._errors_explained():
             self._database = sqlite3.connect(
-                self._path or ":memory:", timeout=PATIENCE, isolation_level=None, check_same_thread=False
+                self._path or ":memory:", timeout=TRANSACTION_TIMEOUT, isolation_level=None, check_same_thread=False
             )
             try:
                 self._open()
@@ -112,9 +112,9 @@ class Store:
             self._database.close()
 
     def record(self, experiment: Experiment, result: Result, *, session: int | None = None) -> bool:
-        """Keep a result, drop the reservation of its trial, and return whether the trial was new.
+        """Keep a result, delete the reservation of its trial, and return whether the trial was new.
 
-        An earlier result of the same trial stays, unless it is a failure.
+        An earlier result of the same trial is kept instead, unless it is a failure.
         """
         key = (experiment.name, experiment.version, *result.trial.key)
         metrics = json.dumps(_encoded(result.metrics), allow_nan=False)
@@ -131,7 +131,7 @@ class Store:
             return written.rowcount == 1
 
     def results(self, experiment: Experiment) -> list[Result]:
-        """Return all results of an experiment in its version, inside its grid or not, in the order of recording."""
+        """Return all results of this version of an experiment, also outside its grid, in the order of recording."""
         rows = self.select(
             "SELECT parameters, repetition, seed, metrics, seconds, reason FROM trials "
             "WHERE recipe = ? AND version = ? ORDER BY rowid",
@@ -178,7 +178,7 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Give the database for changes that are either all kept or all undone."""
+        """Yield the database for changes that are either all kept or all undone."""
         with self._lock, self._errors_explained():
             if self._identity is not None and self._file_identity() != self._identity:
                 raise InputError(f"the --store {self.file} was moved or deleted while in use, expected it to stay")
@@ -200,7 +200,7 @@ class Store:
             raise InputError(f"the --store {self.file} cannot be used: {error}") from error
 
     def _file_identity(self) -> tuple[int, int] | None:
-        """Return which file has the name now: SQLite would go on writing to a deleted file, and lose everything."""
+        """Return an identifier of the file at the path; SQLite would go on writing to a file that was deleted."""
         try:
             found = self._path.stat() if self._path is not None else None
         except OSError:
@@ -208,7 +208,7 @@ class Store:
         return None if found is None else (found.st_dev, found.st_ino)
 
     def _open(self) -> None:
-        """Create the tables if the file is new, or check that they are ours."""
+        """Create the tables if the file is new, or check that its tables are those of a store."""
         self._switch_to_write_ahead()
         self._database.execute("PRAGMA synchronous = NORMAL")
         with self.transaction() as database:
@@ -224,7 +224,7 @@ class Store:
                 raise InputError(f"the --store {self.file} has format version {version}, expected {FORMAT}")
 
     def _switch_to_write_ahead(self) -> None:
-        """Set the journal mode; SQLite itself does not wait while another process does the same."""
+        """Set the journal mode, and wait while another process sets it, which SQLite itself does not."""
         for attempts in range(100, -1, -1):
             try:
                 self._database.execute("PRAGMA journal_mode = WAL")

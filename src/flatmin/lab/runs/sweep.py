@@ -1,4 +1,4 @@
-"""Sweep: run all trials of an experiment that are not in the store yet."""
+"""Sweep: the function that runs all trials of an experiment that are not in the store yet."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,9 +15,9 @@ from flatmin.lab.runs.worker import Worker
 
 __all__ = ["FullGrid", "Plan", "SweepResult", "sweep"]
 
-#: Seconds between checks for the results of other processes.
+#: Time between checks for the results of other processes, in seconds.
 POLL_STORE = 0.3
-#: Seconds between checks whether the executor can compute.
+#: Time between checks whether the executor can compute, in seconds.
 POLL_EXECUTOR = 1.0
 
 
@@ -25,7 +25,7 @@ class Plan(Protocol):
     """The choice of trials to run."""
 
     def next(self, results: Sequence[Result]) -> Sequence[Trial]:
-        """Return trials to run now, given all results so far; none when the sweep is complete."""
+        """Return the trials to run next, given all results so far; an empty list if the sweep is complete."""
         ...
 
     def done(self, results: Sequence[Result]) -> int:
@@ -40,7 +40,7 @@ class Plan(Protocol):
 class FullGrid:
     """The plan to run every repetition of every cell.
 
-    If a module that the cell needs is not installed, it raises `InputError`, because every trial would fail.
+    It raises `InputError` if a module that the cell needs is not installed, because every trial would fail.
     """
 
     def __init__(self, experiment: Experiment) -> None:
@@ -93,21 +93,21 @@ def sweep(
     experiment : Experiment
         The experiment, most often a recipe.
     store : Store
-        Where results are kept. Other processes may run the same experiment with the same store at the same time: each
-        trial is computed by one of them, and each process waits until all results are there.
+        The file that keeps the results. Several processes may run the same experiment with the same store at the same
+        time. Each trial is then computed by one of them, and each process waits until all results are there.
     executor : Executor, optional
-        Where cells are computed; by default in this process.
+        The executor that computes cells; by default in this process.
     plan : Plan, optional
-        Which trials to run; by default the full grid.
+        The choice of trials; by default the full grid.
     retry : bool
         Whether failed trials are run again.
     stop : Event, optional
         Once it is set, no further trial begins; results of running trials are still kept.
     callback : callable, optional
-        ``callback(dict)`` after each result that was computed here, with the numbers of trials that are ``done``, in
-        ``total``, ``computed`` here and ``failed``, the ``seconds`` of the cell and its ``result``. Also called with
-        the number of trials ``waiting`` for other processes, and with the ``trouble`` that keeps the executor from
-        computing. The latter comes from another thread, but never at the same time as another call.
+        ``callback(dict)`` is called after each result of this process, with the numbers of trials that are ``done``,
+        in ``total``, ``computed`` in this process and ``failed``, the ``seconds`` of the cell and its ``result``. While
+        other processes compute the last trials, it is called with the number ``waiting``. While the executor cannot
+        compute, it is called with the reason, ``trouble``, from another thread but never during another call.
 
     Returns
     -------
@@ -148,7 +148,7 @@ def sweep(
 
 
 class _Count:
-    """Numbers of trials, reported to the callback."""
+    """Counts of trials, which are reported to the callback."""
 
     def __init__(self, total: int, callback: Callable[[dict[str, Any]], None] | None) -> None:
         self.total, self._callback, self._lock = total, callback, threading.Lock()
@@ -169,7 +169,7 @@ class _Count:
 
 @contextmanager
 def _watched(executor: Executor, count: _Count) -> Iterator[None]:
-    """Report what keeps the executor from computing; its results alone would only fail to come."""
+    """Report to the callback, inside the block, whenever the executor cannot compute."""
     over = threading.Event()
 
     def watch() -> None:
@@ -194,7 +194,7 @@ class _Run:
         self._worker, self._executor, self._stop, self.count = worker, executor, stop, count
 
     def compute(self, trials: Sequence[Trial], *, again: bool = False) -> None:
-        """Compute trials, except those that other processes have reserved, and wait for the latter."""
+        """Compute the trials that no other process has reserved, and wait for the results of the others."""
         cell = self._worker.experiment.cell
         while trials and not self._stop.is_set():
             self._worker.free_dead_reservations()
@@ -211,5 +211,5 @@ class _Run:
                 self._stop.wait(POLL_STORE)
 
     def _reserved(self, trials: Iterable[Trial], again: bool) -> Iterator[Trial]:
-        """Give the trials that this process reserved."""
+        """Yield the trials that this process could reserve."""
         return (t for t in trials if not self._stop.is_set() and self._worker.reserve(t, again=again))

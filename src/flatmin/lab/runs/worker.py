@@ -1,7 +1,8 @@
-"""Worker: one process at work on a store, which reserves trials so that no other process repeats them.
+"""Worker: a process that computes trials of a store, and reserves them so that no other process computes them too.
 
-The reservations of a process that died are free again: at once for processes of its own machine, and elsewhere once its
-session has shown no sign of life for a while. If the process was only suspended, the result that came first stays.
+Reservations of a dead process are released: at once by processes of the same machine, and by other machines once its
+session has shown no sign of life for `LEASE` seconds. If that process was only suspended and goes on, the result that
+was recorded first is kept.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ from flatmin.lab.runs.store import Result, Store
 
 __all__ = ["Worker"]
 
-#: Seconds between signs of life.
+#: Time between the signs of life that a worker writes into the store, in seconds.
 BEAT = 10.0
-#: Seconds without a sign of life after which a session counts as dead.
+#: A session without a sign of life for this number of seconds counts as dead.
 LEASE = 60.0
 
 
 class Worker:
-    """One process at work on a store. As a context, it shows signs of life and drops its reservations at the end.
+    """The work of one process on a store; the end of its ``with`` block deletes its reservations.
 
     The store has a row for each worker in the table ``sessions`` and one for each reservation in ``claims``.
     """
@@ -84,7 +85,7 @@ class Worker:
         return self.store.record(self.experiment, result, session=self.id)
 
     def free_dead_reservations(self) -> None:
-        """Drop the reservations of processes that have died."""
+        """Delete the reservations of processes that have died."""
         held = "SELECT DISTINCT s.id, s.host, s.pid, s.beat FROM sessions s JOIN claims c ON c.session = s.id"
         dead = [(row[0],) for row in self.store.select(held) if row[0] != self.id and not _alive(*row[1:])]
         if dead:
@@ -121,7 +122,7 @@ def _alive(host: str, pid: int, beat: float) -> bool:
 
 
 def _facts() -> dict[str, str]:
-    """Return what a result may depend on besides the experiment."""
+    """Return the versions and the machine, on which results may depend as well."""
     return {
         "flatmin": __version__,
         "library": library_digest(),

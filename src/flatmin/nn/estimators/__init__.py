@@ -6,7 +6,7 @@ from flatmin.nn.estimators._hutchinson import hutchinson
 from flatmin.nn.estimators._x_trace import x_trace
 from flatmin.nn.estimators.base import TraceRequest
 
-#: The estimators, by the name that `TraceEstimate.method` gives.
+#: The function of each estimator, by the name that `TraceEstimate.method` has.
 ESTIMATORS = {"exact": exact, "hutchinson": hutchinson, "hutch++": hutch_pp, "xtrace": x_trace}
 
 __all__ = ["ESTIMATORS", "TraceRequest", "exact", "hutch_pp", "hutchinson", "x_trace"]

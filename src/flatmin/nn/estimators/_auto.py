@@ -1,4 +1,4 @@
-"""Automatic choice between Hutch++ and Hutchinson's estimator."""
+"""Automatic choice between Hutch++ and Hutchinson's estimator, after a few pilot products."""
 
 from dataclasses import replace
 
@@ -12,23 +12,28 @@ from flatmin.nn.estimators.deflation import Deflation
 
 __all__ = ["auto"]
 
-#: Number of products from which the choice is made.
+#: Number of pilot products, on which the choice between the estimators is based.
 _PILOT = 8
-#: Smallest limit on products with which a choice is made; below it Hutchinson's estimator is used.
-_MIN_CHOICE = 24
-#: If more than this share of ‖H‖_F² is in the span of the pilot products, Hutch++ widens its subspace further.
-_SHARE = 0.25
+#: With a limit below this number of products no pilot is drawn, and Hutchinson's estimator is used.
+_MIN_PRODUCTS = 24
+#: If the pilot products span more than this share of ‖H‖_F², Hutch++ adds further directions to its subspace.
+_LARGE_SHARE = 0.25
 
 
 def auto(request: TraceRequest) -> TraceEstimate:
-    """Return the estimate of `hutch_pp` if few directions hold much of H, else of `hutchinson`; ``method`` says which.
+    """Return the estimate of `hutch_pp` if few eigenvalues dominate, otherwise that of `hutchinson`.
 
-    Eight pilot products decide: for each one, the share that lies in the span of the others is measured. If the share
-    is large, as for semidefinite matrices of trained networks, Hutch++ continues from the pilot. If it is moderate, as
-    for many indefinite Hessians, the subspace of Hutch++ is that of the pilot alone, which costs eight more products
-    and removes about twice the share from ``‖H‖_F²``. If it is small, Hutchinson's estimator starts from new vectors:
-    those that took part in the choice would bias it, by up to a fifth of a standard error. Of 100 products the choice
-    then costs 4 % of accuracy.
+    The choice is based on eight pilot products H v. The share of each product that lies in the span of the others
+    estimates which part of ``‖H‖_F²`` a subspace of this size holds:
+
+    - if the share is large, as for semidefinite matrices of trained networks, Hutch++ continues from the pilot and adds
+      further directions;
+    - if it is moderate, as for many indefinite Hessians, Hutch++ uses the span of the pilot alone. This costs eight
+      more products and removes about twice the share from ``‖H‖_F²``;
+    - if it is small, Hutchinson's estimator starts from new vectors, because the pilot vectors, which decided the
+      choice, would bias it by up to a fifth of a standard error. Of 100 products the pilot then costs 4 % of accuracy.
+
+    The field ``method`` of the result names the estimator.
 
     Examples
     --------
@@ -40,19 +45,19 @@ def auto(request: TraceRequest) -> TraceEstimate:
     """
     request.check(8)
     limit = request.max_products or (PRODUCTS if request.target_std_error is None else None)
-    if limit is not None and limit < _MIN_CHOICE:
+    if limit is not None and limit < _MIN_PRODUCTS:
         return hutchinson(request)
     pilot = Deflation(request)
     pilot.draw(_PILOT)
     share, later = _spanned(pilot.HV), (limit or PRODUCTS) - _PILOT
     if (1 - 2 * share) * later < later - _PILOT:
-        return hutch_pp(request, start=pilot, max_rank=None if share > _SHARE else _PILOT)
+        return hutch_pp(request, start=pilot, max_rank=None if share > _LARGE_SHARE else _PILOT)
     found = hutchinson(replace(request, max_products=limit and limit - _PILOT))
     return changed(found, n_products=found.n_products + _PILOT)
 
 
 def _spanned(products: Tensor) -> float:
-    """Return the share of the squared norms of vectors (n, k) that lies, for each one, in the span of the others."""
+    """Return which share of the sum of squared norms of k vectors, shape (n, k), lies in the spans of the others."""
     gram = products.double().mT @ products.double()
     total = gram.diagonal().sum().item()
     if not 0 < total < float("inf"):

@@ -1,4 +1,4 @@
-"""The exact trace, by one product for each unit vector."""
+"""The exact trace, from the product with every unit vector."""
 
 from typing import Any
 
@@ -12,11 +12,11 @@ from flatmin.nn.estimators.sample import Blocks, Statistics
 __all__ = ["exact", "exact_sum"]
 
 #: Number of unit vectors that are multiplied at once.
-_WIDTH = 64
+_VECTORS_AT_ONCE = 64
 
 
 def exact(request: TraceRequest) -> TraceEstimate:
-    """Return ``tr H = Σ e_iᵀ H e_i`` from n products, without error; raise `InputError` if fewer are allowed.
+    """Return ``tr H = Σ e_iᵀ H e_i`` from n products, up to rounding; a limit below n raises `InputError`.
 
     Examples
     --------
@@ -28,8 +28,8 @@ def exact(request: TraceRequest) -> TraceEstimate:
     if request.max_products is not None and request.max_products < n:
         raise InputError(f"max_products is {request.max_products}, expected at least {n}, one for each row")
     diagonal = torch.empty(n, dtype=torch.float64)
-    for start in range(0, n, _WIDTH):
-        stop = min(start + _WIDTH, n)
+    for start in range(0, n, _VECTORS_AT_ONCE):
+        stop = min(start + _VECTORS_AT_ONCE, n)
         E = torch.zeros(n, stop - start, dtype=operator.dtype, device=operator.device)
         E[torch.arange(start, stop), torch.arange(stop - start)] = 1
         diagonal[start:stop] = (operator @ E)[start:stop].diagonal().double().cpu()
@@ -37,7 +37,7 @@ def exact(request: TraceRequest) -> TraceEstimate:
 
 
 def exact_sum(parts: Tensor, n_products: int, blocks: Blocks | None) -> TraceEstimate:
-    """Return the sum of the exact parts of a trace, and of those in each block, without error."""
+    """Return the sum of ``parts``, and of those that belong to each block, as an estimate with standard error 0."""
 
     def statistics(rows: Any) -> Statistics:
         value = parts[rows].sum().item()

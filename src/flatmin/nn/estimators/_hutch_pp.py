@@ -7,20 +7,21 @@ __all__ = ["hutch_pp"]
 
 
 def hutch_pp(request: TraceRequest, *, start: Deflation | None = None, max_rank: int | None = None) -> TraceEstimate:
-    """Return ``tr QᵀHQ`` plus the mean of ``gᵀ H g`` over random g orthogonal to Q; Q spans H times random vectors.
+    """Return ``tr QᵀHQ`` plus the mean of ``gᵀ H g`` over random vectors g orthogonal to Q.
 
-    A third of the products find Q, a third are ``H Q``, and a third go to the vectors g. If no eigenvalues stand out,
-    as in many indefinite Hessians, the error is up to √3 times that of `hutchinson`, because only a third of the
-    products sample the trace.
+    The columns of Q are an orthonormal basis of H times random vectors. A third of the products find Q, a third are
+    ``H Q``, and a third are those with the vectors g. If no eigenvalue is much larger than the others, as in many
+    indefinite Hessians, the error is up to √3 times that of `hutchinson`, because only a third of the products sample
+    the trace.
 
     Parameters
     ----------
     request : TraceRequest
-        Of at least 10 products.
+        A request that allows at least 10 products.
     start : Deflation, optional
-        Vectors of this request that have been multiplied already.
+        The vectors of this request that have already been multiplied by H.
     max_rank : int, optional
-        The largest dimension of Q.
+        The largest number of columns of Q.
 
     References
     ----------

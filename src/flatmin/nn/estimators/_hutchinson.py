@@ -10,20 +10,21 @@ from flatmin.nn.estimators.sample import ALL, Sample, Statistics, summary, swapp
 
 __all__ = ["hutchinson"]
 
-#: Number of vectors that are multiplied at once; they are not kept.
-_WIDTH = 32
+#: Number of random vectors that are multiplied at once and then dropped.
+_VECTORS_AT_ONCE = 32
 
 
 def hutchinson(request: TraceRequest) -> TraceEstimate:
-    """Return the mean of ``v_iᵀ H v_i`` over vectors v_i uniform on the sphere of radius √n.
+    """Return the mean of ``v_iᵀ H v_i`` over random vectors v_i, uniform on the sphere of radius √n.
 
-    With m vectors its variance is ``2n/(n+2) (‖H‖_F² - (tr H)²/n) / m``, which the squares ``‖H v_i‖²`` estimate. Large
-    eigenvalues of either sign make it large; without them no known estimator has a smaller error.
+    With m vectors the variance of this mean is ``2n/(n+2) (‖H‖_F² - (tr H)²/n) / m``, where the mean of ``‖H v_i‖²``
+    estimates ``‖H‖_F²``. Single large eigenvalues of either sign make the variance large; without them, no known
+    estimator has a smaller error.
 
     Parameters
     ----------
     request : TraceRequest
-        Of at least 8 products.
+        A request that allows at least 8 products.
 
     References
     ----------
@@ -50,7 +51,7 @@ def hutchinson(request: TraceRequest) -> TraceEstimate:
     def draw_up_to(total: int) -> float:
         nonlocal spent
         while spent < total:
-            V = sphere(operator, min(_WIDTH, total - spent), request.generator)
+            V = sphere(operator, min(_VECTORS_AT_ONCE, total - spent), request.generator)
             HV = operator @ V
             spent += V.shape[1]
             for rows in wanted:

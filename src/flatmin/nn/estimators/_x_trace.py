@@ -1,4 +1,4 @@
-"""XTrace: every random vector helps to find the large eigenvalues, and also samples the trace outside their span."""
+"""XTrace: each random vector both helps to find the large eigenvalues and samples the trace outside their span."""
 
 import math
 
@@ -10,25 +10,27 @@ __all__ = ["x_trace"]
 
 
 def x_trace(request: TraceRequest, *, share: float = 0.5) -> TraceEstimate:
-    """Return the mean of one estimate for each random vector, deflated by H times the other vectors.
+    """Return the mean of one trace estimate for each random vector v_i.
 
-    The estimate of v_i is ``tr QᵢᵀHQᵢ + gᵢᵀ H gᵢ``: Qᵢ spans the products of the other vectors, and gᵢ is the part of
-    v_i orthogonal to Qᵢ, scaled to length √(n - rank). Two estimates are correlated, since each vector shapes the
-    other's Q; their covariance is estimated and is part of the standard error.
+    The estimate for v_i is ``tr QᵢᵀHQᵢ + gᵢᵀ H gᵢ``. The columns of Qᵢ are an orthonormal basis of H times all other
+    random vectors. The vector gᵢ is the part of v_i orthogonal to Qᵢ, scaled to length √(n - rank). The estimates of
+    two vectors v_i and v_j are correlated, because v_i enters Qⱼ and v_j enters Qᵢ. The standard error includes an
+    estimate of their covariance.
 
-    If the eigenvalues drop to nearly zero within two of the number of columns of Q, the estimates of one run have very
-    unequal errors, and 95 % intervals cover 91 to 97 % (for example at rank 30 with 60 products). Three eigenvalues
-    more or fewer, or `hutch_pp`, restore the coverage.
+    The 95 % intervals cover only 91 to 97 % if H has numerical rank k ± 2, where k is the number of columns of Q: for
+    example rank 30 with 60 products. The estimates then have very unequal errors. Use `hutch_pp` for such matrices, or
+    a number of products that moves k away from the rank by 3 or more.
 
     Parameters
     ----------
     request : TraceRequest
-        Of at least 8 / (1 - share) products.
+        A request that allows at least 8 / (1 - share) products.
     share : float
-        Of m products ``share·m`` find Q, the same number are ``H Q``, and the others sample the trace only. 1/2 is
-        XTrace as published, for eigenvalues that decay fast. If none stand out, as in many indefinite Hessians, the
-        error is up to ``1/√(1 - share)`` times that of `hutchinson`: 1.41, but 1.12 with a share of 1/5, which keeps
-        most of the gain for decaying eigenvalues.
+        Which share of the products finds Q. The same share is spent on ``H Q``, and the others only sample the trace.
+        The default of 1/2 is XTrace as published and suits eigenvalues that decay fast. If no eigenvalue is much larger
+        than the others, as in many indefinite Hessians, the error is up to ``1/√(1 - share)`` times that of
+        `hutchinson`. This factor is 1.41 for a share of 1/2 and 1.12 for a share of 1/5. A share of 1/5 keeps most of
+        the gain for decaying eigenvalues.
 
     References
     ----------

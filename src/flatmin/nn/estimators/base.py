@@ -1,4 +1,4 @@
-"""What all trace estimators take and return: `TraceRequest` and `TraceEstimate`, and the random vectors."""
+"""The argument and the result of every trace estimator, `TraceRequest` and `TraceEstimate`, and the random vectors."""
 
 from __future__ import annotations
 
@@ -18,36 +18,37 @@ __all__ = ["PRODUCTS", "Operator", "TraceEstimate", "TraceRequest", "changed", "
 
 #: Number of products that an estimator spends if neither a limit nor a target is set.
 PRODUCTS = 100
-#: Number of products before the standard error is first compared with a target.
+#: Number of products after which the standard error is first compared with a target.
 _FIRST_LOOK = 24
 
 
 class Operator(Protocol):
-    """A symmetric linear operator, (n, n), on vectors of a real dtype, for instance a dense symmetric tensor."""
+    """A symmetric linear operator of shape (n, n) on real vectors, for instance a dense symmetric tensor."""
 
     shape: Any
     dtype: torch.dtype
     device: torch.device
 
     def __matmul__(self, vectors: Tensor) -> Tensor:
-        """Return the product with vectors (n, k), of the same shape."""
+        """Return the products with k vectors; argument and result have shape (n, k)."""
 
 
 @dataclass(frozen=True)
 class TraceRequest:
-    """An operator whose trace is wanted, and how many products an estimator may spend on it.
+    """An operator whose trace is wanted, with the number of products that an estimator may spend on it.
 
     Parameters
     ----------
     operator : Operator
-        Symmetric, (n, n): anything with ``shape``, ``dtype``, ``device`` and ``@``.
+        A symmetric operator of shape (n, n): any object with ``shape``, ``dtype``, ``device`` and ``@``.
     generator : torch.Generator
-        Draws the random vectors.
-    max_products, target_std_error : int and float, optional
-        Largest number of products, 100 by default, and unlimited by default if there is a target; and the standard
-        error at which to stop, in the units of the trace.
+        The generator of the random vectors.
+    max_products : int, optional
+        Largest number of products of H with a vector. The default is 100, or no limit if there is a target.
+    target_std_error : float, optional
+        Standard error at which the estimator stops, in the units of the trace.
     blocks : mapping of str to rows, optional
-        Diagonal blocks whose traces are wanted as well.
+        The diagonal blocks whose traces are wanted as well: a slice or a tensor of row numbers for each.
     """
 
     operator: Operator
@@ -57,20 +58,21 @@ class TraceRequest:
     blocks: Blocks | None = None
 
     def check(self, least: int) -> int:
-        """Return the dimension n; raise `InputError` for limits out of range or below ``least`` products."""
+        """Return the dimension n. Limits that are out of range, or below ``least`` products, raise `InputError`."""
         n, limit = dimension(self.operator), self.max_products
         if limit is not None and whole_number(limit, "max_products", 1) < least:
-            raise InputError(f"max_products is {limit}, expected at least {least}: fewer give no honest interval")
+            raise InputError(f"max_products is {limit}, expected at least {least}; fewer give no reliable interval")
         if self.target_std_error is not None:
             positive(self.target_std_error, "target_std_error")
         return n
 
     def spend(self, draw_up_to: Callable[[int], float], least: int) -> None:
-        """Spend products until the standard error reaches the target, or the number of products its limit.
+        """Spend products until the standard error reaches the target or the number of products reaches its limit.
 
-        Every look at the standard error is a chance to stop too early, so looks are few: after each one, the next total
-        is where the target should be reached, and at least a fifth larger. ``draw_up_to(total)`` spends products up to
-        a total of at least ``least``, and returns the estimated standard error.
+        ``draw_up_to(total)`` spends products up to this total, which is at least ``least``, and returns the estimated
+        standard error. Each comparison with the target may stop too early, because the standard error is itself an
+        estimate. So comparisons are few: the next total is the one at which the target should be reached, and at least
+        a fifth larger than the last.
         """
         target = self.target_std_error
         if target is None:
@@ -84,7 +86,7 @@ class TraceRequest:
 
     @property
     def max_freedom(self) -> int | None:
-        """Largest number of degrees of freedom of an interval, set by the first look; see `sample.summary`."""
+        """Largest number of degrees of freedom of the interval, if there is a target; see `sample.summary`."""
         return None if self.target_std_error is None else _FIRST_LOOK
 
 
@@ -92,11 +94,11 @@ class TraceRequest:
 class TraceEstimate:
     """An estimate of the trace of a symmetric operator, with its standard error and a confidence interval.
 
-    ``value`` is unbiased, and exact if ``method`` is "exact"; ``std_error`` is its estimated standard deviation. The
-    95 % interval is wider than ``value ± 1.96 std_error``, because the standard error is an estimate itself. ``method``
-    is "exact", "hutchinson", "hutch++" or "xtrace"; ``of`` is "hessian", "gauss_newton", or None for any other.
-    ``groups`` has estimates for the requested diagonal blocks; if these cover every row once, their values add up to
-    ``value``.
+    ``value`` is unbiased, and exact if ``method`` is "exact". ``std_error`` is its estimated standard deviation. The
+    95 % interval is wider than ``value ± 1.96 std_error``, because the standard error is itself an estimate. ``method``
+    is "exact", "hutchinson", "hutch++" or "xtrace". ``of`` is "hessian", "gauss_newton", or None for any other
+    operator. ``groups`` has an estimate for each requested diagonal block. If the blocks contain every row once, their
+    values add up to ``value``.
 
     Examples
     --------
@@ -121,7 +123,7 @@ class TraceEstimate:
 
 
 def changed(estimate: TraceEstimate, **fields: Any) -> TraceEstimate:
-    """Return an estimate with other values of some fields, which its groups get as well."""
+    """Return an estimate with other values of some fields; the estimates in its groups get the same values."""
     groups = estimate.groups and {name: replace(group, **fields) for name, group in estimate.groups.items()}
     return replace(estimate, groups=groups, **fields)
 
@@ -135,10 +137,10 @@ def dimension(operator: Operator) -> int:
 
 
 def sphere(operator: Operator, count: int, generator: torch.Generator) -> Tensor:
-    """Return ``count`` vectors, uniform on the sphere of radius √n, as columns.
+    """Return ``count`` random vectors, uniform on the sphere of radius √n, as columns.
 
-    The distribution of ``vᵀ H v`` then depends on the eigenvalues of H only. The numbers are drawn on the CPU in double
-    precision, so that a seed gives the same vectors on every device.
+    With such vectors the distribution of ``vᵀ H v`` depends on H only through its eigenvalues. The numbers are drawn on
+    the CPU in double precision, so that a seed gives the same vectors on every device.
     """
     V = torch.randn(operator.shape[0], count, generator=generator, dtype=torch.float64, device=generator.device)
     V *= operator.shape[0] ** 0.5 / torch.linalg.vector_norm(V, dim=0)
@@ -148,7 +150,7 @@ def sphere(operator: Operator, count: int, generator: torch.Generator) -> Tensor
 def packed(
     method: str, n_products: int, blocks: Blocks | None, statistics: Callable[[Any], Statistics]
 ) -> TraceEstimate:
-    """Return the result: ``statistics(rows)`` gives value, standard error and interval for all rows and each block."""
+    """Return the estimate for all rows and for each block; ``statistics(rows)`` computes its numbers from some rows."""
 
     def estimate(rows: Any, groups: Mapping[str, TraceEstimate] | None = None) -> TraceEstimate:
         value, std_error, interval = statistics(rows)

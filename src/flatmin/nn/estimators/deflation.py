@@ -1,4 +1,4 @@
-"""Quadratic forms in random vectors, projected off a subspace of large eigenvalues."""
+"""Deflation: the trace on a subspace of large eigenvalues, and samples of the trace on its complement."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,16 +11,17 @@ from flatmin.nn.estimators.sample import ALL, Sample, Statistics, summary, swapp
 
 __all__ = ["MIN_SAMPLE", "Deflation"]
 
-#: Fewest vectors outside the subspace from which the standard error can be estimated.
+#: Smallest number of samples from which the standard error can be estimated.
 MIN_SAMPLE = 8
 
 
 class Deflation:
-    """Random vectors v_i, products H v_i, and an orthonormal basis Q of the first ``rank`` products.
+    """Random vectors v_i, their products H v_i, and an orthonormal basis Q of the first ``rank`` products.
 
-    With the projector P onto the orthogonal complement of Q, ``tr H = tr QᵀHQ + tr PHP``. The first term is known. The
-    second is sampled by the vectors whose products are not in Q (`independent`), and by each of the others with Q
-    built without its own product (`leave_one_out`). Neither needs more products, since ``H P v = H v - HQ Qᵀv``.
+    With the projector P onto the orthogonal complement of Q, ``tr H = tr QᵀHQ + tr PHP``. The first term is computed
+    exactly. The second term is sampled in two ways: by the vectors whose products are not in the span of Q
+    (`independent`), and by each other vector with a basis that leaves out its own product (`leave_one_out`). Neither
+    needs further products, because ``H P v = H v - HQ Qᵀv``.
     """
 
     def __init__(self, request: TraceRequest) -> None:
@@ -31,7 +32,7 @@ class Deflation:
         self.rank = self.n_products = 0
 
     def draw(self, count: int) -> None:
-        """Draw and multiply vectors up to a number of ``count``."""
+        """Draw further vectors and multiply them by H, until there are ``count`` vectors."""
         if count > self.V.shape[1]:
             V = sphere(self.request.operator, count - self.V.shape[1], self.request.generator)
             self.V, self.HV = torch.cat([self.V, V], 1), torch.cat([self.HV, self._product(V)], 1)
@@ -41,7 +42,7 @@ class Deflation:
         return self.request.operator @ vectors
 
     def deflate(self, rank: int) -> None:
-        """Extend Q to the products of the first ``rank`` vectors; linearly dependent ones add no column."""
+        """Extend Q to a basis of the first ``rank`` products; a linearly dependent product adds no column."""
         sizes = torch.linalg.vector_norm(self.HV[:, :rank], dim=0)
         new = self.HV[:, self.rank : rank]
         new, R = torch.linalg.qr(new - self.Q @ (self.Q.mT @ new))
@@ -54,10 +55,10 @@ class Deflation:
     def estimate(
         self, method: str, rank_of: Callable[[int], int], least: int, leave_one_out: bool = False
     ) -> TraceEstimate:
-        """Spend the products of the request, of which at least ``least`` are needed, and return the result.
+        """Spend the products of the request, at least ``least``, and return the estimate.
 
-        Of ``total`` products ``2 rank_of(total)`` find Q and ``H Q``. The vectors that span Q sample the trace too if
-        ``leave_one_out``.
+        Of ``total`` products ``rank_of(total)`` find Q, and the same number are ``H Q``. With ``leave_one_out`` the
+        vectors whose products span Q sample the trace too.
         """
 
         def draw_up_to(total: int) -> float:
@@ -76,11 +77,11 @@ class Deflation:
         return packed(method, self.n_products, self.request.blocks, statistics)
 
     def inside(self, rows: Any) -> float:
-        """Return the part of ``tr QᵀHQ`` that belongs to some rows."""
+        """Return the part of ``tr QᵀHQ`` that belongs to the given rows."""
         return _dots(self.Q[rows], self.HQ[rows]).sum().item()
 
     def independent(self) -> Callable[[Any], Sample]:
-        """Return a function that samples the part of some rows in ``tr PHP``, by vectors with products outside Q."""
+        """Return a function of rows that samples their part of ``tr PHP`` with the vectors not used for Q."""
         V, HV = self.V[:, self.rank :], self.HV[:, self.rank :]
         W, room = self.Q.mT @ V, self.n - self.Q.shape[1]
         V, HV = V - self.Q @ W, HV - self.HQ @ W
@@ -96,11 +97,11 @@ class Deflation:
         return sample
 
     def leave_one_out(self) -> Callable[[Any], Sample]:
-        """Return a function that samples the part of some rows in ``tr H - tr QᵀHQ``, by the vectors that span Q.
+        """Return a function of rows that samples their part of ``tr H - tr QᵀHQ`` with the vectors used for Q.
 
-        The value x_i uses a Q without the product of v_i, and is unbiased whatever the other vectors are. With y_ij,
-        which uses v_i and a Q without the products of v_i and v_j, the mean of ``(x_i - y_ij)(x_j - y_ji)`` over all
-        pairs estimates the covariance of two values without bias.
+        The sample x_i uses v_i and the basis without the product of v_i. It is unbiased for any values of the other
+        vectors. The sample y_ij uses v_i and the basis without the products of v_i and v_j. The mean of
+        ``(x_i - y_ij)(x_j - y_ji)`` over all pairs is an unbiased estimate of the covariance of two samples x_i, x_j.
         """
         V, HV, Q, HQ = self.V[:, : self.rank], self.HV[:, : self.rank], self.Q, self.HQ
         S, W = _own_directions(_small(Q.mT @ HV)), _small(Q.mT @ V)
@@ -138,7 +139,7 @@ class Deflation:
 
 
 def _own_directions(R: Tensor) -> Tensor:
-    """Return the unit vector of each product, in the basis Q, that is orthogonal to all others, or zero."""
+    """Return for each product the unit vector orthogonal to all other products, in the basis Q, or zero if none is."""
     if R.shape[0] < R.shape[1]:
         return torch.zeros_like(R)
     S: Tensor = torch.linalg.inv(R).mT
@@ -147,7 +148,7 @@ def _own_directions(R: Tensor) -> Tensor:
 
 
 def _dots(X: Tensor, Y: Tensor) -> Tensor:
-    """Return the inner products of columns, in double precision on the CPU."""
+    """Return the inner product of each column of X with the same column of Y, in double precision on the CPU."""
     return _small((X * Y).sum(0))
 
 
@@ -157,5 +158,5 @@ def _small(X: Tensor) -> Tensor:
 
 
 def _ratio(a: Tensor | int, b: Tensor) -> Tensor:
-    """Return a / b, and 0 where b vanishes, which is where a vector lies in Q."""
+    """Return a / b, and 0 where b is zero because a vector lies in the span of Q."""
     return torch.where(b > 0, a / b, torch.zeros_like(b))

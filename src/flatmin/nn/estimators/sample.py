@@ -1,4 +1,4 @@
-"""Means of quadratic forms in random vectors, with standard errors and confidence intervals."""
+"""Statistics of trace samples: their mean, its standard error, and a confidence interval."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ from torch import Tensor
 
 __all__ = ["ALL", "Blocks", "Sample", "Statistics", "summary", "swapped", "variance"]
 
-#: All rows: the whole trace.
+#: The rows of the whole operator.
 ALL = slice(None)
-#: Rows of each diagonal block whose trace is wanted: a slice or a tensor of row numbers.
+#: The rows of each diagonal block whose trace is wanted: a slice or a tensor of row numbers.
 Blocks = Mapping[str, Any]
-#: Value, standard error and interval.
+#: The value of an estimate, its standard error, and the two ends of its interval.
 Statistics = tuple[float, float, tuple[float, float]]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Exchangeable unbiased estimates of a trace, (k,), the variance of one, and the covariance of two of them."""
+    """Unbiased estimates of one trace, shape (k,), with their common variance and the covariance of any two of them."""
 
     values: Tensor
     variance: float
@@ -28,25 +28,27 @@ class Sample:
 
     @property
     def variance_of_mean(self) -> float:
-        """``(variance + (k - 1) covariance) / k``; a negative covariance counts as zero."""
+        """The variance of the mean, ``(variance + (k - 1) covariance) / k``; a negative covariance counts as zero."""
         k = self.values.numel()
         return (self.variance + (k - 1) * max(self.covariance, 0.0)) / k
 
     @property
     def effective(self) -> float:
-        """Effective sample size (Kish): how many independent values would give a mean of this variance, at most k."""
+        """Effective sample size (Kish): the number of independent values whose mean has this variance, at most k."""
         k, spread = self.values.numel(), self.variance_of_mean
         return min(self.variance / spread, k) if spread > 0 else k
 
 
 def variance(values: Tensor, squares: Tensor, dimension: int, swaps: float | None = None) -> float:
-    """Return the variance of ``vᵀ A v`` for v uniform on the sphere of radius √d, from a few products A v.
+    """Return the variance of ``vᵀ A v`` for v uniform on the sphere of radius √d, estimated from m products A v.
 
-    It is ``2d/(d+2) (‖S‖_F² - (tr A)²/d)`` with the symmetric part S of A. If A is symmetric, ``‖A v‖²`` is an unbiased
-    estimate of ``‖S‖_F²``, and more accurate than the sample variance: with one dominant eigenvalue and m vectors its
-    relative variance is 2/m instead of 14/m. Otherwise ``‖S‖_F² = (‖A‖_F² + tr A²)/2``, where ``swaps`` estimates
-    ``tr A²`` (`swapped`), as for the form ``v_bᵀ (H v)_b`` of a block. ``values`` are ``vᵀ A v``, ``squares`` are
-    ``‖A v‖²``, each (m,), and the dimension is d.
+    The variance is ``2d/(d+2) (‖S‖_F² - (tr A)²/d)``, where S is the symmetric part of A. If A is symmetric, the mean
+    of ``‖A v‖²`` estimates ``‖S‖_F²`` without bias. This is more accurate than the sample variance: with one dominant
+    eigenvalue the relative variance of the estimate is 2/m, and 14/m for the sample variance. The form ``v_bᵀ (H v)_b``
+    of a diagonal block has an A that is not symmetric. For such forms ``‖S‖_F² = (‖A‖_F² + tr A²)/2``, and ``swaps``
+    is an estimate of ``tr A²``, see `swapped`.
+
+    ``values`` are the numbers ``vᵀ A v`` and ``squares`` the numbers ``‖A v‖²``, both (m,). The dimension is d.
     """
     if dimension <= 0:
         return 0.0
@@ -58,23 +60,24 @@ def variance(values: Tensor, squares: Tensor, dimension: int, swaps: float | Non
 
 
 def swapped(M: Tensor) -> float:
-    """Return the mean of ``M_ij M_ji`` over i ≠ j, or NaN: for ``M_ij = v_iᵀ A v_j`` an estimate of ``tr A²``."""
+    """Return the mean of ``M_ij M_ji`` over i ≠ j, which for ``M_ij = v_iᵀ A v_j`` estimates ``tr A²``."""
     k = len(M)
     return ((M * M.mT).sum() - (M.diagonal() ** 2).sum()).item() / (k * (k - 1)) if k > 1 else np.nan
 
 
 def summary(inside: float, *samples: Sample, freedom: int | None = None) -> Statistics:
-    """Return a known part plus the mean of all values, its standard error, and a 95 % interval by Student's t.
+    """Return the known part ``inside`` plus the mean of all samples, its standard error, and a 95 % interval.
 
-    The number of degrees of freedom is the number m of vectors, not m − 1, because `variance` uses the squared norms of
-    the products. The worst case is one dominant eigenvalue λ: the mean is λc and the standard error λ√(2c/m) with c
-    distributed as χ²_m/m, and ``|c - 1| / √(2c/m)`` is below the quantile t_m with probability 0.952 for m = 8 and
-    0.950 for m = 34. With many similar eigenvalues intervals are slightly too wide: 0.978 and 0.958. Correlated values
-    count by their effective sample size (Kish, "Survey sampling", 1965).
+    The interval is Student's. It has m degrees of freedom for m vectors, not m − 1, because `variance` uses the squared
+    norms of the products. The worst case is one dominant eigenvalue λ. Then the mean is λc and the standard error
+    λ√(2c/m), where c is distributed as χ²_m/m, and the interval covers with probability 0.952 for m = 8 and 0.950 for
+    m = 34. With many similar eigenvalues the interval is slightly too wide and covers with probability 0.978 and 0.958.
+    Correlated samples count by their effective sample size (Kish, "Survey sampling", 1965).
 
-    ``freedom`` limits the number of degrees of freedom. A run that stops once its standard error looks small stops too
-    often when it is underestimated; the degrees of freedom are then those of the first look (Stein, "A two-sample test
-    for a linear hypothesis whose power is independent of the variance", 1945).
+    ``freedom`` limits the number of degrees of freedom of a run that stops once its standard error is below a target.
+    Such a run stops more often when the standard error is underestimated, so the limit is the number of degrees of
+    freedom at the first comparison with the target (Stein, "A two-sample test for a linear hypothesis whose power is
+    independent of the variance", 1945).
     """
     total = sum(s.values.numel() for s in samples)
     value = inside + sum(s.values.sum().item() for s in samples) / total

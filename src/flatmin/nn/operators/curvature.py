@@ -26,9 +26,9 @@ __all__ = ["KINDS", "Curvature", "CurvatureOptions", "shows_options", "symmetric
 
 #: The matrices that a `Curvature` can be.
 KINDS = ("hessian", "gauss_newton")
-#: Up to this value of (vectors × parameters × samples), several vectors are multiplied in one batched pass.
+#: Vectors are multiplied in one batched pass if vectors × parameters × samples is at most this number.
 _BATCHED_WORK = 4_000_000
-#: Fewest vectors for which curvlinops, which always batches them, is faster on larger models.
+#: Smallest number of vectors for which curvlinops, which always batches vectors, is faster on larger models.
 _MIN_PEER_VECTORS = 8
 #: A function of a model and of the leaf tensors that stand for its weights.
 _Function = Callable[[nn.Module, list[Tensor]], Any]
@@ -39,7 +39,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class CurvatureOptions(TypedDict, total=False):
-    """Keyword arguments of `Curvature`, which every measurement of a network passes on."""
+    """Keyword arguments of `Curvature`; every function that measures a network accepts them."""
 
     of: str
     parameters: Iterable[str | nn.Parameter] | None
@@ -61,14 +61,14 @@ class Curvature:
     All computations use the dtype of the parameters, with or without autocast.
 
     Products of G with several vectors use curvlinops, in forward mode, if the model is large, the loss is a module, and
-    x, y and the outputs are tensors. The first vector is multiplied both ways; if the results differ, as they do with
-    dropout, curvlinops is not used. Neither is it used for single vectors, where it is slower, and for H, which it gets
-    wrong for layer normalization (3.0.1 on PyTorch 2.13) and cannot compute for SiLU.
+    x, y and the outputs are tensors. The first vector is multiplied in both modes. If the results differ, as they do
+    with dropout, curvlinops is not used. It is not used for single vectors, for which it is slower, nor for H: its
+    results are wrong for layer normalization (3.0.1 on PyTorch 2.13), and it cannot differentiate SiLU twice.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Called as ``model(x)``, whatever x is.
+        The network, called as ``model(x)`` with any type of x.
     loss : callable
         Module or function that maps outputs and targets to their mean loss over samples. Class weights and ignored
         targets are accounted for in `torch.nn.CrossEntropyLoss` and `torch.nn.NLLLoss`.
@@ -76,16 +76,18 @@ class Curvature:
         One pair (x, y), or an iterable of pairs that can be read repeatedly, such as a DataLoader; x and y are
         tensors, or nested tuples, lists and dicts of them. A sample is an entry of y along its first axis.
     of : {"hessian", "gauss_newton"}
-        Which of the two matrices. They are equal if the outputs are linear in the weights or the loss in the outputs.
+        Which of the two matrices. They are equal if the outputs are linear in the weights, or if the loss is linear in
+        the outputs.
     parameters : iterable of str or Parameter, optional
-        Rows and columns; if None, all parameters that require a gradient, in the order of ``model.named_parameters()``.
+        The parameters to which rows and columns belong. If None, all parameters that require a gradient, in the order
+        of ``model.named_parameters()``.
     mode : {"eval", "train", "as_is"}
         The behaviour of batch norm and dropout. ``"eval"``: as at test time. ``"train"``: batch norm uses the
         statistics of each batch, and dropout one fixed mask for each batch; the operator is then the Hessian of the
         *batch* function and depends on the batches. ``"as_is"``: as each submodule is set at present.
     distributed : bool or torch.distributed.ProcessGroup
-        True or a group: every process holds a share of the data, possibly empty, and multiplies the same vectors. All
-        get the average over all samples.
+        With True or a group, every process holds a share of the data, possibly empty, and multiplies the same vectors.
+        All processes get the average over all samples.
 
     Attributes
     ----------
@@ -160,7 +162,7 @@ class Curvature:
         return out
 
     def _act_on(self, weights: ModelWeights) -> None:
-        """Become the curvature in these weights, about which nothing is known yet."""
+        """Make this the curvature with respect to these weights; forget what was found out about other weights."""
         self.weights, self.shape = weights, (weights.size, weights.size)
         self.dtype, self.device = weights.dtype, weights.device
         self.products, self._can_batch = 0, True
@@ -278,7 +280,7 @@ class Curvature:
 
 
 def shows_options(function: F) -> F:
-    """Make `help` show the options of `Curvature`, with their defaults, for a function that takes ``**options``."""
+    """Decorate a function with ``**options`` so that `help` shows the options of `Curvature` and their defaults."""
     own, options = inspect.signature(function), inspect.signature(Curvature).parameters.values()
     named = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
     shown = own.replace(parameters=[*named, *(p for p in options if p.kind is p.KEYWORD_ONLY)])

@@ -15,7 +15,7 @@ from flatmin.nn.operators.streaming import Batch
 
 __all__ = ["output_traces"]
 
-#: Numbers in the gradients of several samples that are in memory at once.
+#: Largest number of entries in the gradients of single samples that are in memory at once.
 _MAX_NUMBERS = 1 << 22
 
 _log = logging.getLogger(__name__)
@@ -24,10 +24,11 @@ _log = logging.getLogger(__name__)
 def output_traces(curvature: Curvature, max_outputs: int) -> tuple[Tensor, int] | None:
     """Return the trace of the Gauss-Newton block of each parameter, and the number of gradients for each sample.
 
-    With eigenvalues λ and eigenvectors u of ``∇²ℓ_i`` the trace is the mean over samples of ``Σ_c λ_ic ‖J_iᵀ u_ic‖²``:
-    one pass over the data for each output of a sample, whatever the number of parameters. None if samples have more
-    than ``max_outputs`` outputs or cannot be treated one by one: outputs that are not a single tensor, batch norm or
-    dropout in training mode, losses that compare samples, models that `torch.func.vmap` refuses.
+    With the eigenvalues λ_ic and eigenvectors u_ic of ``∇²ℓ_i`` the trace is the mean over samples of
+    ``Σ_c λ_ic ‖J_iᵀ u_ic‖²``. This takes one pass over the data for each output of a sample, for any number of
+    parameters. The result is None if samples have more than ``max_outputs`` outputs or cannot be treated one by one:
+    if outputs are not a single tensor, with batch norm or dropout in training mode, for losses that compare samples,
+    and for models that `torch.func.vmap` refuses.
     """
     total = torch.zeros(len(curvature.weights.names), dtype=torch.float64, device=curvature.device)
     weight, passes, refused = 0.0, 0, 0

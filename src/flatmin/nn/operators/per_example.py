@@ -19,7 +19,7 @@ _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _LAYERS = (nn.Linear, *_CONVOLUTIONS, nn.LayerNorm, nn.GroupNorm)
 
 
-#: Types in which the squares of gradients are not computed.
+#: Number types that are converted to float32 before gradients are squared, because squares underflow in them.
 _NARROW = (torch.float16, torch.bfloat16)
 #: Number of random combinations of output channels that estimate the squared gradient of a convolution.
 _COMBINATIONS = 4
@@ -167,7 +167,7 @@ def _combined(layer: _Convolution, delta: Tensor, signs: Signs | None) -> Tensor
 
 
 def _total(delta: Tensor, axes: range) -> Tensor:
-    """Return the sum of squares after summing over some axes."""
+    """Return the sum over examples of the squares of sums over some axes."""
     return (delta.sum(tuple(axes)) if axes else delta).square().sum()
 
 
@@ -195,9 +195,10 @@ def convolution_square(layer: _ConvNd, before: Tensor, delta: Tensor) -> Tensor:
 
 
 class _ConvolutionSquare(torch.autograd.Function):
-    """The squared norms of all examples, which are the groups of one convolution; their derivatives are convolutions.
+    """The squared gradient norms of all examples, from one grouped convolution with a group for each example.
 
-    Automatic differentiation of the same would cost more than the whole training step.
+    The derivatives are written out as convolutions, because automatic differentiation would cost more than the whole
+    training step.
     """
 
     @staticmethod

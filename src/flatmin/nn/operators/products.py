@@ -11,8 +11,8 @@ from flatmin.errors import InputError
 
 __all__ = ["Product", "gauss_newton_product", "hessian_product", "peer_operator"]
 
-#: Maps a vector, in the shapes of the parameters, to its product with the matrix of a batch. If the second argument is
-#: True, the tensors have one more axis in front, over several vectors.
+#: A function that multiplies the matrix of a batch by a vector, given as tensors with the shapes of the parameters. If
+#: its second argument is True, each tensor has one more axis in front, over several vectors.
 Product = Callable[[list[Tensor], bool], list[Tensor | None]]
 
 

@@ -12,7 +12,7 @@ from flatmin.errors import InputError
 
 __all__ = ["check_root", "loss_root", "register_root"]
 
-#: A root takes (loss, outputs, targets, probe) and returns ``S v``, linear in the probe v.
+#: A function of (loss, outputs, targets, probe v) that returns ``S v``, where ``S Sᵀ`` is the Hessian of the loss.
 Root = Callable[[Any, Tensor, Tensor, Tensor], Tensor]
 #: Module class of each loss function of `torch.nn.functional`; both take the same keywords.
 _MODULES: dict[Any, Callable[..., nn.Module]] = {

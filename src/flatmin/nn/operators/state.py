@@ -12,7 +12,7 @@ from flatmin.errors import InputError
 
 __all__ = ["FAILURES", "MODES", "Inside", "ModelWeights", "fixed_randomness", "in_mode", "unwrapped"]
 
-#: Behaviour of batch norm and dropout: as at test time, as in training, or by the flag of each submodule.
+#: Possible behaviours of batch norm and dropout: as at test time, as in training, or by the flag of each submodule.
 MODES = ("eval", "train", "as_is")
 #: Exceptions that models, losses and PyTorch's transforms raise where they cannot evaluate an input. Others, such as
 #: AssertionError or a user's own Exception, are never caught.

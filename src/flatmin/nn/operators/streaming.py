@@ -13,7 +13,7 @@ from flatmin.errors import InputError
 
 __all__ = ["Batch", "Batches", "Loss"]
 
-#: Maps the outputs and the targets of a batch to the average loss over its samples, a scalar tensor.
+#: A function from the outputs and the targets of a batch to the average loss over its samples, a scalar tensor.
 Loss = Callable[[Any, Any], Tensor]
 
 

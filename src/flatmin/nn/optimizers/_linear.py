@@ -15,7 +15,7 @@ __all__ = ["LinearPerturbations"]
 
 @dataclass(frozen=True)
 class _Perturbation:
-    """The perturbation of one layer: inputs a_i (zero if the weight is fixed), derivatives δ_i and lengths c_i."""
+    """The rank-one perturbations ``c_i δ_i a_iᵀ`` of one layer's weights, with a_i = 0 if the weights are fixed."""
 
     inputs: Tensor
     bias: bool
@@ -23,7 +23,7 @@ class _Perturbation:
     length: Tensor
 
     def added(self, x: Tensor) -> Tensor:
-        """Return what the perturbation adds to the output, ``(⟨a_i, x_i⟩ + 1) c_i δ_i``."""
+        """Return the change of the layer's output for inputs x_i, ``(⟨a_i, x_i⟩ + 1) c_i δ_i``."""
         return ((self.inputs * x).sum(1, keepdim=True) + float(self.bias)) * self.length * self.derivative
 
 
@@ -39,7 +39,7 @@ class LinearPerturbations:
         self._trained = {id(p) for p in parameters}
         self._layers = [m for m in model.modules() if any(id(p) in self._trained for p in m._parameters.values())]
         self._perturbations: dict[nn.Module, list[_Perturbation]] = {layer: [] for layer in self._layers}
-        #: Sum of the norms of all gradients.
+        #: Sum of the norms of the gradients of all examples.
         self.size = 0.0
 
     @property

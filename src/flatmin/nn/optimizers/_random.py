@@ -20,7 +20,7 @@ class RandomSeeker(Seeker):
         self.generator = torch.Generator().manual_seed(whole_number(seed, "seed", 0))
 
     def normal(self, like: Tensor) -> Tensor:
-        """Return standard normal numbers like a tensor; their values are the same on every device."""
+        """Return standard normal numbers with the shape, dtype and device of a tensor, equal on every device."""
         kind = like.dtype if like.dtype == torch.float64 else torch.float32
         return torch.randn(like.shape, generator=self.generator, dtype=kind).to(like)
 
@@ -29,7 +29,7 @@ class RandomSeeker(Seeker):
         return {**super().state_dict(), self._key: self.generator.get_state()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the states; that of a plain optimizer leaves the generator unchanged."""
+        """Restore both states; the state of a plain optimizer leaves the generator as it is."""
         super().load_state_dict(state_dict)
         if self._key in state_dict:
             self.generator.set_state(state_dict[self._key].cpu())

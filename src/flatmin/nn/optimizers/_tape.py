@@ -22,7 +22,7 @@ __all__ = ["Call", "CallOutput", "Tape", "Term", "random_states", "set_random_st
 
 @dataclass(frozen=True, eq=False)
 class CallOutput:
-    """Tensor number ``index`` of the result of a call, valid until it is written to."""
+    """The tensor with number ``index`` in the result of a recorded call; valid until the tensor is overwritten."""
 
     call: Call
     index: int
@@ -30,10 +30,10 @@ class CallOutput:
 
 
 class Call:
-    """A recorded call of a module, with everything its result depends on except the weights.
+    """A recorded call of a module, with everything except the weights that determines its result.
 
-    ``inputs`` are the leaves of its arguments: detached tensors, a `CallOutput` for the result of an earlier call, or
-    other values. ``random`` holds the states of the random generators before the call.
+    ``inputs`` are the leaves of the call's nested arguments: detached tensors, a `CallOutput` for the result of an
+    earlier call, or other values. ``random`` holds the states of the random generators before the call.
     """
 
     def __init__(self, module: nn.Module, args: Any, kwargs: Any, outputs: Mapping[Tensor, CallOutput]) -> None:
@@ -50,7 +50,7 @@ class Call:
         }
 
     def arguments(self, inputs: Sequence[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return positional and keyword arguments with other leaves."""
+        """Return the positional and keyword arguments of the call, with these leaves."""
         args, kwargs = tree_unflatten(list(inputs), self._spec)
         return args, kwargs
 
@@ -67,7 +67,7 @@ class Call:
             yield
 
     def replay(self) -> Any:
-        """Return the result of the call at the present weights; the calls whose outputs it uses are replayed first."""
+        """Return the result of the call at the present weights, after a replay of the calls whose outputs it uses."""
         results = {x.call: tree_leaves(x.call.replay()) for x in self.inputs if isinstance(x, CallOutput)}
         inputs = [results[x.call][x.index] if isinstance(x, CallOutput) else x for x in self.inputs]
         args, kwargs = self.arguments(inputs)
@@ -96,14 +96,14 @@ class Call:
 
 @dataclass
 class Term:
-    """A term ``⟨upstream, loss⟩`` of the differentiated sum; upstream is its weight times the scale of a GradScaler."""
+    """A recorded loss, and ``upstream``: its weight in the differentiated sum, times the scale of any GradScaler."""
 
     call: Call
     upstream: Tensor | None = None
     handle: RemovableHandle | None = None
 
     def weighted(self, value: Tensor) -> Tensor:
-        """Return the contribution of a value of the loss to the sum."""
+        """Return the sum of the entries of a loss ``value``, each multiplied by ``upstream``."""
         assert self.upstream is not None
         return torch.sum(value.double() * self.upstream)
 
@@ -112,7 +112,7 @@ class Tape(Watcher):
     """The calls ``loss(model(x), y)`` whose gradient reached the weights since the last step.
 
     A call is added when its gradient is accumulated in the `.grad` of a parameter. Passes that are not differentiated,
-    or differentiated for another purpose (`torch.autograd.grad`, `flatmin.nn.hessian_trace`), leave no trace; their
+    or differentiated for another purpose (`torch.autograd.grad`, `flatmin.nn.hessian_trace`), are not added; their
     records are deleted together with the tensor that the loss returned. The hooks are removed with their ``owner``.
     """
 
@@ -136,17 +136,17 @@ class Tape(Watcher):
         self._stamps.clear()
 
     def check_gradients(self, parameters: Sequence[Tensor]) -> None:
-        """Raise `InputError` if the `.grad` of one is not what the last backward pass left."""
+        """Raise `InputError` if the `.grad` of a parameter was changed after the last backward pass."""
         for p in parameters:
             if self._stamps.get(id(p), _stamp(p)) != _stamp(p):
                 raise InputError(
-                    ".grad was changed between backward() and step(), as by clipping, expected it as it came, since "
-                    "another is used in its place; clip that one in a hook: base.register_step_pre_hook(...)"
+                    ".grad was changed between backward() and step(), for example by clipping, expected no change, "
+                    "because step() replaces .grad; clip in a hook instead: base.register_step_pre_hook(...)"
                 )
 
     @contextmanager
     def replaying(self) -> Iterator[None]:
-        """Prepare for `Call.replay`; buffers, training modes and random states are restored after the block."""
+        """Allow `Call.replay` inside the block; restore buffers, training modes and random states after it."""
         if not self.terms:
             raise InputError(
                 "no pass was recorded since the last step, expected loss(model(x), y).backward() with the model and "
@@ -165,12 +165,12 @@ class Tape(Watcher):
             RUNNING.reset(token)
 
     def value(self) -> Tensor:
-        """Return the recorded loss at the present weights, a scalar in the units of its upstream gradients."""
+        """Return the sum of all recorded losses at the present weights, each times its upstream gradient."""
         with self.replaying(), torch.no_grad():
             return torch.stack([term.weighted(term.call.replay()) for term in self.terms]).sum()
 
     def gradient(self, parameters: Sequence[Tensor], factor: float = 1.0) -> tuple[list[Tensor | None], Tensor]:
-        """Return ``factor`` times the gradient of the recorded loss, and the loss; no ``.grad`` is changed."""
+        """Return ``factor`` times the gradient of `value`, and `value` itself; no ``.grad`` is changed."""
         everything = dict.fromkeys([*parameters, *_parameters(self._involved())])
         before = [(p, p.grad) for p in everything]
         try:
@@ -221,7 +221,7 @@ class Tape(Watcher):
         engine.queue_callback(lambda: engine.queue_callback(self._on_backward_end))
 
     def _was_zeroed(self) -> bool:
-        """Return whether gradients were cleared without the optimizer, as by `nn.Module.zero_grad`."""
+        """Return whether gradients were cleared without this optimizer, for example by `nn.Module.zero_grad`."""
         parameters = list(_parameters(self._involved()))
         changed = any(self._stamps.get(id(p), _stamp(p)) != _stamp(p) for p in parameters)
         return changed and not any(p.grad is not None and bool(p.grad.any()) for p in parameters)
@@ -239,7 +239,7 @@ def _parameters(modules: Iterable[nn.Module]) -> Iterator[nn.Parameter]:
 
 
 def _detached(tensor: Tensor, outputs: Mapping[Tensor, CallOutput]) -> Tensor | CallOutput:
-    """Return the `CallOutput` that a tensor is, or the tensor itself, detached."""
+    """Return the `CallOutput` of a tensor that a recorded call returned; detach any other tensor."""
     output = outputs.get(tensor)
     return tensor.detach() if output is None or output.version != _version(tensor) else output
 

@@ -17,9 +17,10 @@ RUNNING: ContextVar[bool] = ContextVar("RUNNING", default=False)
 
 
 class Watcher:
-    """The owner of hooks on modules, which act only if `watches` is true.
+    """The owner of hooks on modules; a hook acts only if `watches` is true for its module.
 
-    It is false for copied or pickled modules, which keep their hooks (`torch.optim.swa_utils.AveragedModel`).
+    `watches` is false for copied or pickled modules, which keep the hooks of the original, as in
+    `torch.optim.swa_utils.AveragedModel`.
     """
 
     def __init__(self, owner: object, *modules: nn.Module) -> None:

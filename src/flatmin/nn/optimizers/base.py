@@ -16,9 +16,9 @@ from flatmin.nn.optimizers._watcher import Watcher
 
 __all__ = ["AGREEMENT", "Seeker", "distance", "norm"]
 
-#: If a replayed gradient overflows under a GradScaler, it is computed again with its scale times these factors.
+#: Factors of the GradScaler's scale for replayed gradients: the next one is tried if the gradient overflows.
 SCALE_FACTORS = (1.0, 2.0**-4, 2.0**-8, 2.0**-16)
-#: Largest relative distance, at the first step, between `.grad` and the gradient of the recorded passes.
+#: Largest relative distance at the first step between `.grad` and the gradient of the recorded passes, else an error.
 AGREEMENT = 0.01
 
 
@@ -117,11 +117,11 @@ class Seeker(Optimizer):
 
     @property
     def gradient_evaluations(self) -> int:
-        """Number of gradients of the batch in a step, including the plain one if the method uses it."""
+        """Number of gradients of the batch that a step computes, including the plain gradient if it is used."""
         return getattr(self.base, "gradient_evaluations", 1)
 
     def seek(self) -> None:
-        """Replace the gradient by that of the method, or change the weights; subclasses override this."""
+        """Replace the gradient by the method's own, or change the weights; subclasses override this."""
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Take a step of the wrapped optimizer with the gradient of the method; return the result of a closure.
@@ -250,7 +250,7 @@ class Seeker(Optimizer):
         return True
 
     def _record(self) -> Tape | None:
-        """Return the tape of this optimizer or of the wrapper inside it."""
+        """Return the recorded passes of this optimizer, or of the wrapper inside it."""
         return self.base._record() if self._tape is None and isinstance(self.base, Seeker) else self._tape
 
     def _advance(self) -> None:
@@ -286,7 +286,7 @@ class Seeker(Optimizer):
 
 
 def distance(found: Sequence[Tensor | None], expected: Sequence[Tensor | None], size: float | None = None) -> float:
-    """Return the distance of two lists of gradients divided by a size, by default the norm of the second; None is 0."""
+    """Return the distance of two lists of gradients over ``size``, by default the norm of ``expected``; None is 0."""
     pairs = [(a, b) for a, b in zip(found, expected, strict=True) if a is not None or b is not None]
     apart = norm([b if a is None else a if b is None else a - b for a, b in pairs])  # type: ignore[misc]
     size = norm([b for b in expected if b is not None]) if size is None else size

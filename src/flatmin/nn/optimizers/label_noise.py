@@ -27,7 +27,8 @@ class LabelNoise(RandomSeeker):
     base, model, loss
         As in `Seeker`; the loss is called as ``loss(output, target)``.
     noise : float
-        Standard deviation of the noise of real targets, in their units; probability of a random class, at most 1.
+        For real targets, the standard deviation of the noise in the targets' units. For class labels, the probability
+        of a random class, at most 1.
     seed : int
         Seed of the noise.
 

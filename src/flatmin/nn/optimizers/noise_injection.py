@@ -23,8 +23,10 @@ class NoiseInjection(RandomSeeker):
         As in `Seeker`.
     sigma : float
         Standard deviation σ of each weight's noise, in the units of the weights.
-    directions, seed : int
-        Number of directions in a step, each of which takes two gradients, and their seed.
+    directions : int
+        Number of directions in a step; each costs two gradients.
+    seed : int
+        Seed of the directions.
 
     References
     ----------

@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 class PerExampleSAM(Seeker):
-    """Train with the mean of ``∇f_i(w + ρ ∇f_i(w)/‖∇f_i(w)‖)`` over the examples i, each at its own worst weights.
+    """Train with the mean of ``∇f_i(w + ρ ∇f_i(w)/‖∇f_i(w)‖)``, where f_i is the loss of example i.
 
     This is the average of `SAM` steps with one example each, which favour a small trace of the Hessian. If all trained
     layers are linear, it takes two passes of the batch. Otherwise examples are vectorized with `torch.func.vmap` if the
@@ -113,7 +113,7 @@ class PerExampleSAM(Seeker):
 
     @torch.no_grad()
     def _total(self, rho: float) -> tuple[list[Tensor], float]:
-        """Return the sums over examples of the gradients at distance ρ and of the gradient norms, times any scale."""
+        """Return sums over examples: of the gradients at distance ρ, and of the gradient norms, times any scale."""
         assert self._tape is not None
         weights = dict(zip(self._names, (p.detach() for p in self.parameters), strict=True))
         lengths, total = 0.0, {name: torch.zeros_like(w) for name, w in weights.items()}

@@ -18,22 +18,23 @@ __all__ = ["ScaledGradient"]
 class ScaledGradient(Seeker):
     """Multiply the gradients of factors by inverse Gram matrices, so that the condition number of X does not matter.
 
-    ``∇_L f (R* R + εI)⁻¹`` and ``∇_R f (L* L + εI)⁻¹`` for ``X = L R*``; ``∇_U f (U* U + εI)⁻¹`` for ``U U*``, and for
-    each sign of a signed Gram model. With ε = 0, gradient descent changes X by ``−lr (S P_R + P_L S)`` to first order,
-    for any factors of X; S is the gradient in X, and P are the projections onto the column spaces of the factors.
+    For ``X = L R*`` the gradients become ``∇_L f (R* R + εI)⁻¹`` and ``∇_R f (L* L + εI)⁻¹``. For ``U U*``, and for
+    each sign of a signed Gram model, the gradient becomes ``∇_U f (U* U + εI)⁻¹``. With ε = 0 a step of gradient
+    descent changes X by ``−lr (S P_R + P_L S)`` to first order, for any factors of the same X. Here S is the gradient
+    with respect to X, and P_L and P_R are the projections onto the column spaces of L and R.
 
     Parameters
     ----------
     base, model, loss
         As in `Seeker`; the model is a `FactoredModel` of a `Product`, `Gram` or `SignedGram`.
     damping : float
-        ε, in the units of X. It must be positive if the factors have more columns than the rank of X; a good value is
-        the smallest singular value to be recovered.
+        The number ε, in the units of X. It must be positive if the factors have more columns than the rank of X. A good
+        value is the smallest singular value that shall be recovered.
 
     Raises
     ------
     InputError
-        For any other model; in `step`, if a Gram matrix is singular and ``damping`` is 0.
+        If the model is not of this kind; in `step`, if a Gram matrix is singular and ``damping`` is 0.
 
     References
     ----------

@@ -14,10 +14,10 @@ __all__ = ["WeightDecay"]
 
 
 class WeightDecay(Seeker):
-    """Shrink the weights before each step, ``w ← (1 − lr · decay) w``: decoupled from the gradient, as in AdamW.
+    """Shrink the weights before each step, ``w ← (1 − lr · decay) w``, as AdamW does.
 
-    Most torch optimizers have the coupled form, which adds ``decay · w`` to the gradient. With plain gradient descent
-    both forms are the penalty ``(decay/2) ‖w‖²``.
+    This form of weight decay is decoupled from the gradient. Most torch optimizers have the coupled form, which adds
+    ``decay · w`` to the gradient. With plain gradient descent both forms act as the penalty ``(decay/2) ‖w‖²``.
 
     Parameters
     ----------

@@ -21,10 +21,10 @@ from flatmin.nn.spectrum.lanczos import lanczos
 
 __all__ = ["SpectralDensity", "spectral_density"]
 
-#: Largest number of bytes for the Lanczos vectors of probes that run at once.
-MEMORY = 2**30
-#: Largest probability that the bounds of the whole spectrum fail.
-FAILURE = 1e-6
+#: Largest memory for the Lanczos vectors of probes that run at once, in bytes.
+PROBE_MEMORY = 2**30
+#: Probability with which the bounds ``lower`` and ``upper`` of all eigenvalues may fail.
+BOUND_FAILURE = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +110,7 @@ def spectral_density(
         As for `Curvature`; or, in place of all of them, a `Curvature` or any symmetric operator (n, n) with ``shape``,
         ``dtype``, ``device`` and ``@``, such as a dense tensor.
     probes, steps : int
-        Number of random vectors, and of Lanczos steps, hence products, for each of them.
+        Number of random vectors, and number of Lanczos steps (and products) for each of them.
     grid : array_like, optional
         Points at which to evaluate; by default 400 points over the whole spectrum.
     width : float, optional
@@ -143,13 +143,13 @@ def spectral_density(
     if width is not None:
         width = positive(width, "width")
     generator = torch.Generator().manual_seed(seed_number(seed))
-    at_once = max(1, MEMORY // (8 * n * min(steps, n)))
+    at_once = max(1, PROBE_MEMORY // (8 * n * min(steps, n)))
     krylovs = [
         krylov
         for first in range(0, probes, at_once)
         for krylov in lanczos(operator, sphere(operator, min(at_once, probes - first), generator), steps)
     ]
-    component = least_component(n, FAILURE / (2 * probes))
+    component = least_component(n, BOUND_FAILURE / (2 * probes))
     upper = min(k.upper_bound(component) + k.rounding for k in krylovs)
     lower = -min(k.reversed().upper_bound(component) + k.rounding for k in krylovs)
     length = max(upper - lower, np.finfo(float).eps * max(abs(upper), abs(lower)))

@@ -68,7 +68,7 @@ def largest_eigenvalue(
     end : str
         "largest" or "smallest".
     tol : float
-        The iteration ends when the difference of the bounds, relative to the largest absolute Ritz value, is this.
+        The iteration ends once the difference of the bounds, over the largest absolute Ritz value, is at most this.
     failure : float
         Probability that the outer bound fails.
     max_products, seed : int

@@ -13,9 +13,9 @@ from flatmin.nn.estimators.base import Operator
 
 __all__ = ["lanczos"]
 
-#: Largest relative asymmetry of the products with which the operator is accepted as symmetric.
+#: An operator counts as symmetric if the relative asymmetry of its products is at most this.
 MAX_ASYMMETRY = 1e-2
-#: A residual below this many units of rounding is zero: the Krylov space of the start is exhausted.
+#: A residual below this number of rounding units counts as zero; the Krylov space of the start is then exhausted.
 ZERO_UNITS = 32
 
 

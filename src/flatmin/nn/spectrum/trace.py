@@ -43,12 +43,13 @@ def hessian_trace(
     model, loss, data, **options
         As for `Curvature`, or a `Curvature` in place of all of them. The model is not changed.
     method : {"auto", "exact", "hutchinson", "hutch++", "xtrace"}
-        ``"exact"``: n products for n parameters or, for the Gauss-Newton matrix of separate samples, one gradient for
-        each output of each sample, whatever n. ``"auto"``: exact if that takes no more products than allowed; otherwise
-        Hutch++ if few directions hold much of the matrix, or else Hutchinson's estimator. The result says which.
+        ``"exact"`` takes n products for n parameters. For the Gauss-Newton matrix of separate samples it takes one
+        gradient for each output of each sample, for any n. ``"auto"`` is exact if that takes no more products than
+        allowed. Otherwise it is Hutch++ if few eigenvalues dominate, or else Hutchinson's estimator. The field
+        ``method`` of the result has the choice.
     max_products : int, optional
-        Largest number of products with the whole data set, each of which costs about two gradients. The default is 100,
-        and no limit if there is a target.
+        Largest number of products, each of which reads all data and costs about two gradients. The default is 100, or
+        no limit if there is a target.
     target_std_error : float, optional
         The standard error at which to stop, in the units of the trace.
     groups : {"parameter", "module"} or mapping, optional

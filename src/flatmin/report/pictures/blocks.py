@@ -1,4 +1,4 @@
-"""Block: evenly spaced rows and columns of a matrix for a picture, computed from the factors alone."""
+"""Block: evenly spaced rows and columns of a matrix, for a picture; computed from the factors, not the whole matrix."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -85,9 +85,9 @@ def scattered(rows: Array, cols: Array, values: Array, shape: tuple[int, int]) -
 
 
 def standardised(blocks: Sequence[Block]) -> list[Block]:
-    """Return the blocks with standardised columns, so that they remain comparable.
+    """Return blocks with standardised columns, by the same mean and deviation in all blocks.
 
-    Mean and deviation of a column are those of the first block that has a value in it.
+    The mean and the deviation of a column are computed from the first block that has a value in this column.
     """
     values = np.array(blocks[0].values)
     for block in blocks[1:]:

@@ -30,7 +30,7 @@ MOST_SAMPLES = 80
 
 
 def signal(name: str, found: Array, truth: Array | None = None, *, axis: str = "index") -> str:
-    """Return a real signal as a line, or short ones as points, over the truth; NaN leaves a gap."""
+    """Return a chart of a real signal and the truth: as a line, or as points if short; NaN is a gap."""
     place = picked(len(found), 2 * MOST_POINTS)
     few = len(found) <= MOST_SAMPLES
 

@@ -74,7 +74,7 @@ STYLE: dict[Any, Any] = {
 
 
 def draw(name: str, size: tuple[float, float], paint: Callable[[Any], None]) -> str:
-    """Return what ``paint`` draws as SVG for inside a page, its colours as variables and its ids its own."""
+    """Return the drawing of ``paint`` as inline SVG, with colours as CSS variables and ids that begin with ``name``."""
     import matplotlib
     from cycler import cycler
     from matplotlib.figure import Figure

@@ -33,7 +33,7 @@ class View:
 
     #: The recovered unknown in pictures; the first section is named "answer".
     answer: Callable[[SolvedProblem], list[Section]] = matrix_answer
-    #: A phrase about the data.
+    #: A phrase about the data, such as the number of measurements and the shape of the matrix.
     measured: Callable[[SolvedProblem], str] = _of_a_matrix
     #: The most important facts of this family.
     highlights: Callable[[SolvedProblem], list[Fact]] = _nothing

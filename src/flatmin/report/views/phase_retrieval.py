@@ -17,12 +17,12 @@ from flatmin.report.words import counted, number
 
 __all__ = ["VIEW", "aligned"]
 
-#: Relative size up to which an imaginary part counts as rounding error.
-REAL = 1e-6
-#: Share of the largest modulus below which the phase is not shown.
-FAINT = 1e-2
-#: Share of the largest intensity that is the lower end of the logarithmic scale.
-DARK = 1e-6
+#: A signal counts as real if the imaginary part, relative to the signal, is at most this.
+REAL_TOL = 1e-6
+#: The phase of an entry is shown only if its modulus is at least this share of the largest modulus.
+FAINT_SHARE = 1e-2
+#: Lower end of the logarithmic scale of intensities, as a share of the largest intensity.
+DARK_SHARE = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class _Signals:
             parts = make(solved.problem, solved.solution)
         found, truth = np.asarray(parts["signal"]).ravel(), solved.truth
         found = aligned(found, truth)
-        if all(s is None or np.linalg.norm(s.imag) <= REAL * np.linalg.norm(s) for s in (found, truth)):
+        if all(s is None or np.linalg.norm(s.imag) <= REAL_TOL * np.linalg.norm(s) for s in (found, truth)):
             found, truth = found.real, None if truth is None else truth.real
         found = found.copy()
         found[solved.solution.undetermined[0]] = np.nan
@@ -157,7 +157,7 @@ def _images(solved: SolvedProblem, signals: _Signals) -> list[Figure]:
         out.append(image(title, (values - low) / ((high - low) or 1.0), alt, caption + blank))
     if not signals.is_real:
         out += [_phase(name, values) for name, values in signals.shown]
-    if signals.truth is not None and np.nanmax(np.abs(signals.found - signals.truth), initial=0.0) > REAL * high:
+    if signals.truth is not None and np.nanmax(np.abs(signals.found - signals.truth), initial=0.0) > REAL_TOL * high:
         block = blocks.part(np.abs(signals.found - signals.truth))
         svg = figures.heat_map("signal-difference", block, figures.scale_of([block]))
         alt = "Heat map of the size of the error at every pixel."
@@ -171,7 +171,7 @@ def _pattern(solved: SolvedProblem) -> Figure:
     masks = A.masks
     pattern = np.fft.fftshift(solved.problem.data.reshape(masks.shape)[0])
     top = float(pattern.max()) or 1.0
-    levels = 1 - np.log10(np.maximum(pattern / top, DARK)) / np.log10(DARK)
+    levels = 1 - np.log10(np.maximum(pattern / top, DARK_SHARE)) / np.log10(DARK_SHARE)
     caption = f"Under the first of {len(masks)} masks, on a logarithmic scale; the lowest frequency is in the middle."
     return image("One of the measured patterns", levels, "Intensities of a masked Fourier transform.", caption)
 
@@ -180,16 +180,16 @@ def _phase(name: str, values: Array) -> Figure:
     rows, columns = (blocks.picked(length) for length in values.shape)
     part = values[np.ix_(rows, columns)]
     modulus = np.nan_to_num(np.abs(part))
-    angles = np.where(modulus > FAINT * modulus.max(initial=0.0), np.angle(part), np.nan)
+    angles = np.where(modulus > FAINT_SHARE * modulus.max(initial=0.0), np.angle(part), np.nan)
     block = blocks.Block(angles, rows, columns, (values.shape[0], values.shape[1]))
     svg = figures.heat_map(f"{name}-phase", block, (-np.pi, np.pi), unit="phase", angles=True)
-    caption = f"Grey where the modulus is below {number(FAINT)} of the largest."
+    caption = f"Grey where the modulus is below {number(FAINT_SHARE)} of the largest."
     title = "Phase of the truth" if name == "true" else "Recovered phase"
     return Figure(title, f"Colour map of the {name} phase.", caption, svg=svg)
 
 
 def _within(solved: SolvedProblem) -> str:
-    """Return what the radius of X = s s* means for s.
+    """Return a sentence that turns the radius of X = s s* into a relative error of the signal s.
 
     For signals s and t, turned so that ``⟨s, t⟩ ≥ 0``, ``‖ss* − tt*‖² ≥ 2(√2 − 1) ‖s‖² ‖s − t‖²`` (Tu et al., "Low-rank
     solutions of linear matrix equations via Procrustes flow", ICML 2016, lemma 5.4, where it is proved for any rank).

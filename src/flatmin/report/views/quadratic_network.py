@@ -14,10 +14,10 @@ from flatmin.report.words import counted, number
 
 __all__ = ["VIEW"]
 
-#: Number of new inputs on which student and teacher are compared.
-FRESH = 500
-#: Share of the strongest neuron of the teacher below which a neuron counts as rounding error.
-WEAK = 1e-10
+#: Number of new random inputs on which the outputs of student and teacher are compared.
+FRESH_INPUTS = 500
+#: A neuron counts as rounding error if its strength is below this share of the teacher's strongest neuron.
+WEAK_SHARE = 1e-10
 
 
 def _measured(solved: SolvedProblem) -> str:
@@ -67,7 +67,7 @@ def _fresh(solved: SolvedProblem) -> tuple[Array, Array]:
     A, truth = solved.problem.measurement, solved.truth
     assert truth is not None
     size = float(np.sqrt(np.mean(A.left**2))) if isinstance(A, RankOne) else 1.0
-    inputs = size * np.random.default_rng(0).standard_normal((FRESH, len(truth)))
+    inputs = size * np.random.default_rng(0).standard_normal((FRESH_INPUTS, len(truth)))
     return np.einsum("ni,ni->n", inputs @ truth, inputs), predict(solved.solution, inputs)
 
 
@@ -97,7 +97,7 @@ def _neurons(solved: SolvedProblem, hidden: Array, signs: Array) -> list[Figure]
     scale = figures.scale_of([block for _, _, block, _ in shown])
     for key, title, block, labels in shown:
         svg = figures.heat_map(f"weights-{key}", block, scale, labels=(None, labels), titles=("input", "neuron"))
-        caption = f"One column a neuron, + or − its output weight. {caption_of(key, block)}".strip()
+        caption = f"Each column is a neuron; + or − is the sign of its output weight. {caption_of(key, block)}".strip()
         out.append(Figure(title, f"Heat map of the input weights of {len(labels)} neurons.", caption, svg=svg))
     return out
 
@@ -118,7 +118,7 @@ def _teacher(solved: SolvedProblem) -> tuple[Array, Array] | None:
     if truth is None or len(truth) > LARGEST_TRUTH:
         return None
     values, Q = np.linalg.eigh(truth)
-    keep = np.abs(values) > WEAK * max(float(np.abs(values).max()), 1e-300)
+    keep = np.abs(values) > WEAK_SHARE * max(float(np.abs(values).max()), 1e-300)
     return _ordered(Q[:, keep] * np.sqrt(np.abs(values[keep])), np.sign(values[keep]))
 
 

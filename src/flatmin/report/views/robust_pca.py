@@ -17,7 +17,7 @@ from flatmin.report.words import counted, number
 
 __all__ = ["VIEW"]
 
-#: Share of the largest value in the data below which an error counts as rounding error.
+#: A gross error counts as rounding error if it is below this share of the largest value in the data.
 ROUNDING = 1e-9
 
 
@@ -130,7 +130,12 @@ def _pictures(solved: SolvedProblem, split: _Split) -> list[Figure]:
     shown = [
         ("Observed", solved.observed_image, split.matrix(solved.problem.data), ""),
         ("Low rank", solved.image, solved.solution.matrix, ""),
-        ("Gross errors", None, 0.5 + split.matrix(split.errors) / 2, "Grey is none, white too bright, black too dark."),
+        (
+            "Gross errors",
+            None,
+            0.5 + split.matrix(split.errors) / 2,
+            "Grey: no error; white: too bright; black: too dark.",
+        ),
         ("Where they are", None, split.matrix(split.wrong.astype(float)), "White cells carry an error."),
     ]
     if solved.truth is not None:

@@ -36,7 +36,7 @@ EPS = float(np.finfo(float).eps)
 #: Smallest positive number of phantom observations. Smaller ones would be lost in rounding.
 MIN_PHANTOMS = 1e-6
 #: Residuals are rounding if they are at most this many machine epsilons times the largest value.
-ROUNDING = 40
+ROUNDING_EPSILONS = 40
 #: Relative accuracy of estimated strengths.
 ACCURACY = 1e-3
 #: Largest number of rounds of their estimation.
@@ -176,7 +176,10 @@ class OffsetModel:
         """Return the strengths ``σ²/τ²`` of rows and columns, with variances from the fit at the present strengths."""
         z, equations, m = self.fit(values), self.equations, self.entries.size
         checked, w = self._checked(values), roots(self.entries)
-        left, rounding = w * (checked - z.at(self.entries.rows, self.entries.cols)), ROUNDING * EPS * w * checked
+        left, rounding = (
+            w * (checked - z.at(self.entries.rows, self.entries.cols)),
+            ROUNDING_EPSILONS * EPS * w * checked,
+        )
         level = max(float(left @ left) / max(m - self.freedom, 1.0), float(rounding @ rounding) / m)
         found: list[float | None] = []
         for kappa, pulled, offsets in zip(self._kappas, equations.pulled, (z.rows, z.columns), strict=True):
@@ -217,4 +220,4 @@ class OffsetModel:
 def _unless_rounding(left: Array, values: Array) -> Array:
     """Return residuals of values, or zeros if they are rounding."""
     size = float(np.max(np.abs(values), initial=0.0))
-    return np.zeros_like(left) if np.max(np.abs(left), initial=0.0) <= ROUNDING * EPS * size else left
+    return np.zeros_like(left) if np.max(np.abs(left), initial=0.0) <= ROUNDING_EPSILONS * EPS * size else left

@@ -1,4 +1,4 @@
-"""Adam and orthogonalized momentum: optimizers whose steps have the length of the step size for every gradient."""
+"""Adam and orthogonalized momentum: optimizers whose steps have a length that does not depend on the gradient's."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -12,14 +12,14 @@ from flatmin.lab.race.tasks import Task
 
 __all__ = ["COMPETITORS", "Adam", "Orthogonalized"]
 
-#: Smallest and largest step in units of a natural weight.
+#: Smallest and largest step size to be tried, in units of a natural weight.
 STEPS = (0.004, 0.4)
-#: Singular values below this share of the largest one have no direction.
+#: Singular values below this share of the largest one count as zero; their singular vectors are not used.
 NEGLIGIBLE = 1e-12
 
 
 class Adam(Competitor):
-    """Adam. It follows the geometry of the coordinates, and nothing is claimed for its flatness."""
+    """Adam, which scales each coordinate by itself; no publication claims that it finds flat minima."""
 
     def unit(self, task: Task) -> float:
         """Return the size of a natural weight."""

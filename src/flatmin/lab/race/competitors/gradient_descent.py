@@ -1,4 +1,4 @@
-"""Gradient descent from weights of several sizes, with large steps, and on batches. These rows need no code."""
+"""Gradient descent from weights of several sizes, with large steps, and on batches."""
 
 from flatmin.lab.race.competitor import Competitor
 
@@ -7,7 +7,7 @@ __all__ = ["COMPETITORS"]
 LAZY = "Chizat, Oyallon, Bach 2019, on lazy training"
 
 COMPETITORS = [
-    # From 1 % of the natural size it is said to fit rank by rank, and so to find a solution of low rank.
+    # From 1 % of the natural size, gradient descent is said to fit rank by rank and so to find a low rank.
     Competitor(
         name="gradient-descent-small",
         title="Gradient descent, small initialization",
@@ -15,7 +15,7 @@ COMPETITORS = [
         source="Li, Ma, Zhang 2018; Stöger, Soltanolkotabi 2021",
         size="small",
     ),
-    # From the natural size it stays near its start.
+    # From the natural size, gradient descent stays near its start.
     Competitor(
         name="gradient-descent-medium",
         title="Gradient descent, medium initialization",
@@ -23,7 +23,7 @@ COMPETITORS = [
         source=LAZY,
         size="medium",
     ),
-    # From weights above the natural size it fits without going far. It is the control for all that start there.
+    # From weights above the natural size, it fits close to its start: a control for others with this start.
     Competitor(
         name="gradient-descent-large",
         title="Gradient descent, large initialization",
@@ -31,7 +31,7 @@ COMPETITORS = [
         source=LAZY,
         size="large",
     ),
-    # A step above 2 over the sharpness is not stable. It leaves for flatter weights, which balances factors.
+    # Steps above 2 over the sharpness are unstable; the weights move to flatter ones, which balances factors.
     Competitor(
         name="large-step",
         title="Gradient descent, large step",
@@ -39,7 +39,7 @@ COMPETITORS = [
         source="Wang, Chen, Zhao, Tao 2021, arXiv 2110.03677",
         steps=(1.0, 16.0),
     ),
-    # Its noise vanishes together with the loss, so on data that can be fitted it prefers flat weights only weakly.
+    # The noise of batches vanishes together with the loss, so it favours flat weights only weakly.
     Competitor(
         name="sgd",
         title="Stochastic gradient descent, batch one",

@@ -14,9 +14,9 @@ __all__ = ["COMPETITORS", "NoiseInjection", "TwoPoint"]
 
 
 class NoiseInjection(Competitor):
-    """Descent along the mean of the gradients at ``w + σv`` and ``w − σv``, v normal; two gradients for each step.
+    """Descent along the mean gradient at ``w + σv`` and ``w − σv`` with normal v; a step costs two gradients.
 
-    The strength is σ over the root mean square of natural weights. It descends on ``f + (σ²/2) tr ∇²f``. The steps are
+    The strength is σ over the root mean square of natural weights. The descent is on ``f + (σ²/2) tr ∇²f``. Steps are
     those of `flatmin.nn.NoiseInjection`, without the gradient at w that its training loop computes and discards.
     """
 
@@ -33,10 +33,10 @@ class NoiseInjection(Competitor):
 
 
 class TwoPoint(Competitor):
-    """Descent by two values of the loss, at ``w + σv`` and ``w − σv``, v normal; one gradient for each step.
+    """Descent by the loss at ``w + σv`` and ``w − σv`` with normal v, without gradients; a step costs one gradient.
 
-    The strength is σ over the root mean square of natural weights. It descends on ``f + (σ²/2) tr ∇²f``, with noise
-    that grows with the number of weights, so its steps are as small as those with one sample. The steps are those of
+    The strength is σ over the root mean square of natural weights. The descent is on ``f + (σ²/2) tr ∇²f``. Its noise
+    grows with the number of weights, so step sizes are as small as for batches of one sample. The steps are those of
     `flatmin.nn.TwoPoint`, without the gradient that its training loop computes and discards.
     """
 

@@ -12,7 +12,7 @@ __all__ = ["COMPETITORS", "TracePenalty"]
 
 @dataclass(frozen=True, kw_only=True)
 class TracePenalty(Competitor):
-    """Gradient descent on loss + alpha · trace, on all data.
+    """Gradient descent on loss + alpha · trace with all data in each step.
 
     The strength is ``alpha · (trace at natural weights) / (loss of the zero prediction)``. On factored models the
     scaled trace has a closed form, whose gradient costs a product of small matrices and is not counted. On networks the
@@ -22,7 +22,7 @@ class TracePenalty(Competitor):
     Attributes
     ----------
     decades : float
-        The strength falls geometrically over the budget, by this power of 10.
+        The strength decreases geometrically over the budget, by this power of 10 in total.
     """
 
     decades: float = 0.0

@@ -11,10 +11,10 @@ __all__ = ["COMPETITORS", "SAM", "LabelNoise", "ScaledGradient", "WeightDecay"]
 
 
 class SAM(Competitor):
-    """Sharpness-aware minimization: gradients at ``w + ρ ∇f/‖∇f‖``, two for each step.
+    """Sharpness-aware minimization with the gradient at ``w + ρ ∇f/‖∇f‖``; a step costs two gradients.
 
-    The strength is ρ over the norm of natural weights. On all data it is said to minimise the largest eigenvalue of the
-    Hessian, on one sample at a time the trace.
+    The strength is ρ over the norm of natural weights. SAM is said to minimise the largest eigenvalue of the Hessian
+    with all data in each step, and the trace with one sample in each step.
     """
 
     def optimizer(self, model: nn.Module, loss: nn.Module, entry: Entry) -> Optimizer:
@@ -54,7 +54,7 @@ class ScaledGradient(Competitor):
     """Gradients of each factor times the inverse Gram matrix of the other factor, ``(QᵀQ + ε)⁻¹``.
 
     The strength is ε over the square of a natural weight and over the smaller dimension. The speed does not depend on
-    the condition number of the matrix. It is for products of two factors only.
+    the condition number of the matrix. The model must be a product of two factors.
     """
 
     def optimizer(self, model: nn.Module, loss: nn.Module, entry: Entry) -> Optimizer:

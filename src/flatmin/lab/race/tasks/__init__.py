@@ -1,4 +1,4 @@
-"""Tasks: what a race trains and how it is judged. Factors of a problem, or a network on data."""
+"""Tasks of a race: to train the factors of a problem, or a network on data."""
 
 from flatmin.lab.race.tasks.factored_task import FactoredTask
 from flatmin.lab.race.tasks.network_task import NetworkTask

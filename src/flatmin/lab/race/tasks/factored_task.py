@@ -35,7 +35,7 @@ class FactoredTask(Task):
     Parameters
     ----------
     problem : Problem
-        Of any family. A problem with weighted gross errors is trained in the equivalent form with the limit τ.
+        A problem of any family. One with weighted gross errors is trained in the equivalent form with the limit τ.
     truth : ndarray, optional
         The matrix, or the signal of phase retrieval up to its phase. Errors are relative to it.
     rank : int, optional
@@ -51,7 +51,7 @@ class FactoredTask(Task):
         If the data are all zero, or truth or fresh measurements do not fit the problem.
     """
 
-    #: "small" shows the implicit bias of small weights. "medium" and "large" are those of the first race, a prototype.
+    #: Sizes of the initial weights, in units of `weight_scale`; "small" ones show the implicit bias of small weights.
     sizes = {"small": 0.01, "medium": 1.7, "large": 4.2, "usual": 4.2}  # noqa: RUF012
     budget = 6000
 

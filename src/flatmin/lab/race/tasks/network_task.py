@@ -17,8 +17,8 @@ from flatmin.nn.penalty import HessianTracePenalty
 
 __all__ = ["NetworkTask"]
 
-#: Estimators of the trace and numbers of probes. The first that the network allows is used; its standard error is 1 to
-#: 2 %, that of the second 7 %.
+#: Estimators of the trace with their numbers of random vectors; the first one that the network allows is used. The
+#: standard error of the first is 1 to 2 %, and that of the second 7 %.
 TRACE_ESTIMATORS: tuple[tuple[Literal["per_example", "vjp"], int], ...] = (("per_example", 4), ("vjp", 16))
 
 
@@ -55,7 +55,7 @@ class NetworkTask(Task):
     (True, True)
     """
 
-    #: In units of the weights that the network initializes itself with.
+    #: Sizes of the initial weights, in units of the network's own initialization.
     sizes = {"small": 0.1, "medium": 1.0, "large": 3.0, "usual": 1.0}  # noqa: RUF012
     tunes_strength = True
 

@@ -13,18 +13,18 @@ from torch import Tensor, nn
 
 __all__ = ["POWER_ITERATIONS", "Batch", "Objective", "Observation", "Task", "digest", "sharpness"]
 
-#: Inputs and targets of a model. Inputs are None where the model knows its own and uses all of them.
+#: Inputs and targets of a model. The inputs are None if the model contains them, as a factored model does.
 Batch = tuple[Any, Tensor]
 #: A function of inputs, targets and a number, to be minimised by gradients.
 Objective = Callable[[Any, Tensor, float], Tensor]
 
-#: Power iterations for a largest eigenvalue. It only sets the unit of step sizes, so its first digit is enough.
+#: Number of power iterations for a largest eigenvalue; one digit is enough, because it only sets the unit of steps.
 POWER_ITERATIONS = 30
 
 
 @dataclass(frozen=True)
 class Observation:
-    """The judge's measurements of a model at one moment."""
+    """The measurements of a model at one moment of a run."""
 
     #: The training loss on all data.
     loss: float
@@ -52,19 +52,19 @@ class Task(ABC):
     sizes: Mapping[str, float]
     #: Gradients that a run may spend by default.
     budget: int
-    #: The root mean square of natural weights: those whose outputs have the size of the targets.
+    #: The root mean square of "natural" weights: those at which the outputs have the size of the targets.
     weight_scale: float
     #: The Euclidean norm of all natural weights.
     weight_norm: float
-    #: The loss of the zero prediction, a typical loss.
+    #: The loss of the zero prediction, used as the unit of losses.
     zero_loss: float
     #: The largest training loss of a run that fits the data.
     fit_loss: float
-    #: The root mean square of the targets. For class numbers it is a share of labels.
+    #: The unit of label noise: the root mean square of the targets, or for class numbers a share of the labels.
     label_scale: float
     #: Whether strengths are tuned together with step sizes. Otherwise they keep their defaults.
     tunes_strength: bool = False
-    #: The tuning score below which a larger step size is preferred to a smaller score. 0 if scores always count.
+    #: Among tuning scores below this one, the largest step size wins; 0 if always the smallest score wins.
     good_score: float = 0.0
     #: Whether the loss is a mean over samples.
     has_batches: bool = True
@@ -103,7 +103,7 @@ class Task(ABC):
         return digest(type(self).__name__, *self.facts())
 
     def batches(self, size: int | None, seed: int) -> Iterator[Batch]:
-        """Yield batches without end: all data each time, or shuffled batches of ``size`` samples."""
+        """Yield batches for ever: all data each time, or shuffled batches of ``size`` samples."""
         if size is None:
             while True:
                 yield self.inputs, self.targets
@@ -132,17 +132,17 @@ class Task(ABC):
         return self.observe(self.model(0, 1.0)).scaled_trace
 
     def curvature(self, size: str, batch: int | None) -> float:
-        """Return the curvature of the loss at the initial weights, as training with a batch sees it.
+        """Return the curvature of the loss at the initial weights that limits the step size, for a batch size.
 
-        On all data it is λ, the largest eigenvalue of the Hessian. With B samples it is ``λ + (trace − λ) / B``, since
-        a step along the gradient of one sample is stable up to about 2 over its own squared Jacobian. Weights smaller
-        than natural will grow, so the curvature is taken at natural weights for them.
+        For all data it is λ, the largest eigenvalue of the Hessian. For B samples it is ``λ + (trace − λ) / B``, since
+        a step along the gradient of one sample is stable up to about 2 over the squared norm of its Jacobian. Initial
+        weights below the natural size will grow, so their curvature is computed at the natural size.
         """
         sharpest, trace = self._curvatures(max(self.sizes[size], 1.0))
         return sharpest + (trace - sharpest) / batch if batch else sharpest
 
     def _curvatures(self, size: float) -> tuple[float, float]:
-        """Return λ and the trace at weights of a size, computed once."""
+        """Return λ and the trace at weights of this size; each size is computed once."""
         known: dict[float, tuple[float, float]] = self.__dict__.setdefault("_known_curvatures", {})
         if size not in known:
             model = self.model(0, size)

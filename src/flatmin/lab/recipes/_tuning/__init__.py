@@ -1,4 +1,4 @@
-"""Training methods compared at equal tuning budget, as recipes about networks need them."""
+"""Comparison of training methods at equal tuning budget, for the recipes about networks."""
 
 __all__: list[str] = []
 __dir__ = __all__.copy

@@ -1,4 +1,4 @@
-"""Training methods that recipes compare, each with one tuned strength."""
+"""Training methods that recipes compare; each has one strength, which is tuned."""
 
 import copy
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from flatmin.nn.penalty import HessianTracePenalty
 
 __all__ = ["METHODS", "Method", "Training", "standardize", "whiten"]
 
-#: Whitening omits directions whose variance is below this share of the largest.
+#: Whitening leaves out directions whose variance is below this share of the largest variance.
 UNSEEN = 1e-10
 
 
@@ -28,13 +28,13 @@ class Training:
     objective: Callable[[Tensor, Tensor], Tensor]
 
 
-#: Returns a training for a model, a loss, the usual step size and a strength.
+#: A function from a model, a loss, the usual step size and a strength to a `Training`.
 Start = Callable[[Replicas, nn.Module, float, float], Training]
 
 
 @dataclass(frozen=True)
 class Method:
-    """A training method; ``transform(x)`` returns, for training inputs (n, d), a matrix that multiplies all inputs."""
+    """A training method; ``transform(x)`` is the matrix, computed from training inputs, that multiplies all inputs."""
 
     start: Start
     transform: Callable[[Tensor], Tensor] | None = None
@@ -45,7 +45,7 @@ def _on_loss(optimizer: Optimizer, model: nn.Module, loss: nn.Module) -> Trainin
 
 
 def _plain(model: Replicas, loss: nn.Module, lr: float, strength: float) -> Training:
-    """Train with the step size as the strength, in units of the usual one."""
+    """Train on the loss alone; the strength is the step size in units of the usual one."""
     return _on_loss(Adam(model.parameters(), lr=lr * strength), model, loss)
 
 
@@ -90,7 +90,7 @@ def standardize(x: Tensor) -> Tensor:
 
 
 def whiten(x: Tensor) -> Tensor:
-    """Return the symmetric matrix after which the second moments of the inputs are those of the identity."""
+    """Return the symmetric matrix W for which the second moments of ``x W`` are the identity."""
     values, vectors = torch.linalg.eigh((x.T @ x / len(x)).double())
     inverse_root = torch.where(values > UNSEEN * values[-1], values.clamp(min=1e-300) ** -0.5, 0.0)
     matrix: Tensor = vectors * inverse_root @ vectors.T

@@ -14,9 +14,9 @@ __all__ = ["EachSAM", "Replicas"]
 class Replicas(nn.Module):
     """Networks of one shape, each with its own weights and data, as one module.
 
-    Outputs are stacked along the first axis, so that a loss which averages over samples is the mean over replicas, and
-    its Gauss-Newton matrix is block diagonal: a trace penalty, weight decay or label noise acts on each replica as it
-    would alone. Adam is invariant to the division of gradients by the number of replicas.
+    Outputs are stacked along the first axis. So a loss that averages over samples is the mean over replicas, and its
+    Gauss-Newton matrix is block diagonal. A trace penalty, weight decay or label noise therefore acts on each replica
+    as if it were trained alone. Adam is not affected by the division of gradients by the number of replicas.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Strengths that training methods try, ratios of their errors, and figures of them."""
+"""Strengths that training methods try, claims about ratios of their errors, and figures of the errors."""
 
 import numpy as np
 
@@ -9,10 +9,10 @@ from flatmin.lab.evidence import Evidence
 
 __all__ = ["DECAYS", "REGRESSION", "claim_of_ratio_of_errors", "errors_display", "tried"]
 
-#: Which of seven strengths are tried if as many are asked for.
+#: For a number of strengths to try, which of the seven strengths these are.
 CHOICES = {7: tuple(range(7)), 3: (1, 3, 5), 2: (2, 4)}
 DECAYS = np.geomspace(0.003, 3, 7)
-#: The strengths of the methods for regression by squares of linear functions.
+#: The strengths of each method for regression by quadratic networks.
 REGRESSION: dict[str, Array] = {
     "plain": np.geomspace(0.01, 10, 7),
     "weight decay": DECAYS,

@@ -22,7 +22,7 @@ __all__ = ["Data", "Setting", "mean_squared_error_over_variance", "tuned_errors"
 
 #: Inputs (S, n, d) and targets (S, n, …) of S seeds.
 Samples = tuple[Tensor, Tensor]
-#: Matrix-vector products for a reported trace, enough for two digits.
+#: Number of matrix-vector products for a trace that is reported, enough for two digits.
 PRODUCTS = 40
 
 
@@ -62,15 +62,15 @@ class Setting:
     Attributes
     ----------
     data : Data
-        As drawn.
+        The samples, before any transformation of inputs.
     network : callable
         Returns a new network for a number of inputs; its weights come from torch's global generator.
     loss : nn.Module
-        Averages over samples.
+        A loss that averages over samples.
     error : callable
         The error (S,) of outputs (S, n, …) for targets (S, n, …).
     steps, lr : int, float
-        Steps of Adam, and its step size at the start; it decreases linearly to zero.
+        Number of steps of Adam, and its step size at the start, which decreases linearly to zero.
     batch : int or None
         Samples per step; None for all.
     """
@@ -87,9 +87,9 @@ class Setting:
 def tuned_errors(setting: Setting, name: str, strengths: Sequence[float] | Array, seed: int) -> Metrics:
     """Return test errors of a method of `METHODS`, for each seed of the data at the strength that validates best.
 
-    Of equally good strengths the largest is taken. The seed is that of the initial weights and the batches, the same
-    for all strengths and methods. Metrics are lists with an entry for each seed of the data, except the number of
-    strengths ``tried``; ``at_edge`` tells whether the chosen strength is the smallest or the largest.
+    Of equally good strengths the largest is taken. ``seed`` determines the initial weights and the batches, which are
+    the same for all strengths and methods. Metrics are lists with an entry for each seed of the data, except ``tried``,
+    the number of strengths. ``at_edge`` says whether the chosen strength is the smallest or the largest.
     """
     with one_torch_thread():
         return as_lists(_tuned(setting, METHODS[name], sorted(strengths), seed)) | {"tried": len(strengths)}
