@@ -22,14 +22,14 @@ NO_ERROR = 1e-8
 
 
 @dataclass(frozen=True, eq=False)
-class Clean:
+class _Clean:
     """The observed cells without gross errors, as an instance of their own, and the mask (m,) of the erroneous ones."""
 
     explicit: ExplicitProblem
     wrong: Array
 
     @classmethod
-    def from_factors(cls, explicit: ExplicitProblem, factors: Factors) -> Clean:
+    def from_factors(cls, explicit: ExplicitProblem, factors: Factors) -> _Clean:
         """Return the cells that factors fit."""
         problem, A = explicit.problem, explicit.problem.measurement
         assert isinstance(A, Entries)
@@ -43,7 +43,7 @@ class Clean:
 
 def robust_witness(explicit: ExplicitProblem, given: Factors, dual: Array) -> Witness | None:
     """Return the witness for a split, None if its low-rank part is zero."""
-    problem, clean = explicit.problem, Clean.from_factors(explicit, given)
+    problem, clean = explicit.problem, _Clean.from_factors(explicit, given)
     A, wrong, weight = problem.measurement, clean.wrong, float(explicit.weight or 0.0)
     point = polished(clean.explicit, given)
     if point is None:

@@ -41,7 +41,7 @@ class Witness:
 def zero_witness(explicit: ExplicitProblem, dual: Array) -> Witness:
     """Return the witness for the zero matrix."""
     if not np.any(explicit.problem.data):
-        return Witness(None, {"value": np.zeros_like(explicit.problem.data)}, least_eigenvalues(explicit))
+        return Witness(None, {"value": np.zeros_like(explicit.problem.data)}, _least_eigenvalues(explicit))
     d1, d2 = explicit.shape
     one, left, right = np.ones((1, 1)), np.zeros((d1, 1)), np.zeros((d2, 1))
     points = {"rectangular": {"L": left, "C": one, "R": right}, "symmetric": {"U": left, "C": one}}
@@ -63,7 +63,7 @@ def rectangular_witness(
     P, Q = tangent.P, tangent.P * signs if hermitian else tangent.Q
     unknowns = np.concatenate([P, Q]).T.reshape(-1) if not hermitian else 2 * Q.T.reshape(-1)
     near = aligned(tangent, dual, unknowns)
-    constants = {"core": CLAIMED * float(np.min(np.abs(np.diagonal(point.C)))), **least_eigenvalues(explicit)}
+    constants = {"core": CLAIMED * float(np.min(np.abs(np.diagonal(point.C)))), **_least_eigenvalues(explicit)}
     delta = CLAIMED * (1 - complement_norm(tangent.measurement.adjoint_operator(near), P, Q))
     if delta <= 0:
         absent["B"] = "the dual matrix has further singular values of 1, so other matrices may be as flat"
@@ -86,7 +86,7 @@ def rectangular_witness(
     return Witness(core if whole is None else whole, duals, constants, absent, candidates=candidates)
 
 
-def least_eigenvalues(explicit: ExplicitProblem) -> dict[str, float]:
+def _least_eigenvalues(explicit: ExplicitProblem) -> dict[str, float]:
     """Return claims for the least eigenvalues of the squared metrics on seen rows and columns."""
     found = {}
     for name, G in zip(("g1", "g2"), explicit.squares, strict=True):
