@@ -185,7 +185,7 @@ def generate(
     out: Annotated[Path, typer.Argument(metavar="OUT.npz", help="The file to write; it also contains the truth.")],
     shape: Annotated[str | None, text("--shape", "D1,D2", "Rows and columns of the unknown.")] = None,
     dimension: Annotated[
-        int | None, whole_number("--dimension", "D", "The same for a square unknown, or the length of a signal.")
+        int | None, whole_number("--dimension", "D", "Rows and columns of a square unknown, or the length of a signal.")
     ] = None,
     rank: Annotated[
         str | None, text("--rank", "R", "Rank of the truth; quadratic-network: also R1,R2 by sign.")
@@ -195,7 +195,7 @@ def generate(
         whole_number(
             "--measurements",
             "M",
-            "Their number. Default: a few times the degrees of freedom; robust-pca: all cells.",
+            "Number of measurements. Default: a few times the degrees of freedom; robust-pca: all cells.",
         ),
     ] = None,
     noise: Annotated[
@@ -244,14 +244,14 @@ def race(
     input: Input,
     output: Annotated[
         Path | None,
-        text("--output", "DIR", "Where results go; replaced whole. Default: the input's name + '-race', here."),
+        text("--output", "DIR", "Directory of results, which replaces an earlier one. Default: INPUT-race."),
     ] = None,
     competitors: Annotated[
         str | None, text("--competitors", "A,B,…", "Names with commas between them. Default: all.")
     ] = None,
     budget: Annotated[int | None, whole_number("--budget", "N", "Gradients that each run may spend.")] = None,
     seeds: Annotated[int, whole_number("--seeds", "K", "Runs of each competitor.")] = 5,
-    trials: Annotated[int, whole_number("--trials", "N", "Step sizes that are tried for each.")] = 6,
+    trials: Annotated[int, whole_number("--trials", "N", "Number of step sizes to try for each competitor.")] = 6,
     jobs: Annotated[int | None, whole_number("--jobs", "N", "Processes. Default: one for each core.")] = None,
     seed: Annotated[int, whole_number("--seed", "N", "The first of the seeds.")] = 0,
     mask: Mask = None,
@@ -264,10 +264,9 @@ def race(
         bool, typer.Option("--list", callback=_list_competitors, is_eager=True, help="Print the competitors and stop.")
     ] = False,
 ) -> int:
-    """Train by many algorithms, and measure how far each stays from the certified flattest solution.
+    """Train by many algorithms, and measure how much less flat than the certified flattest solution each one ends.
 
-    An interrupted race goes on where it stopped when the command is repeated; with more seeds or competitors, only
-    their runs are added.
+    The same command continues an interrupted race. With more seeds or competitors it adds only their runs.
 
     Exit status: 0 the flattest value is certified, 1 it is not (results are still written), 2 bad input.
     """
@@ -293,23 +292,23 @@ def sweep(
         str | None, typer.Argument(metavar="RECIPE", help="An experiment (--list), or a .toml file that changes one.")
     ] = None,
     store: Annotated[
-        Path | None, text("--store", "FILE", "Where every finished trial is kept; made if it is not there.")
+        Path | None, text("--store", "FILE", "The file that keeps every finished trial; it is created if needed.")
     ] = None,
     jobs: Annotated[
         int | None, whole_number("--jobs", "N", "Processes. Default: one for each core; with --quick only one.")
     ] = None,
     dask: Annotated[
-        str | None, text("--dask", "ADDRESS", "The scheduler of a Dask cluster, to compute there instead.")
+        str | None, text("--dask", "ADDRESS", "Compute on the Dask cluster with this scheduler instead.")
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="A smaller grid with fewer repetitions.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Use a smaller grid with fewer repetitions.")] = False,
     export: Annotated[
-        Path | None, text("--export", "OUT", "A table to write, .csv or .parquet: one row a trial.")
+        Path | None, text("--export", "OUT", "A table to write, .csv or .parquet, with one row for each trial.")
     ] = None,
     adaptive: Annotated[
         bool,
-        typer.Option("--adaptive", help="At most a third of the repetitions, where they tell most of the boundary."),
+        typer.Option("--adaptive", help="Run at most a third of the trials: those that say most about the boundary."),
     ] = False,
-    retry: Annotated[bool, typer.Option("--retry", help="Make trials that failed again.")] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Run failed trials again.")] = False,
     report: PageFile = None,
     figures: Figures = None,
     quiet: Quiet = False,
@@ -317,7 +316,7 @@ def sweep(
         bool, typer.Option("--list", help="Print the experiments, or what RECIPE claims, and stop.")
     ] = False,
 ) -> int:
-    """Run an experiment over a grid; what is finished is kept, and the same command goes on where it stopped.
+    """Run an experiment over a grid. Finished trials are kept, and the same command continues after an interruption.
 
     Exit status: 0 all trials are done, 1 some failed (each is kept with its reason), 2 bad input, 130 interrupted.
     """
@@ -353,9 +352,9 @@ def report(
     figures: Figures = None,
     quiet: Quiet = False,
 ) -> int:
-    """Judge the claims of experiments by what sweeps have kept, and write one page with figures and their data.
+    """Judge the claims of experiments by the results in stores, and write one page with figures and their data.
 
-    Stores are only read: a sweep may go on meanwhile, and a page may be made of an unfinished one.
+    Stores are only read, so sweeps may be running or unfinished.
 
     Exit status: 0 the page is written, whatever the verdicts, 2 bad input.
     """

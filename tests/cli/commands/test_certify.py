@@ -144,6 +144,7 @@ def test_weight_and_tau_of_gross_errors_are_asked_too(flatmin, tmp_path):
         ('{"settings": {"alpha": -1}}', "alpha is -1"),
         ('{"settings": {"alpha": 0.1, "metric_power": null}}', "metric_power is None"),
         ('{"settings": {"metric_power": 9}}', "metric_power is 9"),
+        ('{"settings": {"alpha": 1' + 400 * "0" + "}}", "alpha is 1000000"),
         ('{"settings": {"weight": 0}}', "weight is 0"),
         ('{"settings": {"tau": true}}', "tau is True"),
         ('{"settings": {"weight": 1, "tau": 1}}', "weight and tau are both given"),

@@ -38,7 +38,7 @@ class Request:
     output: Path | None
     #: Keyword arguments of `flatmin.flat_minimum`.
     settings: Mapping[str, Any]
-    #: Whether to look for a lower rank as well.
+    #: Whether to look for a solution of lower rank as well.
     reweight: bool
     #: Whether to prove theorems as well.
     prove: bool
@@ -72,7 +72,7 @@ def run(request: Request) -> int:
 
 
 def _recovered(request: Request, family: Family, case: Case) -> _Recovery:
-    """Solve the problem, look for a lower rank and prove theorems if that was asked for."""
+    """Solve the problem; --reweight also looks for a solution of lower rank, --prove for theorems."""
     lowest, settings = None, request.settings
     words = Approach(settings["tol"], settings["time_limit"])
     with progress(not request.quiet, words) as callback, in_options(settings):
@@ -133,7 +133,7 @@ class _Recovery:
         return names
 
     def _reported(self, answer: AnswerFiles) -> SolvedProblem:
-        """Return the subject of the report."""
+        """Return the solved problem, with its pictures, for the report."""
         document = self.case.document
         kind = document.kind if document else "matrix" if answer.picture is None else "image"
         return SolvedProblem(

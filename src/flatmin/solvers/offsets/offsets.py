@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin._core.validation import numeric
+from flatmin._core.validation import numeric, real_number, shown
 from flatmin.errors import InputError
 from flatmin.measurements.entries import Entries
 from flatmin.problem import LARGEST, Problem
@@ -35,6 +35,10 @@ EPS = float(np.finfo(float).eps)
 
 #: Smallest positive number of phantom observations. Smaller ones would be lost in rounding.
 MIN_PHANTOMS = 1e-6
+#: Largest number of phantom observations. Squares of larger ones would overflow.
+MAX_PHANTOMS = 1e150
+#: Largest number of phantom observations. Squares of larger ones would overflow.
+MAX_PHANTOMS = 1e150
 #: Residuals are rounding if they are at most this many machine epsilons times the largest value.
 ROUNDING_EPSILONS = 40
 #: Relative accuracy of estimated strengths.
@@ -94,13 +98,13 @@ class OffsetModel:
             value = getattr(self, name)
             if value is None:
                 continue
-            number = isinstance(value, int | float | np.number) and not isinstance(value, bool | np.bool_)
-            if not number or not (value == 0 or MIN_PHANTOMS <= value < np.inf):
+            number = real_number(value)
+            if not (number == 0 or MIN_PHANTOMS <= number <= MAX_PHANTOMS):
                 raise InputError(
-                    f"the strength of the offsets of {name} is {value!r}, expected 0, a finite number of at least "
-                    f"{MIN_PHANTOMS:g}, or None for no such offsets"
+                    f"the strength of the offsets of {name} is {shown(value)}, expected 0, a number from "
+                    f"{MIN_PHANTOMS:g} to {MAX_PHANTOMS:g}, or None for no such offsets"
                 )
-            object.__setattr__(self, name, float(value))
+            object.__setattr__(self, name, number)
 
     @classmethod
     def estimated(
