@@ -258,6 +258,46 @@ def test_files_that_are_no_solutions_are_refused(kind, solved, tmp_path):
     assert "\n" not in str(caught.value)
 
 
+HOSTILE = ["1" + 400 * "0", "-1", "1.5", "NaN", "Infinity", "1e308", '"x"', "null", "[]", "[1]", "{}", "true"]
+
+
+def _places(about, before=()):
+    """Return the path to every value of a description."""
+    if not isinstance(about, dict | list):
+        return [before]
+    pairs = about.items() if isinstance(about, dict) else enumerate(about)
+    return [before] * bool(before) + [place for key, part in pairs for place in _places(part, (*before, key))]
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_hostile_numbers_in_a_file_are_refused_or_harmless(hostile, tmp_path):
+    """A number that no float holds, or no number, in place of any value of the description."""
+    p = fm.families.matrix_sensing.sample((4, 3), 1, 20, noise=0.1).problem
+    s, file = fm.flat_minimum(p, alpha="auto"), tmp_path / "s.npz"
+    s.save(file)
+    with np.load(file) as archive:
+        arrays = dict(archive)
+    about, refused = str(arrays["description"]), 0
+    for *path, last in _places(json.loads(about)):
+        changed = json.loads(about)
+        place = changed
+        for key in path:
+            place = place[key]
+        place[last] = "HOSTILE"
+        arrays["description"] = np.array(json.dumps(changed).replace('"HOSTILE"', hostile))
+        with file.open("wb") as stream:
+            np.savez(stream, **arrays)
+        try:
+            loaded = fm.Solution.load(file)
+            assert repr(loaded)
+            assert repr(loaded.noise)
+            fm.Solution.load(file, p, as_claimed=True)
+            fm.refit(p, loaded)
+        except fm.InputError:
+            refused += 1
+    assert refused > 5
+
+
 def test_damaged_files_are_refused_or_harmless(solved, tmp_path):
     """Whatever bytes are overwritten, nothing but `InputError` comes out."""
     file = tmp_path / "s.npz"

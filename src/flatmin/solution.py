@@ -15,7 +15,7 @@ from flatmin import parametrizations
 from flatmin._core.arrays import Array
 from flatmin._core.described_archive import read_described, write_described
 from flatmin._core.facts import as_html, as_text, rounded
-from flatmin._core.validation import numeric
+from flatmin._core.validation import matrix_shape, nonnegative, numeric, whole_number
 from flatmin._version import __version__
 from flatmin.errors import InputError
 from flatmin.parametrizations import Gram, Product
@@ -422,13 +422,13 @@ class Solution:
             **about["certificate"],
         )
         return cls(
-            factors=parametrization.check(factors, tuple(about["shape"])),
+            factors=parametrization.check(factors, matrix_shape(about["shape"])),
             status=Status.not_checked,
             certificate=None,
             flatness=Flatness(**about["flatness"]),
             history={k.removeprefix("history_"): v for k, v in data.items() if k.startswith("history_")},
-            seconds=about["seconds"],
-            iterations=about["iterations"],
+            seconds=nonnegative(about["seconds"], "seconds"),
+            iterations=whole_number(about["iterations"], "iterations", 0),
             undetermined=(data["undetermined_rows"], data["undetermined_cols"]),
             parametrization=parametrization,
             settings=dict(about["settings"]),

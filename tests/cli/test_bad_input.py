@@ -47,7 +47,8 @@ COMPLETION = {
     "three dimensions": ({"shape": [3, 3, 3]}, ["shape", "two"]),
     "nothing observed": ({"rows": [], "cols": [], "values": []}, ["at least one"]),
     "NaN value": ({"values": [1, np.nan]}, ["values", "NaN"]),
-    "too large": ({"shape": [10**11, 10**11]}, ["GiB"]),
+    "too large": ({"shape": [10**9, 10**9]}, ["GiB"]),
+    "a shape beyond 32 bits": ({"shape": [10**11, 10**11]}, ["at most 2147483647"]),
 }
 X, B = np.random.default_rng(0).standard_normal((30, 4)), np.ones(30)
 MASKS = np.ones((2, 3, 4), complex)

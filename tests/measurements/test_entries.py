@@ -168,7 +168,7 @@ def test_what_the_caller_changes_later_changes_nothing(kind, many, monkeypatch):
 
 def test_positions_beyond_four_bytes_are_refused():
     for shape in ((2**31, 2), (2, 2**31)):
-        with pytest.raises(fm.InputError, match="expected at most 2147483647 rows and columns"):
+        with pytest.raises(fm.InputError, match="expected two positive whole numbers of at most 2147483647"):
             Entries([0], [0], shape)
     A = Entries([2**31 - 2], [1], (2**31 - 1, 2))
     assert A.rows[0] == 2**31 - 2

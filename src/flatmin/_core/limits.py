@@ -7,8 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
+from flatmin._core.validation import real_number, shown, whole_number
 from flatmin.errors import InputError
 
 __all__ = ["Callback", "Clock", "Limits"]
@@ -37,22 +36,20 @@ class Limits:
     stop: str = "gap"
 
     def __post_init__(self) -> None:
-        tol, limit = self.tol, self.time_limit
-        if not isinstance(tol, int | float | np.number) or not 1e-14 <= tol <= 1:
-            raise InputError(f"tol is {tol!r}, expected a number from 1e-14 to 1")
-        if limit is not None and (not isinstance(limit, int | float | np.number) or not limit >= 0):
-            raise InputError(f"time_limit is {limit!r}, expected a number of at least 0")
+        tol, limit = real_number(self.tol), None if self.time_limit is None else real_number(self.time_limit)
+        if not 1e-14 <= tol <= 1:
+            raise InputError(f"tol is {shown(self.tol)}, expected a number from 1e-14 to 1")
+        if limit is not None and not limit >= 0:
+            raise InputError(f"time_limit is {shown(self.time_limit)}, expected a number of at least 0")
         for name, least in LEAST.items():
             count = getattr(self, name)
             if count is None and name != "seed":
                 continue
-            if not (isinstance(count, int | np.integer) and count >= least):
-                raise InputError(f"{name} is {count!r}, expected a whole number of at least {least}")
-            object.__setattr__(self, name, int(count))
-        if self.stop not in ("gap", "objective"):
-            raise InputError(f"stop is {self.stop!r}, expected 'gap' or 'objective'")
-        object.__setattr__(self, "tol", float(tol))
-        object.__setattr__(self, "time_limit", None if limit is None else float(limit))
+            object.__setattr__(self, name, whole_number(count, name, least))
+        if not isinstance(self.stop, str) or self.stop not in ("gap", "objective"):
+            raise InputError(f"stop is {shown(self.stop)}, expected 'gap' or 'objective'")
+        object.__setattr__(self, "tol", tol)
+        object.__setattr__(self, "time_limit", limit)
 
     def start(self, max_iter: int | None = None) -> Clock:
         """Return a clock that starts now. Its limit on iterations is ``max_iter`` if the user set none."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin._core.validation import matrix_shape
+from flatmin._core.validation import is_whole, matrix_shape, nonnegative, shown
 from flatmin.errors import InputError
 from flatmin.problem import Problem
 from flatmin.solution import Solution
@@ -140,12 +140,13 @@ def square(shape: object) -> object:
 def check_sample(shape: object, rank: int, n_measurements: int, noise: float) -> tuple[int, int]:
     """Return the shape as a pair of whole numbers, or raise `InputError` if an argument is out of range."""
     d1, d2 = matrix_shape(shape)
-    if not isinstance(rank, int | np.integer) or not 0 <= rank <= min(d1, d2):
-        raise InputError(f"rank is {rank!r}, expected a whole number from 0 to {min(d1, d2)}, the smaller dimension")
-    if not isinstance(n_measurements, int | np.integer) or n_measurements < 1:
-        raise InputError(f"the number of measurements is {n_measurements!r}, expected a positive whole number")
-    if not 0 <= noise < np.inf:
-        raise InputError(f"noise is {noise!r}, expected a finite number of at least 0")
+    if not is_whole(rank) or not 0 <= rank <= min(d1, d2):
+        raise InputError(
+            f"rank is {shown(rank)}, expected a whole number from 0 to {min(d1, d2)}, the smaller dimension"
+        )
+    if not is_whole(n_measurements) or not 1 <= n_measurements < 2**63:
+        raise InputError(f"the number of measurements is {shown(n_measurements)}, expected a positive whole number")
+    nonnegative(noise, "noise")
     return d1, d2
 
 
@@ -153,4 +154,5 @@ def noisy(clean: Array, noise: float, rng: np.random.Generator) -> Array:
     """Return the data plus Gaussian noise, whose standard deviation is ``noise`` times the root mean square of data."""
     if noise == 0:
         return clean
-    return np.asarray(clean + noise * np.sqrt(np.mean(clean**2)) * rng.standard_normal(clean.shape))
+    with np.errstate(over="ignore"):  # `Problem` refuses data that are too large
+        return np.asarray(clean + noise * np.sqrt(np.mean(clean**2)) * rng.standard_normal(clean.shape))

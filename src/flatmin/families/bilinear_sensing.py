@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from flatmin._core.arrays import Array
 from flatmin._core.memory import require
+from flatmin._core.validation import generator
 from flatmin.families.base import Family, Instance, check_sample, noisy
 from flatmin.measurements.rank_one import RankOne
 from flatmin.problem import Problem
@@ -25,7 +24,7 @@ def sample(shape: tuple[int, int], rank: int, n_measurements: int, *, noise: flo
     """
     d1, d2 = check_sample(shape, rank, n_measurements, noise)
     require(8.0 * n_measurements * (d1 + d2), "drawing these vectors")
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     measurement = RankOne(rng.standard_normal((n_measurements, d1)), rng.standard_normal((n_measurements, d2)))
     L, R = rng.standard_normal((d1, rank)), rng.standard_normal((d2, rank))
     return Instance(Problem(measurement, noisy(measurement.forward_factors(L, R), noise, rng)), L @ R.T)

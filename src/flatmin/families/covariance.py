@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from flatmin._core.arrays import Array
 from flatmin._core.memory import require
+from flatmin._core.validation import generator
 from flatmin.families.base import Family, Instance, Usual, check_sample, noisy, square
 from flatmin.measurements.rank_one import RankOne
 from flatmin.parametrizations.gram import Gram
@@ -29,7 +28,7 @@ def sample(
     """
     d, _ = check_sample(square(shape), rank, n_measurements, noise)
     require(16.0 * n_measurements * d, "drawing these vectors")
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     measurement = RankOne(rng.standard_normal((n_measurements, d)))
     U = rng.standard_normal((d, rank))
     return Instance(Problem(measurement, noisy(measurement.forward_factors(U, U), noise, rng), Gram()), U @ U.T)

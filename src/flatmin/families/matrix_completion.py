@@ -6,7 +6,7 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin._core.memory import require
-from flatmin._core.validation import matrix_shape
+from flatmin._core.validation import generator, matrix_shape
 from flatmin.errors import InputError
 from flatmin.families.base import Family, Instance, Usual, check_sample, noisy
 from flatmin.measurements.entries import Entries
@@ -32,7 +32,7 @@ def sample(shape: tuple[int, int], rank: int, n_measurements: int, *, noise: flo
     if n_measurements > d1 * d2:
         raise InputError(f"{n_measurements} measurements were asked for, expected at most the {d1 * d2} entries")
     require(16.0 * d1 * d2, "drawing this matrix")
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     cells = np.sort(rng.choice(d1 * d2, n_measurements, replace=False))
     measurement = Entries(*np.divmod(cells, d2), (d1, d2))
     L, R = rng.standard_normal((d1, rank)), rng.standard_normal((d2, rank))

@@ -6,7 +6,7 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin._core.memory import require
-from flatmin._core.validation import matrix_shape
+from flatmin._core.validation import generator, matrix_shape
 from flatmin.errors import InputError
 from flatmin.families.base import Family, Instance, check_sample, noisy
 from flatmin.measurements.dense import Dense
@@ -38,7 +38,7 @@ def sample(shape: tuple[int, int], rank: int, n_measurements: int, *, noise: flo
     """
     d1, d2 = check_sample(shape, rank, n_measurements, noise)
     require(8.0 * n_measurements * d1 * d2, "drawing these sensing matrices")
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     measurement = Dense(rng.standard_normal((n_measurements, d1, d2)))
     truth = rng.standard_normal((d1, rank)) @ rng.standard_normal((rank, d2))
     return Instance(Problem(measurement, noisy(measurement.forward(truth), noise, rng)), truth)

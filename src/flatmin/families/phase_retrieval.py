@@ -6,7 +6,7 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin._core.memory import require
-from flatmin._core.validation import numeric
+from flatmin._core.validation import generator, numeric, shown
 from flatmin.errors import InputError
 from flatmin.families.base import Family, Instance, Usual, check_sample, noisy, relative_distance, square
 from flatmin.measurements.coded_diffraction import CodedDiffraction
@@ -53,7 +53,7 @@ def sample(
     if rank != 1:
         raise InputError(f"rank is {rank}, expected 1: phase retrieval is about one signal")
     require(32.0 * n_measurements * d, "drawing these vectors")
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     vectors, signal = (_gaussian(size, real, rng) for size in ((n_measurements, d), (d,)))
     measurement = RankOne(vectors)
     clean = measurement.forward_factors(signal[:, None], signal[:, None])
@@ -82,7 +82,7 @@ def diffraction(signal: Array, masks: Array, *, noise: float = 0.0, seed: int = 
     if np.shape(masks)[1:] != np.shape(signal):
         raise InputError(f"the signal has shape {np.shape(signal)}, expected {np.shape(masks)[1:]} as the masks")
     clean = measurement.forward_factors(column, column)
-    data = _intensities(clean, noise, np.random.default_rng(seed))
+    data = _intensities(clean, noise, generator(seed))
     return Instance(Problem(measurement, data, Gram()), np.asarray(signal))
 
 
@@ -101,7 +101,7 @@ def octanary_masks(count: int, shape: tuple[int, ...], seed: int = 0) -> Array:
     >>> octanary_masks(2, (3,)).shape
     (2, 3)
     """
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     phases = rng.choice(np.array([1, -1, 1j, -1j]), size=(count, *shape))
     return np.asarray(phases * rng.choice(np.sqrt([0.5, 3.0]), p=[0.8, 0.2], size=phases.shape))
 
@@ -117,7 +117,7 @@ def from_picture(picture: Array, count: int, *, noise: float = 0.0, seed: int = 
     Problem(CodedDiffraction(shape=(6, 6), size=48), Gram(rank=None))
     """
     if not isinstance(count, int | np.integer) or count < 1:
-        raise InputError(f"the number of masks is {count!r}, expected a positive whole number")
+        raise InputError(f"the number of masks is {shown(count)}, expected a positive whole number")
     require(96.0 * count * np.size(picture), "drawing these masks")
     return diffraction(picture, octanary_masks(count, np.shape(picture), seed), noise=noise, seed=seed + 1)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin._core.memory import require
-from flatmin._core.validation import numeric
+from flatmin._core.validation import generator, is_whole, numeric, shown
 from flatmin.errors import InputError
 from flatmin.families.base import Family, Instance, Usual, check_sample, noisy, square
 from flatmin.measurements.rank_one import RankOne
@@ -46,15 +46,15 @@ def sample(
     >>> sample(4, (1, 1), 30).problem
     Problem(RankOne(shape=(4, 4), size=30), SignedGram(rank=None))
     """
-    if isinstance(rank, tuple | list) and len(rank) != 2:
-        raise InputError(f"rank is {rank!r}, expected a whole number, or two: neurons with weight +1 and with −1")
+    if isinstance(rank, tuple | list) and not (len(rank) == 2 and all(map(is_whole, rank))):
+        raise InputError(f"rank is {shown(rank)}, expected a whole number, or two: neurons with weight +1 and with −1")
     total = sum(rank) if isinstance(rank, tuple | list) else rank
     d, _ = check_sample(square(shape), total, n_measurements, noise)
     plus, minus = rank if isinstance(rank, tuple | list) else ((total + 1) // 2, total // 2)
     if min(plus, minus) < 0:
-        raise InputError(f"rank is {rank!r}, expected no negative number of neurons")
+        raise InputError(f"rank is {shown(rank)}, expected no negative number of neurons")
     require(16.0 * n_measurements * d, "drawing these inputs")
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     measurement = RankOne(rng.standard_normal((n_measurements, d)))
     U = rng.standard_normal((d, plus + minus))
     signed = U * np.repeat([1.0, -1.0], [plus, minus])

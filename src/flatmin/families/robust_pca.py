@@ -6,7 +6,7 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin._core.memory import require
-from flatmin._core.validation import matrix_shape
+from flatmin._core.validation import generator, matrix_shape, real_number, shown
 from flatmin.errors import InputError
 from flatmin.families.base import Family, Instance, Usual, check_sample, noisy
 from flatmin.losses import Absolute
@@ -51,10 +51,10 @@ def sample(
     d1, d2 = check_sample(shape, rank, m, noise)
     if m > cells:
         raise InputError(f"{m} measurements were asked for, expected at most the {cells} entries")
-    if isinstance(corruption, bool) or not isinstance(corruption, int | float | np.number) or not 0 <= corruption <= 1:
-        raise InputError(f"corruption is {corruption!r}, expected a number from 0 to 1")
+    if not 0 <= real_number(corruption) <= 1:
+        raise InputError(f"corruption is {shown(corruption)}, expected a number from 0 to 1")
     require(40.0 * cells, "drawing this matrix")
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     measurement: Entries = Identity((d1, d2))
     if m < cells:
         measurement = Entries(*np.divmod(np.sort(rng.choice(cells, m, replace=False)), d2), (d1, d2))

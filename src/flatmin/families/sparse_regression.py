@@ -3,6 +3,7 @@
 import numpy as np
 
 from flatmin._core.memory import require
+from flatmin._core.validation import generator, is_whole, shown
 from flatmin.errors import InputError
 from flatmin.families.base import Instance, check_sample, noisy
 from flatmin.measurements.dense import Dense
@@ -35,12 +36,12 @@ def sample(
     >>> sample(20, 2, 12).problem
     Problem(Dense(shape=(20, 1), size=12), Hadamard(depth=2))
     """
-    check_sample((n, 1), 0, n_measurements, noise)
-    if not isinstance(sparsity, int | np.integer) or not 0 <= sparsity <= n:
-        raise InputError(f"sparsity is {sparsity!r}, expected a whole number from 0 to {n}, the length")
+    n, _ = check_sample((n, 1), 0, n_measurements, noise)
+    if not is_whole(sparsity) or not 0 <= sparsity <= n:
+        raise InputError(f"sparsity is {shown(sparsity)}, expected a whole number from 0 to {n}, the length")
     model = Hadamard(depth)
     require(8.0 * n_measurements * n, "drawing these sensing vectors")
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     measurement = Dense(rng.standard_normal((n_measurements, n)))
     truth = np.zeros((n, 1))
     truth[rng.choice(n, sparsity, replace=False), 0] = rng.standard_normal(sparsity)

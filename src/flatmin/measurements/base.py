@@ -188,7 +188,10 @@ class Measurement(ABC):
             raise InputError(f"{name} of sensing matrices of shape {self.shape} was asked for, expected square ones")
 
     def _positions(self, index: Array) -> Array:
-        return np.atleast_1d(np.arange(self.size)[index])
+        try:
+            return np.atleast_1d(np.arange(self.size)[index])
+        except (IndexError, TypeError, ValueError, OverflowError) as error:
+            raise InputError(f"the index of measurements is unsuitable for {self.size} of them: {error}") from error
 
 
 class _Congruence(Measurement):

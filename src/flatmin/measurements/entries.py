@@ -26,8 +26,6 @@ MIN_BUSY_CELLS = 10_000
 MIN_BUSY_WORK = 200_000
 #: Largest weight, and inverse of the smallest one. Fourth powers of weights must not overflow.
 LARGEST_WEIGHT = 1e75
-#: Largest position, which fits in four bytes.
-LARGEST_POSITION = 2**31 - 1
 #: Number of entries that are processed at once, to keep temporary arrays short.
 ENTRIES_AT_ONCE = 1_000_000
 
@@ -64,8 +62,6 @@ class Entries(Measurement):
 
     def __init__(self, rows: Any, cols: Any, shape: Any, weights: Any = None) -> None:
         self.shape = matrix_shape(shape)
-        if max(self.shape) > LARGEST_POSITION:
-            raise InputError(f"shape is {self.shape}, expected at most {LARGEST_POSITION} rows and columns")
         self.rows, self.cols = _positions(rows, "rows", self.shape[0]), _positions(cols, "cols", self.shape[1])
         if self.rows.shape != self.cols.shape:
             raise InputError(f"rows has length {self.rows.size} and cols has {self.cols.size}, expected equal lengths")

@@ -25,7 +25,7 @@ class FromLinearOperator(Measurement):
     Raises
     ------
     InputError
-        If the operator is complex or its width is not d1·d2.
+        If the operator is complex, has no adjoint, is not finite, or its width is not d1·d2.
 
     Examples
     --------
@@ -38,7 +38,12 @@ class FromLinearOperator(Measurement):
     def __init__(self, op: Any, shape: Any) -> None:
         from scipy.sparse.linalg import aslinearoperator
 
-        self.op = aslinearoperator(op)
+        try:
+            self.op = aslinearoperator(op)
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"the operator is a {type(op).__name__}, expected a linear operator or a matrix"
+            ) from error
         self.shape = matrix_shape(shape)
         d1, d2 = self.shape
         if self.op.shape[1] != d1 * d2 or self.op.shape[0] == 0:
@@ -46,6 +51,12 @@ class FromLinearOperator(Measurement):
         if np.issubdtype(np.dtype(self.op.dtype), np.complexfloating):
             raise InputError("the operator is complex, expected a real one; stack its real and imaginary parts")
         self.size = int(self.op.shape[0])
+        try:
+            whole = self.adjoint(np.ones(self.size))
+        except NotImplementedError as error:
+            raise InputError("the operator has no adjoint, expected one with rmatvec") from error
+        if not np.isfinite(whole).all():
+            raise InputError("the operator contains NaN or infinity, expected finite numbers")
 
     def forward(self, X: Array) -> Array:
         """Return ``op @ vec(X)``."""

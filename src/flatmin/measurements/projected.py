@@ -62,6 +62,8 @@ class Projected(Measurement):
     """
 
     def __init__(self, inner: Measurement, regressors: Any) -> None:
+        if not isinstance(inner, Measurement):
+            raise InputError(f"inner is a {type(inner).__name__}, expected a flatmin Measurement")
         T = numeric(regressors, "regressors")
         if T.ndim != 2 or len(T) != inner.size:
             raise InputError(

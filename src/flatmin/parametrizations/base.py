@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin._core.validation import shown
 from flatmin.cones import Cone, Rectangular
 from flatmin.errors import InputError
 from flatmin.linalg.metric import Metric, svd_of_product
@@ -43,7 +44,7 @@ class Parametrization(ABC):
     def __post_init__(self) -> None:
         rank = self.rank
         if rank is not None and (isinstance(rank, bool) or not isinstance(rank, int | np.integer) or rank < 1):
-            raise InputError(f"rank is {rank!r}, expected a positive whole number or None")
+            raise InputError(f"rank is {shown(rank)}, expected a positive whole number or None")
 
     @abstractmethod
     def check(self, factors: object, shape: tuple[int, int]) -> Factors:

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from flatmin._core.arrays import Array, namespace
-from flatmin._core.validation import numeric
+from flatmin._core.validation import numeric, shown
 from flatmin.errors import InputError
 from flatmin.linalg.metric import Metric
 from flatmin.measurements import Measurement
@@ -55,7 +55,7 @@ class Hadamard(Parametrization):
         if whole and self.depth == 1:
             raise InputError("depth is 1, expected at least 2: a single factor is linear and every point equally flat")
         if not whole or self.depth < 2:
-            raise InputError(f"depth is {self.depth!r}, expected a whole number of at least 2")
+            raise InputError(f"depth is {shown(self.depth)}, expected a whole number of at least 2")
         object.__setattr__(self, "depth", int(self.depth))
 
     @property

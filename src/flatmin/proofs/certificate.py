@@ -10,7 +10,7 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin._core.facts import as_html, as_text
-from flatmin._core.validation import nonnegative, numeric
+from flatmin._core.validation import nonnegative, numeric, shown
 from flatmin.errors import InputError
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
@@ -271,7 +271,7 @@ def check_alpha(alpha: float, metric_power: float = 1.0) -> tuple[float, float]:
     """Return both as floats, or raise `InputError` unless alpha lies in [0, 1e152] and metric_power in [0, 1]."""
     checked = nonnegative(alpha, "alpha"), nonnegative(metric_power, "metric_power", maximum=1.0)
     if checked[0] > LARGEST_ALPHA:
-        raise InputError(f"alpha is {alpha!r}, expected at most {LARGEST_ALPHA:g}")
+        raise InputError(f"alpha is {shown(alpha)}, expected at most {LARGEST_ALPHA:g}")
     return checked
 
 

@@ -6,6 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from flatmin._core.limits import Clock, Limits
 from flatmin._core.registry import Registry
+from flatmin._core.validation import shown
 from flatmin.errors import InputError
 from flatmin.parametrizations import Chain, Hadamard
 from flatmin.problem import Problem
@@ -152,13 +153,15 @@ def flat_minimum(
     """
     auto = isinstance(alpha, str) and alpha == "auto"
     if isinstance(alpha, str) and not auto:
-        raise InputError(f"alpha is {alpha!r}, expected a finite number of at least 0, or 'auto'")
+        raise InputError(f"alpha is {shown(alpha)}, expected a finite number of at least 0, or 'auto'")
     limits = Limits(max_rank, tol, max_iter, time_limit, seed, callback, stop)
     task = Task(problem, 0.0 if isinstance(alpha, str) else alpha, metric_power, warm_start, limits, auto)
     if solver is None:
         solver = next(entry for entry in TABLE if entry.applies_to(task))
     elif isinstance(solver, str):
         solver = find(solver)
+    elif not isinstance(solver, Solver):
+        raise InputError(f"solver is {shown(solver)}, expected a name among {', '.join(names())}, a Solver or None")
     if not solver.applies_to(task):
         raise InputError(f"solver is {solver.name!r}, which does not apply to {problem!r}; expected another, or None")
     if stop == "objective" and solver in TABLE and solver.name != "alternating":

@@ -17,7 +17,7 @@ from flatmin.solvers import certify, flat_minimum
 __all__ = ["Flattest", "flatness_gap"]
 
 #: A negative gap of at most this size, relative to its terms, is a rounding error.
-ROUNDING = 1e-12
+ROUNDING_GAP = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +146,7 @@ class Flattest:
             gap = height - float(np.sign(share) * np.abs(share) ** getattr(model, "power", 1.0))
         if not np.isfinite(gap):
             return np.inf
-        return float(max(gap, 0.0) if gap >= -ROUNDING * (1 + height) else gap)
+        return float(max(gap, 0.0) if gap >= -ROUNDING_GAP * (1 + height) else gap)
 
 
 def flatness_gap(problem: Problem, factors: Any) -> float:

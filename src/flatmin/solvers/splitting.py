@@ -110,7 +110,10 @@ def _observed(Y: Any, mask: Any) -> tuple[Array, Array]:
         raise InputError(f"Y has shape {data.shape}, expected a matrix with at least one row and one column")
     observed = ~missing
     if mask is not None:
-        marks = np.asarray(mask)
+        try:
+            marks = np.asarray(mask)
+        except ValueError as error:
+            raise InputError("the mask is ragged, expected a rectangular array") from error
         if marks.shape != data.shape:
             raise InputError(f"the mask has shape {marks.shape}, expected {data.shape} as Y")
         if marks.dtype.kind not in "biuf" or not np.isin(marks, (0, 1)).all():

@@ -30,8 +30,10 @@ OLDEST_JAVA = 17
 DRIVER_STACK = "64m"
 #: Share of the free memory that a local session may take.
 MEMORY_SHARE = 0.4
-#: Bounds on the memory of a local session, in GiB.
-MIN_MEMORY, MAX_MEMORY = 1, 16
+#: Smallest memory of a local session, in GiB.
+MIN_MEMORY = 1
+#: Largest memory of a local session, in GiB.
+MAX_MEMORY = 16
 
 LOGGING = """
 rootLogger.level = error

@@ -1,4 +1,4 @@
-"""Helpers of the checks: random points, and comparisons that fail with one sentence."""
+"""Random points for the checks, and comparisons that fail with one sentence."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin.solution import Solution
 
-#: Relative tolerance of comparisons: far above rounding, far below any mistake.
+#: Relative tolerance of comparisons, far above rounding errors and far below the effect of a mistake.
 TOLERANCE = 1e-9
 
 

@@ -1,10 +1,10 @@
-"""Checks of scikit-learn that flatmin's estimators fail by design, with reasons."""
+"""The checks of scikit-learn that flatmin's estimators cannot pass by design, with the reasons."""
 
 from typing import Any
 
 __all__ = ["expected_failed_checks"]
 
-#: A weight says how precise a sample is; repeating it says that there is more evidence about the level of noise.
+#: Reason for alpha="auto": a weight states the precision of a sample, but repeated samples also say more about noise.
 _EVIDENCE = (
     "alpha='auto' reads the level of noise from the number of samples, and a sample of weight two is one sample, not "
     "two; with a number for alpha the check passes"
@@ -19,8 +19,8 @@ _UNDECIDED = (
     "with as few different samples as features uniqueness is undecided (certificate_.unique is None): relative gaps of "
     "1e-12, near rounding, leave predictions free by 4e-8; with metric_powers=(0,) the check passes"
 )
-_HELD_OUT = "how many cells there are says how strong the penalty should be, and which of them are held out"
-_TABLES = "the check wants one number a row of whatever has a predict, and predict of a table returns a table"
+_HELD_OUT = "the number of cells determines how strong the penalty is, and which cells are held out"
+_TABLES = "the check expects one number for each row from every predict, and predict of a table returns a table"
 
 _DENSE, _SPARSE = (f"check_sample_weight_equivalence_on_{kind}_data" for kind in ("dense", "sparse"))
 

@@ -18,21 +18,21 @@ LARGEST_TENSOR = 20_000_000
 def check_measurement(A: Measurement, *, seed: int = 0) -> None:
     """Check everything that the rest of flatmin relies on in a measurement map.
 
-    The adjoint identity ``⟨A(X), y⟩ = ⟨X, A*(y)⟩`` (for complex sensing matrices at complex X), linearity, and that
-    every other method agrees with ``forward`` and ``adjoint``. The metric is compared with its dense definition if
-    m·d1·d2 ≤ 2·10⁷.
+    The check tests linearity, the adjoint identity ``⟨A(X), y⟩ = ⟨X, A*(y)⟩`` (at complex X for complex sensing
+    matrices), and that every other method agrees with ``forward`` and ``adjoint``. The metric is compared with its
+    dense definition if m·d1·d2 ≤ 2·10⁷.
 
     Parameters
     ----------
     A : Measurement
         The map to check; it is not changed.
     seed : int
-        Draws the points at which it is checked.
+        Seed of the random points at which the map is checked.
 
     Raises
     ------
     AssertionError
-        With one sentence: which property failed, by how much, and what usually causes it.
+        If a property fails; one sentence names the property, the size of the error, and its usual cause.
 
     Examples
     --------

@@ -18,22 +18,23 @@ __all__ = ["check_parametrization"]
 def check_parametrization(p: Parametrization | Problem, *, seed: int = 0) -> None:
     """Check a parametrization against finite differences on small random problems.
 
-    Width and matrix; ``hessian_trace`` against the Hessian of the loss by finite differences, off and on the zero-loss
-    set, and ``gauss_newton_trace`` on it; the minimum over the fibre, which the flattest factors attain and no other
-    factors of the same matrix beat; and what a rotation of the factors must not change. Models of positive semidefinite
-    matrices are checked with complex factors too, in real coordinates.
+    The check compares ``hessian_trace`` with the finite-difference Hessian of the loss, with and without a residual,
+    and ``gauss_newton_trace`` with it at zero loss. It tests that the flattest factors attain the minimum over the
+    fibre, and that no other factors of the same matrix have a smaller trace. It also tests the width, the matrix, and
+    the numbers that a rotation of the factors must not change. Models of positive semidefinite matrices are checked
+    with complex factors too, in real coordinates.
 
     Parameters
     ----------
     p : Parametrization or Problem
-        The parametrization of matrices; a problem stands for its own.
+        The parametrization of matrices, or a problem that has it.
     seed : int
-        Draws the problems and points.
+        Seed of the random problems and points.
 
     Raises
     ------
     AssertionError
-        With one sentence: which property failed, by how much, and what usually causes it.
+        If a property fails; one sentence names the property, the size of the error, and its usual cause.
 
     Examples
     --------
@@ -128,7 +129,7 @@ def _check_fibre(model: Parametrization, factors: Factors, A: Measurement, rng: 
 
 
 def _check_turned(model: Parametrization, factors: Factors, A: Measurement, rng: np.random.Generator) -> None:
-    """Compare what a rotation of the factors leaves alone, and balance and norm excess with their definitions."""
+    """Check that a rotation of the factors does not change the model, and compare balance and norm excess."""
     metric, turned = model.metric(A), _turned(model, factors, rng)
     residual = rng.standard_normal(A.size)
     for name, arguments in (
@@ -183,7 +184,7 @@ def _check_other(
 
 
 def _moved(model: Parametrization, factors: Factors, rng: np.random.Generator) -> Factors:
-    """Return other factors of the same matrix: turned ones, for a product any, for signs those that keep them."""
+    """Return other factors of the same matrix, as different as the symmetry of the model allows."""
     if isinstance(model, Hadamard):
         g = np.exp(rng.standard_normal(factors[0].shape))
         return factors[0] * g, factors[1] / g, *factors[2:]
@@ -209,7 +210,7 @@ def _moved(model: Parametrization, factors: Factors, rng: np.random.Generator) -
 
 
 def _turned(model: Parametrization, factors: Factors, rng: np.random.Generator) -> Factors:
-    """Return rotated factors: they make the same matrix, and are as long."""
+    """Return rotated factors, which have the same matrix and the same norm."""
     if isinstance(model, Hadamard):
         signs = np.sign(rng.standard_normal(factors[0].shape))
         return signs * factors[0], signs * factors[1], *factors[2:]

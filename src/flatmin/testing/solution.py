@@ -31,7 +31,7 @@ def check_solution(solution: Solution, problem: Problem | None = None) -> None:
     Raises
     ------
     AssertionError
-        With one sentence: what is contradictory, and by how much.
+        If two numbers contradict each other; one sentence names them and the size of the difference.
 
     Examples
     --------
@@ -92,7 +92,7 @@ def _check_chance(solution: Solution) -> None:
 
 
 def _check_proof(solution: Solution, problem: Problem) -> None:
-    """Recompute value, residual and bound; a claim may be weaker than what is found, never stronger."""
+    """Recompute value, residual and bound; the solution may claim less than the recomputed numbers, but not more."""
     proof, A, b = solution.checked_certificate, problem.measurement, problem.data
     alpha, power = (solution.settings.get(k, v) for k, v in (("alpha", 0.0), ("metric_power", 1.0)))
     X = solution.matrix
@@ -211,7 +211,7 @@ def _layered_bound(problem: Problem, model: Chain, X: Array, dual: Array, alpha:
 
 
 def _check_alternative(solution: Solution, problem: Problem, alpha: float, power: float) -> None:
-    """Check that the other flat minimum is another one, and certify it with the same dual vector."""
+    """Check that the alternative differs from the solution, and certify it with the same dual vector."""
     proof, X = solution.checked_certificate, solution.matrix
     assert proof.alternative is not None
     other = problem.parametrization.matrix(proof.alternative)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import flatmin as fm
-from flatmin.cli.commands import certify as command
+from flatmin.cli import solution_file
 
 pytestmark = pytest.mark.usefixtures("without_report")
 
@@ -144,6 +144,7 @@ def test_weight_and_tau_of_gross_errors_are_asked_too(flatmin, tmp_path):
         ('{"settings": {"alpha": -1}}', "alpha is -1"),
         ('{"settings": {"alpha": 0.1, "metric_power": null}}', "metric_power is None"),
         ('{"settings": {"metric_power": 9}}', "metric_power is 9"),
+        ('{"settings": {"alpha": 1' + 400 * "0" + "}}", "alpha is 1000000"),
         ('{"settings": {"weight": 0}}', "weight is 0"),
         ('{"settings": {"tau": true}}', "tau is True"),
         ('{"settings": {"weight": 1, "tau": 1}}', "weight and tau are both given"),
@@ -200,8 +201,8 @@ def test_a_search_for_a_dual_vector_is_announced_and_can_be_limited(flatmin, mon
     np.savez(tmp_path / "mine.npz", L=saved["L"], R=saved["R"])
     free = flatmin("certify", "bilinear-sensing", "p.npz", "mine.npz")
     assert (free.code, free.err) == (0, "")
-    monkeypatch.setattr(command, "PATIENCE", 0.0)
-    with command._announced("looking", wanted=True):
+    monkeypatch.setattr(solution_file, "PATIENCE", 0.0)
+    with solution_file.announced("looking"):
         time.sleep(0.5)
     assert capsys.readouterr().err == "looking\n"
     assert flatmin("certify", "bilinear-sensing", "p.npz", "mine.npz", "--time-limit", "0").code == 1

@@ -107,7 +107,7 @@ def test_the_margin_by_lanczos_is_that_of_the_array(monkeypatch):
     complement = Complement(A, s / np.linalg.norm(s))
     dense = _margin(complement, dual, 0)
     assert dense == pytest.approx(dense_margin(A, dual, s)[0], rel=1e-10)
-    monkeypatch.setattr(module, "DENSE", 10)
+    monkeypatch.setattr(module, "LARGEST_DENSE", 10)
     assert _margin(complement, dual, 0) == pytest.approx(dense, rel=2e-3)
 
 

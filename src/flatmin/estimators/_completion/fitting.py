@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from flatmin._core.validation import shown
 from flatmin.errors import InputError
 from flatmin.estimators._completion.observations import Observations
 from flatmin.estimators._completion.offsets import OffsetFit, fit_with_offsets
@@ -118,7 +119,7 @@ def complete(cells: Observations, alpha: Any, wanted: Any, settings: Settings) -
     """
     auto = isinstance(alpha, str) and alpha == "auto"
     if isinstance(alpha, str) and not auto:
-        raise InputError(f"alpha is {alpha!r}, expected a finite number of at least 0, or 'auto'")
+        raise InputError(f"alpha is {shown(alpha)}, expected a finite number of at least 0, or 'auto'")
     strength = "auto" if auto else check_alpha(alpha, 1.0)[0] / regularization(1.0, cells.entries.shape)
     fit = fit_cells(cells, strength, settings)
     cells, noise = cells.like(fit.model), fit.solution.noise

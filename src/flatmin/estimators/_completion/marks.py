@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin._core.validation import is_whole, real_number, shown
 from flatmin.errors import InputError
 
 __all__ = ["marked"]
@@ -19,8 +20,14 @@ def marked(X: Any, missing_values: Any) -> Any:
     ``missing_values`` is NaN, None, pandas' NA, a number or a string. NaN, None and masked cells of a masked array are
     always missing. Dates, and text that is no number, raise `InputError`.
     """
-    if np.ndim(missing_values):
-        raise InputError(f"missing_values is {missing_values!r}, expected one number or string, None, NaN or pandas.NA")
+    try:
+        several = np.ndim(missing_values) > 0
+    except ValueError:  # a ragged list
+        several = True
+    if several or (is_whole(missing_values) and np.isinf(real_number(missing_values))):
+        raise InputError(
+            f"missing_values is {shown(missing_values)}, expected one number or string, None, NaN or pandas.NA"
+        )
     unmarked = missing_values is None or _is_nan(missing_values)
     if hasattr(X, "tocsr"):
         if unmarked:

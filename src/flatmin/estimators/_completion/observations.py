@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin._core.validation import shown
 from flatmin.errors import InputError
 from flatmin.measurements import Entries
 from flatmin.parametrizations.base import Factors
@@ -39,15 +40,17 @@ class Strengths:
         """Return the penalties for the parameters ``offsets`` and ``offset_alpha`` of `MatrixCompletion`."""
         kind = ("columns" if is_table else "both") if isinstance(offsets, str) and offsets == "auto" else offsets
         if not isinstance(kind, str) or kind not in KINDS:
-            raise InputError(f"offsets is {offsets!r}, expected 'auto', {', '.join(map(repr, KINDS))}")
+            raise InputError(f"offsets is {shown(offsets)}, expected 'auto', {', '.join(map(repr, KINDS))}")
         if isinstance(alpha, str) and alpha != "auto":
-            raise InputError(f"offset_alpha is {alpha!r}, expected a number, a pair of them or 'auto'")
+            raise InputError(f"offset_alpha is {shown(alpha)}, expected a number, a pair of them or 'auto'")
         if isinstance(alpha, str) and is_table:
             alpha = 0.0
         pair = tuple(alpha) if isinstance(alpha, list | tuple) else (alpha, alpha)
         constant, *sides = KINDS[kind]
         if len(pair) != len(sides):
-            raise InputError(f"offset_alpha is {alpha!r}, expected one number, or one for rows and one for columns")
+            raise InputError(
+                f"offset_alpha is {shown(alpha)}, expected one number, or one for rows and one for columns"
+            )
         rows, columns = (strength if side else None for strength, side in zip(pair, sides, strict=True))
         return cls(constant, rows, columns)
 

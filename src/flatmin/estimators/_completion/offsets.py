@@ -117,8 +117,9 @@ def _from_noise(model: OffsetModel, values: Any, kinds: dict[str, Any], shared: 
         solution = flat_minimum(problem, alpha="auto", **shared)
         assert solution.noise is not None
         return _refitted(model, values, problem, solution, solution.noise, shared["max_iter"])
-    coarse: dict[str, Any] = {**shared, "tol": max(ROUND_TOL, shared["tol"]), "callback": None}
-    limits = Limits(**{name: value for name, value in coarse.items() if name != "metric_power"})
+    limits = Limits(**{name: value for name, value in shared.items() if name != "metric_power"})
+    limits = replace(limits, tol=max(ROUND_TOL, limits.tol), callback=None)
+    coarse: dict[str, Any] = {**shared, "tol": limits.tol, "callback": None}
     offsets, alpha, joint = model.fit(values), 0.0, None
     for _ in range(MAX_ROUNDS):
         rest = model.rest(values, offsets)

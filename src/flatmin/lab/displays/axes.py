@@ -106,10 +106,7 @@ def _points(ax: Any) -> float:
 
 
 def intervals(ax: Any, x: Array, value: Array, low: Array, high: Array, index: int, transform: Any, label: str) -> None:
-    """Draw points with intervals.
-
-    A point without an interval is hollow. A value that the axis cannot show is a triangle at the end of the axis.
-    """
+    """Draw points with intervals: hollow points have none, and triangles stand for values beyond the axis."""
     from matplotlib.transforms import blended_transform_factory as blended
 
     style = look(index)

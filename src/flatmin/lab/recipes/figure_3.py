@@ -66,8 +66,7 @@ TITLES = {
 SELECTING = ("sensing", "bilinear", "completion", "quadratic-network")
 #: The claimed upper limit of c at the largest dimensions for each panel, in units of `degrees`.
 LIMITS = dict.fromkeys(TITLES, 3.0) | {"completion": 4.0, "covariance": 2.5, "phase-retrieval": 5.0}
-#: Number of largest dimensions, factor on the band from which recovery is claimed, and limits of the other claims: on
-#: the excess of c, on the exponent of the growth, and on the relative distance from the statistical dimension.
+#: Number of largest dimensions, factor on the band, limits on: excess of c, growth exponent, distance from prediction.
 LARGEST, FACTOR, LATER, FASTER, APART = 2, 1.25, 0.1, 0.1, 0.05
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin._core.limits import Clock, Limits
 from flatmin._core.threads import one_thread
+from flatmin._core.validation import is_whole, shown
 from flatmin.errors import InputError
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
@@ -27,6 +28,8 @@ RULES = ("best", "one_standard_error")
 PATIENCE = 2
 #: Smaller alphas are left out if, in addition, the mean error exceeds the least one by this many standard errors.
 CLEAR_RISE = 2.0
+#: Largest number of threads that can be asked for.
+MOST_JOBS = 10_000
 
 #: A function of the training and held-out indices that returns the problem to fit and the problem to evaluate it on.
 Pair = Callable[[Array, Array], tuple[Problem, Problem]]
@@ -112,7 +115,7 @@ class CrossValidation:
 def check_rule(value: Any, name: str) -> None:
     """Raise `InputError` unless an argument of this name is a rule of choice."""
     if not isinstance(value, str) or value not in RULES:
-        raise InputError(f"{name} is {value!r}, expected 'best' or 'one_standard_error'")
+        raise InputError(f"{name} is {shown(value)}, expected 'best' or 'one_standard_error'")
 
 
 def cross_validate(
@@ -207,8 +210,10 @@ def cross_validate(
     limits, powers = Limits(max_rank, tol, max_iter, seed=seed), _checked_powers(metric_powers)
     task = Task(problem, 1.0, limits=limits)
     check_rule(rule, "rule")
-    if n_jobs is not None and (isinstance(n_jobs, bool) or not isinstance(n_jobs, int | np.integer) or n_jobs == 0):
-        raise InputError(f"n_jobs is {n_jobs!r}, expected a number of threads, -1 for all, or None")
+    if n_jobs is not None and (not is_whole(n_jobs) or n_jobs == 0 or abs(n_jobs) > MOST_JOBS):
+        raise InputError(f"n_jobs is {shown(n_jobs)}, expected a number of threads, -1 for all, or None")
+    if pair is not None and not callable(pair):
+        raise InputError(f"pair is {shown(pair)}, expected a function of two index arrays, or None")
     if problem.loss.has_gross_errors:
         raise InputError(f"the loss is {problem.loss!r}, expected Squared(): errors on held-out data are squared")
     if alphas is None:

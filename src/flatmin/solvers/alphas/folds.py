@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin._core.validation import integers
+from flatmin._core.validation import integers, shown
 from flatmin.errors import InputError
 from flatmin.measurements import Entries
 from flatmin.problem import Problem
@@ -32,7 +32,7 @@ def splits(problem: Problem, folds: Any, groups: Any, seed: int) -> list[Trainin
     m = len(problem.data)
     if isinstance(folds, int | np.integer) and not isinstance(folds, bool):
         if not 2 <= folds <= m:
-            raise InputError(f"folds is {folds}, expected a number from 2 to that of measurements, {m}")
+            raise InputError(f"folds is {shown(folds)}, expected a number from 2 to that of measurements, {m}")
         labels = _dealt(problem, int(folds), groups, np.random.default_rng(seed))
         return _from_labels(labels, int(folds))
     if groups is not None:
@@ -49,7 +49,7 @@ def splits(problem: Problem, folds: Any, groups: Any, seed: int) -> list[Trainin
             return _from_labels(np.where(labels >= 0, np.searchsorted(names, labels), -1), len(names))
         return [_checked(pair, m, number) for number, pair in enumerate(given)] or _nothing()
     raise InputError(
-        f"folds is {folds!r}, expected a number of folds, one label for each measurement, or pairs of index arrays"
+        f"folds is {shown(folds)}, expected a number of folds, one label for each measurement, or pairs of index arrays"
     )
 
 
@@ -85,7 +85,11 @@ def _dealt(problem: Problem, count: int, groups: Any, rng: np.random.Generator) 
     """Return the fold of each measurement, which is −1 if it must not be held out. Repeated cells share a fold."""
     m = len(problem.data)
     if groups is not None:
-        return _by_group(np.asarray(groups), m, count, rng)
+        try:
+            labels = np.asarray(groups)
+        except ValueError as error:
+            raise InputError(f"groups is ragged, expected one label for each of {m} measurements") from error
+        return _by_group(labels, m, count, rng)
     A = problem.measurement
     if isinstance(A, Entries):
         cells = A.rows.astype(np.int64) * A.shape[1] + A.cols

@@ -13,7 +13,7 @@ from flatmin._core.arrays import Array
 from flatmin._core.limits import Clock, Limits
 from flatmin._core.memory import require
 from flatmin._core.threads import one_thread
-from flatmin._core.validation import numeric, positive
+from flatmin._core.validation import numeric, positive, shown, whole_number
 from flatmin.errors import InputError
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
@@ -27,6 +27,9 @@ from flatmin.solvers.factored.outcome import Outcome
 from flatmin.solvers.task import Task
 
 __all__ = ["Prepared", "RegularizationPath", "alpha_max", "descending", "flat_path", "flat_solution", "geometric"]
+
+#: Largest number of alphas of a path.
+MOST_ALPHAS = 100_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,8 +206,8 @@ def descending(alphas: Any) -> Array:
 
 def geometric(top: float, n_alphas: int, ratio: float) -> Array:
     """Return ``n_alphas`` alphas from ``top`` down to ``ratio * top``. If top is 0, any alphas do: they start at 1."""
-    if isinstance(n_alphas, bool) or not isinstance(n_alphas, int | np.integer) or n_alphas < 1:
-        raise InputError(f"n_alphas is {n_alphas!r}, expected a whole number of at least 1")
+    if whole_number(n_alphas, "n_alphas", 1) > MOST_ALPHAS:
+        raise InputError(f"n_alphas is {shown(n_alphas)}, expected at most {MOST_ALPHAS}")
     ratio = positive(ratio, "ratio", below=1.0)
     return (top or 1.0) * ratio ** np.linspace(0.0, 1.0, int(n_alphas))
 

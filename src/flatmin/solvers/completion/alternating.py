@@ -27,7 +27,7 @@ __all__ = ["SweepSchedule", "Sweeps", "alternating_factors", "alternating_minimu
 
 @dataclass(frozen=True)
 class SweepSchedule:
-    """Which problems are swept, and when stages at decreasing alphas and rounds of Newton's method end."""
+    """Settings of sweeps: the problems they are for, their stages at decreasing alphas, and Newton's method after."""
 
     #: Smallest `relative_alpha` for sweeps. Below it the fit is nearly exact, and they hardly move.
     min_alpha: float = 1e-7

@@ -20,7 +20,7 @@ EXACT = 1e-13
 #: A singular value below this share of the previous one may be an artefact of slow convergence.
 ARTEFACT_RATIO = 1e-2
 #: Relative norm of the gradient below which a point is stationary.
-STATIONARY = 1e-14
+STATIONARY_GRADIENT = 1e-14
 #: Largest number of steps of `fit_widely`.
 MAX_WIDE_STEPS = 12
 #: `fit_widely` ends if a step leaves more than this share of the misfit.
@@ -117,7 +117,7 @@ def correct_dual(model: QuadraticMap, x: Array, y: Array, seed: int) -> tuple[Ar
     # A second correction removes the error of the regularized inverse. Columns that may be artefacts would spoil it.
     for _ in range(2 if s.min(initial=1.0) > ARTEFACT_RATIO**2 * s.max(initial=1.0) else 1):
         lacking = x - model.apply(model.dual_matrix(y), x)
-        size, goal = float(np.linalg.norm(lacking)), STATIONARY * float(np.linalg.norm(x))
+        size, goal = float(np.linalg.norm(lacking)), STATIONARY_GRADIENT * float(np.linalg.norm(x))
         if size <= goal:
             break
         y = y + correction(lacking, goal / size)

@@ -7,7 +7,7 @@ __all__ = ["Schedule"]
 
 @dataclass(frozen=True)
 class Schedule:
-    """When a round ends, how rho (the weight of the squared misfit) grows, and when exact fits are tried.
+    """Settings of the rounds: when they end, how rho (the weight of the squared misfit) grows, when fits are tried.
 
     Gradients, gaps and misfits are relative. The data are scaled so that the norm of the first dual matrix is one.
 

@@ -24,7 +24,7 @@ ACCURACY = 1e-6
 #: Largest number of solves that look for alpha.
 MAX_SOLVES = 60
 #: Relative residual below which data are exact. Rounding to single precision is larger and counts as noise.
-EXACT = 5e-9
+EXACT_RESIDUAL = 5e-9
 
 
 def hadamard_pivotal_minimum(task: Task, clock: Clock) -> Solution:
@@ -48,14 +48,14 @@ def hadamard_pivotal_minimum(task: Task, clock: Clock) -> Solution:
     threshold = float(np.quantile(norms, QUANTILE))
     level, left, solution = threshold * size, size, None
     for _ in range(MAX_SOLVES):
-        if left <= EXACT * size:
+        if left <= EXACT_RESIDUAL * size:
             break
         solution = hadamard_minimum(replace(task, alpha=level / (model.depth * m)), clock)
         left, before = float(np.linalg.norm(problem.residual(solution.factors))), level
         level = threshold * left
         if abs(level / before - 1) <= ACCURACY or clock.exhausted:
             break
-    if solution is None or left <= EXACT * size:
+    if solution is None or left <= EXACT_RESIDUAL * size:
         solution = hadamard_minimum(replace(task, alpha=0.0), clock)
     return replace(solution, noise=_noise(task, solution, threshold))
 

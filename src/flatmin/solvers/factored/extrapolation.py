@@ -7,13 +7,13 @@ from flatmin._core.arrays import Array
 __all__ = ["Extrapolation"]
 
 #: Largest number of earlier steps that an extrapolation combines.
-MEMORY = 8
+MAX_STEPS = 8
 #: Largest number of bytes that these steps may take.
 MAX_BYTES = 5e8
 #: Ratio to the shortest move above which a move has overshot. The iteration then returns to the best image so far.
-OVERSHOT = 2.0
+OVERSHOT_RATIO = 2.0
 #: Number of steps without extrapolation after a move has overshot.
-PAUSE = 25
+PAUSE_STEPS = 25
 #: Number added to the diagonal of the least-squares problem, as a share of its trace.
 RIDGE = 1e-10
 
@@ -26,7 +26,7 @@ class Extrapolation:
     """
 
     def __init__(self, size: int) -> None:
-        self._most = min(MEMORY, int(MAX_BYTES / (16 * size)))
+        self._most = min(MAX_STEPS, int(MAX_BYTES / (16 * size)))
         self._pause = 0
         self.forget()
 
@@ -44,10 +44,10 @@ class Extrapolation:
         self._pause -= 1
         if self._most < 2 or self._pause > 0:
             return image
-        if self._plain is not None and size > OVERSHOT * self._least:
+        if self._plain is not None and size > OVERSHOT_RATIO * self._least:
             plain = self._plain
             self.forget()
-            self._pause = PAUSE
+            self._pause = PAUSE_STEPS
             return plain
         if self._last is not None:
             self._remember(move - self._last[0], image - self._last[1])

@@ -17,7 +17,7 @@ __all__ = ["Minimum", "NewtonSchedule", "minimise", "minimise_guided", "polynomi
 
 @dataclass(frozen=True)
 class NewtonSchedule:
-    """When preconditioners are renewed, and how guided steps are damped. Products are conjugate gradient steps."""
+    """Settings of preconditioners and of the damping of guided steps. Products are conjugate gradient steps."""
 
     max_products: int = 300  #: Largest number of products in a Newton step.
     factorize_below: float = 0.1  #: Relative gradient below which a factorized Hessian nearby is a good preconditioner.

@@ -21,7 +21,7 @@ MAX_WEIGHT = 1e8
 #: Share of the largest trace of a block that is added to the diagonal of all blocks before they are inverted.
 RIDGE = 1e-10
 #: Ratio of eigenvalues of a block below which the data do not determine its row or column.
-SINGULAR = 1e-12
+SINGULAR_RATIO = 1e-12
 
 
 def solve_definite(
@@ -223,7 +223,7 @@ class TangentSpace:
             if blocks is None or counts is None:
                 break
             values = np.linalg.eigvalsh(blocks)
-            spanned = np.count_nonzero(values > SINGULAR * np.maximum(values[:, -1:], SINGULAR), axis=1)
+            spanned = np.count_nonzero(values > SINGULAR_RATIO * np.maximum(values[:, -1:], SINGULAR_RATIO), axis=1)
             seen = counts[:, 0, 0] > 0 if seen is None else seen
             free = seen & (spanned < self.rank)
             found = seen & (counts[:, 0, 0] <= spanned + 0.5)

@@ -24,12 +24,12 @@ MAX_WORK = 2e9
 #: The same for Hermitian matrices, where it is worth more, because their traces correlate.
 MAX_HERMITIAN_WORK = 1e10
 #: Squared norm of a combination of sensing matrices, relative to the largest one, below which it is rounding.
-DEPENDENT = 1e-12
+DEPENDENT_SQUARE = 1e-12
 
 
 @dataclass(frozen=True)
 class DescentSchedule:
-    """How the smoothing falls, and how accurate the fits are. Smoothings are relative to the largest singular value."""
+    """Settings of a descent: the smoothing, relative to the largest singular value, and the accuracy of fits."""
 
     #: First smoothing, and the one at which a descent ends.
     first_smoothing: float = 0.5
@@ -88,7 +88,7 @@ class Isotropic:
             return cls(kind(whitened.weighted(weights), scale), scale / model.scale * weights * b)
         rows = whitened.matrices().reshape(m, -1)
         squares, E = np.linalg.eigh((rows @ rows.conj().T).real)
-        kept = squares > DEPENDENT * squares[-1]
+        kept = squares > DEPENDENT_SQUARE * squares[-1]
         E = E[:, kept]
         to_even = np.sqrt(free / len(E.T)) * E.T / np.sqrt(squares[kept])[:, None]
         outside = float(np.linalg.norm(b - E @ (E.T @ b)) / np.linalg.norm(b))

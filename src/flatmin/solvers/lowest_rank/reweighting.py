@@ -10,6 +10,7 @@ from flatmin._core.arrays import Array
 from flatmin._core.limits import Clock, Limits
 from flatmin._core.memory import require
 from flatmin._core.threads import one_thread
+from flatmin._core.validation import shown
 from flatmin.cones.quadratic_map import LARGEST_JACOBIAN
 from flatmin.errors import InputError
 from flatmin.measurements import Entries
@@ -197,4 +198,4 @@ def _check(task: Task, rounds: int | None) -> None:
     if loss.has_gross_errors:
         raise InputError(f"the loss is {loss!r}, expected Squared(): reweighting fits the data exactly")
     if rounds is not None and (isinstance(rounds, bool) or not isinstance(rounds, int | np.integer) or rounds < 0):
-        raise InputError(f"rounds is {rounds!r}, expected a whole number of at least 0 or None")
+        raise InputError(f"rounds is {shown(rounds)}, expected a whole number of at least 0 or None")

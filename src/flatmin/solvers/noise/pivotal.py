@@ -38,11 +38,11 @@ MIN_GRADIENT = 1e-11
 #: Relative distance below which two penalties are too close for a secant.
 MIN_DISTANCE = 1e-2
 #: Relative residual below which data may be exact. They are if an exact fit of no larger rank exists.
-EXACT = 1e-7
+EXACT_RESIDUAL = 1e-7
 #: Largest relative residual of such an exact fit.
-FITTED = 1e-9
+FITTED_RESIDUAL = 1e-9
 #: Relative residual below which data are exact even without such a fit. Rounding to single precision counts as noise.
-FAINTEST = 5e-9
+FAINTEST_NOISE = 5e-9
 #: Relative change of the threshold at which it has settled.
 SETTLED_CHANGE = 0.01
 #: Largest number of thresholds that are tried.
@@ -107,10 +107,10 @@ def _started(task: Task, clock: Clock) -> Solution | tuple[_Rule, Array, float]:
         narrow = replace(task, limits=replace(task.limits, max_rank=max(x.shape[1], 1)))
         solution = replace(convex_minimum(narrow, clock), settings=task.settings)
         proof = solution.checked_certificate
-        if (proof.holds and proof.relative_residual <= FITTED) or clock.exhausted:
+        if (proof.holds and proof.relative_residual <= FITTED_RESIDUAL) or clock.exhausted:
             return _without_noise(task, solution, end)
         with one_thread():
-            rule = replace(rule, exact=FAINTEST)
+            rule = replace(rule, exact=FAINTEST_NOISE)
             end, x, penalty = rule.settled() if rule.selects else rule.plugged_in()
     return (end, x, penalty) if penalty is not None else _without_noise(task, convex_minimum(task, clock), end)
 
@@ -149,7 +149,7 @@ class _Rule:
     simulated: SimulatedNoise
     threshold: float
     selects: bool
-    exact: float = EXACT
+    exact: float = EXACT_RESIDUAL
 
     @classmethod
     def from_scaled(cls, scaled: Scaled, task: Task, clock: Clock) -> _Rule:

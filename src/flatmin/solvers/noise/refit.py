@@ -3,12 +3,14 @@
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin._core.limits import Clock
+from flatmin._core.limits import Clock, Limits
 from flatmin._core.memory import require
 from flatmin._core.threads import one_thread
+from flatmin._core.validation import seed_number
 from flatmin.errors import InputError
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
+from flatmin.proofs.certificate import check_alpha
 from flatmin.solution import Solution
 from flatmin.solvers.convex.minimum import working_memory
 from flatmin.solvers.convex.scaling import Scaled
@@ -67,19 +69,20 @@ def refit(
         found = f"{type(problem).__name__} and {type(solution).__name__}"
         raise InputError(f"refit was given {found}, expected a flatmin Problem and its Solution")
     problem.expect_convex("a refit was asked")
-    settings = solution.settings
+    settings, limits = solution.settings, Limits(max_iter=max_iter, time_limit=time_limit)
     if not {"alpha", "metric_power", "seed"} <= set(settings):
         raise InputError("the solution does not say with what alpha it was made, expected one of flat_minimum")
-    factors, alpha = problem.check(solution.factors), float(settings["alpha"])
+    alpha, metric_power = check_alpha(settings["alpha"], settings["metric_power"])
+    factors, seed = problem.check(solution.factors), seed_number(settings["seed"])
     if alpha == 0 or solution.rank == 0:
         return factors
     require(working_memory(problem), "refitting this solution")
-    scaled = Scaled.from_problem(problem, settings["metric_power"], int(settings["seed"]), weighted=False)
+    scaled = Scaled.from_problem(problem, metric_power, seed, weighted=False)
     if scaled.size == 0:
         return factors
     x, _ = scaled.start(problem, solution)
     with one_thread():
-        end = least_squares(scaled, x, scaled.penalty(alpha), Clock(max_iter, time_limit))
+        end = least_squares(scaled, x, scaled.penalty(alpha), limits.start())
     found = unscaled(problem, scaled, end.x)
     before, after = (float(np.linalg.norm(problem.residual(f))) for f in (factors, found))
     return found if after <= before else factors

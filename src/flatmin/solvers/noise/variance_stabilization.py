@@ -128,6 +128,8 @@ def stabilize_variance(
     limits = Limits(max_rank=max_rank, max_iter=max_iter, seed=seed)
     task = Task(problem, limits=limits)
     problem.expect_convex("counts were given")
+    if noise is not None and not isinstance(noise, Noise):
+        raise InputError(f"noise is a {type(noise).__name__}, expected the noise of a Solution, or None")
     mean = float(np.mean(problem.data))
     if mean <= 0 and problem.data.any():
         raise InputError(f"the mean of the counts is {mean:.3g}, expected a positive one")

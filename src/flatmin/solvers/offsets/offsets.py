@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin._core.validation import numeric
+from flatmin._core.validation import numeric, real_number, shown
 from flatmin.errors import InputError
 from flatmin.measurements.entries import Entries
 from flatmin.problem import LARGEST, Problem
@@ -35,8 +35,12 @@ EPS = float(np.finfo(float).eps)
 
 #: Smallest positive number of phantom observations. Smaller ones would be lost in rounding.
 MIN_PHANTOMS = 1e-6
+#: Largest number of phantom observations. Squares of larger ones would overflow.
+MAX_PHANTOMS = 1e150
+#: Largest number of phantom observations. Squares of larger ones would overflow.
+MAX_PHANTOMS = 1e150
 #: Residuals are rounding if they are at most this many machine epsilons times the largest value.
-ROUNDING = 40
+ROUNDING_EPSILONS = 40
 #: Relative accuracy of estimated strengths.
 ACCURACY = 1e-3
 #: Largest number of rounds of their estimation.
@@ -94,13 +98,13 @@ class OffsetModel:
             value = getattr(self, name)
             if value is None:
                 continue
-            number = isinstance(value, int | float | np.number) and not isinstance(value, bool | np.bool_)
-            if not number or not (value == 0 or MIN_PHANTOMS <= value < np.inf):
+            number = real_number(value)
+            if not (number == 0 or MIN_PHANTOMS <= number <= MAX_PHANTOMS):
                 raise InputError(
-                    f"the strength of the offsets of {name} is {value!r}, expected 0, a finite number of at least "
-                    f"{MIN_PHANTOMS:g}, or None for no such offsets"
+                    f"the strength of the offsets of {name} is {shown(value)}, expected 0, a number from "
+                    f"{MIN_PHANTOMS:g} to {MAX_PHANTOMS:g}, or None for no such offsets"
                 )
-            object.__setattr__(self, name, float(value))
+            object.__setattr__(self, name, number)
 
     @classmethod
     def estimated(
@@ -176,7 +180,10 @@ class OffsetModel:
         """Return the strengths ``σ²/τ²`` of rows and columns, with variances from the fit at the present strengths."""
         z, equations, m = self.fit(values), self.equations, self.entries.size
         checked, w = self._checked(values), roots(self.entries)
-        left, rounding = w * (checked - z.at(self.entries.rows, self.entries.cols)), ROUNDING * EPS * w * checked
+        left, rounding = (
+            w * (checked - z.at(self.entries.rows, self.entries.cols)),
+            ROUNDING_EPSILONS * EPS * w * checked,
+        )
         level = max(float(left @ left) / max(m - self.freedom, 1.0), float(rounding @ rounding) / m)
         found: list[float | None] = []
         for kappa, pulled, offsets in zip(self._kappas, equations.pulled, (z.rows, z.columns), strict=True):
@@ -217,4 +224,4 @@ class OffsetModel:
 def _unless_rounding(left: Array, values: Array) -> Array:
     """Return residuals of values, or zeros if they are rounding."""
     size = float(np.max(np.abs(values), initial=0.0))
-    return np.zeros_like(left) if np.max(np.abs(left), initial=0.0) <= ROUNDING * EPS * size else left
+    return np.zeros_like(left) if np.max(np.abs(left), initial=0.0) <= ROUNDING_EPSILONS * EPS * size else left

@@ -23,7 +23,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class ErrorFreeSchedule:
-    """Which cells count as free of errors, how these limits fall, and when a fit ends.
+    """Settings of a fit: the limits below which cells count as free of errors, how they fall, and when the fit ends.
 
     Medians are those of ``|Y − X|``; the largest entry of Y is one. The limit of a row or column is the largest
     residual that counts as free of errors there, and never rises.

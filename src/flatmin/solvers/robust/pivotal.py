@@ -22,7 +22,7 @@ __all__ = ["RobustNoiseSchedule", "robust_pivotal_minimum", "robust_refit"]
 
 @dataclass(frozen=True)
 class RobustNoiseSchedule:
-    """How alpha and the rank are found from the noise. Sizes of noise are relative to the size of the data."""
+    """Settings of the search for alpha and for the rank. Sizes of noise are relative to the size of the data."""
 
     draws: int = 20  #: Number of simulated noise matrices.
     large_draws: int = 6  #: Number of simulated noise matrices that are large.

@@ -23,7 +23,7 @@ Triplets = tuple[Array, Array, Array]
 
 @dataclass(frozen=True)
 class PursuitSchedule:
-    """How rho changes, when rounds are extrapolated, and when they end."""
+    """Settings of the rounds: how rho changes, when they are extrapolated, and when they end."""
 
     first_rho: float = 1.25  #: First rho, in units of one over the norm of the data.
     min_rho: float = 8.0  #: Smallest rho that the data can ask for, in the same unit.

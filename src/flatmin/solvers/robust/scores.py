@@ -14,7 +14,7 @@ REWEIGHTINGS = 60
 #: Residuals up to a width have full weight. This is the factor of the width from one reweighting to the next.
 WIDTH_FALL = 0.6
 #: Residuals below this share of the largest entry of a row are exact; those above the root of this share are errors.
-EXACT = 1e-12
+EXACT_SHARE = 1e-12
 #: Number of times that gross errors are left out and the other cells fitted by least squares.
 REJECTIONS = 10
 
@@ -37,20 +37,20 @@ def robust_coefficients(
     largest = np.max(np.abs(Y), axis=1, initial=0.0)[:, None]
     if R.shape[1] == 0:
         cut = max(level, REJECTED * (sigma or 0.0))
-        return np.zeros((len(Y), 0)), seen & (np.abs(Y) > np.maximum(cut, EXACT * largest))
-    ridge = max(ridge, EXACT * float(np.max(np.sum(R**2, axis=0))))
+        return np.zeros((len(Y), 0)), seen & (np.abs(Y) > np.maximum(cut, EXACT_SHARE * largest))
+    ridge = max(ridge, EXACT_SHARE * float(np.max(np.sum(R**2, axis=0))))
     if len(Y) > (rows := max(1, BLOCK // (Y.shape[1] + R.shape[1] ** 2))):
         blocks = (slice(start, start + rows) for start in range(0, len(Y), rows))
         parts = [robust_coefficients(Y[k], seen[k], R, level=level, sigma=sigma, ridge=ridge) for k in blocks]
         return np.concatenate([T for T, _ in parts]), np.concatenate([wrong for _, wrong in parts])
     T = _alternating(Y, seen, R, level, ridge)
-    sharper = _reweighted(Y, seen, R, T, np.maximum(level, EXACT * largest), ridge)
+    sharper = _reweighted(Y, seen, R, T, np.maximum(level, EXACT_SHARE * largest), ridge)
     better = _loss(Y, seen, R, sharper, level) <= _loss(Y, seen, R, T, level)
     T = np.where(better[:, None], sharper, T)
     if sigma is not None and sigma > 0:
         T = _rejecting(Y, seen, R, T, REJECTED * sigma, ridge)
     cut = max(level, REJECTED * sigma if sigma else 0.0)
-    wrong = seen & (np.abs(Y - T @ R.T) > np.maximum(cut, np.sqrt(EXACT) * largest))
+    wrong = seen & (np.abs(Y - T @ R.T) > np.maximum(cut, np.sqrt(EXACT_SHARE) * largest))
     if cut == 0:  # the cells that fit, fit exactly
         good = seen & ~wrong
         enough = np.count_nonzero(good, axis=1) >= R.shape[1]

@@ -24,11 +24,11 @@ MAX_CORRECTIONS = 20
 #: Corrections end if an entry exceeds this multiple of its bound.
 MAX_EXCESS = 1.5
 #: Entries beyond their bound are reflected at this share of it, which leaves room for the next correction.
-MIRROR = 0.98
+MIRROR_SHARE = 0.98
 #: Relative accuracy of the singular vectors that give the norm outside the tangent space. That norm's is its square.
 NORM_ACCURACY = 1e-3
 #: A norm below this is certainly feasible, and its computation ends early.
-FEASIBLE = 0.9
+FEASIBLE_NORM = 0.9
 
 
 def write_signs(rounds: Rounds, triplets: Triplets, limit: float, free: Array, W: Array) -> float:
@@ -71,7 +71,7 @@ def _reflect(W: Array, free: Array, weight: float) -> None:
     """Reflect the free entries that exceed the weight, in place, at a size slightly below the weight."""
     for row, chosen in zip(W, free, strict=True):
         beyond = np.flatnonzero((np.abs(row) > weight) & chosen)
-        row[beyond] = np.sign(row[beyond]) * np.maximum(2 * MIRROR * weight - np.abs(row[beyond]), 0.0)
+        row[beyond] = np.sign(row[beyond]) * np.maximum(2 * MIRROR_SHARE * weight - np.abs(row[beyond]), 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,4 +105,4 @@ def _norm_outside(rounds: Rounds, W: Array, U: Array, V: Array) -> float:
     if min(W.shape) <= U.shape[1]:
         return 0.0
     outside, seed = _Outside(rounds.passes, W, U, V), int(rounds.rng.integers(2**31))
-    return float(block_triplets(outside, 1, NORM_ACCURACY, seed, below=FEASIBLE)[1].max(initial=0.0))
+    return float(block_triplets(outside, 1, NORM_ACCURACY, seed, below=FEASIBLE_NORM)[1].max(initial=0.0))

@@ -18,7 +18,7 @@ from flatmin.solvers.vectors.amplitudes import row_inner
 __all__ = ["SLOW_DESCENT", "SLOW_STEP", "Point", "Search", "descend"]
 
 #: Relative misfit below which no step is taken, because it is rounding.
-ROUNDING = 1e-15
+ROUNDING_MISFIT = 1e-15
 #: A descent (a series of steps) is slow if it leaves more than this share of the misfit: more columns are needed.
 SLOW_DESCENT = 0.3
 #: A step is slow if it leaves more than this share of the misfit. Three slow steps in a row end a descent.
@@ -113,7 +113,7 @@ def descend(search: Search, point: Point, steps: int, curved: bool = False) -> P
     shares: list[float] = []
     slow = 1 - MIN_NEWTON_DECREASE if curved else SLOW_STEP
     for _ in range(steps):
-        if search.clock.exhausted or point.misfit <= ROUNDING * search.norm or not point.U.shape[1]:
+        if search.clock.exhausted or point.misfit <= ROUNDING_MISFIT * search.norm or not point.U.shape[1]:
             break
         direction = _step(search, point, curved or (len(shares) > 0 and shares[-1] > NEWTON_ABOVE))
         moved = _line_search(search, point, direction)

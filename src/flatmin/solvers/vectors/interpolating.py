@@ -37,7 +37,7 @@ SECOND_RESIDUAL = 1e-10
 #: Largest number of Levenberg–Marquardt steps from each start of that search.
 SEARCH_STEPS = 96
 #: Relative distance from which two solutions count as different.
-DISTINCT = 1e-3
+DISTINCT_DISTANCE = 1e-3
 
 
 def interpolating_minimum(task: Task, clock: Clock) -> Solution:
@@ -118,7 +118,7 @@ def another_interpolant(
             W = W + 1j * rng.standard_normal((d, width))
         point = descend(search, search.at(search.scaled(W)), SEARCH_STEPS)
         found = np.asarray(point.U * np.sqrt(size))
-        if search.residual(point) <= SECOND_RESIDUAL and _distance(found, U) >= DISTINCT:
+        if search.residual(point) <= SECOND_RESIDUAL and _distance(found, U) >= DISTINCT_DISTANCE:
             return found
         if clock.exhausted:
             break

@@ -22,7 +22,7 @@ __all__ = ["Interpolation", "InterpolationSchedule", "interpolate"]
 
 @dataclass(frozen=True)
 class InterpolationSchedule:
-    """When a descent is interrupted, how the number of columns changes, and when the search ends."""
+    """Settings of the search: when descents pause, how the number of columns changes, and when the search ends."""
 
     stride: int = 12  #: Number of Levenberg–Marquardt steps between two inspections of the singular values.
     trial_steps: int = 25  #: Number of steps at a truncated rank, and in each round of the search for the least misfit.

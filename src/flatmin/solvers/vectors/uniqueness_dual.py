@@ -18,7 +18,7 @@ from flatmin.solvers.vectors.margin_ascent import RAISED_LEVEL, ascend_margin, r
 __all__ = ["uniqueness_dual"]
 
 #: Largest dimension in which margins are eigenvalues of a dense array. In larger ones they are Lanczos estimates.
-DENSE = 800
+LARGEST_DENSE = 800
 #: Largest number of floating-point operations of an interior point step that is affordable.
 LARGEST_STEP = 4e9
 #: Number of floating-point operations up to which interior point steps are taken for any margin.
@@ -26,7 +26,7 @@ CHEAP_STEP = 5e8
 #: Margin from which more expensive interior point steps are not worthwhile.
 GOOD_MARGIN = 0.01
 #: Margin below which the lowest eigenvalues are not raised, as there is little hope to make it positive.
-HOPELESS = -0.1
+HOPELESS_MARGIN = -0.1
 #: Largest dimension in which a margin can be proved, and is therefore improved.
 LARGEST_RAISED = 5000
 #: Number of measurements in the random sample from which `_profile` chooses its two numbers.
@@ -59,7 +59,7 @@ def uniqueness_dual(
     better = None
     if work <= CHEAP_STEP or (work <= LARGEST_STEP and margin < GOOD_MARGIN):
         better = complement.polished(ascend_margin(complement, dual))
-    elif HOPELESS < margin < RAISED_LEVEL / 2:
+    elif HOPELESS_MARGIN < margin < RAISED_LEVEL / 2:
         better = raise_lowest(complement, dual, seed)
     if better is not None:
         dual, margin = max((dual, margin), (better, _margin(complement, better, seed)), key=lambda found: found[1])
@@ -124,7 +124,7 @@ def _balanced(a: float, beta: Array) -> float:
 
 def _margin(complement: Complement, dual: Array, seed: int) -> float:
     """Return the smallest eigenvalue of ``A*(λ)`` on the complement of Q: exactly, or a Lanczos estimate."""
-    if len(complement.Q) > DENSE:
+    if len(complement.Q) > LARGEST_DENSE:
         values, _ = complement.lowest(dual, 1, seed)
         return float(values[0]) if len(values) else -np.inf
     W, N = complement.measurement.adjoint(dual), complement.basis

@@ -18,11 +18,11 @@ from flatmin.testing.torch.cases import TraceCase, trace_cases
 
 __all__ = ["MAX_COVERAGE", "MIN_COVERAGE", "TraceCheck", "TraceScore", "check_trace_estimator"]
 
-#: Smallest and largest coverage with which 95 % intervals are accepted.
+#: A test rejects 95 % intervals whose coverage is below the first number or above the second.
 MIN_COVERAGE, MAX_COVERAGE = 0.94, 0.99
-#: Relative error below which a result counts as exact.
+#: A result counts as exact if its relative error is below this.
 _ROUNDING = 1e-9
-#: Number of tests on one case.
+#: Number of statistical tests on one case, which share the probability of a false alarm.
 _TESTS = 3
 
 
