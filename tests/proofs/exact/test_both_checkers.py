@@ -11,10 +11,10 @@ from benchmarks.adversary.small_proofs import PROBLEMS, completion, proof_of
 
 import flatmin as fm
 from flatmin.proofs import checker
+from tests.proofs.exact.best_witness import Witness, instance_bytes
 from tests.proofs.exact.elimination import exact, is_semidefinite
 from tests.proofs.exact.proof_file import Refused
 from tests.proofs.exact.second_checker import evidence_of
-from tests.proofs.exact.witness import Witness, instance_bytes
 
 #: Statements that the proof of a problem has at least, if not those of ALL.
 KINDS = {
@@ -22,7 +22,7 @@ KINDS = {
     "penalised sensing": {"V", "U", "gap"},
     "penalised network": {"V", "U", "gap"},
     "completion below the threshold": {"V", "U", "gap"},
-    "completion with unseen rows": {"V", "U", "gap"},
+    "completion with unseen rows": {"V", "U", "gap", "B", "F"},
     "covariance": {"V", "B", "F"},
     "dense semidefinite": {"V", "B"},
     "phase retrieval": {"V", "B", "F"},

@@ -13,8 +13,8 @@ from benchmarks.adversary.proofs import is_accepted
 from benchmarks.adversary.small_proofs import PROBLEMS, proof_of
 
 from flatmin.proofs import checker
+from tests.proofs.exact.best_witness import instance_bytes, packed
 from tests.proofs.exact.proof_file import seal
-from tests.proofs.exact.witness import instance_bytes, packed
 
 
 def files_of(name):

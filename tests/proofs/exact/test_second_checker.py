@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import flatmin as fm
+from tests.proofs.exact.best_witness import Witness, instance_bytes
 from tests.proofs.exact.proof_file import Refused, opened, seal
 from tests.proofs.exact.second_checker import check, evidence_of, is_proved
-from tests.proofs.exact.witness import Witness, instance_bytes
 
 RNG = np.random.default_rng
 DEFAULTS = {"family": None, "complex": False, "metric_power": 1, "objective": "interpolating", "alpha": None}
