@@ -65,7 +65,7 @@ Input = Annotated[
         "folders of images: the frames of a video, in grey.",
     ),
 ]
-SolutionFile = Annotated[
+SolutionPath = Annotated[
     Path,
     typer.Argument(
         metavar="SOLUTION.npz", help="Factors, or a matrix or signal, from any program; dual vectors are optional."
@@ -84,6 +84,13 @@ Weight = Annotated[
     float | None, number("--weight", "W", "robust-pca: weight of the gross errors ‖S‖₁ against the nuclear norm.")
 ]
 Tau = Annotated[float | None, number("--tau", "T", "robust-pca: limit on the gross errors ‖S‖₁, instead of --weight.")]
+Alpha = Annotated[
+    float | None, number("--alpha", "X", "The penalty that the solution is judged with. Default: 0, an exact fit.")
+]
+MetricPower = Annotated[float | None, number("--metric-power", "P", "From 0 (nuclear norm) to 1, the default.")]
+AsClaimed = Annotated[
+    bool, typer.Option("--as-claimed", help="Judge the objective that the file states, instead of these four.")
+]
 Seed = Annotated[int, whole_number("--seed", "N", "Seed of all random choices.")]
 
 
@@ -145,6 +152,9 @@ def recover(
     reweight: Annotated[
         bool, typer.Option("--reweight", help="Also look for a solution of lower rank by reweighting; it is not flat.")
     ] = False,
+    prove: Annotated[
+        bool, typer.Option("--prove", help="Also prove theorems in exact arithmetic: proof.json and instance.npz.")
+    ] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -166,7 +176,7 @@ def recover(
         "solver": solver,
     }
     problem = ProblemFile(family, input, mask, shape, {"weight": weight, "tau": tau})
-    return run(Request(problem, output, settings, reweight, json, quiet, str(context.find_root().obj)))
+    return run(Request(problem, output, settings, reweight, prove, json, quiet, str(context.find_root().obj)))
 
 
 @app.command()
@@ -357,19 +367,13 @@ def report(
 def certify(
     family: FamilyName,
     input: Input,
-    solution: SolutionFile,
+    solution: SolutionPath,
     shape: Shape = None,
-    alpha: Annotated[
-        float | None, number("--alpha", "X", "The penalty that the solution is judged with. Default: 0, an exact fit.")
-    ] = None,
-    metric_power: Annotated[
-        float | None, number("--metric-power", "P", "From 0 (nuclear norm) to 1, the default.")
-    ] = None,
+    alpha: Alpha = None,
+    metric_power: MetricPower = None,
     weight: Weight = None,
     tau: Tau = None,
-    as_claimed: Annotated[
-        bool, typer.Option("--as-claimed", help="Judge the objective that the file states, instead of these four.")
-    ] = False,
+    as_claimed: AsClaimed = False,
     json: Json = False,
     deterministic: Annotated[
         bool,
@@ -386,17 +390,48 @@ def certify(
     from flatmin.cli.commands.certify import Request
     from flatmin.cli.commands.certify import certify as judge
     from flatmin.cli.options import ProblemFile
+    from flatmin.cli.solution_file import SolutionFile
 
     problem = ProblemFile(family, input, shape=shape, loss={"weight": weight, "tau": tau})
-    penalty = {"alpha": alpha, "metric_power": metric_power}
-    return judge(Request(problem, solution, penalty, as_claimed, json, deterministic, time_limit))
+    judged = SolutionFile(problem, solution, {"alpha": alpha, "metric_power": metric_power}, as_claimed)
+    return judge(Request(judged, json, deterministic, time_limit))
+
+
+@app.command()
+def prove(
+    family: FamilyName,
+    input: Input,
+    solution: SolutionPath,
+    output: Annotated[
+        Path,
+        text("--output", "PROOF.json", "The proof to write; its data are written to PROOF-instance.npz next to it."),
+    ],
+    shape: Shape = None,
+    alpha: Alpha = None,
+    metric_power: MetricPower = None,
+    weight: Weight = None,
+    tau: Tau = None,
+    as_claimed: AsClaimed = False,
+    json: Json = False,
+) -> int:
+    """Prove theorems about a solution in exact arithmetic, and write a proof that a short program checks.
+
+    Exit status: 0 if a theorem is proved, else 1; 2 for bad input, also if the file states another objective.
+    """
+    from flatmin.cli.commands.prove import Request, run
+    from flatmin.cli.options import ProblemFile
+    from flatmin.cli.solution_file import SolutionFile
+
+    problem = ProblemFile(family, input, shape=shape, loss={"weight": weight, "tau": tau})
+    judged = SolutionFile(problem, solution, {"alpha": alpha, "metric_power": metric_power}, as_claimed)
+    return run(Request(judged, output, json))
 
 
 @app.command()
 def flatness(
     family: FamilyName,
     input: Input,
-    solution: SolutionFile,
+    solution: SolutionPath,
     shape: Shape = None,
     weight: Weight = None,
     tau: Tau = None,

@@ -52,6 +52,11 @@ class SavedSolution:
     uniqueness_dual: Array | None
     stated: Objective | None
 
+    @property
+    def candidate(self) -> tuple[Array, ...] | Array | None:
+        """The factors or, if the file lacks one, the answer, as `flatmin.certify` takes them."""
+        return self.answer if self.factors is None else self.factors
+
 
 def read_arrays(path: Path, family: Family, given: Mapping[str, Array]) -> dict[str, Array]:
     """Read the arrays of a family's problem, and ``truth`` if the file has it; ``given`` arrays replace the file's.

@@ -19,7 +19,7 @@ from flatmin.solvers.choose import flat_minimum
 from flatmin.solvers.task import Task
 from flatmin.solvers.vectors.interpolating import prove_unique
 
-__all__ = ["certify"]
+__all__ = ["certify", "factors_of"]
 
 #: Largest relative distance of a given matrix from the cone of its model.
 ASYMMETRIC = 1e-8
@@ -76,7 +76,7 @@ def certify(
     """
     if not isinstance(problem, Problem):
         raise InputError(f"problem is a {type(problem).__name__}, expected a flatmin Problem")
-    factors = _factors(problem, factors_or_matrix)
+    factors = factors_of(problem, factors_or_matrix)
     task = Task(problem, alpha, metric_power, limits=Limits(time_limit=time_limit))
     if not problem.is_convex:
         task.expect_defaults("metric_power")
@@ -102,7 +102,7 @@ def _dual(task: Task) -> Array:
     return flat_minimum(task.problem, alpha=task.alpha, metric_power=power, time_limit=limit).checked_certificate.dual
 
 
-def _factors(problem: Problem, factors_or_matrix: Any) -> Factors:
+def factors_of(problem: Problem, factors_or_matrix: Any) -> Factors:
     """Return the factors of a solution, given as factors, as a matrix, or (for models X = U U*) as a signal."""
     model, shape = problem.parametrization, problem.shape
     if isinstance(factors_or_matrix, tuple):
