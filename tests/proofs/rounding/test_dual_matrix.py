@@ -5,9 +5,9 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from benchmarks.adversary.oracle import combined, exact, sensing, times, turned
 
 import flatmin as fm
-from benchmarks.adversary.oracle import combined, exact, sensing, times, turned
 from flatmin.measurements import Dense, Entries, Identity, RankOne
 from flatmin.proofs.rounding.dual_matrix import DualMatrix
 from flatmin.proofs.whitening import WhitenedSolution
