@@ -11,12 +11,12 @@ from flatmin._core.arrays import Array
 from flatmin.cones import Cone
 from flatmin.linalg.forward_error import UNIT, gamma, rounded_up
 from flatmin.linalg.metric import Metric
+from flatmin.linalg.nuclear_bound import nuclear_bound
 from flatmin.measurements import Measurement
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.proofs.certificate import Fit
 from flatmin.proofs.radius import gain_bound
-from flatmin.proofs.rounding.nuclear_bound import nuclear_bound
 
 __all__ = ["ALIKE", "WhitenedSolution", "measurement_sizes", "row_sizes", "whiten"]
 

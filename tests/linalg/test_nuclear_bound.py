@@ -6,7 +6,7 @@ import pytest
 
 from flatmin.cones import Rectangular
 from flatmin.linalg.metric import Metric, svd_of_product
-from flatmin.proofs.rounding.nuclear_bound import nuclear_bound
+from flatmin.linalg.nuclear_bound import nuclear_bound
 
 
 def _true(metric, L, R):

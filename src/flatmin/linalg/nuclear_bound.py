@@ -3,14 +3,13 @@
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.cones.base import Triplets
 from flatmin.linalg.forward_error import defect_of_columns, gamma, spread
 from flatmin.linalg.metric import Metric
 
 __all__ = ["nuclear_bound"]
 
 
-def nuclear_bound(metric: tuple[Metric, Metric], pair: tuple[Array, Array], Z: Triplets) -> float:
+def nuclear_bound(metric: tuple[Metric, Metric], pair: tuple[Array, Array], Z: tuple[Array, Array, Array]) -> float:
     """Return an upper bound on ``‖C1 L R* C2*‖_*`` for the stored `Metric.coordinates` C, rounding counted.
 
     With ``P = C1 L = U a + δ`` and ``Q = C2 R = V b + ε`` it is at most ``‖U‖ ‖V‖ ‖a b*‖_*`` plus the nuclear norms of
