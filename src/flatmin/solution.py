@@ -254,9 +254,9 @@ class Solution:
 
     @property
     def duals(self) -> tuple[Array, Array | None]:
-        """The dual vector and the one for uniqueness or None; of a loaded solution those of its file.
+        """The dual vector, and the uniqueness dual or None; those that the file states if there is no certificate.
 
-        They need no trust: a bound from any dual vector is valid.
+        A certificate need not trust them: any dual vector gives a valid bound.
         """
         return self.statements["dual"], self.statements["uniqueness_dual"]
 
