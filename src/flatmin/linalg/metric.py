@@ -13,7 +13,8 @@ from flatmin.errors import InputError
 
 __all__ = ["Metric", "condition_number", "hermitian_of_product", "svd_of_product"]
 
-#: A matrix is not equilibrated if its scales differ by at most this factor, and its eigenvalues by its fourth power.
+#: A matrix is not equilibrated if its rows differ in scale by at most this factor, and its eigenvalues by at most the
+#: fourth power of this factor.
 EVEN = 10.0
 
 
@@ -44,7 +45,7 @@ class Metric:
 
     @classmethod
     def root(cls, square: Array) -> Metric:
-        """Return the square root of ``D²``, a diagonal (n,) or a full matrix (n, n); small rows are accurate too."""
+        """Return the square root of ``D²``, a diagonal (n,) or a full matrix (n, n); even small rows are accurate."""
         largest = float(np.max(np.abs(square), initial=0.0))
         if not largest < 1e300 or 0 < largest < 1e-300:
             raise InputError(
