@@ -46,7 +46,7 @@ def gamma(terms: float, is_complex: bool = False) -> float:
 
 
 def pieces(terms: int) -> list[slice]:
-    """Return slices of at most about √terms indices: sums of such pieces are off by `summed_terms`, not by all terms."""
+    """Return slices of about √terms indices: sums of such pieces are off by `summed_terms`, not by all terms."""
     step = max(SHORT, math.isqrt(terms))
     return [slice(start, min(start + step, terms)) for start in range(0, terms, step)]
 
