@@ -8,7 +8,7 @@ import pytest
 import flatmin as fm
 from flatmin.errors import InputError
 from flatmin.proofs import checker
-from flatmin.proofs.exact.document import sealed
+from flatmin.proofs.exact.theorems import sealed
 from tests.proofs.exact.integer_problems import PROBLEMS, completion, phases, sensing
 
 FLOATS = {

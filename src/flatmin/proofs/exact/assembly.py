@@ -15,14 +15,13 @@ from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.proofs import checker
 from flatmin.proofs.certificate import Certificate
-from flatmin.proofs.exact.document import as_decimal, encoded, sealed
 from flatmin.proofs.exact.duals import ROOM, value_dual
 from flatmin.proofs.exact.explicit_problem import ExplicitProblem
 from flatmin.proofs.exact.integers import exact_fit
 from flatmin.proofs.exact.point import polished
 from flatmin.proofs.exact.robust_witness import robust_witness
 from flatmin.proofs.exact.semidefinite_witness import semidefinite_witness
-from flatmin.proofs.exact.theorems import ExactStatement, Proof
+from flatmin.proofs.exact.theorems import ExactStatement, Proof, as_decimal, encoded, sealed
 from flatmin.proofs.exact.witness import Witness, rectangular_witness, zero_witness
 from flatmin.proofs.objective import Objective
 
@@ -139,7 +138,7 @@ class _Claims:
             return
         if self.explicit.trace_is_determined:
             noise = NOISE * float(np.linalg.norm(self.explicit.problem.data))
-            self._state_radius("noise", Fraction(noise))
+            self._state_radius("noise", Fraction(as_decimal(Fraction(noise), up=True)))
         elif "U" in self.claims and objective == "interpolating" and self.witness.point is not None:
             self._state_radius("upper", self.claims["U"]["upper"])
         if self.claims["B"]["beta"] == 0:
@@ -158,7 +157,7 @@ class _Claims:
             self.theorem.duals["value"] = checker.Matrix.of(dual.tolist())
 
     def _gap(self) -> dict[str, Fraction]:
-        lower, upper = self.theorem.lower, self.theorem.upper
+        lower, upper = self.claims["V"]["lower"], self.claims["U"]["upper"]
         return {"gap": (upper - lower) / upper if upper else Fraction(0)}
 
     def _state_radius(self, name: str, level: Fraction) -> None:
