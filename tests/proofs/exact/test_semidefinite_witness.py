@@ -68,7 +68,7 @@ def test_a_dual_for_uniqueness_is_found_where_there_is_none():
 
 
 def test_where_other_matrices_fit_nothing_is_claimed():
-    problem = phases(2, m=20)
+    problem = phases(2, m=24)
     assert fm.flat_minimum(problem).certificate.unique is False
     _, _, witness = witness_of(problem)
     assert "no dual matrix was found" in witness.absent["B"]

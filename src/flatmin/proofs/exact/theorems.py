@@ -65,7 +65,8 @@ class Proof:
     instance : bytes
         The contents of the file of the data: the numbers that the theorems are about.
     certificate : Certificate or None
-        The certificate of the solution, with ``rigor`` "exact" if its value is enclosed by theorems.
+        The certificate of the solution. Where theorems V and U enclose its value, it has their numbers, ``unique`` is
+        True only with theorem T, and ``rigor`` is "exact".
     """
 
     subject: str
