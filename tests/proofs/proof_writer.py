@@ -106,18 +106,11 @@ class Writer:
             elif kind == "U":
                 claim = {"upper": decimal(theorem.upper, True)}
             elif kind == "gap":
-<<<<<<< HEAD
                 claim = {
                     "gap": decimal(
                         1 - checker.Fraction(statements[0]["lower"]) / checker.Fraction(statements[1]["upper"]), True
                     )
                 }
-=======
-                lower, upper = (
-                    checker.Fraction(s[key]) for s, key in zip(statements, ("lower", "upper"), strict=False)
-                )
-                claim = {"gap": decimal(1 - lower / upper, True)}
->>>>>>> main
             elif kind == "B":
                 claim = {"beta": decimal(theorem.backward(), True)}
             elif kind == "F":
