@@ -85,6 +85,10 @@ class TopSpectrum:
         """Return the spectrum of ``c · S``."""
         return replace(self, values=c * self.values, norm=c * self.norm, rest=c * self.rest, slack=c * self.slack)
 
+    def widened(self, error: float) -> TopSpectrum:
+        """Return bounds on every matrix whose distance from S has at most this operator norm."""
+        return replace(self, norm=self.norm + error, slack=self.slack + error)
+
     def below(self, q: int) -> float:
         """Return an upper bound on the (q+1)-th singular value, by Weyl's inequality."""
         following = float(self.values[q]) if q < len(self.values) else 0.0

@@ -11,6 +11,7 @@ from flatmin.linalg.subspaces import EPS, adjoint_of
 
 __all__ = [
     "FAILURE",
+    "OPERATOR_ROUNDING",
     "complement_norm_bound",
     "extreme_eigenvalue_bound",
     "normal_starts",

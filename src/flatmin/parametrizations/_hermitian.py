@@ -7,6 +7,7 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin._core.validation import numeric
 from flatmin.errors import InputError
+from flatmin.linalg.forward_error import UNIT
 from flatmin.linalg.metric import Metric
 from flatmin.measurements import Measurement
 from flatmin.parametrizations.base import Factors, Metrics, Parametrization
@@ -39,7 +40,8 @@ class HermitianModel(Parametrization):
 
     def metric(self, measurement: Measurement) -> Metrics:
         """Return ``(D^½, D^½)`` with ``D = (1/m) Σ A_i²``."""
-        root = Metric.root(measurement.gram_diagonals()[0] / measurement.size)
+        rounding = measurement.gram_rounding + 2 * UNIT
+        root = Metric.root(measurement.gram_diagonals()[0] / measurement.size, rounding)
         return root, root
 
     def _columns(self, factor: object, name: str, d: int) -> Array:
