@@ -106,7 +106,10 @@ class Writer:
             elif kind == "U":
                 claim = {"upper": decimal(theorem.upper, True)}
             elif kind == "gap":
-                claim = {"gap": decimal(1 - theorem.lower / theorem.upper, True)}
+                lower, upper = (
+                    checker.Fraction(s[key]) for s, key in zip(statements, ("lower", "upper"), strict=False)
+                )
+                claim = {"gap": decimal(1 - lower / upper, True)}
             elif kind == "B":
                 claim = {"beta": decimal(theorem.backward(), True)}
             elif kind == "F":

@@ -46,6 +46,7 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Context, Decimal
 from fractions import Fraction
 from functools import cached_property
 from itertools import chain, pairwise
@@ -955,7 +956,7 @@ class ProductTheorem(Theorem):
         ratio = self.tilt(Y, g1, g2) / sigma
         spread = self.spread(g1, g2)
         rate = self.rate(delta, ratio, spread)
-        self.test(rate > 0, f"growth δ − ε spread/σ > 0, with δ = {float(delta):.3g} and ε/σ = {float(ratio):.3g}")
+        self.test(rate > 0, f"growth δ − ε spread/σ > 0, with δ = {shown(delta, 3)} and ε/σ = {shown(ratio, 3)}")
         return Growth(rate, ratio, sigma, spread)
 
     def rate(self, delta: Fraction, ratio: Fraction, spread: Fraction) -> Fraction:
@@ -1291,7 +1292,7 @@ class SemidefiniteTheorem(Theorem):
         # |A(vv*)|² = Σ (v*A_iv)² ≤ |v|² Σ |A_iv|² ≤ ‖ΣA_i²‖ |v|⁴, so this is at most spread² (tr vv*)²
         spread = root_above(self.M1.row_norm())
         rate = t - ratio * spread
-        self.test(rate > 0, f"growth t − ε spread/σ > 0, with t = {float(t):.3g} and ε/σ = {float(ratio):.3g}")
+        self.test(rate > 0, f"growth t − ε spread/σ > 0, with t = {shown(t, 3)} and ε/σ = {shown(ratio, 3)}")
         return Growth(rate, ratio, sigma, spread)
 
     def injectivity(self) -> Fraction:
@@ -1351,7 +1352,7 @@ class Array:
 def decoded(data: bytes, kind: str, shape: tuple[int, ...], name: str, missing: bool = False) -> Array:
     """Return an array from its bytes and a type such as ``<f8``."""
     found = re.fullmatch(r"([<>|])([fciub])([0-9]{1,2})", kind)
-    letters = {"f": "efd", "c": " fd", "i": "bhiq", "u": "BHIQ", "b": "B"}
+    letters = {"f": "efd", "c": " fd", "i": "bhiq", "u": "BHIQ", "b": "?"}
     sizes = {"f": (2, 4, 8), "c": (4, 8, 16), "i": (1, 2, 4, 8), "u": (1, 2, 4, 8), "b": (1,)}
     if found is None or int(found[3]) not in sizes[found[2]] or kind == "<c4":
         raise Refused(f"the array {name!r} has the type {kind!r}, expected numbers")
@@ -1371,17 +1372,19 @@ def decoded(data: bytes, kind: str, shape: tuple[int, ...], name: str, missing: 
 
 def read_instance(data: bytes) -> dict[str, Array]:
     """Return the arrays of an ``.npz`` file."""
-    arrays: dict[str, Array] = {}
+    parts: list[tuple[str, bytes]] = []
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
             require(sum(entry.file_size for entry in entries) <= MAX_BYTES, "the arrays of the instance are too large")
             for entry in entries:
-                name = entry.filename.removesuffix(".npy")
-                require(name not in arrays, f"the instance has two arrays of the name {name!r}")
-                arrays[name] = read_npy(archive.read(entry), name)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+                plain = entry.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+                require(plain, "the instance is compressed by a method other than deflate")
+                parts.append((entry.filename.removesuffix(".npy"), archive.read(entry)))
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError) as error:
         raise Refused(f"the instance is not a readable .npz file: {error}") from None
+    arrays = {name: read_npy(content, name) for name, content in parts}
+    require(len(arrays) == len(parts), "the instance has two arrays of one name")
     return arrays
 
 
@@ -1561,7 +1564,7 @@ def measurement_of(model: dict[str, Any], arrays: dict[str, Array]) -> tuple[Mea
     columns, b = shaped("cols", m), shaped("b", m).matrix
     require(rows.integer and columns.integer and shape.integer, "rows, cols and shape must be integers")
     d1, d2 = (int(n) for n in shape.real)
-    require(0 < d1 <= 10**6 and 0 < d2 <= 10**6, f"the shape {(d1, d2)} of the matrix is impossible")
+    require(0 < d1 <= 2 * MAX_ORDER and 0 < d2 <= 2 * MAX_ORDER, f"the shape {(d1, d2)} of the matrix is impossible")
     inside = all(0 <= i < d1 and 0 <= j < d2 for i, j in zip(rows.real, columns.real, strict=True))
     require(inside, "some cells lie outside of the matrix")
     weights = shaped("weights", m).matrix if "weights" in arrays else Matrix([[1]] * m)
@@ -1677,8 +1680,8 @@ def prove(theorem: Theorem, kind: str, claim: dict[str, Any], claims: dict[str, 
         return words.upper(text["upper"])
     if kind == "gap":
         require({"V", "U"} <= claims.keys(), "it needs statements V and U")
-        difference, upper = theorem.upper - theorem.lower, theorem.upper
-        require(difference <= claim["gap"] * upper, f"the gap is {float(difference / upper) if upper else 0:.6g}")
+        lower, upper = claims["V"]["lower"], claims["U"]["upper"]
+        at_most("the difference of the bounds in V and U", upper - lower, claim["gap"] * upper)
         return f"These two bounds differ by at most {text['gap']} of the upper one."
     if kind == "B":
         at_most("the backward error", theorem.backward(), claim["beta"])
@@ -1695,12 +1698,17 @@ def prove(theorem: Theorem, kind: str, claim: dict[str, Any], claims: dict[str, 
 
 def at_most(name: str, proved: Fraction, claimed: Fraction) -> None:
     """Raise `Refused` unless a claimed upper bound is at least the proved one."""
-    require(proved <= claimed, f"{name} is claimed to be {float(claimed):.17g}, but {float(proved):.17g} is proved")
+    require(proved <= claimed, f"{name} is claimed to be {shown(claimed)}, but {shown(proved)} is proved")
 
 
 def at_least(name: str, proved: Fraction, claimed: Fraction) -> None:
     """Raise `Refused` unless a claimed lower bound is at most the proved one."""
-    require(proved >= claimed, f"{name} is claimed to be {float(claimed):.17g}, but {float(proved):.17g} is proved")
+    require(proved >= claimed, f"{name} is claimed to be {shown(claimed)}, but {shown(proved)} is proved")
+
+
+def shown(x: Fraction, digits: int = 17) -> str:
+    """Return a number for a sentence, which may be too large for a double."""
+    return f"{Context(prec=digits).divide(Decimal(x.numerator), Decimal(x.denominator)):g}"
 
 
 def introduction(theorem: Theorem) -> str:

@@ -81,6 +81,14 @@ def _check_consistency(solution: Solution) -> None:
         agree(solution, "value", proof.value, flat.fibre_minimum, "value = the minimum over the fibre", tolerance=1e-8)
 
 
+def _rounding(problem: Problem, solution: Solution) -> float:
+    """Return a bound on the rounding error of the norm of the residual, which a certificate adds to it."""
+    P, Q = problem.parametrization.pair(solution.factors)
+    reach = float(np.linalg.norm(P, axis=0) @ np.linalg.norm(Q, axis=0))
+    terms = 2000 + P.shape[0] * Q.shape[0] + problem.measurement.size
+    return float(np.finfo(float).eps * terms * reach * np.linalg.norm(problem.measurement.norms()))
+
+
 def _check_chance(solution: Solution) -> None:
     """Check that probabilistic bounds state their probability of failure, and that other bounds state none."""
     proof = solution.checked_certificate
@@ -101,9 +109,10 @@ def _check_proof(solution: Solution, problem: Problem) -> None:
     found = float(np.linalg.norm(residual)) / size if size else float(np.linalg.norm(residual))
     if problem.loss.has_gross_errors:
         found = _excess(problem.loss, residual) / (float(np.abs(b).sum()) or 1.0)
+    rounding = 1e-12 + _rounding(problem, solution) / (size or 1.0)
     require(
         solution,
-        abs(found - proof.relative_residual) <= 1e-3 * found + 1e-12,
+        -1e-3 * found - 1e-12 <= proof.relative_residual - found <= 1e-3 * found + rounding,
         f"the relative residual is {found:.3g}, the certificate says {proof.relative_residual:.3g}",
     )
     if problem.loss.has_gross_errors:

@@ -158,11 +158,14 @@ class _Claims:
             self.theorem.duals["value"] = checker.Matrix.of(dual.tolist())
 
     def _gap(self) -> dict[str, Fraction]:
-        lower, upper = self.theorem.lower, self.theorem.upper
+        """Return the relative difference of the two bounds as they are stated."""
+        lower, upper = self.claims["V"]["lower"], self.claims["U"]["upper"]
         return {"gap": (upper - lower) / upper if upper else Fraction(0)}
 
     def _state_radius(self, name: str, level: Fraction) -> None:
-        self._state("F", lambda: {"radius": self.theorem.radius(level), name: level})
+        """State a radius for a level, which is rounded before the radius is computed."""
+        stated = Fraction(as_decimal(level, up=True))
+        self._state("F", lambda: {"radius": self.theorem.radius(stated), name: stated})
 
     def _state(self, kind: str, prove: Callable[[], dict[str, Fraction]]) -> None:
         """State what is proved, or note why the checker refuses it."""
