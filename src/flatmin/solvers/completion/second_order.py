@@ -21,7 +21,7 @@ MIN_THREADED = 1_000_000
 
 @dataclass(frozen=True, eq=False)
 class FactorPoint:
-    """Factors with their errors, and the relative gradient there."""
+    """Factors of a table, with the weighted errors at the observed cells and the relative gradient at the factors."""
 
     L: Array
     R: Array
@@ -80,7 +80,8 @@ def _conjugate_gradients(
 ) -> Array:
     """Solve the Newton system until the preconditioned residual has shrunk by the factor ``goal``.
 
-    At a direction of negative curvature the iteration ends, and a first direction of this kind is returned.
+    If a direction has too little or negative curvature, the iteration ends and returns the steps taken so far, or that
+    direction if it is the very first.
     """
     left, right = L.astype(np.float32), R.astype(np.float32)
     penalties = np.concatenate([side.penalties for side in sides]).astype(np.float32)[:, None]

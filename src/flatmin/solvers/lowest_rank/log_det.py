@@ -19,9 +19,11 @@ __all__ = ["Descent", "DescentSchedule", "Isotropic", "Triplets"]
 
 #: Largest number of entries of all sensing matrices together for which they are orthonormalized.
 MAX_TENSOR = 20_000_000
-#: Largest number of multiplications for that.
+#: Largest number of multiplications for which the sensing matrices of a product are orthonormalized.
 MAX_WORK = 2e9
-#: The same for Hermitian matrices, where it is worth more, because their traces correlate.
+#: Largest number of multiplications for which Hermitian sensing matrices are orthonormalized. It is larger than for
+#: products: Hermitian sensing matrices correlate through their traces, so orthonormalizing them improves convergence
+#: more.
 MAX_HERMITIAN_WORK = 1e10
 #: Squared norm of a combination of sensing matrices, relative to the largest one, below which it is rounding.
 DEPENDENT_SQUARE = 1e-12
@@ -36,7 +38,8 @@ class DescentSchedule:
     last_smoothing: float = 1e-8
     #: Factors by which the smoothing shrinks: in the fast descent, and in the slow one that follows if no fit is found.
     shrink: tuple[float, float] = (0.85, 0.93)
-    #: Largest number of factors that the fast descent applies at once where no singular value lies in between.
+    #: Largest number of factors by which the fast descent shrinks the smoothing in one round. It applies more than one
+    #: only if no singular value lies between the old smoothing and the new one.
     max_shrinks: int = 4
     #: Smoothing below which a descent ends if more singular values are above it than the data can determine.
     hopeless_below: float = 1e-3

@@ -94,9 +94,10 @@ def _proposal(complement: Complement, seed: int) -> Array | None:
 
 
 def _profile(intensity: Array, ratio: float, seed: int) -> tuple[float, float] | None:
-    """Return a and b with ``Σ p β = 0`` for ``p = (a + bβ)^-½ − 1`` on a sample of the intensities β.
+    """Return ``a`` and ``b`` with ``Σ p β = 0`` for ``p = (a + bβ)^-½ − 1`` on a sample of the intensities ``β``.
 
-    The value of a with the largest margin is divided by three, which allows p to change until all constraints hold.
+    Of the values tried for ``a``, the one with the largest margin is divided by three. This leaves room for the later
+    changes of ``p`` that meet the linear constraints.
     """
     beta = intensity
     if len(beta) > SAMPLE_SIZE:
