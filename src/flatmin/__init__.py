@@ -87,7 +87,7 @@ __all__ += [*ESTIMATORS, *PROVER]
 
 
 def __getattr__(name: str) -> Any:
-    """Import estimators, and with them scikit-learn, the prover, or `flatmin.nn` with PyTorch, when first used."""
+    """Import the estimators (with scikit-learn), the prover or `flatmin.nn` (with PyTorch) when they are first used."""
     if name in ESTIMATORS:
         return getattr(import_module("flatmin.estimators"), name)
     if name in PROVER:

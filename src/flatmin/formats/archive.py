@@ -40,7 +40,7 @@ DAMAGED = (
 
 @dataclass(frozen=True, eq=False)
 class SavedSolution:
-    """The contents of a solution file: factors or an answer, dual vectors, and the objective. Missing ones are None.
+    """The contents of a solution file: factors or an answer, dual vectors, and the objective. Missing parts are None.
 
     ``answer`` is the matrix or another of the family's ``answers``, and read only if the file lacks a factor.
     ``stated`` is the objective that the file says it minimises.

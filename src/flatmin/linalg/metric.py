@@ -14,7 +14,8 @@ from flatmin.linalg.forward_error import UNIT, defect_of_columns, gamma, rounded
 
 __all__ = ["Metric", "condition_number", "hermitian_of_product", "svd_of_product"]
 
-#: A matrix is not equilibrated if its scales differ by at most this factor, and its eigenvalues by its fourth power.
+#: A matrix is not equilibrated if its rows differ in scale by at most this factor, and its eigenvalues by at most the
+#: fourth power of this factor.
 EVEN = 10.0
 
 
@@ -54,7 +55,7 @@ class Metric:
 
     @classmethod
     def root(cls, square: Array, rounding: float = 0.0) -> Metric:
-        """Return the square root of ``D²``, a diagonal (n,) or a full matrix (n, n); small rows are accurate too.
+        """Return the square root of ``D²``, a diagonal (n,) or a full matrix (n, n); even small rows are accurate.
 
         ``rounding`` bounds the error of ``D²`` itself, see `Metric`.
         """

@@ -45,11 +45,12 @@ __all__ = ["FACTORED", "TopSpectrum", "hermitian_spectrum", "top_spectrum"]
 LARGEST_DENSE = 16_000_000
 #: Smaller dimension up to which a Cholesky factorization proves the bound, since it takes little time.
 FACTORED = 2000
-#: Random starts before such a factorization stop once (1 − upper bound) ≥ ROUGHLY · (1 − Ritz value).
+#: If a Cholesky factorization follows, random starts stop once (1 − upper bound) ≥ ROUGHLY · (1 − Ritz value).
 ROUGHLY = 0.3
-#: Smaller dimension up to which a factorization replaces loose or unwanted random bounds. Larger ones need much memory.
+#: Smaller dimension up to which a factorization replaces random bounds that are loose or not accepted. Factorizations
+#: of larger matrices need much memory.
 CHOLESKY = 8000
-#: Largest increase of the bound of the norm for which inaccurate columns are kept.
+#: Inaccurate singular vectors are kept if they increase the bound on the norm by at most this.
 HARMLESS = 3e-8
 #: Largest number of searches for further leading singular values.
 ATTEMPTS = 6
@@ -66,8 +67,8 @@ class TopSpectrum:
     norm, rest : float
         Upper bounds on ``‖S‖_op``, and on the norm of S between the orthogonal complements of U and V.
     kind, failure : str and float
-        The kind of proof: "dense", "cholesky", "proven" (by a formula), "probabilistic", or "estimated" (no proof). The
-        probability, over the random starts, that the bounds are wrong.
+        ``kind`` is the kind of proof: "dense", "cholesky", "proven" (by a formula), "probabilistic", or "estimated" (no
+        proof). ``failure`` is the probability, over the random starts, that the bounds are wrong.
     slack : float
         Norm of the blocks of S between the triplets and the remainder, which bounds the error of the values.
     """
@@ -96,7 +97,7 @@ class TopSpectrum:
 
 
 def top_spectrum(S: Any, U: Array, V: Array, *, unit: float, seed: int = 0, randomized: bool = True) -> TopSpectrum:
-    """Bound the operator norm of S, and its norm outside the singular vectors whose value reaches ``unit``.
+    """Bound the norm of S, and its norm on the complements of the singular vectors whose value exceeds ``unit``.
 
     Parameters
     ----------
@@ -133,8 +134,8 @@ def hermitian_spectrum(
 ) -> TopSpectrum:
     """Bound the largest eigenvalue of a Hermitian S, which is the largest ``⟨Z, S⟩ / tr Z`` over all Z ⪰ 0.
 
-    With ``by_size`` the operator norm is bounded instead, which is the largest size of an eigenvalue. Small matrices
-    are decomposed. For larger matrices, and for operators that are known only by their products, the bound follows from
+    With ``by_size`` the operator norm, the largest absolute eigenvalue, is bounded instead. Small matrices are
+    decomposed. For larger matrices, and for operators that are known only by their products, the bound follows from
     random starts. V is U in the result; with ``by_size`` it is U times the signs of the eigenvalues. The other
     arguments are those of `top_spectrum`.
     """
@@ -240,7 +241,7 @@ class _Search:
 
 
 def _searched(S: Any, U: Array, V: Array, unit: float, seed: int) -> _Search:
-    """Return subspaces that have all singular values near one found by random starts, and bounds on the remainder."""
+    """Return subspaces with all singular values near one that random starts reveal, and bounds on the remainder."""
     given, largest = U.shape[1], np.inf
     for attempt in range(ATTEMPTS):
         U, V, parts = refined_subspaces(S, U, V) if largest > unit else (U, V, couplings(S, U, V))

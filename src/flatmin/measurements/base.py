@@ -190,8 +190,8 @@ class Measurement(ABC):
     def merged(self) -> tuple[Measurement, Any] | None:
         """Return ``(A', Q)`` with ``A = Q A'`` and orthonormal columns Q (m, m'), or None if nothing can be merged.
 
-        A' has no redundant measurements, and they are in the order in which products are fastest. Data outside the
-        range of Q contradict each other.
+        A' has no redundant measurements, and its measurements are in the order in which products are fastest. Data
+        outside the range of Q contradict each other.
         """
         return None
 

@@ -21,9 +21,10 @@ __all__ = ["Entries"]
 
 #: Largest number of entries for which `normal_matrix` is formed and factorized.
 LARGEST_NORMAL = 2000
-#: Number of entries from which compiled loops are used for factors with many columns.
+#: Number of entries from which compiled loops are used if, in addition, `MIN_BUSY_WORK` is reached.
 MIN_BUSY_CELLS = 10_000
-#: The factors have many columns if the number of entries times columns is at least this.
+#: Number of entries times columns of the factors from which compiled loops are used if there are at least
+#: `MIN_BUSY_CELLS` entries.
 MIN_BUSY_WORK = 200_000
 #: Largest weight, and inverse of the smallest one. Fourth powers of weights must not overflow.
 LARGEST_WEIGHT = 1e75
@@ -128,7 +129,7 @@ class Entries(Measurement):
         return np.broadcast_to(1.0, self.size) if self.weights is None else np.abs(self.weights)
 
     def weighted(self, weights: Array) -> Entries:
-        """Return the map with its weights multiplied."""
+        """Return the map with its weights multiplied by the given ones."""
         return self._with(self._weighted(weights))
 
     def gram_diagonals(self) -> tuple[Array, Array]:

@@ -35,7 +35,8 @@ class Projected(Measurement):
 
     so a fit of X to the data ``N b`` of this map is a joint fit of X and z. Independent noise of equal variance remains
     so. A dual vector λ of this map proves the same bound as ``Nᵀ λ`` proves in the joint problem, whose condition
-    ``Tᵀ (Nᵀ λ) = 0`` holds. N is a block reflection without its first rows, and takes O(m t) operations.
+    ``Tᵀ (Nᵀ λ) = 0`` holds. N is a block reflection without its first rows, and a product with N takes O(m t)
+    operations.
 
     Parameters
     ----------
@@ -205,10 +206,12 @@ class Projected(Measurement):
 
 @dataclass(frozen=True, eq=False)
 class _Reflection:
-    """``H = I − Y (I + S)⁻¹ Yᵀ``, symmetric and orthogonal, whose rows after the first ones vanish on regressors.
+    """``H = I − Y (I + S)⁻¹ Yᵀ``, symmetric and orthogonal, maps regressors to vectors that vanish after row t.
 
-    Let Q be an orthonormal basis of the regressors, W and S the polar factors of its first rows, and E the first unit
-    vectors. Then ``basis`` is ``Y = Q + E W``, and ``tall`` is ``Y (I + S)⁻¹``.
+    Here t is the rank of the regressors.
+
+    Let Q be an orthonormal basis of the regressors, W and S the polar factors of its first t rows, and E the first t
+    unit vectors. Then ``basis`` is ``Y = Q + E W``, and ``tall`` is ``Y (I + S)⁻¹``.
     """
 
     basis: Array
