@@ -71,7 +71,7 @@ def fit_with_offsets(
     Parameters
     ----------
     entries : Entries
-        The observed cells; their weights are the roots of those of the squared residuals.
+        The observed cells; their weights are the square roots of the weights of the squared residuals.
     values : array_like, shape (m,)
         The observed values, not multiplied by weights.
     constant, rows, columns
@@ -152,7 +152,7 @@ def _refitted(
 
 
 def _start(problem: Problem, before: Solution | None) -> Solution | Factors | None:
-    """Return the start of a solve: the solution before, or its factors if the size of the dual vector has changed."""
+    """Return the start of a solve: the last solution, or only its factors if the dual vector has another size now."""
     if before is None or before.duals[0].size == problem.measurement.size:
         return before
     return before.factors
