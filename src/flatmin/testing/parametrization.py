@@ -19,10 +19,11 @@ def check_parametrization(p: Parametrization | Problem, *, seed: int = 0) -> Non
     """Check a parametrization against finite differences on small random problems.
 
     The check compares ``hessian_trace`` with the finite-difference Hessian of the loss, with and without a residual,
-    and ``gauss_newton_trace`` with it at zero loss. It tests that the flattest factors attain the minimum over the
-    fibre, and that no other factors of the same matrix have a smaller trace. It also tests the width, the matrix, and
-    the numbers that a rotation of the factors must not change. Models of positive semidefinite matrices are checked
-    with complex factors too, in real coordinates.
+    and ``gauss_newton_trace`` with the same Hessian at zero loss. It tests that the scaled trace of the flattest
+    factors is ``fibre_minimum``, and that no other factors of the same matrix have a smaller scaled trace. It also
+    tests the width, the matrix, and that a rotation of the factors does not change traces, balance and norm excess.
+    Models of positive semidefinite matrices are also checked with complex factors, whose coordinates are the real and
+    imaginary parts.
 
     Parameters
     ----------
@@ -65,7 +66,7 @@ def check_parametrization(p: Parametrization | Problem, *, seed: int = 0) -> Non
 
 
 def _sensing(rng: np.random.Generator, m: int, shape: tuple[int, int], dtype: Any, blind: bool) -> Dense:
-    """Return random sensing matrices, Hermitian if square; unless ``blind`` they see everything."""
+    """Return random sensing matrices, Hermitian if square; with ``blind`` their first row is zero."""
     A = draw(rng, (m, *shape), dtype)
     A[:, 0, :] *= not blind
     if shape[0] == shape[1]:
@@ -81,7 +82,7 @@ def _check_point(model: Parametrization, factors: Factors, A: Measurement, rng: 
 
 
 def _check_traces(model: Parametrization, factors: Factors, A: Measurement, rng: np.random.Generator) -> None:
-    """Compare traces with the diagonal of a finite-difference Hessian of the loss, off and on zero loss."""
+    """Compare traces with the diagonal of a finite-difference Hessian of the loss, at positive and zero loss."""
     P, Q = model.pair(factors)
     deep, width = not model.has_cone_norm, model.width(factors)
     require(model, deep or width == P.shape[1], f"width is {width}, expected {P.shape[1]}")
@@ -129,7 +130,7 @@ def _check_fibre(model: Parametrization, factors: Factors, A: Measurement, rng: 
 
 
 def _check_turned(model: Parametrization, factors: Factors, A: Measurement, rng: np.random.Generator) -> None:
-    """Check that a rotation of the factors does not change the model, and compare balance and norm excess."""
+    """Check that a rotation of the factors changes no number, and test the definitions of balance and norm excess."""
     metric, turned = model.metric(A), _turned(model, factors, rng)
     residual = rng.standard_normal(A.size)
     for name, arguments in (
@@ -155,7 +156,7 @@ def _check_turned(model: Parametrization, factors: Factors, A: Measurement, rng:
 
 
 def _least_trace(model: Parametrization, A: Measurement, X: Array, norm: float) -> tuple[float, str]:
-    """Return the smallest scaled trace of X, whose whitened nuclear norm is given, from its definition."""
+    """Return the smallest scaled trace of all factors of X, from its definition; ``norm`` is ``‖D1 X D2‖_*``."""
     if isinstance(model, Hadamard):
         weights = np.mean(A.matrices() ** 2, axis=0)
         least = 2 * model.depth * float(np.sum(weights * np.abs(X) ** (2 - 2 / model.depth)))
@@ -172,7 +173,7 @@ def _least_trace(model: Parametrization, A: Measurement, X: Array, norm: float) 
 def _check_other(
     model: Parametrization, factors: Factors, other: Factors, A: Measurement, metric: Metrics, minimum: float
 ) -> None:
-    """Compare with other factors of the same matrix."""
+    """Check that other factors of the same matrix have no smaller trace and the same ``fibre_minimum``."""
     X = model.matrix(factors)
     require(model, np.allclose(model.matrix(other), X, atol=1e-8 * np.linalg.norm(X)), "these factors make another X")
     trace = model.scaled_trace(other, A, metric)
@@ -233,7 +234,7 @@ def _coordinates(F: Array) -> Array:
 
 
 def _weights(theta: Array, like: Factors) -> Factors:
-    """Return the factors whose coordinates, one after another, are theta."""
+    """Return the factors whose concatenated coordinates are ``theta``."""
     parts = np.split(theta, np.cumsum([_coordinates(F).size for F in like])[:-1])
     halves = [(part[: F.size], part[F.size :]) for part, F in zip(parts, like, strict=True)]
     return tuple(
