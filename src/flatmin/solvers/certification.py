@@ -21,7 +21,7 @@ from flatmin.solvers.vectors.interpolating import prove_unique
 
 __all__ = ["certify", "factors_of"]
 
-#: Largest relative distance of a given matrix from the cone of its model.
+#: Largest relative distance that a given matrix may have from the cone of its model.
 ASYMMETRIC = 1e-8
 
 
@@ -55,7 +55,7 @@ def certify(
         Whether to accept bounds that fail with the probability `Certificate.failure_probability`, at most 1e-10.
         Without them nothing is proved for matrices of more than 8000 rows and columns.
     time_limit : float, optional
-        Seconds after which the search for a dual vector ends; the best one so far is used.
+        Seconds after which the search for a dual vector ends; the best dual vector so far is used.
 
     Returns
     -------

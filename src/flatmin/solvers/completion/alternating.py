@@ -27,13 +27,14 @@ __all__ = ["SweepSchedule", "Sweeps", "alternating_factors", "alternating_minimu
 
 @dataclass(frozen=True)
 class SweepSchedule:
-    """Settings of sweeps: the problems they are for, their stages at decreasing alphas, and Newton's method after."""
+    """Settings of sweeps (to which problems they apply, their stages at decreasing alphas) and of Newton's method."""
 
-    #: Smallest `relative_alpha` for sweeps. Below it the fit is nearly exact, and they hardly move.
+    #: Smallest `relative_alpha` for sweeps. At smaller ones the fit is nearly exact, and sweeps hardly change it.
     min_alpha: float = 1e-7
     max_weight_ratio: float = 1e12  #: Largest ratio of weights that single precision can hold.
     max_entry: float = 1e18  #: Largest entry of a warm start. Single precision cannot hold the squares of larger ones.
-    #: Estimated norm of the dual matrix of the data below which the solution is certainly zero; the exact limit is one.
+    #: Estimated norm of the dual matrix of the data below which the solution is certainly zero. For the exact norm the
+    #: limit would be one.
     surely_zero: float = 0.1
     alpha_ratio: float = 3.0  #: Ratio of the alphas of two successive stages.
     stage_change: float = 3e-3  #: Relative change of the objective at which a stage ends.
@@ -42,7 +43,8 @@ class SweepSchedule:
     max_sweeps: int = 200  #: Largest number of sweeps in a stage.
     memory: int = 5  #: Number of sweeps that the extrapolation combines.
     min_added: int = 8  #: Smallest number of columns added at a time.
-    #: Columns with at most these shares of the last change of the objective are dropped if the objective stays.
+    #: Columns whose singular values are at most this multiple of the last change of the objective are dropped, if the
+    #: objective hardly rises. The multiples are tried in this order.
     dropped: tuple[float, ...] = (0.5, 0.05, 0.005)
     max_rounds: int = 40  #: Largest number of rounds of Newton's method.
 
@@ -84,7 +86,7 @@ def alternating_minimum(task: Task, clock: Clock) -> Solution:
 
 
 def alternating_factors(task: Task, clock: Clock) -> tuple[tuple[Array, Array], bool]:
-    """Return some factors of the minimum, and whether they were found to the task's tolerance."""
+    """Return factors of the minimum, and whether the search reached the task's tolerance."""
     search = _Search(task, clock, RegularisedCells.from_task(task))
     with one_thread():
         return search.found(), search.converged
@@ -126,7 +128,7 @@ class _Search:
         return self._finish(L, R)
 
     def _start(self) -> tuple[tuple[Array, Array], list[float]]:
-        """Return the first factors, and the factor of the penalties at each stage."""
+        """Return the first factors L and R, and the number by which each stage multiplies the penalties."""
         task, problem = self.task, self.problem
         L, R = nothing = np.zeros((task.problem.shape[0], 0)), np.zeros((task.problem.shape[1], 0))
         S = problem.dual_matrix(problem.rows.values)

@@ -25,7 +25,7 @@ __all__ = ["StabilizedCounts", "stabilize_variance"]
 SETTLED_CHANGE = 1e-2
 #: Largest number of rounds, each with new weights and a new fit.
 MAX_ROUNDS = 20
-#: Number added to expected counts, in units of φ, since an expectation of zero is not known exactly.
+#: Number added to expected counts, in units of φ, because an expected count of zero is only an estimate.
 DARK_COUNT = 0.5
 #: Smallest unit φ, relative to the mean of the counts.
 MIN_UNIT = 1e-6
@@ -47,7 +47,7 @@ class StabilizedCounts:
     weights : ndarray, shape (m,)
         The weights w, which are positive.
     factors : tuple of ndarray
-        The fit behind the weights; it is not certified.
+        The fit from which the weights were computed; it is not certified.
     unit : float
         φ, the ratio of the variance of a count to its mean.
     std_error : float
@@ -184,7 +184,7 @@ def _weights(expected: Array, unit: float) -> Array:
 
 
 def _weighted(problem: Problem, weights: Array) -> Problem:
-    """Return the weighted problem. Small diffraction patterns are measured by vectors, which weights leave so."""
+    """Return the weighted problem. Small diffraction patterns become `RankOne`, a form that weights preserve."""
     A = problem.measurement
     if np.all(weights == 1):
         return problem

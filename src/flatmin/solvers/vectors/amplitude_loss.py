@@ -19,7 +19,7 @@ LANCZOS_STEPS = 14
 BFGS_MEMORY = 10
 #: Largest number of BFGS steps.
 BFGS_STEPS = 150
-#: Relative residual of the amplitudes at which the descent ends. Single precision allows no smaller one.
+#: Relative residual of the amplitudes at which the descent ends. Single precision allows no smaller residual.
 SINGLE_RESIDUAL = 2e-5
 
 
