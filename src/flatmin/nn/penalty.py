@@ -55,8 +55,8 @@ class HessianTracePenalty:
     probes : int
         Number of vectors v to average over.
     every : int
-        At calls 1, 1 + every, 1 + 2 every, ... the penalty is ``every`` times its value. At other calls it is 0 and
-        costs nothing. With small or decreasing step sizes training ends at the same weights as with ``every=1``.
+        At calls 1, 1 + every, 1 + 2 every, ... the result is ``every`` times the penalty. At other calls the result is
+        0 and costs nothing. With small or decreasing step sizes training ends at the same weights as with ``every=1``.
     seed : int, optional
         Seed of the vectors v; None for an arbitrary seed. The global random generators are not used.
 

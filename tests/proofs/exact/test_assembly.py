@@ -8,8 +8,8 @@ import pytest
 import flatmin as fm
 from flatmin.errors import InputError
 from flatmin.proofs import checker
-from flatmin.proofs.exact.document import sealed
-from tests.proofs.exact.integer_problems import PROBLEMS, completion, phases, sensing
+from flatmin.proofs.exact.theorems import sealed
+from tests.proofs.exact.integer_problems import PROBLEMS, completion, sensing
 
 FLOATS = {
     "sensing": lambda: fm.families.matrix_sensing.sample((9, 7), 1, 50),
@@ -190,10 +190,25 @@ def test_more_measurements_than_unknowns_have_no_exact_fit():
     assert "B" in kinds(proof)
 
 
-def test_the_certificate_of_a_proof_is_the_solutions():
-    problem = phases()
+def test_the_certificate_is_exact_where_theorems_enclose_the_value():
+    problem = sensing()
     solution = fm.flat_minimum(problem)
-    assert fm.prove(problem, solution).certificate.value == solution.certificate.value
+    proof = fm.prove(problem, solution)
+    numbers, found = {k: x for s in proof.statements for k, x in s.numbers.items()}, proof.certificate
+    assert solution.certificate.rigor == "rounded"
+    assert found.rigor == "exact"
+    assert found.lower_bound <= numbers["lower"] < numbers["upper"] <= found.value
+    assert found.radius >= numbers["radius"]
+    assert found.unique is True
+    assert found.failure_probability is None
+
+
+def test_the_certificate_is_the_solutions_where_they_do_not():
+    problem = FLOATS["phases"]().problem
+    solution = fm.flat_minimum(problem)
+    assert fm.prove(problem, solution).certificate is solution.certificate
+    problem = FLOATS["sensing"]().problem
+    assert proved(problem).certificate.unique is None
 
 
 def test_what_has_no_theorem_is_refused(tmp_path):

@@ -94,7 +94,7 @@ class PerExample:
         """Return whether the square of one example agrees with its full gradient, and involves no other example.
 
         False if examples interact or a parameter is also used outside its layer; None if the outputs do not depend on
-        some layer at present, as before a layer that starts at zero.
+        some layer at present, for example because a later layer starts at zero.
         """
         row = len(outputs) // 2
         w = torch.zeros_like(outputs)

@@ -8,10 +8,12 @@ from flatmin.linalg.subspaces import as_array
 from flatmin.proofs.exact.explicit_problem import ExplicitProblem
 from flatmin.proofs.exact.tangent_equations import TangentEquations
 
-__all__ = ["aligned", "largest_multiple", "lower_bound", "value_dual"]
+__all__ = ["aligned", "largest_multiple", "lower_bound", "value_dual", "without_traces"]
 
 #: Smallest eigenvalue of a matrix with a diagonal near one that the exact test accepts, per row, in units of 2⁻⁵².
 ROOM = 2.0
+#: Entries of a dual vector below this share of the largest are set to zero.
+TRACE = 1e-18
 
 
 def value_dual(explicit: ExplicitProblem, duals: list[Array], room: float = ROOM) -> Array:
@@ -23,7 +25,12 @@ def value_dual(explicit: ExplicitProblem, duals: list[Array], room: float = ROOM
         scaled = dual * _share(explicit, dual, room)
         if (proved := lower_bound(explicit, scaled)) > value:
             best, value = scaled, proved
-    return best
+    return without_traces(best)
+
+
+def without_traces(dual: Array) -> Array:
+    """Return a dual vector with exact zeros for numbers that are far below the rounding errors of the others."""
+    return np.where(np.abs(dual) < TRACE * np.max(np.abs(dual), initial=0.0), 0.0, dual)
 
 
 def lower_bound(explicit: ExplicitProblem, dual: Array) -> float:
@@ -90,4 +97,4 @@ def aligned(tangent: TangentEquations, dual: Array, target: Array) -> Array:
     """Return the dual vector nearest to a given one whose matrix agrees with ``target`` on the tangent space."""
     for _ in range(2):
         dual = dual + tangent.dual_step(target - tangent.adjoint(dual))
-    return dual
+    return without_traces(dual)

@@ -13,7 +13,8 @@ from flatmin.proofs.exact.duals import aligned, value_dual
 from flatmin.proofs.exact.explicit_problem import ExplicitProblem
 from flatmin.proofs.exact.integers import exact_fit
 from flatmin.proofs.exact.point import polished
-from flatmin.proofs.exact.witness import CLAIMED, Witness, complement_norm
+from flatmin.proofs.exact.strict_duals import outside_norm
+from flatmin.proofs.exact.witness import CLAIMED, Witness
 
 __all__ = ["robust_witness"]
 
@@ -68,7 +69,7 @@ def robust_witness(explicit: ExplicitProblem, given: Factors, dual: Array) -> Wi
         candidates=candidates,
     )
     kappa = CLAIMED * (weight - float(np.max(np.abs(near[~wrong]), initial=0.0)))
-    delta = CLAIMED * (1 - complement_norm(A.adjoint_operator(near), P, Q))
+    delta = CLAIMED * (1 - outside_norm(A.adjoint_operator(near), P, Q))
     if min(kappa, delta) <= 0:
         witness.absent["B"] = "the dual matrix reaches a limit in further places, so other splits may be as good"
     elif tangent.normal is None:

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.linalg.subspaces import as_array
 from flatmin.measurements import Dense, RankOne
 from flatmin.proofs.exact.duals import aligned, value_dual
 from flatmin.proofs.exact.explicit_problem import ExplicitProblem
 from flatmin.proofs.exact.point import PolishedPoint
+from flatmin.proofs.exact.strict_duals import Outside
 
-__all__ = ["CLAIMED", "Witness", "complement_norm", "rectangular_witness", "zero_witness"]
+__all__ = ["CLAIMED", "Witness", "rectangular_witness", "zero_witness"]
 
 #: Share of an eigenvalue or a margin that is claimed, so that its proof has room for rounding.
 CLAIMED = 0.99
@@ -62,19 +62,18 @@ def rectangular_witness(
     signs = np.sign(np.diagonal(point.C).real)
     P, Q = tangent.P, tangent.P * signs if hermitian else tangent.Q
     unknowns = np.concatenate([P, Q]).T.reshape(-1) if not hermitian else 2 * Q.T.reshape(-1)
-    near = aligned(tangent, dual, unknowns)
+    near, outside = aligned(tangent, dual, unknowns), Outside(tangent, P, Q)
     constants = {"core": CLAIMED * float(np.min(np.abs(np.diagonal(point.C)))), **_least_eigenvalues(explicit)}
-    delta = CLAIMED * (1 - complement_norm(tangent.measurement.adjoint_operator(near), P, Q))
-    if delta <= 0:
-        absent["B"] = "the dual matrix has further singular values of 1, so other matrices may be as flat"
-    elif tangent.normal is None:
+    if tangent.normal is None:
         absent["B"] = f"the tangent space has {tangent.size} dimensions, too many for a proof of uniqueness"
     elif tangent.injectivity <= 0:
         absent["B"] = "the measurements do not tell all tangent directions apart, so they may not determine the matrix"
     else:
-        spread = 1 if not hermitian else 4
-        sigma2 = tangent.injectivity / spread * (1 - 1e-6)
-        constants |= {"delta": delta, "sigma2": sigma2, "gamma": tangent.penalty}
+        near = aligned(tangent, outside.strict(near), unknowns)
+        sigma2 = tangent.injectivity / (4 if hermitian else 1) * (1 - 1e-6)
+        constants |= {"delta": CLAIMED * (1 - outside.norm(near)), "sigma2": sigma2, "gamma": tangent.penalty}
+    if constants.get("delta", 1) <= 0:
+        absent["B"] = "the dual matrix has further singular values of 1, so other matrices may be as flat"
     if explicit.objective == "interpolating" and whole is None:
         constants |= _range(explicit, absent)
     candidates = [dual, near]
@@ -98,14 +97,6 @@ def _least_eigenvalues(explicit: ExplicitProblem) -> dict[str, float]:
             least -= 8 * len(G) * 2.0**-52 * float(np.max(np.diagonal(G).real))
         found[name] = CLAIMED * max(least, 0.0)
     return found
-
-
-def complement_norm(Y: Array, P: Array, Q: Array) -> float:
-    """Return the operator norm of ``(I − P P*) Y (I − Q Q*)``."""
-    Y = as_array(Y)
-    Y = Y - P @ (P.conj().T @ Y)
-    Y = Y - (Y @ Q) @ Q.conj().T
-    return float(np.linalg.norm(Y, 2))
 
 
 def _range(explicit: ExplicitProblem, absent: dict[str, str]) -> dict[str, float]:
