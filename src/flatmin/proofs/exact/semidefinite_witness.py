@@ -28,7 +28,7 @@ def semidefinite_witness(
     """
     point = {"U": U} if whole is None else whole
     determined = explicit.trace_is_determined and explicit.objective == "interpolating"
-    witness = Witness(point, {}, {}, candidates=[] if determined else [dual])
+    witness = Witness(point, {}, {}, candidates=[] if determined else [dual], is_whole=whole is not None)
     if not determined:
         witness.duals["value"] = value_dual(explicit, [dual])
     if explicit.objective == "penalised":
