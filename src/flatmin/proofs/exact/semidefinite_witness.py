@@ -35,10 +35,8 @@ def semidefinite_witness(
         return witness
     range_ = _Range(explicit, TangentEquations(explicit.problem.measurement, point["U"], point["U"], hermitian=True))
     tangent = range_.tangent
-    if tangent.normal is None:
-        witness.absent["B"] = f"the tangent space has {tangent.size} dimensions, too many for a proof of uniqueness"
-    elif tangent.injectivity <= 0:
-        witness.absent["B"] = "the measurements do not tell all tangent directions apart, so others may fit"
+    if tangent.obstacle:
+        witness.absent["B"] = tangent.obstacle
     else:
         start = other if determined else dual
         near = None if start is None else range_.aligned(start)

@@ -66,10 +66,8 @@ def rectangular_witness(
     unknowns = np.concatenate([P, Q]).T.reshape(-1) if not hermitian else 2 * Q.T.reshape(-1)
     near, outside = aligned(tangent, dual, unknowns), Outside(tangent, P, Q)
     constants = {"core": CLAIMED * float(np.min(np.abs(np.diagonal(point.C)))), **_least_eigenvalues(explicit)}
-    if tangent.normal is None:
-        absent["B"] = f"the tangent space has {tangent.size} dimensions, too many for a proof of uniqueness"
-    elif tangent.injectivity <= 0:
-        absent["B"] = "the measurements do not tell all tangent directions apart, so they may not determine the matrix"
+    if tangent.obstacle:
+        absent["B"] = tangent.obstacle
     else:
         near = aligned(tangent, outside.strict(near), unknowns)
         sigma2 = tangent.injectivity / (4 if hermitian else 1) * (1 - 1e-6)
