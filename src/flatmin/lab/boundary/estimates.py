@@ -84,7 +84,7 @@ def distance(
     predicted, unit : callable
         The predicted boundary and the unit of the distance, both functions of a column's parameters.
     level : float
-        Probability that all bands hold simultaneously, by Bonferroni's rule.
+        Probability that all bands hold together, by Bonferroni's rule.
     among : int
         Number of comparisons among which the error probability is divided, if larger than the number of columns.
     """
@@ -172,8 +172,8 @@ def slope_over(
 def slope(x: Array, y: Array, spread: Array, level: float = 0.95) -> Number:
     """Return the slope of a line through at least three points, by least squares with weights ``1 / spread²``.
 
-    ``spread`` has the standard deviations of ``y``. The interval is normal. It is Student's with n − 2 degrees of
-    freedom if the residuals are larger than these deviations explain.
+    ``spread`` has the standard deviations of ``y``. The interval is normal. If the residuals are larger than these
+    deviations explain, it is Student's with n − 2 degrees of freedom.
     """
     weights = spread**-2.0
     middle, height = (float(weights @ values / weights.sum()) for values in (x, y))
@@ -189,7 +189,7 @@ def slope(x: Array, y: Array, spread: Array, level: float = 0.95) -> Number:
 
 
 def difference(evidence: Evidence, name: str, first: Value, second: Value, level: float = 0.95) -> Number:
-    """Return the boundary at the first value of a paired parameter minus that at the second, on the same draws.
+    """Return the boundary at the first value of a paired parameter minus the one at the second, on equal draws.
 
     The boundary of a column is estimated by the area between the success rate and one (Spearman and Kärber), in units
     of the scale. The differences are averaged over columns. The area needs no model of the success rate, and it is a
@@ -261,7 +261,7 @@ def _area(cells: list[tuple[float, Array]]) -> tuple[float, float, float]:
 
 
 def beyond(columns: Sequence[Column], factor: float) -> tuple[int, int]:
-    """Return the successes and the trials of cells further on the side of success than ``factor`` times the band."""
+    """Return the successes and the trials of cells that lie beyond the band by ``factor``, on the side of success."""
     successes = trials = 0
     for column in filter(_resolvable, columns):
         boundary = column.posterior.boundary()
