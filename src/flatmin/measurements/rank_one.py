@@ -66,7 +66,7 @@ class RankOne(Measurement):
 
     @property
     def adjoint_rounding(self) -> float:
-        """See `Measurement.adjoint_rounding`: sums of pieces."""
+        """The number of `Measurement.adjoint_rounding`, for sums formed by `pieces`."""
         return gamma(summed_terms(self.size) + 2, self.is_complex)
 
     def forward_factors(self, L: Array, R: Array) -> Array:
@@ -110,7 +110,7 @@ class RankOne(Measurement):
 
     @property
     def gram_rounding(self) -> float:
-        """See `Measurement.gram_rounding`: sums of pieces, with the rounded norms of vectors."""
+        """The number of `Measurement.gram_rounding`, for sums formed by `pieces` of vectors with rounded norms."""
         return gamma(summed_terms(self.size) + max(self.shape) + 7, self.is_complex)
 
     def forward_error(self, L: Array, R: Array) -> Array:
