@@ -13,7 +13,7 @@ from flatmin.errors import InputError
 from flatmin.linalg.forward_error import UNIT, gamma, pieces, summed, summed_terms
 from flatmin.linalg.metric import Metric
 
-__all__ = ["Measurement"]
+__all__ = ["BLOCK", "Measurement"]
 
 #: Largest number of entries in a block of streamed sensing matrices, chosen to stay in the cache.
 BLOCK = 250_000
