@@ -13,7 +13,7 @@ from flatmin.errors import InputError
 from flatmin.linalg.forward_error import UNIT, gamma, pieces, summed, summed_terms
 from flatmin.linalg.metric import Metric
 
-__all__ = ["Measurement"]
+__all__ = ["BLOCK", "Measurement"]
 
 #: Largest number of entries in a block of streamed sensing matrices, chosen to stay in the cache.
 BLOCK = 250_000
@@ -125,7 +125,7 @@ class Measurement(ABC):
 
     @property
     def gram_rounding(self) -> float:
-        """A number e: entry (j, k) of `gram_diagonals`, exactly G, has an error of at most ``e √(G_jj G_kk)``."""
+        """A number e that bounds the error of `gram_diagonals` G: at most ``e √(G_jj G_kk)`` in entry (j, k)."""
         step = min(self.size, max(1, BLOCK // max(1, self.shape[0] * self.shape[1])))
         return gamma(summed_terms(step * max(self.shape)) - (-self.size // step) + 2, self.is_complex)
 
