@@ -230,7 +230,7 @@ class MatrixRegressor(RegressorMixin, FlatEstimator):  # type: ignore[misc]
     metric_power : float
         The power p in the norm ``‖D1^p X D2^p‖_*``: 1 is the flat norm, 0 the nuclear norm.
     refit : bool or "auto"
-        Whether predictions come from a refit: the least-squares fit at the rank found. It is free of the penalty's
+        Whether predictions come from a refit: the least-squares fit at the rank found. A refit is free of the penalty's
         bias, but not certified. "auto" refits if alpha is "auto" and matrices of this rank have fewer degrees of
         freedom than there are data.
     """

@@ -5,12 +5,24 @@ They hold for sums of products in any order, with or without fused operations, a
 """
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 
 from flatmin._core.arrays import Array
 
-__all__ = ["UNIT", "defect_of_columns", "gamma", "inner_product", "norm_of_blocks", "rounded_up", "spread"]
+__all__ = [
+    "UNIT",
+    "defect_of_columns",
+    "gamma",
+    "inner_product",
+    "norm_of_blocks",
+    "pieces",
+    "rounded_up",
+    "spread",
+    "summed",
+    "summed_terms",
+]
 
 #: Unit roundoff: the largest relative error of one operation.
 UNIT = float(np.finfo(float).eps) / 2
@@ -18,6 +30,8 @@ UNIT = float(np.finfo(float).eps) / 2
 FEW = 20_000
 #: Number of terms that are added in any order; sums of more terms are trees.
 BRANCHES = 64
+#: Sums of at most this many terms are not cut into pieces.
+SHORT = 128
 #: Factor 2^27 + 1 that splits a number into two halves.
 SPLITTER = 134217729.0
 
@@ -29,6 +43,26 @@ def gamma(terms: float, is_complex: bool = False) -> float:
     """
     share = (3 if is_complex else 1) * terms * UNIT
     return share / (1 - share) if share < 0.5 else math.inf
+
+
+def pieces(terms: int) -> list[slice]:
+    """Return slices of about √terms indices: sums of such pieces are off by `summed_terms`, not by all terms."""
+    step = max(SHORT, math.isqrt(terms))
+    return [slice(start, min(start + step, terms)) for start in range(0, terms, step)]
+
+
+def summed(parts: Iterable[Array]) -> Array:
+    """Return the sum of the sums of `pieces`."""
+    first, *others = parts
+    for other in others:
+        first += other
+    return first
+
+
+def summed_terms(terms: int) -> int:
+    """Return the number of additions on the way of one term to a sum of `pieces`."""
+    step = max(SHORT, math.isqrt(terms))
+    return min(step, terms) + -(-terms // step)
 
 
 def rounded_up(number: float, operations: int = 4) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.errors import InputError
-from flatmin.linalg.forward_error import UNIT, gamma
+from flatmin.linalg.forward_error import UNIT, gamma, pieces, summed, summed_terms
 from flatmin.linalg.metric import Metric
 
 __all__ = ["Measurement"]
@@ -92,9 +92,9 @@ class Measurement(ABC):
         """Return ``Σ A_i A_i*`` and ``Σ A_i* A_i``, each as a matrix or, if it is diagonal, as its diagonal."""
         d1, d2 = self.shape
         rows, cols = np.zeros((d1, d1), self.dtype), np.zeros((d2, d2), self.dtype)
-        for left, right in self.stacked():
-            rows += left.conj().T @ left
-            cols += right.conj().T @ right
+        for blocks in self.stacked():
+            for gram, block in zip((rows, cols), blocks, strict=True):
+                gram += summed(block[piece].conj().T @ block[piece] for piece in pieces(len(block)))
         return rows, cols
 
     def stacked(self, weights: Array | None = None) -> Iterator[tuple[Array, Array]]:
@@ -123,8 +123,8 @@ class Measurement(ABC):
     @property
     def gram_rounding(self) -> float:
         """A number e: the error of entry (j, k) of `gram_diagonals` is at most ``e √(G_jj G_kk)`` of the exact G."""
-        step = max(1, BLOCK // max(1, self.shape[0] * self.shape[1]))
-        return gamma(min(step, self.size) * max(self.shape) + self.size / step + 2, self.is_complex)
+        step = min(self.size, max(1, BLOCK // max(1, self.shape[0] * self.shape[1])))
+        return gamma(summed_terms(step * max(self.shape)) - (-self.size // step) + 2, self.is_complex)
 
     @property
     def adjoint_rounding(self) -> float:

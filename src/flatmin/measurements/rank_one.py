@@ -10,7 +10,7 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin._core.validation import numeric
 from flatmin.errors import InputError
-from flatmin.linalg.forward_error import gamma
+from flatmin.linalg.forward_error import gamma, pieces, summed, summed_terms
 from flatmin.linalg.metric import Metric
 from flatmin.measurements.base import Measurement
 
@@ -61,7 +61,13 @@ class RankOne(Measurement):
 
     def adjoint(self, y: Array) -> Array:
         """Return ``Σ y_i x_i y_i*``."""
-        return np.asarray((self.left.T * y) @ self.right.conj())
+        left, right = self.left, self.right
+        return summed((left[piece].T * y[piece]) @ right[piece].conj() for piece in pieces(self.size))
+
+    @property
+    def adjoint_rounding(self) -> float:
+        """See `Measurement.adjoint_rounding`: sums of pieces."""
+        return gamma(summed_terms(self.size) + 2, self.is_complex)
 
     def forward_factors(self, L: Array, R: Array) -> Array:
         """Return ``Re⟨L* x_i, R* y_i⟩`` for every i."""
@@ -104,8 +110,8 @@ class RankOne(Measurement):
 
     @property
     def gram_rounding(self) -> float:
-        """See `Measurement.gram_rounding`: sums of m products with the rounded norms of vectors."""
-        return gamma(self.size + max(self.shape) + 6, self.is_complex)
+        """See `Measurement.gram_rounding`: sums of pieces, with the rounded norms of vectors."""
+        return gamma(summed_terms(self.size) + max(self.shape) + 7, self.is_complex)
 
     def _forward_rounding(self, width: int) -> float:
         return gamma(sum(self.shape) + width + 2, self.is_complex)

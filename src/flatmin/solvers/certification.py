@@ -43,7 +43,8 @@ def certify(
     problem : Problem
         The model and its data.
     factors_or_matrix : tuple of ndarray, or ndarray of shape (d1, d2)
-        The solution: a tuple of factors, or the matrix as an array. For models X = U U*, a vector s is the matrix s s*.
+        The solution: a tuple of factors, or the matrix as an array. For models X = U U*, a vector s stands for the
+        matrix s s*.
     dual : array_like, shape (m,), optional
         Any dual vector; None lets the solver find one.
     uniqueness_dual : array_like, shape (m,), optional

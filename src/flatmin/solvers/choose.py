@@ -119,7 +119,7 @@ def flat_minimum(
     warm_start : Solution or tuple of ndarray, optional
         A solution of a similar problem, or factors, to start from.
     seed : int
-        Seeds random choices; a unique solution does not depend on it beyond rounding.
+        Seed of random choices; a unique solution depends on the seed only by rounding errors.
     callback : callable, optional
         Called after each round with a dict of iteration, seconds, residual, gap and rank.
     stop : str

@@ -189,7 +189,7 @@ def slope(x: Array, y: Array, spread: Array, level: float = 0.95) -> Number:
 
 
 def difference(evidence: Evidence, name: str, first: Value, second: Value, level: float = 0.95) -> Number:
-    """Return the boundary at the first value of a paired parameter minus that at the second, on the same draws.
+    """Return the boundary at the first value of a paired parameter minus the one at the second, on equal draws.
 
     The boundary of a column is estimated by the area between the success rate and one (Spearman and Kärber), in units
     of the scale. The differences are averaged over columns. The area needs no model of the success rate, and it is a

@@ -125,8 +125,8 @@ def threshold_of_scores(d: int, rank: int) -> float:
 def threshold_of_cells(d: int, rank: int) -> float:
     """Return the number of cells per degree of freedom at which half of the draws have r cells in each row and column.
 
-    This is the bound of the coupon collector: a row with fewer than r cells is not determined, even if all other rows
-    are known. Arguments, units and errors are those of `threshold_of_scores`.
+    The number is the bound of the coupon collector: a row with fewer than r cells is not determined, even if all other
+    rows are known. Arguments, units and errors are those of `threshold_of_scores`.
 
     Examples
     --------

@@ -154,12 +154,12 @@ class _Instance:
         return np.asarray(orders @ (gaps - gaps.mean()) / np.sqrt(len(gaps) ** 2 * gaps.var() * errors.var()))
 
     def lead(self) -> float | None:
-        """Return the correlation of the gap minus that of the loss."""
+        """Return the correlation of the gap with the error minus that of the loss with the error."""
         gap, loss = self.correlation(), self.correlation("loss")
         return None if gap is None or loss is None else gap - loss
 
     def agreement(self) -> float | None:
-        """Return the share of algorithms whose flatter run errs less; ties count half."""
+        """Return the share of algorithms whose flatter run has the smaller error; ties count half."""
         twice = _Instance(self.seed, [result for result in self.results if result.metrics["second_fits"]])
         if not twice.results:
             return None

@@ -28,7 +28,7 @@ class ScaledGradient(Seeker):
     base, model, loss
         As in `Seeker`; the model is a `FactoredModel` of a `Product`, `Gram` or `SignedGram`.
     damping : float
-        The number ε, in the units of X. It must be positive if the factors have more columns than the rank of X. A good
+        The number ε, in the units of X. ε must be positive if the factors have more columns than the rank of X. A good
         value is the smallest singular value that shall be recovered.
 
     Raises

@@ -31,7 +31,8 @@ CLEAR_RISE = 2.0
 #: Largest number of threads that can be asked for.
 MOST_JOBS = 10_000
 
-#: A function of the training and held-out indices that returns the problem to fit and the problem to evaluate it on.
+#: A function of the training and held-out indices. It returns the problem to fit, and the problem whose residual judges
+#: the fit.
 Pair = Callable[[Array, Array], tuple[Problem, Problem]]
 
 
@@ -148,8 +149,8 @@ def cross_validate(
     problem : Problem
         The model and its data, with the loss `Squared`.
     alphas : array_like, shape (a,), optional
-        Positive numbers, in any order. By default they are spaced geometrically below the smallest alpha at which the
-        solution for all data is zero, for the metric power for which that alpha is largest.
+        Positive numbers, in any order. By default they are spaced geometrically below a largest one. This is the
+        smallest alpha at which the solution for all data is zero at every metric power.
     n_alphas, ratio : int, float
         The number of alphas by default, and the ratio of the smallest to the largest one.
     metric_powers : iterable of float

@@ -99,7 +99,7 @@ def flat_path(
     max_iter : int, optional
         The largest number of Newton steps for each alpha.
     seed : int
-        Starts random choices.
+        Seed of random choices.
     callback : callable, optional
         Called after each alpha with a dict of alpha, rank, gap and seconds.
 
@@ -170,7 +170,7 @@ def alpha_max(problem: Problem, *, metric_power: float = 1.0, seed: int = 0) -> 
     metric_power : float
         p in ``‖D1^p X D2^p‖_*``.
     seed : int
-        Starts Lanczos iterations.
+        Seed of the first vectors of Lanczos iterations.
 
     Returns
     -------

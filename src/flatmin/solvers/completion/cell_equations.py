@@ -29,7 +29,7 @@ MAX_GROWTH = 1e3
 MIN_SHRINK = 1e-8
 #: Largest number of successive solves, each for the residual of the one before.
 MAX_REFINEMENTS = 4
-#: Largest entry of the inverse of a block, times its trace, above which the block counts as singular.
+#: A block counts as singular if the largest entry of its inverse, times the trace of the block, exceeds this.
 SINGULAR_INVERSE = 1e10
 
 

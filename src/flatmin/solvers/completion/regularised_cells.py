@@ -107,8 +107,9 @@ class RegularisedCells:
     def from_task(cls, task: Task) -> RegularisedCells:
         """Return the problem of a task whose measurement is `Entries`, for ``alpha > 0``.
 
-        The objective Φ is the objective of the task times m over ``scale²``. With values ``b / s``, weights ``w / u``
-        and a matrix ``(u / s) X``, penalties are divided by ``s u``.
+        The objective Φ is the objective of the task times m over ``scale²``. Let ``s = scale`` and ``u = scale /
+        unit``. Values are ``b / s``, weights ``w / u``, and the matrix is ``(u / s) X``, so penalties are divided by
+        ``s u``.
         """
         problem, entries = task.problem, task.problem.measurement
         assert isinstance(entries, Entries)
@@ -155,7 +156,7 @@ class RegularisedCells:
         return errors if self.rows.weights is None else errors * self.rows.weights
 
     def best(self, R: Array) -> tuple[Array, float]:
-        """Return the best L for R, and Φ at both, without an array as long as the data."""
+        """Return the best L for R, and Φ at (L, R), without an array as long as the data."""
         L, gain = self.rows.half(R)
         return L, self.total - gain + float(self.columns @ np.sum(R**2, axis=1))
 

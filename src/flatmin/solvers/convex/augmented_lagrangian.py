@@ -33,8 +33,8 @@ def augmented_lagrangian(
     """Solve ``min ‖Z‖_* s.t. q = b``, or ``min ‖Z‖_* + (penalty/2) ‖q − b‖²`` for a finite penalty.
 
     ``b`` is scaled so that its dual matrix has norm one; ``start`` is stacked factors and a multiplier. Narrow
-    penalised tables are first solved by proximal gradients; rounds follow if these are slow. docs/theory/algorithms.md
-    explains the rounds ("The convex programme").
+    penalised tables are first solved by proximal gradients; rounds follow if proximal gradients are slow.
+    docs/theory/algorithms.md explains the rounds ("The convex programme").
     """
     if applies_to(model, penalty, limits.max_rank):
         outcome = proximal_gradient(model, b, clock, limits, start, penalty)
@@ -147,7 +147,7 @@ class _Rounds:
         return (np.asarray(np.sqrt(fit) * x), fit * value) if fit > 0 else (x, value)
 
     def _minimum(self) -> tuple[Array, Minimum, float]:
-        """Minimise over the factors, dropping columns that vanish and adding those that help, until the width is right.
+        """Minimise over the factors, drop columns that vanish and add columns that help, until the width is right.
 
         If the multiplier is good, it guides Newton's method, and columns are added early. Return the singular values,
         the result of the last minimisation (before columns were dropped), and the norm of its dual matrix.

@@ -15,7 +15,7 @@ from flatmin.solvers.factored.tangent import TangentSpace, solve_definite
 
 __all__ = ["EXACT", "correct_dual", "fit_exactly", "fit_widely", "is_wide", "project_data"]
 
-#: Relative residual up to which a fit is exact.
+#: Relative residual up to which a fit counts as exact.
 EXACT = 1e-13
 #: A singular value below this share of the previous one may be an artefact of slow convergence.
 ARTEFACT_RATIO = 1e-2
@@ -167,7 +167,7 @@ def _pseudo_inverse(derivative: Linearization) -> Callable[[Array, float], Array
 
 
 def project_data(model: QuadraticMap, b: Array) -> tuple[Array, float]:
-    """Return the data nearest to b, in their own units, that some matrix fits, and their relative distance from b.
+    """Return the data nearest to b that some matrix fits, and their relative distance from b in unweighted units.
 
     The distance is 0 if the least-squares iteration does not converge.
     """

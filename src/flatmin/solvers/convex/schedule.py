@@ -50,7 +50,7 @@ class Schedule:
         Number of Newton steps after which a round with a good multiplier looks for further columns.
     last_tol, last_steps : float, int
         A round with a good multiplier ends with at most ``last_steps`` undamped steps, which reduce the gradient to
-        ``last_tol`` times its tolerance.
+        ``last_tol`` times the tolerance of the round.
     slack, tight_slack : float
         A column is added for a singular value of the dual matrix that exceeds one by this many tolerances of the
         gradient. The number ``tight_slack`` is for rounds with a good multiplier, where singular values just above one

@@ -23,7 +23,8 @@ QUANTILE = 0.95
 ACCURACY = 1e-6
 #: Largest number of solves that look for alpha.
 MAX_SOLVES = 60
-#: Relative residual below which data are exact. Rounding to single precision is larger and counts as noise.
+#: Relative residual below which data count as exact. Errors from rounding data to single precision are larger, and
+#: count as noise.
 EXACT_RESIDUAL = 5e-9
 
 

@@ -69,9 +69,9 @@ Triplets = tuple[Array, Array, Array]
 class Isotropic:
     """A measured model with orthonormal sensing matrices (or of equal norms), scaled to an isometry on average.
 
-    For a random Z that fits, ``B*(b − B(Z'))`` is then an unbiased estimate of ``Z − Z'``. The log-det surrogate uses
-    it outside the tangent space. ``outside`` is the relative size of the part of the original data that no matrix fits,
-    0 if unknown.
+    For any Z' and a random Z that fits, ``B*(b − B(Z'))`` is then an unbiased estimate of ``Z − Z'``. The log-det
+    surrogate uses it outside the tangent space. ``outside`` is the relative size of the part of the original data that
+    no matrix fits, 0 if unknown.
     """
 
     model: QuadraticMap
@@ -184,7 +184,8 @@ class Descent:
         """Return the next smoothing as a share of the largest singular value.
 
         The fast descent takes larger steps to the first singular value below the smoothing, because larger singular
-        values hardly move. Its number of rounds therefore depends little on the distances between singular values.
+        values hardly move. So the number of rounds of the fast descent depends little on the distances between singular
+        values.
         """
         s = self.point[1]
         if shrink != SCHEDULE.shrink[0] or above >= len(s):

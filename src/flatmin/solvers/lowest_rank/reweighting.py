@@ -40,10 +40,11 @@ def reweighted_minimum(
     seed: int = 0,
     callback: Callable[[dict[str, float]], Any] | None = None,
 ) -> Solution:
-    """Return the fit of lowest rank that log-det reweighting finds. It needs fewer data than the flat minimum.
+    """Return the fit of lowest rank that log-det reweighting finds.
 
-    The rank is replaced by ``Σ log max(σ_i, ε)`` (with a quadratic below ε), and ε is lowered from step to step. The
-    result is not flat in general. See docs/theory/lowest_rank.md.
+    Reweighting recovers a matrix from fewer data than the flat minimum. The rank is replaced by ``Σ log max(σ_i, ε)``
+    (with a quadratic below ε), and ε is lowered from step to step. The result is not flat in general. See
+    docs/theory/lowest_rank.md.
 
     Parameters
     ----------
@@ -63,7 +64,7 @@ def reweighted_minimum(
     warm_start : Solution or tuple of ndarray, optional
         Start of the search, for instance the flat minimum. The dual vector of a `Solution` is used for the certificate.
     seed : int
-        Seeds the subspace iterations; a unique solution does not depend on it beyond rounding.
+        Seed of the subspace iterations; a unique solution depends on the seed only by rounding errors.
     callback : callable, optional
         Called after each round with a dict of iteration, seconds, residual, smoothing and rank.
 
@@ -74,8 +75,8 @@ def reweighted_minimum(
         solution found is also the flattest. Otherwise ``relative_gap`` bounds how much less flat the solution found is.
         No proof of lowest rank is known. Local uniqueness is estimated: ``parts["local_injectivity"]`` is the ratio of
         the smallest to the largest singular value of the map from nearby matrices of this rank to data. If this ratio
-        is well above rounding, no other matrix nearby has this rank and fits. ``parts["loose_rows"]`` and
-        ``["loose_cols"]`` list rows and columns (of completion) with too few data for this rank.
+        is well above rounding, no other matrix nearby has this rank and fits. For completion, ``parts["loose_rows"]``
+        and ``["loose_cols"]`` list rows and columns with too few data for this rank.
 
     Raises
     ------

@@ -1,9 +1,8 @@
 """Penalised solutions where the data determine the trace, as for positive semidefinite matrices measured by vectors.
 
 Then ``tr Z = ⟨c, q⟩`` for all Z, with ``c_i = |x_i|² / (m · scale)`` and the scaled measurements q. A penalty on the
-trace is therefore a shift of the data: ``⟨c, q⟩ + (P/2) ‖q − b‖² = (P/2) ‖q − (b − c/P)‖² + constant``. The penalty
-therefore selects no rank, and the penalised solution is the positive semidefinite least-squares fit of the shifted
-data.
+trace is therefore a shift of the data: ``⟨c, q⟩ + (P/2) ‖q − b‖² = (P/2) ‖q − (b − c/P)‖² + constant``. So the penalty
+selects no rank, and the penalised solution is the positive semidefinite least-squares fit of the shifted data.
 """
 
 from dataclasses import dataclass, replace

@@ -27,7 +27,7 @@ MIN_ADDED = 4
 
 
 def first_factors(scaled: Scaled, task: Task, penalty: float) -> Array:
-    """Return stacked factors of what the penalised fit would be if the measurements were an isometry, as a start."""
+    """Return the stacked factors that the penalised fit would have if the measurements were an isometry, as a start."""
     model = scaled.model
     count = min(FIRST_RANK, task.max_rank or FIRST_RANK)
     U, s, V = model.leading(model.dual_matrix(scaled.b), count, task.limits.seed)

@@ -231,7 +231,7 @@ class _Rule:
         """Test ranks near that of stacked factors x, fit the data without penalty, and estimate the level of noise.
 
         If the penalty selects no rank, x has been tested already, and its rank is kept. If the test finds another rank
-        than the penalised solution has, trust the test.
+        than the penalised solution has, the rank of the test is the better one.
         """
         scaled, model, problem, m = self.scaled, self.scaled.model, self.task.problem, len(self.task.problem.data)
         x, residual = self._test(penalty).passed(x) if self.selects else self._test(penalty).fit(x)

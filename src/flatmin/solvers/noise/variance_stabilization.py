@@ -1,4 +1,4 @@
-"""Variance stabilization: weights that give all counts the same noise, although a count varies like its mean."""
+"""Variance stabilization: weights that give all counts the same noise, although variances differ like means."""
 
 from dataclasses import dataclass, replace
 
@@ -72,11 +72,11 @@ def stabilize_variance(
     """Return a problem of counts with weights that give all counts the same noise.
 
     Counts y, in any unit, have the variance ``φ E y``, where φ is the unit: 1 for counts that are not rescaled. With
-    weights w proportional to ``1 / (E y + φ/2)^½`` the noise of ``w ∘ y`` is even, and w is scaled so that its mean
-    variance is φ. The expectations E y come from a low-rank fit. Weights are computed from the fit, and the fit is
-    computed with the weights, in turn. Least squares with these weights is Fisher scoring, so the result solves the
-    likelihood equations of the Poisson distribution, except for the small constant φ/2. Unlike weights ``1/y``, these
-    do not favour measurements that came out low by chance.
+    weights w proportional to ``1 / (E y + φ/2)^½`` the noise of ``w ∘ y`` is even, and w is scaled so that the mean
+    variance of ``w ∘ y`` is φ. The expectations E y come from a low-rank fit. Weights are computed from the fit, and
+    the fit is computed with the weights, in turn. Least squares with these weights is Fisher scoring, so the result
+    solves the likelihood equations of the Poisson distribution, except for the small constant φ/2. Unlike weights
+    ``1/y``, these do not favour measurements that came out low by chance.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def stabilize_variance(
     max_iter : int, optional
         The largest number of steps.
     seed : int
-        Starts random choices.
+        Seed of random choices.
     noise : Noise, optional
         The noise that ``alpha="auto"`` finds in the data without weights; it saves a search for the rank.
 

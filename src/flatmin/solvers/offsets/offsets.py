@@ -57,7 +57,7 @@ class Offsets:
     columns: Array
 
     def at(self, rows: Any, columns: Any) -> Array:
-        """Return ``g + a_i + b_j``, shape (n,), for positions (n,). −1 is a row or column outside of the matrix."""
+        """Return ``g + a_i + b_j``, shape (n,), for positions (n,). −1 means a row or column outside the matrix."""
         i, j = np.asarray(rows), np.asarray(columns)
         return np.asarray(self.constant + np.where(i >= 0, self.rows[i], 0.0) + np.where(j >= 0, self.columns[j], 0.0))
 
@@ -73,9 +73,8 @@ class OffsetModel:
     constant : bool
         Whether there is a constant; it is not penalised.
     rows, columns : float or None
-        The number κ of phantom observations of zero in each row (column): an offset is
-        ``(sum of its residuals) / (n + κ)``. With 0 offsets are not penalised; with None there are no offsets of rows
-        (columns).
+        The number κ of phantom observations of zero in each row (column): an offset with n observations is ``(sum of
+        its residuals) / (n + κ)``. With 0 offsets are not penalised; with None there are no offsets of rows (columns).
 
     Raises
     ------
@@ -133,11 +132,11 @@ class OffsetModel:
         return model
 
     def fit(self, values: Any) -> Offsets:
-        """Return the offsets ``G Hᵀ w v`` of values (m,) for the matrix zero."""
+        """Return the offsets ``G Hᵀ w v`` of values v (m,) if the matrix X is zero."""
         return self._shifted(self.equations.solve(self.equations.sums(roots(self.entries) * self._checked(values))))
 
     def problem(self, values: Any) -> Problem:
-        """Return the problem whose penalised solution is X of the joint fit of values (m,); see `OffsetFree`."""
+        """Return the problem whose penalised solution is the X of the joint fit of values (m,); see `OffsetFree`."""
         measurement, y = OffsetFree(self.entries, self.equations), roots(self.entries) * self._checked(values)
         return Problem(measurement, _unless_rounding(measurement.reduce(y), y))
 

@@ -52,8 +52,8 @@ class ErrorFreeSchedule:
     max_outliers: float = 0.1
     max_refits: int = 3  #: Largest number of times that outlying rows and columns are fitted again.
     deviation_steps: int = 60  #: Number of reweighted least-squares steps in a fit by least absolute deviations.
-    #: In the weights of these steps, residuals below a floor count as the floor, which falls by this factor in each
-    #: step.
+    #: In fits by least absolute deviations, smaller residuals than a floor are weighted as if they were equal to it.
+    #: Each step multiplies the floor by this factor.
     floor_fall: float = 0.6
 
 

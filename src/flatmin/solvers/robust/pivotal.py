@@ -25,10 +25,10 @@ class RobustNoiseSchedule:
     """Settings of the search for alpha and for the rank. Sizes of noise are relative to the size of the data."""
 
     draws: int = 20  #: Number of simulated noise matrices.
-    large_draws: int = 6  #: Number of simulated noise matrices that are large.
+    large_draws: int = 6  #: Number of simulated noise matrices if they are large.
     large: int = 200_000  #: Number of cells above which a matrix is large: its norm is then computed by power steps.
     power_steps: int = 30  #: Number of power steps for the norm of a large matrix, which give it to about 1 %.
-    quantile: float = 0.95  #: Quantile of the norms of simulated noise that is the threshold.
+    quantile: float = 0.95  #: The threshold is this quantile of the norms of simulated noise.
     accuracy: float = 1e-2  #: Relative accuracy of alpha.
     max_splits: int = 40  #: Largest number of splits that look for alpha.
     split_rounds: int = 30  #: Largest number of rounds of a split that looks for alpha.

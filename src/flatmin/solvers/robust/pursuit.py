@@ -26,8 +26,8 @@ class PursuitSchedule:
     """Settings of the rounds: how rho changes, when they are extrapolated, and when they end."""
 
     first_rho: float = 1.25  #: First rho, in units of one over the norm of the data.
-    min_rho: float = 8.0  #: Smallest rho that may be chosen, in units of one over the norm of the data.
-    #: Smallest rho that may be chosen, in units of one over the median singular value of X.
+    min_rho: float = 8.0  #: Smallest rho at which a change aims, in units of one over the norm of the data.
+    #: Smallest rho at which a change aims, in units of one over the median singular value of X.
     min_rho_of_values: float = 0.3
     early_rounds: int = 10  #: Number of early rounds, each of which may change rho.
     growth: float = 1.4  #: Largest factor of rho in an early round.
@@ -41,8 +41,8 @@ class PursuitSchedule:
     #: before.
     slow: float = 0.1
     check_every: int = 5  #: Number of rounds between two computations of the gap.
-    fine_gap: float = 1e-12  #: Gap at which the further rounds after the tolerance is met end.
-    extra_rounds: float = 1.5  #: Slow rounds end after this multiple of the number of rounds that met the tolerance.
+    fine_gap: float = 1e-12  #: Once the tolerance is met, rounds continue until the gap is at most this.
+    extra_rounds: float = 1.5  #: If rounds are slow, the number that met the tolerance is multiplied by this.
     rounding_move: float = 1e-14  #: Relative move of a round below which the move is only rounding errors.
     power_steps: int = 20  #: Number of power steps that find a subspace.
     #: Relative accuracy of singular vectors from a block Krylov method. A confirmed norm has the square of this

@@ -127,7 +127,7 @@ def _loss(masks: _Masks, target: Array, waves: Array) -> tuple[float, Array]:
 
 
 def _inverse_hessian(memory: list[tuple[Array, Array, float]], gradient: Array, seen: Array) -> Array:
-    """Return the two-loop product of the BFGS approximation with the gradient."""
+    """Return the product of BFGS's inverse Hessian with the gradient, by the two-loop recursion."""
     q, shares = gradient.copy(), []
     for step, turn, rho in reversed(memory):
         shares.append(rho * _dot(step, q))

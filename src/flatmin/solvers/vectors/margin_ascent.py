@@ -87,7 +87,7 @@ def ascend_margin(complement: Complement, dual: Array) -> Array:
 
 
 def _constraints(Y: Array, V: Array) -> Array:
-    """Return a matrix C with ``Cᵀ p = 0`` for ``Σ p_i [v_i; y_i] v_i* = 0``; its last column fixes the trace."""
+    """Return C such that changes p with ``Cᵀ p = 0`` have ``Σ p_i [v_i; y_i] v_i* = 0`` and ``Σ p_i = 0``."""
     r = V.shape[1]
     rows, cols = np.triu_indices(r)
     own = V[:, rows] * V[:, cols].conj()
