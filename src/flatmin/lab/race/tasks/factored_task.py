@@ -41,7 +41,7 @@ class FactoredTask(Task):
     rank : int, optional
         The number of columns of the factors. None for the smaller dimension.
     fresh : Problem, optional
-        Other measurements of the same unknown. Without a truth, the error is the relative residual on them.
+        Other measurements of the same unknown. Without a truth, the error is the relative residual on ``fresh``.
     flattest : Flattest, optional
         The flattest solution of the problem. None solves for it.
 

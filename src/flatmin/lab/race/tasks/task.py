@@ -87,7 +87,7 @@ class Task(ABC):
 
     @abstractmethod
     def trace(self, model: nn.Module) -> float:
-        """Return the Gauss-Newton trace of the training loss over all weights. It sets the unit of step sizes."""
+        """Return the Gauss-Newton trace of the training loss over all weights, which sets the unit of step sizes."""
 
     @abstractmethod
     def facts(self) -> Iterator[Any]:
