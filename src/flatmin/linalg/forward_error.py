@@ -66,7 +66,7 @@ def summed_terms(terms: int) -> int:
 
 
 def rounded_up(number: float, operations: int = 4) -> float:
-    """Return a bound on the exact result behind ``number``: some operations on nonnegative numbers."""
+    """Return a bound on the exact result of some ``operations`` on nonnegative numbers that gave ``number``."""
     return number * (1 + (operations + 1) * UNIT)
 
 
@@ -104,7 +104,7 @@ def spread(values: Array) -> float:
 
 
 def _tree(values: Array) -> float:
-    """Return a sum by levels of at most `BRANCHES` terms each."""
+    """Return a sum that is formed in levels, each of which adds groups of at most `BRANCHES` terms."""
     while len(values) > 1:
         values = np.pad(values, (0, -len(values) % BRANCHES)).reshape(-1, BRANCHES).sum(axis=1)
     return float(values[0]) if len(values) else 0.0

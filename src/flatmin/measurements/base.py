@@ -125,7 +125,7 @@ class Measurement(ABC):
 
     @property
     def gram_rounding(self) -> float:
-        """A number e: entry (j, k) of `gram_diagonals`, exactly G, has an error of at most ``e √(G_jj G_kk)``."""
+        """A number e that bounds the error of `gram_diagonals` G: at most ``e √(G_jj G_kk)`` in entry (j, k)."""
         step = min(self.size, max(1, BLOCK // max(1, self.shape[0] * self.shape[1])))
         return gamma(summed_terms(step * max(self.shape)) - (-self.size // step) + 2, self.is_complex)
 

@@ -103,7 +103,7 @@ class WhitenedSolution:
 
     @property
     def gain(self) -> float:
-        """A bound on ``‖B(Z)‖ / ‖Z‖_*``."""
+        """A bound on ``‖B(Z)‖ / ‖Z‖_*``, with the error of the metric."""
         m, plain = self.problem.measurement.size, self.problem.metric
         found = gain_bound(m, plain, self.metric, self.cone.is_hermitian)
         for D, other in zip(self.metric, plain, strict=True):

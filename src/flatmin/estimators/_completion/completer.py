@@ -47,8 +47,8 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
         three include a constant. "auto" is "columns" for tables and "both" for triples.
     offset_alpha : float, pair of float or "auto"
         Penalty on the offsets of rows and of columns. A penalty of k has the effect of k further observations of the
-        value zero (in table columns, of the column mean). "auto" is 0 for tables. For triples it is the variance of the
-        noise divided by that of the offsets, estimated by restricted maximum likelihood.
+        value zero (in table columns, of the column mean). "auto" is 0 for tables. For triples the penalty is the
+        variance of the noise divided by that of the offsets, estimated by restricted maximum likelihood.
     scale : bool or "auto"
         Whether to divide every column of a table by its standard deviation. "auto" does so for tables.
     missing_values : float, str, None or pandas.NA

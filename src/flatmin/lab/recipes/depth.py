@@ -11,8 +11,9 @@ nuclear norm, c exceeds that of two matrices by at most 0.1, and from 1.25 times
 least 90 % of the draws. The layers found for two matrices are flattest by their certificate.
 
 Refuted by: a boundary further away, more than one recovery in a hundred by three or five vectors from fewer
-measurements than unknowns, more than one failure in twenty from at least as many, a larger c of deep products of
-matrices, more than one failure in ten well above the boundary, or layers of two matrices that are not flattest.
+measurements than unknowns, more than one failure in twenty from at least as many measurements as unknowns, a larger c
+of deep products of matrices, more than one failure in ten well above the boundary, or layers of two matrices that are
+not flattest.
 """
 
 import math

@@ -156,7 +156,10 @@ class _Claims:
 
     def _state_lower(self) -> None:
         """State the lower bound, from a dual vector that leaves its test as little room for rounding as it needs."""
-        room = ROOM
+        room, dual = ROOM, self.witness.duals.get("value")
+        if dual is not None and not np.any(dual) and np.any(self.explicit.problem.data):
+            self.absent["V"] = "no multiple of the dual vector passes its test: the metric is singular up to rounding"
+            return
         for _ in range(DOUBLINGS):
             self._state("V", lambda: {"lower": self.theorem.lower})
             if "V" in self.claims or not self.witness.candidates:

@@ -35,7 +35,7 @@ class FactoredTask(Task):
     Parameters
     ----------
     problem : Problem
-        A problem of any family. One with weighted gross errors is trained in the equivalent form with the limit τ.
+        A problem of any family. A problem with weighted gross errors is trained in the equivalent form with limit τ.
     truth : ndarray, optional
         The matrix, or the signal of phase retrieval up to its phase. Errors are relative to it.
     rank : int, optional
