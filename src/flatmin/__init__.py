@@ -81,13 +81,17 @@ ESTIMATORS = (
     "TraceRegressor",
     "TraceRegressorCV",
 )
-__all__ += [*ESTIMATORS]
+#: The prover, which loads the checker of proofs when it is used.
+PROVER = ("Proof", "prove")
+__all__ += [*ESTIMATORS, *PROVER]
 
 
 def __getattr__(name: str) -> Any:
-    """Import estimators, and with them scikit-learn, or `flatmin.nn`, and with it PyTorch, when first used."""
+    """Import the estimators (with scikit-learn), the prover or `flatmin.nn` (with PyTorch) when they are first used."""
     if name in ESTIMATORS:
         return getattr(import_module("flatmin.estimators"), name)
+    if name in PROVER:
+        return getattr(import_module("flatmin.proofs.exact"), name)
     if name in ("estimators", "lab", "nn"):
         return import_module(f"flatmin.{name}")
     raise AttributeError(f"module 'flatmin' has no attribute {name!r}")

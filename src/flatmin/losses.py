@@ -46,11 +46,11 @@ class Loss(ABC):
         return float(data @ dual)
 
     def trace_factor(self, parametrization: Parametrization) -> float:
-        """Return the scaled trace that a unit of a certificate's value stands for."""
+        """Return the scaled trace divided by the value that a certificate states."""
         return 1.0
 
     def with_limit(self, residual: Array) -> Self:
-        """Return the loss in the form that can be trained on, given the residual of a solution."""
+        """Return a loss that factors can be trained on; ``residual`` is that of a solution."""
         return self
 
 
@@ -74,8 +74,9 @@ class Absolute(Loss):
     """Gross errors in some of the observed cells: robust PCA.
 
     Data are ``Y = X + S`` with a sparse S. The loss of factors is the squared distance of ``Y − L Rᵀ`` from the ball
-    ``{S : ‖S‖_1 ≤ τ}`` of the observed cells. It has one derivative only, so flatness is that of a smooth function
-    above it that touches it (docs/theory/robust_pca.md), whose scaled trace is ``2 ‖L‖² + 2 ‖R‖²``. Flat is
+    ``{S : ‖S‖_1 ≤ τ}`` of the observed cells. The loss has only one derivative, so its flatness is defined as that of a
+    smooth function that lies above it and touches it at the factors (docs/theory/robust_pca.md). The scaled trace of
+    this function is ``2 ‖L‖² + 2 ‖R‖²``. A solution is flat if it solves
 
         minimise ‖X‖_*   subject to   ‖Y − X‖_1 ≤ τ,
 
@@ -84,9 +85,9 @@ class Absolute(Loss):
     Parameters
     ----------
     weight : float, optional
-        Cost of a unit of error. None stands for ``1 / √max(d1, d2)`` of the whole matrix, missing cells or not.
+        Cost of a unit of error. None stands for ``1 / √max(d1, d2)``, where the shape includes missing cells.
     tau : float, optional
-        The largest size ‖S‖_1 of the errors, if it is known; excludes ``weight``.
+        The largest size ‖S‖_1 of the errors, if it is known. It cannot be combined with ``weight``.
 
     Raises
     ------
@@ -159,15 +160,15 @@ class Absolute(Loss):
         return Metric(np.ones(measurement.shape[0])), Metric(np.ones(measurement.shape[1]))
 
     def pairing(self, data: Array, dual: Array) -> float:
-        """Return ``⟨b, λ⟩``, with τ ``⟨b, λ⟩ − τ ‖λ‖_∞``."""
+        """Return ``⟨b, λ⟩`` or, if τ is given, ``⟨b, λ⟩ − τ ‖λ‖_∞``."""
         return float(data @ dual) - (self.tau * float(np.max(np.abs(dual))) if self.tau else 0.0)
 
     def trace_factor(self, parametrization: Parametrization) -> float:
-        """Return the trace factor of the model: certificates of splits are in units of ``‖X‖_*``."""
+        """Return the trace factor of the parametrization: certificates of robust PCA state values of ``‖X‖_*``."""
         return parametrization.trace_factor
 
     def with_limit(self, residual: Array) -> Self:
-        """Return the form with τ, the size of the residual, which are the errors of a solution."""
+        """Return the form with ``τ = ‖S‖_1``, where the errors S are the residual of a solution."""
         return self if self.tau is not None else type(self)(tau=float(np.abs(residual).sum()))
 
 

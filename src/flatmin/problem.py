@@ -17,7 +17,7 @@ from flatmin.parametrizations.product import Product
 
 __all__ = ["Problem"]
 
-#: Range of the largest size of the data; squares of others over- or underflow.
+#: Smallest and largest size that the largest number of the data may have. Otherwise squares underflow or overflow.
 SMALLEST, LARGEST = 1e-151, 1e151
 #: Largest number in factors, in whitened factors, and in products of two of them.
 LARGEST_FACTOR = 1e151
@@ -25,7 +25,7 @@ LARGEST_FACTOR = 1e151
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """Find weights whose matrix X has measurements ``A(X) = b``; the loss is ``(1/m) ‖A(X) − b‖²``.
+    """Find factors whose matrix X has measurements ``A(X) = b``; the loss is ``(1/m) ‖A(X) − b‖²``.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ class Problem:
         return self.loss if self.loss.has_gross_errors else self.parametrization
 
     def expect_convex(self, request: str) -> None:
-        """Raise `InputError`, which begins with the request, unless the problem `is_convex`."""
+        """Raise `InputError` unless the problem `is_convex`; the message begins with ``request``."""
         if not self.is_convex:
             expected = "expected a Product, Gram or SignedGram model and Squared()"
             raise InputError(f"{request} for {self.model!r}, {expected}")

@@ -55,10 +55,10 @@ class Status(Enum):
     regularized_minimum = "Certified: this minimises loss + alpha · scaled trace."
     low_rank_interpolant = (
         "Fits the data at the lowest rank found. That no lower rank fits is not proved; "
-        "how far it is from flattest, its certificate says."
+        "its certificate says how far it is from flattest."
     )
     inconsistent_data = (
-        "No matrix fits the data exactly, so this fits the nearest data that one fits; "
+        "No matrix fits the data exactly, so this fits the nearest data that some matrix fits; "
         "check repeated measurements, or set alpha > 0 to allow for noise."
     )
     not_certified = (
@@ -102,24 +102,26 @@ class Noise:
     Attributes
     ----------
     sigma, std_error : float or None
-        Standard deviation of the noise in one measurement, in the units of the data, from the residual of the refit and
-        its degrees of freedom; and its standard error. None if matrices of this rank fit any data.
+        Standard deviation of the noise in one measurement, and the standard error of this estimate, in the units of the
+        data. They follow from the residual of the refit and its degrees of freedom. None if matrices of this rank fit
+        any data.
     alpha : float
         The alpha that the rule chose.
     threshold, unevenness : float
-        The 95 % quantile of ``‖D1⁻¹ A*(g) D2⁻¹‖ / ‖g‖`` over random g, the effect of noise alone; and its ratio to the
-        value for Gaussian noise, which exceeds 1 for heavy tails or uneven noise.
+        ``threshold`` is the 95 % quantile of ``‖D1⁻¹ A*(g) D2⁻¹‖ / ‖g‖`` over random g, which is the effect of noise
+        alone. ``unevenness`` is the ratio of this quantile to that for Gaussian noise; it exceeds 1 for heavy tails or
+        uneven noise.
     refit : tuple of ndarray
         Factors of the least-squares fit at `rank`: without the bias of the penalty, and **not certified**, since
         least squares at a fixed rank may have local minima.
     rank, penalised_rank : int
-        Rank of the refit, the smallest one near `penalised_rank` whose residual passes for noise; and that of the
-        penalised solution.
+        ``rank`` is the rank of the refit: the smallest rank near `penalised_rank` whose residual passes for noise.
+        ``penalised_rank`` is the rank of the penalised solution.
     freedom : int
         Degrees of freedom of matrices of the refit's rank.
     selects : bool
-        Whether the penalty selects a rank. It does not if the data determine the trace, where alpha is the effect of
-        noise of the level of the refit's residual, nor if many gross errors enlarge its rank.
+        Whether the penalty selects a rank. It does not if the data determine the trace (alpha then follows from the
+        noise in the refit's residual), nor if many gross errors enlarge the rank of the penalised solution.
     """
 
     sigma: float | None
@@ -142,7 +144,7 @@ class Noise:
         return as_text("Noise", rounded(self.scalars()))
 
     def scalars(self) -> Mapping[str, Any]:
-        """Return all but the factors."""
+        """Return all estimates except the factors."""
         return {name: value for name, value in vars(self).items() if name != "refit"}
 
 
@@ -234,7 +236,7 @@ class Solution:
 
     @property
     def signal(self) -> Array:
-        """The signal s behind X = s s*, or the largest part of X, up to a global phase; from files in its own shape."""
+        """The signal s of the matrix ``s s*`` nearest to X, up to a global phase; an image has its own shape."""
         if "signal" in self.parts or not isinstance(self.parametrization, Gram):
             return self._part("signal", "phase retrieval")
         U, sizes, _ = np.linalg.svd(self.factors[0], full_matrices=False)
@@ -254,9 +256,9 @@ class Solution:
 
     @property
     def duals(self) -> tuple[Array, Array | None]:
-        """The dual vector and the one for uniqueness or None; of a loaded solution those of its file.
+        """The dual vector, and the uniqueness dual or None; those that the file states if there is no certificate.
 
-        They need no trust: a bound from any dual vector is valid.
+        A certificate need not trust them: any dual vector gives a valid bound.
         """
         return self.statements["dual"], self.statements["uniqueness_dual"]
 

@@ -58,12 +58,12 @@ def power(S, exponent):
 
 def unit_matrices(theorem):
     """Return the sensing matrices of a theorem, on the coordinates that are seen, as rows."""
-    m, shape = theorem.size, theorem.A.shape
+    m, shape = theorem.m, theorem.A.shape
     if isinstance(theorem.A, checker.DenseMap):
         return dense(theorem.A.A).reshape(m, *shape)
     if isinstance(theorem.A, checker.EntryMap):
         A = np.zeros((m, *shape))
-        A[np.arange(m), theorem.A.rows, theorem.A.columns] = dense(theorem.A.weights)[:, 0]
+        A[np.arange(m), *zip(*theorem.A.cells, strict=True)] = dense(theorem.A.weights)[:, 0]
         return A
     left, right = (dense(X).reshape(theorem.A.copies, m, -1) for X in (theorem.A.left, theorem.A.right))
     return np.einsum("kma,kmb->mab", left, right)
@@ -106,7 +106,11 @@ class Writer:
             elif kind == "U":
                 claim = {"upper": decimal(theorem.upper, True)}
             elif kind == "gap":
-                claim = {"gap": decimal(1 - theorem.lower / theorem.upper, True)}
+                claim = {
+                    "gap": decimal(
+                        1 - checker.Fraction(statements[0]["lower"]) / checker.Fraction(statements[1]["upper"]), True
+                    )
+                }
             elif kind == "B":
                 claim = {"beta": decimal(theorem.backward(), True)}
             elif kind == "F":
@@ -124,9 +128,9 @@ class Writer:
 def rectangular(kind, arrays, X, rank, dual, **other):
     """Return a writer for ``X ≈ L Rᵀ`` with a dual vector, with all constants."""
     first = Writer(model(kind, **other), arrays, {"L": X[:, :1], "C": np.eye(1), "R": np.ones((X.shape[1], 1))}, dual)
-    theorem = first.theorem
+    theorem = first.theorem  # all rows and columns are seen
     G1, G2, A = dense(theorem.G1), dense(theorem.G2), unit_matrices(theorem)
-    rows, columns = theorem.rows, theorem.columns
+    rows, columns = (np.flatnonzero(seen) for seen in theorem.seen)
     W1, W2 = power(G1, -0.5), power(G2, -0.5)
     B = np.einsum("ab,mbc,cd->mad", W1, A, W2)
     U, s, Vt = np.linalg.svd(power(G1, 0.5) @ X[np.ix_(rows, columns)] @ power(G2, 0.5))

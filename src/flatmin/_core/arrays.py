@@ -17,7 +17,7 @@ def namespace(array: Any) -> Any:
 
 
 def in_row_major_order(rows: Array, cols: Array, step: int = 1 << 16) -> bool:
-    """Return whether cells are sorted by row and column, without an array of their length."""
+    """Return whether cells are sorted by row and column, without allocating an array with an element for each cell."""
     for i in range(0, len(rows) - 1, step):
         r, c = rows[i : i + step + 1], cols[i : i + step + 1]
         if np.any((r[1:] < r[:-1]) | ((r[1:] == r[:-1]) & (c[1:] < c[:-1]))):

@@ -22,7 +22,7 @@ SHOWN = {
 WIDTH = 20
 #: Number of seconds after which the remaining time is shown.
 EARLY = 1.0
-#: Share of the elapsed time, up to now, over which the pace is measured.
+#: The pace is measured over this last share of the elapsed time.
 RECENT = 0.5
 
 

@@ -27,14 +27,15 @@ def public_names(package: str, path: list[str]) -> dict[str, Any]:
 class Registry(Generic[Entry]):
     """The known objects of one kind, by name. They come from three sources.
 
-    1. The files of a ``package``, found by themselves: each module defines ``attribute`` (for instance ``FAMILY``),
-    which    holds one object or a list of them. The attribute ``__all__`` stands for the public classes of the module.
-    2. `register`, called from outside. 3. Entry points of installed distributions in ``group``. They are listed when a
-    name or a list is first asked for,    and loaded when their own name is asked for.
+    1. The files of a ``package``, which are found automatically: each module defines ``attribute`` (for instance
+    ``FAMILY``), which    holds one object or a list of them. The attribute ``__all__`` stands for the public classes of
+    the module. 2. `register`, called from outside. 3. Entry points of installed distributions in ``group``. They are
+    listed when a name or a list is first asked for,    and loaded when their own name is asked for.
 
-    An object's name is its ``name`` if it has one, for other classes the name of the class, and otherwise the name of
-    its file or entry point. Underscores in a file's name become hyphens. Names are unique over all sources. The
-    ``noun`` names the kind in messages; objects are instances of ``kind``, or its subclasses if ``classes``.
+    An object's name is its attribute ``name`` if it has one. Without this attribute, a class has the name of the class,
+    and any other object the name of its file or entry point. Underscores in a file's name become hyphens. Names are
+    unique over all sources. The ``noun`` names the kind in messages; objects are instances of ``kind``, or its
+    subclasses if ``classes``.
     """
 
     def __init__(

@@ -18,8 +18,8 @@ class ThreadLimit(ABC):
     """The limit of a library to one thread while any block of code asks for it.
 
     Blocks may be nested and may overlap in several threads. The first block remembers the former number of threads. If
-    the library keeps a number ``per_thread``, a thread is limited from its first block to its last one. Otherwise the
-    process is limited from the first block of any thread to the last one.
+    the library keeps a separate limit for each thread (``per_thread``), a thread is limited from its first block to its
+    last one. Otherwise the process is limited from the first block of any thread to the last one.
     """
 
     def __init__(self, *, per_thread: bool) -> None:
@@ -73,7 +73,7 @@ class ThreadLimit(ABC):
 
 
 class _BlasLimit(ThreadLimit):
-    """The limit of the BLAS libraries of NumPy and SciPy, either of those that count per thread or of the others."""
+    """The limit of the BLAS libraries of NumPy and SciPy whose kind of limit agrees with ``per_thread``."""
 
     _libraries: list[Any] | None = None
 
@@ -95,7 +95,7 @@ class _BlasLimit(ThreadLimit):
             library.set_num_threads(count)
 
     def _release(self) -> None:
-        """Let any thread set limits. Newer versions of threadpoolctl obey only the thread that set the last limit."""
+        """Let any thread set limits. Otherwise newer versions of threadpoolctl obey only the last that did so."""
         for library in self._libraries or ():
             if hasattr(library, "clear_controlling_thread"):
                 library.clear_controlling_thread(force=True)

@@ -125,7 +125,7 @@ def whole_number(value: Any, name: str, least: int) -> int:
 
 
 def is_whole(value: Any) -> bool:
-    """Return whether a value is a whole number, of Python or NumPy; truth values and durations are none."""
+    """Return whether a value is a whole number, of Python or NumPy; truth values and durations are not."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool | np.timedelta64)
 
 

@@ -17,7 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments : sequence of str, optional
-        What follows the program's name; by default that of the process.
+        The words after the program's name; by default those with which this process was started.
 
     Returns
     -------
@@ -66,7 +66,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _end_cleanly_when_terminated() -> None:
-    """Make SIGTERM unwind the stack as Ctrl-C does, so that temporary files vanish."""
+    """Make SIGTERM end the program as Ctrl-C does, so that temporary files are removed."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 

@@ -65,7 +65,7 @@ Input = Annotated[
         "folders of images: the frames of a video, in grey.",
     ),
 ]
-SolutionFile = Annotated[
+SolutionPath = Annotated[
     Path,
     typer.Argument(
         metavar="SOLUTION.npz", help="Factors, or a matrix or signal, from any program; dual vectors are optional."
@@ -84,6 +84,13 @@ Weight = Annotated[
     float | None, number("--weight", "W", "robust-pca: weight of the gross errors ‖S‖₁ against the nuclear norm.")
 ]
 Tau = Annotated[float | None, number("--tau", "T", "robust-pca: limit on the gross errors ‖S‖₁, instead of --weight.")]
+Alpha = Annotated[
+    float | None, number("--alpha", "X", "The penalty that the solution is judged with. Default: 0, an exact fit.")
+]
+MetricPower = Annotated[float | None, number("--metric-power", "P", "From 0 (nuclear norm) to 1, the default.")]
+AsClaimed = Annotated[
+    bool, typer.Option("--as-claimed", help="Judge the objective that the file states, instead of these four.")
+]
 Seed = Annotated[int, whole_number("--seed", "N", "Seed of all random choices.")]
 
 
@@ -145,6 +152,9 @@ def recover(
     reweight: Annotated[
         bool, typer.Option("--reweight", help="Also look for a solution of lower rank by reweighting; it is not flat.")
     ] = False,
+    prove: Annotated[
+        bool, typer.Option("--prove", help="Also prove theorems in exact arithmetic: proof.json and instance.npz.")
+    ] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -166,7 +176,7 @@ def recover(
         "solver": solver,
     }
     problem = ProblemFile(family, input, mask, shape, {"weight": weight, "tau": tau})
-    return run(Request(problem, output, settings, reweight, json, quiet, str(context.find_root().obj)))
+    return run(Request(problem, output, settings, reweight, prove, json, quiet, str(context.find_root().obj)))
 
 
 @app.command()
@@ -175,7 +185,7 @@ def generate(
     out: Annotated[Path, typer.Argument(metavar="OUT.npz", help="The file to write; it also contains the truth.")],
     shape: Annotated[str | None, text("--shape", "D1,D2", "Rows and columns of the unknown.")] = None,
     dimension: Annotated[
-        int | None, whole_number("--dimension", "D", "The same for a square unknown, or the length of a signal.")
+        int | None, whole_number("--dimension", "D", "Rows and columns of a square unknown, or the length of a signal.")
     ] = None,
     rank: Annotated[
         str | None, text("--rank", "R", "Rank of the truth; quadratic-network: also R1,R2 by sign.")
@@ -185,7 +195,7 @@ def generate(
         whole_number(
             "--measurements",
             "M",
-            "Their number. Default: a few times the degrees of freedom; robust-pca: all cells.",
+            "Number of measurements. Default: a few times the degrees of freedom; robust-pca: all cells.",
         ),
     ] = None,
     noise: Annotated[
@@ -234,14 +244,14 @@ def race(
     input: Input,
     output: Annotated[
         Path | None,
-        text("--output", "DIR", "Where results go; replaced whole. Default: the input's name + '-race', here."),
+        text("--output", "DIR", "Directory of results, which replaces an earlier one. Default: INPUT-race."),
     ] = None,
     competitors: Annotated[
         str | None, text("--competitors", "A,B,…", "Names with commas between them. Default: all.")
     ] = None,
     budget: Annotated[int | None, whole_number("--budget", "N", "Gradients that each run may spend.")] = None,
     seeds: Annotated[int, whole_number("--seeds", "K", "Runs of each competitor.")] = 5,
-    trials: Annotated[int, whole_number("--trials", "N", "Step sizes that are tried for each.")] = 6,
+    trials: Annotated[int, whole_number("--trials", "N", "Number of step sizes to try for each competitor.")] = 6,
     jobs: Annotated[int | None, whole_number("--jobs", "N", "Processes. Default: one for each core.")] = None,
     seed: Annotated[int, whole_number("--seed", "N", "The first of the seeds.")] = 0,
     mask: Mask = None,
@@ -254,10 +264,9 @@ def race(
         bool, typer.Option("--list", callback=_list_competitors, is_eager=True, help="Print the competitors and stop.")
     ] = False,
 ) -> int:
-    """Train by many algorithms, and measure how far each stays from the certified flattest solution.
+    """Train by many algorithms, and measure how much less flat than the certified flattest solution each one ends.
 
-    An interrupted race goes on where it stopped when the command is repeated; with more seeds or competitors, only
-    their runs are added.
+    The same command continues an interrupted race. With more seeds or competitors it adds only their runs.
 
     Exit status: 0 the flattest value is certified, 1 it is not (results are still written), 2 bad input.
     """
@@ -283,23 +292,23 @@ def sweep(
         str | None, typer.Argument(metavar="RECIPE", help="An experiment (--list), or a .toml file that changes one.")
     ] = None,
     store: Annotated[
-        Path | None, text("--store", "FILE", "Where every finished trial is kept; made if it is not there.")
+        Path | None, text("--store", "FILE", "The file that keeps every finished trial; it is created if needed.")
     ] = None,
     jobs: Annotated[
         int | None, whole_number("--jobs", "N", "Processes. Default: one for each core; with --quick only one.")
     ] = None,
     dask: Annotated[
-        str | None, text("--dask", "ADDRESS", "The scheduler of a Dask cluster, to compute there instead.")
+        str | None, text("--dask", "ADDRESS", "Compute on the Dask cluster with this scheduler instead.")
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="A smaller grid with fewer repetitions.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Use a smaller grid with fewer repetitions.")] = False,
     export: Annotated[
-        Path | None, text("--export", "OUT", "A table to write, .csv or .parquet: one row a trial.")
+        Path | None, text("--export", "OUT", "A table to write, .csv or .parquet, with one row for each trial.")
     ] = None,
     adaptive: Annotated[
         bool,
-        typer.Option("--adaptive", help="At most a third of the repetitions, where they tell most of the boundary."),
+        typer.Option("--adaptive", help="Run at most a third of the trials: those that say most about the boundary."),
     ] = False,
-    retry: Annotated[bool, typer.Option("--retry", help="Make trials that failed again.")] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Run failed trials again.")] = False,
     report: PageFile = None,
     figures: Figures = None,
     quiet: Quiet = False,
@@ -307,7 +316,7 @@ def sweep(
         bool, typer.Option("--list", help="Print the experiments, or what RECIPE claims, and stop.")
     ] = False,
 ) -> int:
-    """Run an experiment over a grid; what is finished is kept, and the same command goes on where it stopped.
+    """Run an experiment over a grid. Finished trials are kept, and the same command continues after an interruption.
 
     Exit status: 0 all trials are done, 1 some failed (each is kept with its reason), 2 bad input, 130 interrupted.
     """
@@ -343,9 +352,9 @@ def report(
     figures: Figures = None,
     quiet: Quiet = False,
 ) -> int:
-    """Judge the claims of experiments by what sweeps have kept, and write one page with figures and their data.
+    """Judge the claims of experiments by the results in stores, and write one page with figures and their data.
 
-    Stores are only read: a sweep may go on meanwhile, and a page may be made of an unfinished one.
+    Stores are only read, so sweeps may be running or unfinished.
 
     Exit status: 0 the page is written, whatever the verdicts, 2 bad input.
     """
@@ -358,19 +367,13 @@ def report(
 def certify(
     family: FamilyName,
     input: Input,
-    solution: SolutionFile,
+    solution: SolutionPath,
     shape: Shape = None,
-    alpha: Annotated[
-        float | None, number("--alpha", "X", "The penalty that the solution is judged with. Default: 0, an exact fit.")
-    ] = None,
-    metric_power: Annotated[
-        float | None, number("--metric-power", "P", "From 0 (nuclear norm) to 1, the default.")
-    ] = None,
+    alpha: Alpha = None,
+    metric_power: MetricPower = None,
     weight: Weight = None,
     tau: Tau = None,
-    as_claimed: Annotated[
-        bool, typer.Option("--as-claimed", help="Judge the objective that the file states, instead of these four.")
-    ] = False,
+    as_claimed: AsClaimed = False,
     json: Json = False,
     deterministic: Annotated[
         bool,
@@ -387,17 +390,48 @@ def certify(
     from flatmin.cli.commands.certify import Request
     from flatmin.cli.commands.certify import certify as judge
     from flatmin.cli.options import ProblemFile
+    from flatmin.cli.solution_file import SolutionFile
 
     problem = ProblemFile(family, input, shape=shape, loss={"weight": weight, "tau": tau})
-    penalty = {"alpha": alpha, "metric_power": metric_power}
-    return judge(Request(problem, solution, penalty, as_claimed, json, deterministic, time_limit))
+    judged = SolutionFile(problem, solution, {"alpha": alpha, "metric_power": metric_power}, as_claimed)
+    return judge(Request(judged, json, deterministic, time_limit))
+
+
+@app.command()
+def prove(
+    family: FamilyName,
+    input: Input,
+    solution: SolutionPath,
+    output: Annotated[
+        Path,
+        text("--output", "PROOF.json", "The proof to write; its data are written to PROOF-instance.npz next to it."),
+    ],
+    shape: Shape = None,
+    alpha: Alpha = None,
+    metric_power: MetricPower = None,
+    weight: Weight = None,
+    tau: Tau = None,
+    as_claimed: AsClaimed = False,
+    json: Json = False,
+) -> int:
+    """Prove theorems about a solution in exact arithmetic, and write a proof that a short program checks.
+
+    Exit status: 0 if a theorem is proved, else 1; 2 for bad input, also if the file states another objective.
+    """
+    from flatmin.cli.commands.prove import Request, run
+    from flatmin.cli.options import ProblemFile
+    from flatmin.cli.solution_file import SolutionFile
+
+    problem = ProblemFile(family, input, shape=shape, loss={"weight": weight, "tau": tau})
+    judged = SolutionFile(problem, solution, {"alpha": alpha, "metric_power": metric_power}, as_claimed)
+    return run(Request(judged, output, json))
 
 
 @app.command()
 def flatness(
     family: FamilyName,
     input: Input,
-    solution: SolutionFile,
+    solution: SolutionPath,
     shape: Shape = None,
     weight: Weight = None,
     tau: Tau = None,

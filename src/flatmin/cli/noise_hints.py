@@ -9,7 +9,7 @@ from flatmin.solution import Solution, Status
 
 __all__ = ["noise_hints"]
 
-#: Share of the largest possible rank from which a fit looks like a fit of noise.
+#: A fit whose rank is at least this share of the largest possible rank looks like a fit of noise.
 NEARLY_FULL = 0.8
 
 

@@ -1,4 +1,4 @@
-"""Options that several commands share: the problem's file, and messages that name the option that was typed."""
+"""Options that several commands share, and errors that name the option instead of the library's argument."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ __all__ = ["ProblemFile", "exclusive", "in_options", "option_name", "pair", "who
 
 #: Options whose names differ from those of the library's arguments.
 RENAMED = {"the number of measurements": "--measurements", "the number of masks": "--masks"}
-#: The expected form of options that are numbers separated by commas.
+#: What errors say about the expected form of options that are numbers separated by commas.
 EXPECTED = {"shape": "two positive whole numbers such as 30,20", "rank": "a whole number, or two such as 2,1"}
 
 

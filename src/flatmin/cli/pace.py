@@ -1,4 +1,4 @@
-"""The progress of a race in words: how many runs are done, and the time that the others will take."""
+"""The progress of a race in words: the number of finished runs, and the time that the other runs will take."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -31,6 +31,6 @@ class RacePace:
             yield f"about {spoken(elapsed * (self._work(total, total) - self._work(done, total)) / self._spent)} left"
 
     def _work(self, done: int, total: int) -> float:
-        """Return the work of the first runs of all, of which trials come first."""
+        """Return the work in the first ``done`` of all runs; tuning runs come first."""
         trials = total * self._trials // (self._trials + self._seeds)
         return self._share * min(done, trials) + max(0, done - trials)

@@ -1,4 +1,4 @@
-"""What the cones of Hermitian matrices share."""
+"""The base class of the cones of Hermitian matrices."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -21,7 +21,7 @@ class HermitianCone(Cone):
     by_size: ClassVar[bool]
 
     def degrees_of_freedom(self, shape: tuple[int, int], rank: int, is_complex: bool = False) -> int:
-        """Return ``rank (2d − rank + 1) / 2``, of complex matrices ``rank (2d − rank)``."""
+        """Return ``rank (2d − rank + 1) / 2`` or, for complex matrices, ``rank (2d − rank)``."""
         return rank * (2 * shape[0] - rank) if is_complex else rank * (2 * shape[0] - rank + 1) // 2
 
     def spectrum(
@@ -50,7 +50,7 @@ class HermitianCone(Cone):
         return max(extreme_eigenvalue(S), -extreme_eigenvalue(S, lowest=True) if self.by_size else 0.0, 0.0)
 
     def tangent_columns(self, sides: Array, U: Array, V: Array, blind: tuple[Array, Array] | None = None) -> Array:
-        """Return B on the Hermitian elements of ``{U E* + F V*}``, those that mix signs included."""
+        """Return B on the Hermitian elements of ``{U E* + F V*}``, including those that mix signs."""
         (m, q), outer = sides.shape[:2], complement(U, None if blind is None else blind[0])
         inner, rows, cols = sides @ U.conj(), *np.triu_indices(q, 1)
         diagonal = np.einsum("mcc->mc", inner).real

@@ -13,9 +13,10 @@ from flatmin.measurements import Measurement
 
 __all__ = ["MAX_TANGENT_WORK", "Cone", "Pairs", "Triplets"]
 
-#: The map on the tangent space is not formed if that takes more multiplications than this …
+#: Largest number of multiplications for which the map on the tangent space is formed.
 MAX_TANGENT_WORK = 1.5e9
-#: … or more forward maps than this, for a measurement that has no `Measurement.jacobian`.
+#: Largest number of forward maps for which the map on the tangent space is formed if there is no
+#: `Measurement.jacobian`.
 MAX_FORWARD_MAPS = 400
 
 Triplets = tuple[Array, Array, Array]
@@ -24,12 +25,12 @@ Pairs = list[tuple[int, int]]
 
 @dataclass(frozen=True)
 class Cone(ABC):
-    """A convex cone of matrices: its norm and dual norm, its elements of a rank, and factors that make them.
+    """A convex cone of matrices: its norm, its dual norm, its elements of given rank, and the factors of its elements.
 
     The norm is the nuclear norm on the cone. A matrix is decomposed as ``Z = U s V*`` with s ≥ 0 and orthonormal U and
     V, and its norm is the sum of s. A new cone is one subclass; parametrizations name it as `Parametrization.cone`. If
     `is_hermitian`, all elements are Hermitian, so that V is U up to signs. If `is_semidefinite`, the cone is no linear
-    space: it may lack a matrix that fits the data although other matrices fit.
+    space: perhaps none of its elements fits the data although other matrices do.
     """
 
     is_hermitian: ClassVar[bool] = False
@@ -41,7 +42,7 @@ class Cone(ABC):
 
     @abstractmethod
     def degrees_of_freedom(self, shape: tuple[int, int], rank: int, is_complex: bool = False) -> int:
-        """Return the real dimension of the manifold of elements of a rank."""
+        """Return the real dimension of the manifold of elements of the given rank."""
 
     def max_width(self, shape: tuple[int, int]) -> int:
         """Return the number of columns with which factors make every element, whatever the signs of its eigenvalues."""
@@ -55,7 +56,7 @@ class Cone(ABC):
 
     @abstractmethod
     def largest_value(self, S: Any, seed: int = 0) -> float:
-        """Return the dual norm of S to rounding, without a proof; not above 0 if no element correlates with S."""
+        """Return the dual norm of S up to rounding, without a proof; at most 0 if no element has ``⟨Z, S⟩ > 0``."""
 
     @abstractmethod
     def rough_largest_value(self, S: Array) -> float:
@@ -69,9 +70,9 @@ class Cone(ABC):
     def derivative(self, whitened: Measurement, U: Array, V: Array, unseen: tuple[int, int] = (0, 0)) -> Array | None:
         """Return the products of a map B with orthonormal U (d1, q) and V (d2, q), for `tangent_columns`.
 
-        They are ``B_i V`` with axes [i, column, row], followed by ``B_i* U`` unless the cone is Hermitian. None stands
-        for arrays that are too large, and for tangent spaces of more dimensions than measurements. B does not see
-        subspaces of the dimensions ``unseen``.
+        They are ``B_i V`` with axes [i, column, row], followed by ``B_i* U`` unless the cone is Hermitian. The result
+        is None if the arrays would be too large, or if the tangent space has more dimensions than there are
+        measurements. ``unseen`` holds the dimensions of the subspaces of rows and of columns that B does not see.
         """
         (d1, d2), q, m = whitened.shape, U.shape[1], whitened.size
         free = self.degrees_of_freedom((d1 - unseen[0], d2 - unseen[1]), q, np.iscomplexobj(U))
@@ -92,8 +93,8 @@ class Cone(ABC):
     def tangent_columns(self, sides: Array, U: Array, V: Array, blind: tuple[Array, Array] | None = None) -> Array:
         """Return the matrix of B on an orthonormal basis of the tangent space at U and V, up to signs.
 
-        ``sides`` is the `derivative` of B at (U, V). Elements vanish on the orthonormal bases ``blind`` of what B does
-        not see on either side.
+        ``sides`` is the `derivative` of B at (U, V). ``blind`` holds orthonormal bases of the subspaces that B does not
+        see on either side; tangent elements vanish on them.
         """
 
     @abstractmethod

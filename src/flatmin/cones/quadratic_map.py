@@ -21,9 +21,10 @@ __all__ = ["LARGEST_JACOBIAN", "LEAST_SHIFT", "Linearization", "QuadraticMap"]
 
 #: The derivative is formed as an array of at most this many entries.
 LARGEST_JACOBIAN = 150_000_000
-#: The smallest distance of a resolvent from the spectrum.
+#: Smallest distance between ``a`` and the spectrum of K in the resolvent ``(aI − K)^(-1/2)``.
 LEAST_SHIFT = 1e-9
-#: A new column lowers the objective only if its value exceeds 1; values below this one are computed roughly.
+#: A new column lowers the objective only if its singular value exceeds 1. If all singular values are below this number,
+#: they are computed only roughly.
 CLEARLY_USELESS = 0.9
 
 
@@ -31,8 +32,9 @@ CLEARLY_USELESS = 0.9
 class QuadraticMap(ABC):
     """``x ↦ q(x) = scale · B(Z(x))`` for the whitened map B and stacked factors x of shape (n, k).
 
-    The scale makes the map an isometry on average. Units (m,) turn residuals of weighted measurements into those of the
-    data. If `is_product`, x stacks two independent factors, ``x = [L; R]`` with ``Z = L Rᵀ``; otherwise Z is Hermitian.
+    The scale makes the map an isometry on average. Multiplied by ``units`` (m,), residuals of weighted measurements
+    become those of the data. If `is_product`, x stacks two independent factors, ``x = [L; R]`` with ``Z = L Rᵀ``;
+    otherwise Z is Hermitian.
     """
 
     is_product: ClassVar[bool] = False
@@ -77,7 +79,8 @@ class QuadraticMap(ABC):
     ) -> tuple[Array, Array, Array]:
         """Return about ``count`` leading directions of a dual matrix, ``U, s, V`` with ``⟨U_j V_j*, S⟩ = s_j``.
 
-        Iterated directions are accurate to about ``tol``, or roughly computed if all values are less than ``below``.
+        If the directions are found by iteration, they are accurate to about ``tol``, or less accurate if all values are
+        less than ``below``.
         """
 
     @abstractmethod
@@ -85,7 +88,7 @@ class QuadraticMap(ABC):
         """Return K of a dual matrix S as an array (n, n)."""
 
     def resolvent(self, S: Any, shift: float) -> tuple[float, Array] | None:
-        """Return ``a``, just above 1 and the norm of K, and ``(aI − K)^(-1/2)``; None where that norm exceeds 1.5."""
+        """Return ``a`` just above 1 and all eigenvalues of K, and ``(aI − K)^(-1/2)``; None if one exceeds 1.5."""
         values, Q = eigh(self.curvature(S), check_finite=False)
         if values[-1] > 1.5:
             return None
@@ -102,7 +105,7 @@ class QuadraticMap(ABC):
         return float(np.linalg.norm(units * (self.value(x) - b)) / np.linalg.norm(units * b))
 
     def linearize(self, x: Array) -> Linearization:
-        """Return the derivative of q at x, as an array if the measurement offers that and it is not too large."""
+        """Return the derivative of q at x, as an array if the measurement can form one and it is not too large."""
         J = self.jacobian(x) if self.whitened.size * x.size <= LARGEST_JACOBIAN else None
         if J is not None and self.scale != 1:
             J *= self.scale

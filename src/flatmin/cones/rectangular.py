@@ -96,11 +96,11 @@ class StackedProduct(QuadraticMap):
         return list(self.split(x)[::-1])
 
     def can_factorize(self, derivative: Linearization) -> bool:
-        """Return whether J is there, or the measurement has `Measurement.normal_matrix`."""
+        """Return whether J is an explicit array, or the measurement has `Measurement.normal_matrix`."""
         return derivative.J is not None or self.whitened.has_normal_matrix
 
     def normal_matrix(self, x: Array, P: Array) -> Array:
-        """Return what the measurement offers."""
+        """Return ``⟨J_i, P J_j⟩`` for all pairs of measurements, from `Measurement.normal_matrix`."""
         return self.scale**2 * self.whitened.normal_matrix(*self.split(x), P)
 
     def canonical(self, x: Array) -> tuple[Array, Array, Array]:
@@ -128,7 +128,7 @@ class StackedProduct(QuadraticMap):
         return K
 
     def resolvent(self, S: Any, shift: float) -> tuple[float, Array] | None:
-        """Return ``a`` and ``(aI − K)^(-1/2)`` from the singular values of S: those of K are ± s and zeros."""
+        """Return ``a`` and ``(aI − K)^(-1/2)`` from the singular values s of S: eigenvalues of K are ±s and zeros."""
         S = as_array(S)
         U, s, Vt = np.linalg.svd(S, full_matrices=False)
         if s[0] > 1.5:
@@ -144,7 +144,7 @@ class StackedProduct(QuadraticMap):
         return a, root
 
     def blocks(self, x: Array) -> Array:
-        """Return the exact blocks where the measurement has them, else those of an isometry."""
+        """Return the exact blocks if the measurement has `curvature_blocks`, else the blocks of an isometry."""
         L, R = self.split(x)
         exact = self.whitened.curvature_blocks(L, R)
         if exact is not None:

@@ -91,7 +91,7 @@ class StackedSignedGram(QuadraticMap):
         return np.concatenate([columns * positive, columns * ~positive])
 
     def support(self, x: Array) -> Array:
-        """Return where x may differ from zero: in one half of every column, for zero columns in each half in turn."""
+        """Return where x may differ from zero: in one half of every column. Zero columns get the two halves in turn."""
         support, d = np.ones_like(x), len(x) // 2
         negative: Array = np.any(x[d:], axis=0)
         negative[np.flatnonzero(~x.any(axis=0))[1::2]] = True

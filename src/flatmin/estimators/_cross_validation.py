@@ -61,7 +61,7 @@ class ChosenPenalty(FlatEstimator):
     n_jobs: int | None = None
 
     def _choose(self, problem: Problem, alphas: Any, unit: float = 1.0, **arguments: Any) -> CrossValidation:
-        """Set the attributes of the cross-validation; ``unit`` converts strengths of the problem to the user's."""
+        """Set the attributes of the cross-validation; ``unit`` converts strengths of the problem to the user's ones."""
         found = cross_validate(
             problem,
             alphas=alphas,

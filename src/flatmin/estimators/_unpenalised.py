@@ -13,7 +13,7 @@ from flatmin.measurements import Dense, Measurement, Projected
 __all__ = ["Features", "Unpenalised", "check_size"]
 
 EPS = float(np.finfo(float).eps)
-#: Residuals of regressors count as 0 up to this number of rounding errors of their values.
+#: Residuals of regressors, and deviations of features from their mean, count as 0 up to this number of rounding errors.
 ROUNDING_UNITS = 40
 #: Nonzero numbers below this size are refused, because their fourth powers underflow.
 SMALLEST = 1e-70

@@ -149,7 +149,7 @@ class FlatEstimator(BaseEstimator):  # type: ignore[misc]
         return refit(problem, solution) if solution.noise is None else solution.noise.refit
 
     def _wants_refit(self, solution: Solution) -> bool:
-        """Return whether a refit predicts; "auto" excludes refits with as many degrees of freedom as data."""
+        """Return whether a refit predicts; "auto" requires that it has fewer degrees of freedom than there are data."""
         wanted, noise = getattr(self, "refit", False), solution.noise
         return noise is not None and noise.sigma is not None if isinstance(wanted, str) else bool(wanted)
 

@@ -22,8 +22,8 @@ class MatrixCompletion(Completer):
     """Fill the missing cells of a table, or predict values of pairs (row, column), by a low-rank matrix and offsets.
 
     The matrix minimises ``Σ (v_ij − X_ij)² + alpha (Σ n_i ‖l_i‖² + Σ n_j ‖r_j‖²)``, the loss plus the scaled trace,
-    with n the numbers of observations. This is the objective of ALS-WR and of Spark's ALS, but minimised over factors
-    of any width and with a certificate. Rank and strength need not be known.
+    where n_i and n_j are the numbers of observations in row i and in column j. This is the objective of ALS-WR and of
+    Spark's ALS, but minimised over factors of any width and with a certificate. Rank and strength need not be known.
 
     **Tables** (``input="table"``): a transformer like `SimpleImputer`. A cell is missing if it is NaN or
     ``missing_values``, or if a sparse matrix does not store it. Columns may have any units. New rows are completed like
@@ -51,8 +51,8 @@ class MatrixCompletion(Completer):
         sweeps after them, and the certificate has no ``dual``.
     stop : str
         "gap" ends a solve when its relative duality gap is at most ``tol``. "objective" ends it when a sweep lowers the
-        objective by a share of less than ``tol``, as other packages do; the certificate then states the gap. It needs a
-        positive ``alpha`` and no offsets.
+        objective by a share of less than ``tol``, as other packages do; the certificate then states the gap.
+        "objective" needs a positive ``alpha`` and no offsets.
 
     Attributes
     ----------
@@ -95,8 +95,8 @@ class MatrixCompletion(Completer):
         """Fit offsets and matrix to the observed cells, as `MatrixCompletionCV.fit` does.
 
         With ``engine="spark"`` X may also be a Spark DataFrame, or the path of a CSV file (with a header) or of
-        Parquet: ids of rows, ids of columns, values. y then holds the names of these columns, or is None if X has no
-        others. Spark takes no weights, and raises `ImportError` if it is not installed.
+        Parquet: ids of rows, ids of columns, values. y then holds the names of these three columns, or is None if X has
+        no further columns. Spark takes no weights, and raises `ImportError` if it is not installed.
         """
         if engine_of(self.engine) == "local":
             if is_source(X):

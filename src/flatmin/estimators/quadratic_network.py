@@ -53,7 +53,7 @@ class QuadraticNetworkRegressor(MatrixRegressor):
     -----
     The part of the measurements that linear and constant terms explain is projected out
     (`flatmin.measurements.Projected`). The metric of the flatness is that of the projected measurements, and a dual
-    vector of the projected problem is one of the joint problem.
+    vector of the projected problem is also a dual vector of the joint problem.
 
     ``alpha="auto"`` finds the neurons above the noise and refits them at full size. If the true function is no small
     network and only prediction matters, use `QuadraticNetworkRegressorCV`; ``metric_powers=[0]`` may help with strongly

@@ -18,7 +18,7 @@ __all__ = ["Family", "Instance", "Usual", "check_sample", "noisy", "relative_dis
 class Instance:
     """A problem and the truth of its data.
 
-    The truth is the true matrix (d1, d2) or, in phase retrieval, the true signal. It is None if it is unknown.
+    The truth is the true matrix (d1, d2) or, in phase retrieval, the true signal. It is None if the truth is unknown.
     """
 
     problem: Problem
@@ -78,12 +78,13 @@ class Family:
         ``from_cells(rows, cols, values, shape)`` returns the arrays of an input file for the known cells of a table or
         picture; None if the model does not measure cells.
     optional, holes : frozenset of str
-        Keys that a file may lack (``build`` checks their combinations), and keys whose arrays may contain NaN.
+        ``optional`` are keys that a file may lack (``build`` checks their combinations). ``holes`` are keys whose
+        arrays may contain NaN.
     parts : callable or None
         ``parts(problem, solution)`` returns further arrays by name for the solution file.
     check_truth : callable or None
-        ``check_truth(truth, problem)`` returns the truth of a file as an array, or raises `InputError`. None expects a
-        matrix of the shape of the unknown.
+        ``check_truth(truth, problem)`` returns the truth of a file as an array, or raises `InputError`. With None, the
+        truth must be a matrix of the shape of the unknown.
     relative_error : callable
         ``relative_error(problem, solution, truth)`` returns the relative error of a solution, minimised over the
         symmetry of the model.
@@ -102,7 +103,7 @@ class Family:
         Whether the unknown must be a square matrix.
     from_picture : callable or None
         ``from_picture(picture, count, *, noise=0.0, seed=0) -> Instance`` measures a grey picture (h, w) with ``count``
-        masks; None if the model cannot.
+        masks; None if the model cannot measure pictures.
     """
 
     name: str

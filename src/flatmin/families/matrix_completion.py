@@ -14,7 +14,7 @@ from flatmin.problem import Problem
 
 __all__ = ["FAMILY", "sample"]
 
-#: Number of vectors of lengths d1 and d2 that a solver keeps at least. The check of memory uses it.
+#: Smallest number of vectors of length d1 + d2 that a solver keeps in memory.
 MIN_VECTORS = 40
 
 

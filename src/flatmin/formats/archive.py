@@ -40,7 +40,7 @@ DAMAGED = (
 
 @dataclass(frozen=True, eq=False)
 class SavedSolution:
-    """The contents of a solution file: factors or an answer, dual vectors, and the objective. Missing ones are None.
+    """The contents of a solution file: factors or an answer, dual vectors, and the objective. Missing parts are None.
 
     ``answer`` is the matrix or another of the family's ``answers``, and read only if the file lacks a factor.
     ``stated`` is the objective that the file says it minimises.
@@ -51,6 +51,11 @@ class SavedSolution:
     dual: Array | None
     uniqueness_dual: Array | None
     stated: Objective | None
+
+    @property
+    def candidate(self) -> tuple[Array, ...] | Array | None:
+        """The factors or, if the file lacks one, the answer, as `flatmin.certify` takes them."""
+        return self.answer if self.factors is None else self.factors
 
 
 def read_arrays(path: Path, family: Family, given: Mapping[str, Array]) -> dict[str, Array]:

@@ -29,7 +29,7 @@ class _Frame:
 
 
 class Frames(Document):
-    """The pictures of a folder as a matrix with one column of h·w grey values for each, in the order of their names.
+    """The pictures of a folder as a matrix. Each column holds the h·w grey values of a picture, in the order of names.
 
     Colours become grey by their luminance. Fully transparent pixels are missing; with a mask, the dark pixels of the
     mask are missing in all frames instead. Hidden files, other files and subfolders are ignored. ``name`` is for

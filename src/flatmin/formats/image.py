@@ -36,7 +36,7 @@ class Image(Document):
 
     @classmethod
     def read(cls, path: Path, mask: Path | None = None) -> Self:
-        """Read a picture. Fully transparent pixels are missing; with a mask, pixels that are dark in it are instead."""
+        """Read a picture. Fully transparent pixels are missing or, with a mask, pixels that are dark in the mask."""
         pixels, opaque = load_pixels(path)
         return cls(pixels, opaque if mask is None else bright_pixels(mask, opaque.shape), path.name)
 

@@ -12,7 +12,7 @@ __all__ = ["complement_below", "positive_on_complement", "root_of_smallest", "sm
 
 #: Time of a multiplication in a product of sparse matrices, in units of a multiplication in a dense product.
 SCATTERED = 180
-#: A sparse matrix is never made dense for a product if it has more than so many times more rows than columns.
+#: Ratio of rows to columns of a sparse matrix above which it is not made dense for a product.
 TALLEST = 4
 
 
@@ -78,7 +78,7 @@ def smallest_singular_value(columns: Array) -> float:
 
 
 def root_of_smallest(gram: Array, error: float) -> float:
-    """Return a lower bound, at least 0, on the root of the smallest eigenvalue of a Gram matrix with this error."""
+    """Return a lower bound (0 at least) on the root of the smallest eigenvalue of a Gram matrix with this error."""
     from scipy.linalg import eigvalsh, lapack
 
     guess = float(eigvalsh(gram, subset_by_index=[0, 0], check_finite=False)[0])

@@ -102,7 +102,7 @@ class Krylov:
         return max(EPS * size, float(np.finfo(float).tiny))
 
     def _exceeds(self, x: float, component: float, orthonormal: bool) -> bool:
-        """Return whether ``component² K(x) > 1``. The sum ends as soon as it is, so that it cannot overflow."""
+        """Return whether ``component² K(x) > 1``. The sum K ends once this holds, so that it cannot overflow."""
         before, q, total, limit, back = 0.0, 1.0, 1.0, component**-2, 0.0
         for a, b in self._coefficients:
             if total > limit:

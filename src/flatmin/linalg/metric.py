@@ -10,10 +10,12 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.errors import InputError
+from flatmin.linalg.forward_error import UNIT, defect_of_columns, gamma, rounded_up
 
 __all__ = ["Metric", "check_squares", "condition_number", "hermitian_of_product", "svd_of_product"]
 
-#: A matrix is not equilibrated if its scales differ by at most this factor, and its eigenvalues by its fourth power.
+#: A matrix is not equilibrated if its rows differ in scale by at most this factor, and its eigenvalues by at most the
+#: fourth power of this factor.
 EVEN = 10.0
 #: Largest sum of squares of sensing matrices, and inverse of the smallest one.
 LARGEST_SQUARE = 1e300
@@ -32,6 +34,12 @@ class Metric:
         Eigenvalues, nonnegative; exactly zero outside the range.
     vectors : ndarray, shape (n, n), optional
         Orthonormal eigenvectors as columns; ``None`` for a diagonal matrix.
+    square : ndarray, optional
+        The computed ``D²`` behind them, a diagonal (n,) or a matrix (n, n); None if values and vectors are exact.
+    rounding : float
+        A number e with ``|computed − exact| ≤ e √(D²_jj D²_kk)`` for all entries (j, k) of ``D²``.
+    origin : tuple of Metric and float, optional
+        The metric of which this one is the `tempered` power, and the exponent.
 
     Examples
     --------
@@ -42,19 +50,25 @@ class Metric:
 
     values: Array
     vectors: Array | None = None
+    square: Array | None = None
+    rounding: float = 0.0
+    origin: tuple[Metric, float] | None = None
     __array_ufunc__ = None  # let ``ndarray @ Metric`` reach ``__rmatmul__``
 
     @classmethod
-    def root(cls, square: Array) -> Metric:
-        """Return the square root of ``D²``, a diagonal (n,) or a full matrix (n, n); small rows are accurate too."""
+    def root(cls, square: Array, rounding: float = 0.0) -> Metric:
+        """Return the square root of ``D²``, a diagonal (n,) or a full matrix (n, n); even small rows are accurate.
+
+        ``rounding`` bounds the error of ``D²`` itself, see `Metric`.
+        """
         check_squares(square)
         if square.ndim == 1:
-            return cls(np.sqrt(square))
+            return cls(np.sqrt(square), None, square, rounding)
         scale = np.sqrt(np.diagonal(square).real)
         if scale.max(initial=0.0) <= EVEN * scale.min(initial=np.inf):
             values, vectors = np.linalg.eigh(square)
             if values[-1] <= EVEN**4 * values[0]:
-                return cls(np.sqrt(values), vectors)
+                return cls(np.sqrt(values), vectors, square, rounding)
         inverse = np.divide(1.0, scale, out=np.zeros_like(scale), where=scale > 0)
         eigenvalues, Q = np.linalg.eigh(square * np.outer(inverse, inverse))
         inside = eigenvalues > len(scale) * np.finfo(float).eps * max(eigenvalues[-1], 1.0)
@@ -62,7 +76,7 @@ class Metric:
         _, values, vectors = np.linalg.svd(factor)
         vectors = vectors.conj().T
         vectors[scale == 0, : len(values)] = 0  # unseen coordinates stay exactly zero
-        return cls(np.concatenate([values, np.zeros(len(scale) - len(values))]), vectors)
+        return cls(np.concatenate([values, np.zeros(len(scale) - len(values))]), vectors, square, rounding)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -83,6 +97,16 @@ class Metric:
     def rank(self) -> int:
         """The dimension of the range."""
         return int(np.count_nonzero(self.values))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether matrices are whitened in all coordinates, not only in those of a basis of the range."""
+        return self.is_diagonal or self.rank in (0, len(self.values))
+
+    @property
+    def range(self) -> Array | None:
+        """The basis (n, rank) of the coordinates in which matrices are whitened, None if these are all (`is_whole`)."""
+        return None if self.vectors is None or self.is_whole else self.vectors[:, self.values > 0]
 
     @property
     def condition(self) -> float:
@@ -120,7 +144,78 @@ class Metric:
             return self
         mean = float(np.mean(self.values**2))
         powered = self.power(exponent)
-        return Metric(powered.values * mean ** ((1 - exponent) / 2), self.vectors)
+        return Metric(powered.values * mean ** ((1 - exponent) / 2), self.vectors, origin=(self, exponent))
+
+    @cached_property
+    def whitening(self) -> Array:
+        """A matrix W with ``W* D² W ≈ I`` on the range; as stored, it is exact, and `defect` is its error.
+
+        It is the diagonal (n,) of ``D⁻¹``, or the matrix ``D⁻¹`` (n, n), or for a singular full matrix (n, rank) the
+        eigenvectors of its range divided by their eigenvalues.
+        """
+        if self.vectors is None:
+            return self.power(-1).values
+        inside = self.values > 0
+        return self.power(-1).dense if self.is_whole else self.vectors[:, inside] / self.values[inside]
+
+    @cached_property
+    def defect(self) -> float:
+        """A bound on ``‖W* D² W − I‖_op`` for the exact ``D²`` and the stored `whitening` W, rounding counted."""
+        if self.square is None:
+            return self._defect_of_power
+        W, square, is_complex = self.whitening, self.square, np.iscomplexobj(self.square)
+        if W.ndim == 1:
+            scaled = W * W * square
+            inside = W > 0
+            size = float(np.max(scaled, initial=0.0))
+            excess = float(np.max(np.abs(scaled - 1), initial=0.0, where=inside))
+            return rounded_up(excess + 4 * (UNIT + self.rounding) * size)
+        if not self.rank:
+            return 0.0
+        excess = W.conj().T @ (square @ W)
+        excess[np.diag_indices(len(excess))] -= 1
+        rows = np.sqrt(np.maximum(np.diagonal(square).real, 0)) * (1 + self.rounding)
+        reach = np.abs(W).T @ rows
+        terms = gamma(2 * len(square) + 4, is_complex) + self.rounding
+        size = float(reach @ reach) * (1 + gamma(4 * len(square)))
+        return rounded_up(float(np.linalg.norm(excess)) * (1 + gamma(excess.size)) + 1.01 * terms * size)
+
+    @property
+    def coordinates(self) -> Array:
+        """The stored matrix that maps factors of X to those of ``Z = D X``, in the shapes of `whitening` transposed."""
+        if self.vectors is None:
+            return self.values
+        inside = self.values > 0
+        return self.dense if self.is_whole else self.values[inside, None] * self.vectors[:, inside].conj().T
+
+    @cached_property
+    def inverse_defect(self) -> float:
+        """A bound on ``‖W C − I‖_op`` for the stored `whitening` W and `coordinates` C, 0 on a smaller range."""
+        W, C = self.whitening, self.coordinates
+        if W.ndim == 1:
+            return gamma(4)
+        if self.rank < len(self.values):
+            return 0.0
+        error = gamma(len(W) + 1, np.iscomplexobj(W)) * float(np.linalg.norm(np.abs(W) @ np.abs(C)))
+        return rounded_up(float(np.linalg.norm(W @ C - np.eye(len(W)))) * (1 + gamma(W.size)) + 1.01 * error)
+
+    @property
+    def _defect_of_power(self) -> float:
+        """The `defect` of a `tempered` power, by the monotony of ``t ↦ t^p`` (docs/theory/flatness.md)."""
+        n = len(self.values)
+        if self.origin is None:
+            return gamma(8)
+        plain, power = self.origin
+        steps = plain.rounding + gamma(2 * n + 60)
+        if self.vectors is None:
+            return 2 * steps
+        skew = defect_of_columns(self.vectors)
+        turned = (2 + skew) * skew + gamma(n + 4, np.iscomplexobj(self.vectors)) * n * (1 + skew)
+        once, powered = (turned * plain.condition**exponent + steps for exponent in (1.0, power))
+        defect = plain.defect if plain.rank == n else 0.0
+        if not (once < 0.5 and powered < 0.5):
+            return float("inf")
+        return rounded_up((1 + defect) * ((1 + powered) / (1 - once)) ** 2 - 1 + 8 * UNIT)
 
     @cached_property
     def dense(self) -> Array:

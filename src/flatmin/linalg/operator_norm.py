@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin.linalg.decompositions import ProvedBlocks, leading_count
 from flatmin.linalg.factorizations import complement_below
 from flatmin.linalg.random_starts import (
     FAILURE,
@@ -45,11 +46,12 @@ __all__ = ["FACTORED", "TopSpectrum", "hermitian_spectrum", "top_spectrum"]
 LARGEST_DENSE = 16_000_000
 #: Smaller dimension up to which a Cholesky factorization proves the bound, since it takes little time.
 FACTORED = 2000
-#: Random starts before such a factorization stop once (1 − upper bound) ≥ ROUGHLY · (1 − Ritz value).
+#: If a Cholesky factorization follows, random starts stop once (1 − upper bound) ≥ ROUGHLY · (1 − Ritz value).
 ROUGHLY = 0.3
-#: Smaller dimension up to which a factorization replaces loose or unwanted random bounds. Larger ones need much memory.
+#: Smaller dimension up to which a factorization replaces random bounds that are loose or not accepted. Factorizations
+#: of larger matrices need much memory.
 CHOLESKY = 8000
-#: Largest increase of the bound of the norm for which inaccurate columns are kept.
+#: Inaccurate singular vectors are kept if they increase the bound on the norm by at most this.
 HARMLESS = 3e-8
 #: Largest number of searches for further leading singular values.
 ATTEMPTS = 6
@@ -62,12 +64,12 @@ class TopSpectrum:
     Attributes
     ----------
     U, values, V : ndarray, shapes (d1, p), (p,), (d2, p)
-        Leading singular triplets, largest first: all of them (kind "dense"), or those whose value reaches one.
+        Leading singular triplets, largest first: those whose value reaches one.
     norm, rest : float
         Upper bounds on ``‖S‖_op``, and on the norm of S between the orthogonal complements of U and V.
     kind, failure : str and float
-        The kind of proof: "dense", "cholesky", "proven" (by a formula), "probabilistic", or "estimated" (no proof). The
-        probability, over the random starts, that the bounds are wrong.
+        ``kind`` is the kind of proof: "dense", "cholesky", "proven" (by a formula), "probabilistic", or "estimated" (no
+        proof). ``failure`` is the probability, over the random starts, that the bounds are wrong.
     slack : float
         Norm of the blocks of S between the triplets and the remainder, which bounds the error of the values.
     """
@@ -85,6 +87,10 @@ class TopSpectrum:
         """Return the spectrum of ``c · S``."""
         return replace(self, values=c * self.values, norm=c * self.norm, rest=c * self.rest, slack=c * self.slack)
 
+    def widened(self, error: float) -> TopSpectrum:
+        """Return bounds on every matrix whose distance from S has at most this operator norm."""
+        return replace(self, norm=self.norm + error, slack=self.slack + error)
+
     def below(self, q: int) -> float:
         """Return an upper bound on the (q+1)-th singular value, by Weyl's inequality."""
         following = float(self.values[q]) if q < len(self.values) else 0.0
@@ -92,7 +98,7 @@ class TopSpectrum:
 
 
 def top_spectrum(S: Any, U: Array, V: Array, *, unit: float, seed: int = 0, randomized: bool = True) -> TopSpectrum:
-    """Bound the operator norm of S, and its norm outside the singular vectors whose value reaches ``unit``.
+    """Bound the norm of S, and its norm on the complements of the singular vectors whose value exceeds ``unit``.
 
     Parameters
     ----------
@@ -119,8 +125,8 @@ def top_spectrum(S: Any, U: Array, V: Array, *, unit: float, seed: int = 0, rand
         return TopSpectrum(U, np.zeros(U.shape[1]), V, 0.0, 0.0, "dense")
     if min(d1, d2) <= DENSE * (1 + isinstance(S, np.ndarray)) and d1 * d2 <= LARGEST_DENSE:
         dense = S if isinstance(S, np.ndarray) else S.toarray()
-        U, s, Vt = np.linalg.svd(dense, full_matrices=False)
-        return TopSpectrum(U, s, Vt.T, float(s[0]) * (1 + 4 * max(d1, d2) * EPS), 0.0, "dense")
+        left, s, right = np.linalg.svd(dense, full_matrices=False)
+        return _decomposed(dense, left, s, right.conj().T, leading_count(s, U.shape[1], unit))
     return _bounded(S, np.linalg.qr(U)[0], np.linalg.qr(V)[0], unit, seed, randomized)
 
 
@@ -129,8 +135,8 @@ def hermitian_spectrum(
 ) -> TopSpectrum:
     """Bound the largest eigenvalue of a Hermitian S, which is the largest ``⟨Z, S⟩ / tr Z`` over all Z ⪰ 0.
 
-    With ``by_size`` the operator norm is bounded instead, which is the largest size of an eigenvalue. Small matrices
-    are decomposed. For larger matrices, and for operators that are known only by their products, the bound follows from
+    With ``by_size`` the operator norm, the largest absolute eigenvalue, is bounded instead. Small matrices are
+    decomposed. For larger matrices, and for operators that are known only by their products, the bound follows from
     random starts. V is U in the result; with ``by_size`` it is U times the signs of the eigenvalues. The other
     arguments are those of `top_spectrum`.
     """
@@ -138,12 +144,18 @@ def hermitian_spectrum(
     if d > LARGEST_HERMITIAN:
         found = _likely_hermitian(S, np.linalg.qr(U)[0], unit, seed, by_size)
         return found if randomized else replace(found, kind="estimated", failure=0.0)
-    values, Q = leading_eigenpairs(as_array(S), d, seed, by_size)
-    signs = np.where(values < 0, -1.0, 1.0) if by_size else 1.0
-    values = np.abs(values) if by_size else values
-    top = max(0.0, float(values[0])) if len(values) else 0.0
-    scale = float(np.max(np.abs(values), initial=0.0))
-    return TopSpectrum(Q, values, Q * signs, top + 4 * d * EPS * scale, 0.0, "dense")
+    dense = as_array(S)
+    values, Q = leading_eigenpairs(dense, d, seed, by_size)
+    signs = np.where(values < 0, -1.0, 1.0) if by_size else np.ones(len(values))
+    values = values * signs
+    p = leading_count(values, U.shape[1], unit)
+    return _decomposed((dense + dense.conj().T) / 2, Q, values, Q * signs, p, by_eigenvalue=not by_size)
+
+
+def _decomposed(S: Array, U: Array, s: Array, V: Array, p: int, by_eigenvalue: bool = False) -> TopSpectrum:
+    """Return the p leading ones of all triplets, or eigenvalues, with the bounds that the whole decomposition gives."""
+    found = ProvedBlocks.from_triplets(S, U, s, V, p, by_eigenvalue)
+    return TopSpectrum(U[:, :p], s[:p], V[:, :p], found.norm, found.rest, "dense", found.slack)
 
 
 def _likely_hermitian(S: Any, Q: Array, unit: float, seed: int, by_size: bool) -> TopSpectrum:
@@ -236,7 +248,7 @@ class _Search:
 
 
 def _searched(S: Any, U: Array, V: Array, unit: float, seed: int) -> _Search:
-    """Return subspaces that have all singular values near one found by random starts, and bounds on the remainder."""
+    """Return subspaces with all singular values near one that random starts reveal, and bounds on the remainder."""
     given, largest = U.shape[1], np.inf
     for attempt in range(ATTEMPTS):
         U, V, parts = refined_subspaces(S, U, V) if largest > unit else (U, V, couplings(S, U, V))

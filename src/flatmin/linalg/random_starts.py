@@ -11,6 +11,7 @@ from flatmin.linalg.subspaces import EPS, adjoint_of
 
 __all__ = [
     "FAILURE",
+    "OPERATOR_ROUNDING",
     "complement_norm_bound",
     "extreme_eigenvalue_bound",
     "normal_starts",
@@ -31,9 +32,9 @@ PIECE = 1 << 14
 STARTS = 8
 #: Number of random starts for an operator that is known by its products only.
 STARTS_OF_OPERATOR = 2
-#: Assumed relative error of the products of such an operator.
+#: Assumed relative error of the products of an operator that is known by its products only.
 OPERATOR_ROUNDING = 1e3 * EPS
-#: Key of the stream of random numbers for these starts, which nothing else uses.
+#: Key of the stream of random numbers for the starts. Nothing else uses this stream.
 STREAM = 0x6E6F726D
 
 
@@ -67,8 +68,8 @@ def complement_norm_bound(
 ) -> tuple[float, float]:
     """Return an upper and a lower bound on the norm of ``R = (I − UU*) S (I − VV*)`` from random starts for R*R.
 
-    Nothing else draws from the stream of the starts. A dual vector does therefore not depend on them, even if it was
-    computed with the same seed.
+    Nothing else draws from the stream of the starts. Therefore a dual vector does not depend on the starts, even if it
+    was computed with the same seed.
     """
     if S.shape[0] < S.shape[1]:
         S, U, V, UtS = adjoint_of(S), V, U, SV.conj().T
@@ -98,7 +99,7 @@ def _bound_on_complement(
     stream: tuple[int, int],
     enough: Callable[[float, float], bool],
 ) -> RandomBound:
-    """Return the bound from one stream of starts on the complement of known columns. See `FAILURE` for its failure."""
+    """Return the bound from one stream of starts on the complement of known columns; it may fail as `FAILURE` says."""
     starts = normal_starts(S, starts_at_once(S), stream)
     starts -= known @ (known.conj().T @ starts)
     dimension, failure = len(known) - known.shape[1], FAILURE / 2 ** (stream[1] + 1)

@@ -51,9 +51,10 @@ DEPTH = 4
 WIDEST_GUESS = 100
 #: Number of columns from which subspaces are not recomputed from scratch, since that is slow.
 MANY_COLUMNS = 32
-#: For so many columns, refinement ends when a round reduces the norm of these blocks by less than this factor.
+#: From `MANY_COLUMNS` columns on, refinement ends when a round reduces the norm of the blocks of S between the
+#: subspaces and their complements by less than this factor.
 GAIN = 3.0
-#: Singular values above this one are computed, because bounding them by random starts would take more steps.
+#: Singular values above this number are computed, because bounding them by random starts would take more steps.
 EDGE = 0.9975
 #: Largest number of singular triplets to search for.
 MOST_TRIPLETS = 400
@@ -206,7 +207,10 @@ def lowest_on_complement(W: Any, U: Array, seen: Metric, count: int, tol: float,
 def flipped_on_complement(
     W: Any, U: Array, seen: Metric, seed: int
 ) -> tuple[float, Callable[[Array], Array], Callable[[Array], Array]]:
-    """Return c above the largest eigenvalue of W, the projector P on the subspace, and products with ``P(cI − W)P``."""
+    """Return c above the largest eigenvalue of W, products with P, and products with ``P(cI − W)P``.
+
+    P is the projector on the complement of U within the seen subspace.
+    """
     from scipy.sparse.linalg import eigsh
 
     start = np.random.default_rng(seed).standard_normal(len(U)).astype(W.dtype)

@@ -10,6 +10,7 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.errors import InputError
+from flatmin.linalg.forward_error import UNIT, gamma, pieces, summed, summed_terms
 from flatmin.linalg.metric import Metric
 
 __all__ = ["Measurement"]
@@ -91,18 +92,61 @@ class Measurement(ABC):
         """Return ``Σ A_i A_i*`` and ``Σ A_i* A_i``, each as a matrix or, if it is diagonal, as its diagonal."""
         d1, d2 = self.shape
         rows, cols = np.zeros((d1, d1), self.dtype), np.zeros((d2, d2), self.dtype)
+        for blocks in self.stacked():
+            for gram, block in zip((rows, cols), blocks, strict=True):
+                gram += summed(block[piece].conj().T @ block[piece] for piece in pieces(len(block)))
+        return rows, cols
+
+    def stacked(self, weights: Array | None = None) -> Iterator[tuple[Array, Array]]:
+        """Yield blocks of all ``A_i*`` (n, d1) and of all ``A_i`` (n', d2) in a column, times weights if given."""
         for start, stop in self._blocks():
             A = self.matrices(start, stop)
-            wide = np.ascontiguousarray(A.transpose(1, 0, 2)).reshape(d1, -1)
-            rows += wide @ wide.conj().T
-            tall = A.reshape(-1, d2)
-            cols += tall.conj().T @ tall
-        return rows, cols
+            if weights is not None:
+                A = weights[start:stop, None, None] * A
+            wide = np.ascontiguousarray(A.transpose(1, 0, 2)).reshape(self.shape[0], -1)
+            yield wide.conj().T, A.reshape(-1, self.shape[1])
 
     def metric(self) -> tuple[Metric, Metric]:
         """Return ``(D1, D2)`` with ``D1² = Σ A_i A_i* / (m d2)`` and ``D2² = Σ A_i* A_i / (m d1)``."""
         rows, cols = self.gram_diagonals()
-        return Metric.root(rows / (self.size * self.shape[1])), Metric.root(cols / (self.size * self.shape[0]))
+        rounding = self.gram_rounding + 2 * UNIT
+        return (
+            Metric.root(rows / (self.size * self.shape[1]), rounding),
+            Metric.root(cols / (self.size * self.shape[0]), rounding),
+        )
+
+    @property
+    def is_complex(self) -> bool:
+        """Whether the sensing matrices are complex."""
+        return bool(np.issubdtype(self.dtype, np.complexfloating))
+
+    @property
+    def gram_rounding(self) -> float:
+        """A number e: the error of entry (j, k) of `gram_diagonals` is at most ``e √(G_jj G_kk)`` of the exact G."""
+        step = min(self.size, max(1, BLOCK // max(1, self.shape[0] * self.shape[1])))
+        return gamma(summed_terms(step * max(self.shape)) - (-self.size // step) + 2, self.is_complex)
+
+    @property
+    def adjoint_rounding(self) -> float:
+        """A number e: the error of `adjoint` is at most ``e Σ |y_i| |A_i|``, entry by entry.
+
+        The default is that of sums in any order, which a map defined by its products alone is assumed to be.
+        """
+        return gamma(self.size + 1, self.is_complex)
+
+    def adjoint_error(self, y: Array, entry: float = 0.0) -> float:
+        """Return a bound on the norm of the error of `adjoint` for A_i with entries of relative errors ``entry``."""
+        size = float(np.linalg.norm(y)) * float(np.linalg.norm(self.norms()))
+        return 1.01 * (self.adjoint_rounding + entry) * size
+
+    def forward_error(self, L: Array, R: Array) -> Array:
+        """Return bounds (m,) on the rounding errors of `forward_factors`: by default, of sums in any order."""
+        reach = float(np.linalg.norm(L, axis=0) @ np.linalg.norm(R, axis=0))
+        return np.asarray(self._forward_rounding(L.shape[1]) * 1.01 * reach * self.norms())
+
+    def _forward_rounding(self, width: int) -> float:
+        """Return e so that the error of ``⟨A_i, L R*⟩`` is at most ``e ‖A_i‖ Σ_c ‖L_c‖ ‖R_c‖`` for so many columns."""
+        return gamma(width + self.shape[0] * self.shape[1] + 2, self.is_complex)
 
     def jacobian(self, L: Array, R: Array) -> Array | None:
         """Return the derivative of ``(L, R) ↦ A(L Rᵀ)`` as an array (m, k, d1 + d2), or None if products are faster.
@@ -146,8 +190,8 @@ class Measurement(ABC):
     def merged(self) -> tuple[Measurement, Any] | None:
         """Return ``(A', Q)`` with ``A = Q A'`` and orthonormal columns Q (m, m'), or None if nothing can be merged.
 
-        A' has no redundant measurements, and they are in the order in which products are fastest. Data outside the
-        range of Q contradict each other.
+        A' has no redundant measurements, and its measurements are in the order in which products are fastest. Data
+        outside the range of Q contradict each other.
         """
         return None
 
@@ -270,6 +314,18 @@ class _Selection(Measurement):
 
     def traces(self) -> Array:
         return self.weights * self.inner.traces()[self.index]
+
+    @property
+    def adjoint_rounding(self) -> float:
+        return self.inner.adjoint_rounding + gamma(self.size + 2)
+
+    @property
+    def gram_rounding(self) -> float:
+        return super().gram_rounding + 4 * UNIT
+
+    def forward_error(self, L: Array, R: Array) -> Array:
+        size = float(np.linalg.norm(L, axis=0) @ np.linalg.norm(R, axis=0)) * self.norms()
+        return np.asarray(np.abs(self.weights) * self.inner.forward_error(L, R)[self.index] + 2 * UNIT * size)
 
     def jacobian(self, L: Array, R: Array) -> Array | None:
         J = self.inner.jacobian(L, R) if isinstance(self.index, slice) else None

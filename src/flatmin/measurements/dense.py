@@ -10,6 +10,7 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin._core.validation import numeric
 from flatmin.errors import InputError
+from flatmin.linalg.forward_error import gamma, pieces, summed, summed_terms
 from flatmin.linalg.metric import Metric
 from flatmin.measurements.base import Measurement
 
@@ -59,7 +60,12 @@ class Dense(Measurement):
 
     def adjoint(self, y: Array) -> Array:
         """Return ``Σ y_i A_i``."""
-        return np.asarray(y @ self._rows).reshape(self.shape)
+        return summed(y[piece] @ self._rows[piece] for piece in pieces(self.size)).reshape(self.shape)
+
+    @property
+    def adjoint_rounding(self) -> float:
+        """See `Measurement.adjoint_rounding`: sums of pieces."""
+        return gamma(summed_terms(self.size), self.is_complex)
 
     def matrices(self, start: int = 0, stop: int | None = None) -> Array:
         """Return a view of the tensor."""

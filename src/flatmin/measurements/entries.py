@@ -12,6 +12,7 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin._core.validation import integers, matrix_shape, numeric
 from flatmin.errors import InputError
+from flatmin.linalg.forward_error import UNIT, gamma
 from flatmin.linalg.kernels import MIN_COMPILED_CELLS
 from flatmin.linalg.metric import Metric
 from flatmin.measurements.base import Measurement
@@ -20,9 +21,10 @@ __all__ = ["Entries"]
 
 #: Largest number of entries for which `normal_matrix` is formed and factorized.
 LARGEST_NORMAL = 2000
-#: Number of entries from which compiled loops are used for factors with many columns.
+#: Number of entries from which compiled loops are used if, in addition, `MIN_BUSY_WORK` is reached.
 MIN_BUSY_CELLS = 10_000
-#: The factors have many columns if the number of entries times columns is at least this.
+#: Number of entries times columns of the factors from which compiled loops are used if there are at least
+#: `MIN_BUSY_CELLS` entries.
 MIN_BUSY_WORK = 200_000
 #: Largest weight, and inverse of the smallest one. Fourth powers of weights must not overflow.
 LARGEST_WEIGHT = 1e75
@@ -127,7 +129,7 @@ class Entries(Measurement):
         return np.broadcast_to(1.0, self.size) if self.weights is None else np.abs(self.weights)
 
     def weighted(self, weights: Array) -> Entries:
-        """Return the map with its weights multiplied."""
+        """Return the map with its weights multiplied by the given ones."""
         return self._with(self._weighted(weights))
 
     def gram_diagonals(self) -> tuple[Array, Array]:
@@ -135,6 +137,36 @@ class Entries(Measurement):
         squares = None if self.weights is None else self.weights**2
         rows = np.bincount(self.rows, squares, self.shape[0]).astype(float)
         return rows, np.bincount(self.cols, squares, self.shape[1]).astype(float)
+
+    @property
+    def gram_rounding(self) -> float:
+        """See `Measurement.gram_rounding`: numbers of observations are exact, sums of squared weights are not."""
+        if self.weights is None:
+            return 0.0
+        longest = max(int(np.bincount(index).max()) for index in (self.rows, self.cols))
+        return gamma(longest + 1)
+
+    @property
+    def adjoint_rounding(self) -> float:
+        """See `Measurement.adjoint_rounding`: only entries that are observed more than once are sums."""
+        return gamma(self.repeats - 1) + (0.0 if self.weights is None else 2 * UNIT)
+
+    def adjoint_error(self, y: Array, entry: float = 0.0) -> float:
+        """Return a bound on the norm of the error of `adjoint`, see `Measurement.adjoint_error`."""
+        size = float(np.linalg.norm(self._weighted(y))) * float(np.sqrt(self.repeats))
+        return 1.01 * (self.adjoint_rounding + entry) * size
+
+    @property
+    def repeats(self) -> int:
+        """The largest number of observations of an entry."""
+        return self._pattern.repeats
+
+    def forward_error(self, L: Array, R: Array) -> Array:
+        """Return bounds (m,) on the rounding errors of `forward_factors`."""
+        left, right = np.linalg.norm(L, axis=1), np.linalg.norm(R, axis=1)
+        sizes = left[self.rows] * right[self.cols]
+        sizes *= 1.01 * gamma(L.shape[1] + 2)
+        return np.asarray(sizes if self.weights is None else sizes * np.abs(self.weights))
 
     def curvature_blocks(self, L: Array, R: Array) -> Array:
         """Return the blocks of `Measurement.curvature_blocks`: sums over the entries of every row, and every column."""
@@ -276,3 +308,12 @@ class _Pattern:
         order = None if np.all(cell[1:] >= cell[:-1]) else np.argsort(cell, kind="stable")
         pointers = np.concatenate([[0], np.cumsum(np.bincount(self.rows, minlength=self.shape[0]))])
         return order, self.cols[slice(None) if order is None else order].astype(np.int32), pointers.astype(np.int32)
+
+    @cached_property
+    def repeats(self) -> int:
+        """The largest number of observations of an entry."""
+        _, columns, pointers = self.layout
+        same = columns[1:] == columns[:-1]
+        same[np.asarray(pointers[1:-1])[(pointers[1:-1] > 0) & (pointers[1:-1] < len(columns))] - 1] = False
+        starts = np.flatnonzero(np.concatenate([[True], ~same, [True]]))
+        return int(np.diff(starts).max())

@@ -7,6 +7,7 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin._core.validation import matrix_shape
 from flatmin.errors import InputError
+from flatmin.linalg.random_starts import OPERATOR_ROUNDING
 from flatmin.measurements.base import Measurement
 
 __all__ = ["FromLinearOperator"]
@@ -65,6 +66,19 @@ class FromLinearOperator(Measurement):
     def adjoint(self, y: Array) -> Array:
         """Return ``opᵀ @ y`` as a matrix."""
         return np.asarray(self.op.rmatvec(np.asarray(y, dtype=float)), dtype=float).reshape(self.shape)
+
+    @property
+    def adjoint_rounding(self) -> float:
+        """See `Measurement.adjoint_rounding`: what is assumed of an operator that is known by its products."""
+        return OPERATOR_ROUNDING
+
+    @property
+    def gram_rounding(self) -> float:
+        """See `Measurement.gram_rounding`."""
+        return super().gram_rounding + 2 * OPERATOR_ROUNDING
+
+    def _forward_rounding(self, width: int) -> float:
+        return super()._forward_rounding(width) + OPERATOR_ROUNDING
 
     def matrices(self, start: int = 0, stop: int | None = None) -> Array:
         """Return sensing matrices, by applying the adjoint to unit vectors."""

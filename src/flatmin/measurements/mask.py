@@ -71,6 +71,11 @@ class Mask(Entries):
         rows, cols = (np.count_nonzero(self.seen, axis=axis).astype(float) for axis in (1, 0))
         return rows, cols
 
+    @property
+    def repeats(self) -> int:
+        """One: no entry is measured twice."""
+        return 1
+
     def merged(self) -> None:
         """Return None: no entry is measured twice."""
 

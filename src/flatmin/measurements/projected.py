@@ -11,6 +11,7 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin._core.validation import numeric
 from flatmin.errors import InputError
+from flatmin.linalg.forward_error import gamma
 from flatmin.linalg.metric import Metric
 from flatmin.measurements.base import Measurement
 from flatmin.measurements.dense import Dense
@@ -34,7 +35,8 @@ class Projected(Measurement):
 
     so a fit of X to the data ``N b`` of this map is a joint fit of X and z. Independent noise of equal variance remains
     so. A dual vector λ of this map proves the same bound as ``Nᵀ λ`` proves in the joint problem, whose condition
-    ``Tᵀ (Nᵀ λ) = 0`` holds. N is a block reflection without its first rows, and takes O(m t) operations.
+    ``Tᵀ (Nᵀ λ) = 0`` holds. N is a block reflection without its first rows, and a product with N takes O(m t)
+    operations.
 
     Parameters
     ----------
@@ -131,6 +133,40 @@ class Projected(Measurement):
             gram[:, explained] = 0
         return grams
 
+    @property
+    def gram_rounding(self) -> float:
+        """See `Measurement.gram_rounding`: the error of a projection is relative to what is projected."""
+        return super().gram_rounding + 2.02 * self._projection_rounding * self._lost
+
+    @property
+    def adjoint_rounding(self) -> float:
+        """See `Measurement.adjoint_rounding`, whose sum over i is here measured by its norm in every row and column."""
+        return 1.01 * (self.inner.adjoint_rounding + self._projection_rounding) * self._lost
+
+    def forward_error(self, L: Array, R: Array) -> Array:
+        """Return bounds (m,) on the rounding errors of `forward_factors`."""
+        reach = float(np.linalg.norm(L, axis=0) @ np.linalg.norm(R, axis=0))
+        size = reach * float(np.linalg.norm(self.inner.norms()))
+        inner = self.inner.forward_error(L, R)
+        shared = 4 * float(np.linalg.norm(inner)) + self._projection_rounding * size
+        return np.asarray(inner[self._reflection.rank :] + 1.01 * shared)
+
+    @property
+    def _projection_rounding(self) -> float:
+        """The rounding error of ``N v`` or ``Nᵀ y``, relative to a norm: both bases have norms up to two."""
+        m, rank = self._reflection.basis.shape
+        return 8 * float(np.sqrt(rank)) * gamma(m + 2 * rank + 4)
+
+    @cached_property
+    def _lost(self) -> float:
+        """The largest ratio of the sizes of a row or column of all inner sensing matrices and of the projected ones."""
+        ratios = [1.0]
+        for gram, whole in zip(self.gram_diagonals(), self.inner.gram_diagonals(), strict=True):
+            after = np.diagonal(gram).real
+            before = (whole if whole.ndim == 1 else np.diagonal(whole)).real
+            ratios.append(float(np.max(before[after > 0] / after[after > 0], initial=1.0)) ** 0.5)
+        return max(ratios)
+
     def jacobian(self, L: Array, R: Array) -> Array | None:
         """Return the inner derivative, projected."""
         J = self.inner.jacobian(L, R)
@@ -170,10 +206,12 @@ class Projected(Measurement):
 
 @dataclass(frozen=True, eq=False)
 class _Reflection:
-    """``H = I − Y (I + S)⁻¹ Yᵀ``, symmetric and orthogonal, whose rows after the first ones vanish on regressors.
+    """``H = I − Y (I + S)⁻¹ Yᵀ``, symmetric and orthogonal, maps regressors to vectors that vanish after row t.
 
-    Let Q be an orthonormal basis of the regressors, W and S the polar factors of its first rows, and E the first unit
-    vectors. Then ``basis`` is ``Y = Q + E W``, and ``tall`` is ``Y (I + S)⁻¹``.
+    Here t is the rank of the regressors.
+
+    Let Q be an orthonormal basis of the regressors, W and S the polar factors of its first t rows, and E the first t
+    unit vectors. Then ``basis`` is ``Y = Q + E W``, and ``tall`` is ``Y (I + S)⁻¹``.
     """
 
     basis: Array

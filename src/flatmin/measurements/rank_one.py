@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin._core.validation import numeric
 from flatmin.errors import InputError
+from flatmin.linalg.forward_error import gamma, pieces, summed, summed_terms
 from flatmin.linalg.metric import Metric
 from flatmin.measurements.base import Measurement
 
@@ -59,7 +61,13 @@ class RankOne(Measurement):
 
     def adjoint(self, y: Array) -> Array:
         """Return ``Σ y_i x_i y_i*``."""
-        return np.asarray((self.left.T * y) @ self.right.conj())
+        left, right = self.left, self.right
+        return summed((left[piece].T * y[piece]) @ right[piece].conj() for piece in pieces(self.size))
+
+    @property
+    def adjoint_rounding(self) -> float:
+        """See `Measurement.adjoint_rounding`: sums of pieces."""
+        return gamma(summed_terms(self.size) + 2, self.is_complex)
 
     def forward_factors(self, L: Array, R: Array) -> Array:
         """Return ``Re⟨L* x_i, R* y_i⟩`` for every i."""
@@ -94,11 +102,19 @@ class RankOne(Measurement):
             return RankOne(np.sqrt(np.asarray(weights, float))[:, None] * self.left)
         return RankOne(weights[:, None] * self.left, self.right)
 
-    def gram_diagonals(self) -> tuple[Array, Array]:
-        """Return ``Σ |y_i|² x_i x_i*`` and ``Σ |x_i|² y_i y_i*``."""
-        weight_left = np.linalg.norm(self.right, axis=1)[:, None] * self.left
-        weight_right = np.linalg.norm(self.left, axis=1)[:, None] * self.right
-        return weight_left.T @ weight_left.conj(), weight_right.T @ weight_right.conj()
+    def stacked(self, weights: Array | None = None) -> Iterator[tuple[Array, Array]]:
+        """Yield ``|y_i| x_i*`` and ``|x_i| y_i*`` as rows, times weights if given."""
+        sizes = [np.linalg.norm(F, axis=1) for F in (self.right, self.left)]
+        left, right = (size if weights is None else size * weights for size in sizes)
+        yield left[:, None] * self.left.conj(), right[:, None] * self.right.conj()
+
+    @property
+    def gram_rounding(self) -> float:
+        """See `Measurement.gram_rounding`: sums of pieces, with the rounded norms of vectors."""
+        return gamma(summed_terms(self.size) + max(self.shape) + 7, self.is_complex)
+
+    def _forward_rounding(self, width: int) -> float:
+        return gamma(sum(self.shape) + width + 2, self.is_complex)
 
     def jacobian(self, L: Array, R: Array) -> Array:
         """Return ``[x_i (y_i* R), conj(y_i) (x_iᵀ L)]`` for every i."""

@@ -39,15 +39,16 @@ PENALTY_DIVISOR = 4.0
 MAX_SLOW_ROUNDS = 8
 #: Largest number of rounds.
 MAX_ROUNDS = 40
-#: A round ends at the smaller one of two relative gradients: this one, and MISFIT_SHARE times the relative misfit.
+#: Numbers c and s: a round ends once the relative gradient is at most c and at most s times the relative misfit.
 LARGEST_GRADIENT, MISFIT_SHARE = 1e-2, 0.3
 #: A round never aims for a relative gradient below this one, which is at the level of rounding errors.
 SMALLEST_GRADIENT = 1e-12
-#: Standard deviation of the noise added to the weights before a round, in units of √μ; less for misfits below 0.1.
+#: Standard deviation of the noise added to the weights before a round, in units of √μ; at relative misfits r below 0.1
+#: it is multiplied by 10 r.
 NOISE_SCALE = 0.1
 #: Columns whose singular value, relative to the largest, is below this count as zero.
 ZERO_SINGULAR_VALUE = 1e-13
-#: Data have no fit if only semidefinite matrices of a larger trace could fit, in units of the best approximation's.
+#: Data count as having no fit if every semidefinite fit has a trace above this number times that of the trained matrix.
 MAX_TRACE_RATIO = 1e3
 #: Number of arrays of the size of the weights that training keeps in memory.
 WEIGHT_ARRAYS = 12
@@ -78,7 +79,7 @@ def flatten(
     A round runs conjugate gradients with exact line searches, preconditioned by the Gram matrices of the factors.
     Before each round the weights get small random noise, without which columns that a large penalty has set to zero
     would stay zero. With the loss `Absolute` and a limit τ, the residual is replaced by its difference from the nearest
-    allowed error. With a weight w, it is replaced by the residual clipped to ``± w μ``.
+    allowed error. With `Absolute` and a weight w, the residual is clipped to ``± w μ``.
 
     Parameters
     ----------
@@ -260,7 +261,7 @@ class _Training:
 
     @property
     def dual(self) -> Array:
-        """The dual vector of the problem; if all fits are equally flat, the one that proves this."""
+        """The dual vector of the problem; if all fits are equally flat, the dual vector that proves this."""
         problem = self.task.problem
         return trivial_dual(problem) if trace_is_determined(problem) else self.scaled.original_dual(self.y, 0.0)
 

@@ -35,7 +35,7 @@ def relative_flatness(
     seed: int = 0,
     **options: Unpack[CurvatureOptions],
 ) -> TraceEstimate:
-    r"""Return the relative flatness summed over layers; ``groups`` has that of each layer, by the name of its weights.
+    r"""Return the relative flatness summed over layers; ``groups`` has one value a layer, by the name of its weights.
 
     For a layer with weights W, whose row w_s gives output s of the layer, and the Hessian H of the loss in W,
 
@@ -101,10 +101,10 @@ def normalized_trace(
 ) -> TraceEstimate:
     r"""Return the trace of the Hessian with the weights of each layer in units of their norm, ``Σ_l ‖W_l‖² tr H_l``.
 
-    With ``per="weight"`` each weight is in units of its own value, and the result is ``Σ_i w_i² H_ii``. This does not
-    change even if single neurons are rescaled. Both numbers are traces of ``Cᵀ H C`` with a diagonal C. A diagonal
-    rescaling D of the weights that keeps the function turns H into ``D⁻¹ H D⁻¹``. It turns C into ``D C`` if D is
-    constant on each layer, or if C holds the weights themselves; then ``Cᵀ H C`` does not change. ``groups`` has the
+    With ``per="weight"`` each weight is in units of its own value, and the result is ``Σ_i w_i² H_ii``. This number
+    does not change even if single neurons are rescaled. Both numbers are traces of ``Cᵀ H C`` with a diagonal C. A
+    diagonal rescaling D of the weights that keeps the function turns H into ``D⁻¹ H D⁻¹``. It turns C into ``D C`` if D
+    is constant on each layer, or if C holds the weights themselves; then ``Cᵀ H C`` does not change. ``groups`` has the
     part of each layer, by the name of its weights.
 
     Parameters
@@ -176,8 +176,8 @@ class Congruence:
 def _rows(p: Tensor, owner: nn.Module) -> _Block:
     """Return ``Z ↦ R Z`` with ``R Rᵀ = W Wᵀ``, where W is the matrix of weights with one row for each output.
 
-    R is W or, if W has more columns than rows, the triangular factor of Wᵀ. Both scale with W, so that estimates from
-    the same random vectors agree.
+    R is W or, if W has more columns than rows, the triangular factor of Wᵀ. In both cases αW has the factor αR, so that
+    estimates from the same random vectors agree.
     """
     place = _places(p.shape, owner).to(p.device)
     W = p.reshape(-1)[place]

@@ -33,7 +33,7 @@ class PenalisedLoss:
     misfit: Callable[[Array], Array] | None = None
 
     def multiplier(self, value: Array) -> Array:
-        """Return ``−misfit/μ``, the negative derivative in q; at a minimum it is a dual vector that proves flatness."""
+        """Return ``−misfit/μ``, minus the derivative in q; at a minimum it is a dual vector that proves flatness."""
         residual = value - self.target
         return (residual if self.misfit is None else self.misfit(residual)) / -self.penalty
 
@@ -42,7 +42,7 @@ class PenalisedLoss:
         return x - self.model.apply(self.model.dual_matrix(self.multiplier(value)), x)
 
     def preconditioner(self, x: Array) -> Callable[[Array], Array]:
-        """Return multiplication by the inverse of ``I + FᵀF/μ``, where F is the other factor (scaled descent)."""
+        """Return the function that multiplies the gradient in each factor by ``(I + FᵀF/μ)⁻¹``, F the other factor."""
         halves = self.model.opposite(x)
         inverses = [np.linalg.inv(np.eye(F.shape[1]) + F.T @ F / self.penalty) for F in halves]
         cut = [len(x) - len(halves[0])] if len(halves) > 1 else []

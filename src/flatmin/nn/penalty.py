@@ -49,13 +49,14 @@ class HessianTracePenalty:
         examples, whose mean is zero. It has 2 to 40 times less noise; a step is cheaper for a perceptron and more
         expensive for a convolutional network (``benchmarks/nn/penalty_cost.py``). It requires that all trainable
         parameters are in linear layers, convolutions, layer or group normalizations, each called once, and that
-        examples do not interact, as they do in batch normalization. Batches 1, 2, 3, 5, 9, ... are tested for this,
-        again whenever other parameters are trained. ``"auto"`` uses it where possible, unless there is a convolution.
+        examples do not interact, as they do in batch normalization. This is tested at batches 1, 2, 3, 5, 9, ..., and
+        the tests start again whenever other parameters are trained. ``"auto"`` uses ``"per_example"`` where possible,
+        unless there is a convolution.
     probes : int
         Number of vectors v to average over.
     every : int
-        At calls 1, 1 + every, 1 + 2 every, ... the penalty is ``every`` times its value. At other calls it is 0 and
-        costs nothing. With small or decreasing step sizes training ends at the same weights.
+        At calls 1, 1 + every, 1 + 2 every, ... the result is ``every`` times the penalty. At other calls the result is
+        0 and costs nothing. With small or decreasing step sizes training ends at the same weights as with ``every=1``.
     seed : int, optional
         Seed of the vectors v; None for an arbitrary seed. The global random generators are not used.
 
@@ -67,13 +68,14 @@ class HessianTracePenalty:
 
     Notes
     -----
-    *Batch normalization* in training mode couples the outputs of a batch; the trace is that of this function of the
-    batch. Running statistics change only in `objective`. *Dropout.* A penalty with its own forward pass draws its own
-    mask; with ``outputs=`` or `objective` the mask is that of the loss. *Mixed precision.* Under autocast, products use
-    its dtype, roots use float32 or more, and squares are summed in the dtype of the parameters. Prefer bfloat16 to
-    float16, in which squared gradients underflow. *Under* `torch.no_grad` a call measures: it keeps no graph and
-    ignores ``every``. *Fused attention and compiled models* are evaluated without fusion and compilation, which have no
-    second derivative; outputs passed as ``outputs=`` must be as well.
+    *Batch normalization* in training mode makes the loss a function of the whole batch; the trace is that of this
+    function. Running statistics change only in `objective`. *Dropout.* A penalty with its own forward pass draws its
+    own mask; with ``outputs=`` or `objective` the mask is that of the loss. *Mixed precision.* Under autocast, matrix
+    products use autocast's dtype, roots use float32 or more, and squares are summed in the dtype of the parameters.
+    Prefer bfloat16 to float16, in which squared gradients underflow. *Under* `torch.no_grad` a call only returns the
+    trace: it keeps no graph and ignores ``every``. *Fused attention and compiled models* are evaluated without fusion
+    and compilation, which have no second derivative; outputs passed as ``outputs=`` must have been evaluated in this
+    way, too.
 
     References
     ----------
@@ -126,7 +128,8 @@ class HessianTracePenalty:
     def __call__(self, x: Any, y: Tensor, *, outputs: Tensor | None = None) -> Tensor:
         """Return the penalty of a batch, a scalar tensor.
 
-        ``outputs`` is ``model(x)`` with its graph, which saves a forward pass; not with ``probe="per_example"``.
+        ``outputs`` is ``model(x)`` with its graph, which saves a forward pass; it is not allowed with
+        ``probe="per_example"``.
         """
         if not self._is_due():
             return torch.zeros((), requires_grad=True)
@@ -166,7 +169,7 @@ class HessianTracePenalty:
 
     @contextmanager
     def _recording(self) -> Iterator[PerExample | None]:
-        """Yield the record of a forward pass if its examples may be squared one by one, else None."""
+        """Yield a record of the forward pass if gradients may be squared example by example, otherwise None."""
         layers = PerExample(self.model)
         if self.probe == "vjp" or self.of == "hessian" or (self.probe == "auto" and layers.convolve):
             yield None
@@ -175,7 +178,7 @@ class HessianTracePenalty:
             yield layers
 
     def _separable(self, outputs: Tensor, layers: PerExample | None) -> PerExample | None:
-        """Return the layers if single examples can be squared, which is tested at batches 1, 2, 3, 5, 9, 17, ..."""
+        """Return the layers if gradients can be squared example by example; batches 1, 2, 3, 5, 9, ... test this."""
         if layers is None:
             return None
         obstacle = layers.obstacle(outputs)

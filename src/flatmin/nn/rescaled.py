@@ -37,9 +37,9 @@ MEASURES = {"trace": "trace", "largest": "λ_max", "relative": "relative flatnes
 class Rescaled:
     """Flatness measures of a network whose first layer is multiplied by ``alpha``.
 
-    ``function_change`` is ``‖f' − f‖ / ‖f‖`` over the outputs of all samples: only rounding error if the activation is
-    homogeneous. ``trace`` and ``largest`` are the trace and the largest eigenvalue of the Hessian, or of its
-    Gauss-Newton part; for ``relative`` see `relative_flatness`, and for ``normalized`` see `normalized_trace`.
+    ``function_change`` is ``‖f' − f‖ / ‖f‖`` over the outputs of all samples; it is only a rounding error if the
+    activation is homogeneous. ``trace`` and ``largest`` are the trace and the largest eigenvalue of the Hessian, or of
+    its Gauss-Newton part; for ``relative`` see `relative_flatness`, and for ``normalized`` see `normalized_trace`.
     """
 
     alpha: float
@@ -146,7 +146,7 @@ def rescaling(
     tol : float
         Largest relative change of the outputs that counts as rounding error.
     method, max_products, seed
-        As for `hessian_trace`; ``max_products`` also limits the eigenvalue.
+        As for `hessian_trace`; ``max_products`` also limits the products for the eigenvalue.
 
     Raises
     ------
@@ -199,7 +199,7 @@ def rescaling(
 
 
 def _found(curvature: Curvature, pair: Any, tol: float) -> tuple[tuple[str, str], int]:
-    """Return the pair and the degree for which doubling the first layer does not change the outputs."""
+    """Return the layers and the degree whose rescaling with α = 2 does not change the outputs."""
     model = curvature.weights.model
     if not math.isfinite(_change(curvature, model)):
         raise InputError("the outputs of the model are not finite, expected finite numbers on these data")

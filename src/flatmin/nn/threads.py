@@ -10,7 +10,7 @@ __all__ = ["one_torch_thread"]
 
 
 class _TorchLimit(ThreadLimit):
-    """PyTorch's number of threads: one for each thread that calls it, and a default for threads that start later."""
+    """PyTorch's numbers of threads: one number for each calling thread, and a default for threads that start later."""
 
     def read(self) -> list[int]:
         return [torch.get_num_threads()]

@@ -7,13 +7,14 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin._core.validation import numeric
 from flatmin.errors import InputError
+from flatmin.linalg.forward_error import UNIT
 from flatmin.linalg.metric import Metric
 from flatmin.measurements import Measurement
 from flatmin.parametrizations.base import Factors, Metrics, Parametrization
 
 __all__ = ["HermitianModel"]
 
-#: Relative asymmetry of a random combination of sensing matrices above which these are not symmetric.
+#: Sensing matrices are not symmetric if a random combination of them has a relative asymmetry above this.
 ASYMMETRIC = 1e-10
 
 
@@ -39,7 +40,8 @@ class HermitianModel(Parametrization):
 
     def metric(self, measurement: Measurement) -> Metrics:
         """Return ``(D^½, D^½)`` with ``D = (1/m) Σ A_i²``."""
-        root = Metric.root(measurement.gram_diagonals()[0] / measurement.size)
+        rounding = measurement.gram_rounding + 2 * UNIT
+        root = Metric.root(measurement.gram_diagonals()[0] / measurement.size, rounding)
         return root, root
 
     def _columns(self, factor: object, name: str, d: int) -> Array:
@@ -53,7 +55,7 @@ class HermitianModel(Parametrization):
         return 8 * float(np.linalg.norm(metric[0] @ np.hstack(factors)) ** 2)
 
     def hessian_trace(self, factors: Factors, measurement: Measurement, metric: Metrics, residual: Array) -> float:
-        """Return the Gauss-Newton trace plus ``(4k/m) Σ r_i tr A_i``, with 8k for complex factors and k = k₊ − k₋."""
+        """Return the Gauss-Newton trace plus ``(4k/m) Σ r_i tr A_i`` with k = k₊ − k₋ (8k if factors are complex)."""
         plus, *minus = (F.shape[1] for F in factors)
         weight = (8 if np.iscomplexobj(factors[0]) else 4) * (plus - sum(minus))
         bend: float = weight / measurement.size * float(residual @ measurement.traces())

@@ -51,7 +51,7 @@ class Parametrization(ABC):
         """Return ``factors`` as arrays that fit a matrix of ``shape``, or raise `InputError`."""
 
     def check_measurement(self, measurement: Measurement) -> None:
-        """Raise `InputError` if the model cannot be measured by such a map."""
+        """Raise `InputError` if the model cannot be measured by this map."""
         if np.issubdtype(measurement.dtype, np.complexfloating):
             raise InputError(f"the sensing matrices are complex, expected real ones for {type(self).__name__}")
 

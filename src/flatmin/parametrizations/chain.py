@@ -20,7 +20,7 @@ __all__ = ["Chain"]
 LARGEST_TESTED = 1000
 #: Relative rounding error that is allowed in the test whether measurements are isotropic.
 ISOTROPY_ROUNDING = 1e-12
-#: Singular values below this share of the largest one, times the dimensions, count as zero.
+#: Singular values count as zero if they are at most this, times d1 + d2, times the largest singular value.
 ROUNDING = float(np.finfo(float).eps)
 
 
@@ -107,13 +107,13 @@ class Chain(Parametrization):
         return tuple(rng.standard_normal(layer) for layer in self._shapes(shape))
 
     def width(self, factors: Factors) -> int:
-        """Return the rank of X, without singular values that are rounding. The hidden layers may be wider."""
+        """Return the rank of X; singular values that are rounding errors do not count. Hidden layers may be wider."""
         P, Q = self.pair(factors)
         s = self.cone.decompose(P, Q)[1]
         return int(np.count_nonzero(s > ROUNDING * (len(P) + len(Q)) * np.max(s, initial=0.0)))
 
     def metric(self, measurement: Measurement) -> Metrics:
-        """Return the pair (D1, D2) of `Measurement.metric`, marked if the measurements are isotropic."""
+        """Return the pair (D1, D2) of `Measurement.metric`, of class `_Isotropic` for isotropic measurements."""
         gamma = _gamma(measurement)
         if gamma is None:
             return measurement.metric()
@@ -151,8 +151,9 @@ class Chain(Parametrization):
     def flattest(self, U: Array, s: Array, V: Array, metric: Metrics) -> Factors:
         """Return the flattest factors of ``X = D1⁻¹ U Σ Vᵀ D2⁻¹``.
 
-        The outer layers share Σ; the others are multiples of the identity on the rank, padded with zeros. Raises
-        `InputError` if a hidden layer is narrower than the rank, or no formula is known for these measurements.
+        The first and the last layer each contain ``Σ^½``, up to a factor. Each layer between them is a multiple of the
+        identity matrix of order rank, padded with zeros. Raises `InputError` if a hidden layer is narrower than the
+        rank, or no formula is known for these measurements.
         """
         gamma = self._known_isotropy(metric)
         kept = s > ROUNDING * (len(U) + len(V)) * np.max(s, initial=0.0)

@@ -61,7 +61,7 @@ class SignedGram(HermitianModel):
         return [int(F.shape[1]) for F in factors]
 
     def flattest(self, U: Array, s: Array, V: Array, metric: Metrics) -> Factors:
-        """Return the columns of ``D^-½ U Σ^½`` with positive and with negative eigenvalues, where V = U and V = −U."""
+        """Return the columns of ``D^-½ U Σ^½`` for positive eigenvalues (V = U) and for negative ones (V = −U)."""
         columns = metric[0].power(-1) @ (U * np.sqrt(s))
         positive = np.einsum("ij,ij->j", U, V) > 0
         return columns[:, positive], columns[:, ~positive]

@@ -13,6 +13,7 @@ from flatmin._core.arrays import Array
 from flatmin._core.facts import as_html, as_text
 from flatmin._core.validation import nonnegative, numeric, shown
 from flatmin.errors import InputError
+from flatmin.linalg.forward_error import inner_product
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.proofs.radius import Stability, Uniqueness
@@ -77,11 +78,13 @@ class Certificate:
         that measurements of every scale count.
     residual_reach : float
         ``‖λ‖ ‖A(X) − b‖ / |⟨b, λ⟩|``: the relative error of the bound for matrices that fit only as well as X.
+    rounding : float
+        The part of relative_gap that only covers rounding errors; it is large where the metric is nearly singular.
     dual, uniqueness_dual : ndarray, shape (m,)
         The dual vector λ, and the one for uniqueness or None.
     dual_norm, bound_kind : float and str
-        A bound on ``‖D1⁻¹ A*(λ) D2⁻¹‖_op``, and what proves it: "dense", "cholesky", "proven", "probabilistic", or
-        "estimated" (nothing).
+        A bound on ``‖D1⁻¹ A*(λ) D2⁻¹‖_op``, and what proves it: "dense", "cholesky", "proven", "probabilistic",
+        "estimated" (nothing), or "exact" (`flatmin.prove`).
     unique : bool or None
         Whether the solution is the only flattest one; False only if another one is known, None if undecided.
     q, injectivity, margin, margin_kind
@@ -109,6 +112,7 @@ class Certificate:
     dual_norm: float
     bound_kind: str
     residual_reach: float = 0.0
+    rounding: float = 0.0
     unique: bool | None = None
     uniqueness_dual: Array | None = None
     q: int | None = None
@@ -121,6 +125,18 @@ class Certificate:
     stability: Stability | None = None
     PARTS: ClassVar[tuple[str, ...]] = ("dual", "uniqueness_dual", "alternative", "stability")
 
+    @property
+    def rigor(self) -> str:
+        """How surely the claims are true, in falling order: "exact", "rounded", "probabilistic" or "estimated".
+
+        "exact" claims are theorems in rational arithmetic, from `flatmin.prove` alone. "rounded" counts every rounding
+        error. "probabilistic" does so too, and fails with ``failure_probability``. "estimated" proves nothing, and then
+        ``holds`` is False.
+        """
+        if self.bound_kind in ("exact", "estimated"):
+            return self.bound_kind
+        return "probabilistic" if "probabilistic" in (self.bound_kind, self.margin_kind) else "rounded"
+
     def facts(self) -> dict[str, str]:
         """Return what is proved, as a few words for each part."""
         verdict = {True: "yes", False: "no, another flat minimum is in `alternative`", None: "undecided"}[self.unique]
@@ -129,15 +145,22 @@ class Certificate:
             bound += f", fails with probability {self.failure_probability:.1g}"
         proved = "no solution is flatter" if self.objective == "interpolating" else "no objective is smaller"
         return {
-            "proved": f"{proved}, to a relative gap of {LARGEST_GAP:g}" if self.holds else "nothing",
+            "proved": f"{proved}, to a relative gap of {LARGEST_GAP:g}" if self.holds else self._nothing(),
             "objective": self.objective,
             "value": f"{self.value:.10g}",
             "lower bound": f"{self.lower_bound:.10g} (relative gap {self.relative_gap:.1e})",
             "bound": bound,
+            "rigor": self.rigor,
             "residual": f"{self.relative_residual:.1e}, relative",
             "unique": verdict,
             "radius": "none" if self.radius is None else f"any other such solution is within {self.radius:.2e}",
         }
+
+    def _nothing(self) -> str:
+        """Return why nothing is proved, if rounding errors alone prevent it."""
+        if not self.relative_gap - self.rounding <= LARGEST_GAP < self.relative_gap:
+            return "nothing"
+        return f"nothing: rounding hides {self.rounding:.0e} of the value, since the metric is nearly singular"
 
     def __repr__(self) -> str:
         return as_text("Certificate", self.facts())
@@ -146,8 +169,9 @@ class Certificate:
         return as_html("Certificate", self.facts())
 
     def scalars(self) -> dict[str, Any]:
-        """Return every field that is a number, a word or None."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in self.PARTS}
+        """Return every field that is a number, a word or None, and the rigor."""
+        known = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in self.PARTS}
+        return known | {"rigor": self.rigor}
 
     def sure(self) -> Certificate:
         """Return the certificate without bounds that fail with a small probability."""
@@ -201,7 +225,8 @@ class Bound:
 
     No competing solution has an objective below ``lower``; that of the solution is ``value``. ``norm`` is an upper
     bound on the norm of the dual matrix, proved by ``kind`` (see `Certificate.bound_kind`) except with probability
-    ``failure``. If `is_penalised`, the objective contains the loss; otherwise competing solutions fit the data exactly.
+    ``failure``. The share ``rounding`` of the value only covers rounding errors. If `is_penalised`, the objective
+    contains the loss; otherwise competing solutions fit the data exactly.
     """
 
     value: float
@@ -210,6 +235,7 @@ class Bound:
     kind: str
     failure: float = 0.0
     is_penalised: bool = False
+    rounding: float = 0.0
 
     @property
     def gap(self) -> float:
@@ -228,6 +254,7 @@ class Bound:
             relative_residual=fit.misfit,
             whitened_residual=fit.whitened,
             residual_reach=fit.reach,
+            rounding=self.rounding,
             dual=dual,
             dual_norm=self.norm,
             bound_kind=self.kind,
@@ -244,16 +271,22 @@ class Fit:
     reach: float = 0.0
 
     @classmethod
-    def from_residual(cls, data: Array, residual: Array, sizes: Array, norm: float, dual: Array) -> Fit:
-        """Return the fit of ``A(X) − b`` to b, given the sizes of the whitened measurements and ``norm = ‖Z‖_F``."""
-        comparable = np.divide(residual, sizes, out=np.zeros_like(residual), where=sizes > 0)
-        size = float(np.linalg.norm(residual))
-        moved = float(np.linalg.norm(dual)) * size
-        return cls(
-            misfit=ratio(size, float(np.linalg.norm(data))),
-            whitened=ratio(float(np.linalg.norm(comparable)), norm),
-            reach=moved / max(abs(float(data @ dual)), float(np.finfo(float).tiny)) if moved else 0.0,
-        )
+    def from_residual(
+        cls, data: Array, residual: Array, sizes: Array, norm: float, dual: Array, error: Array | None = None
+    ) -> Fit:
+        """Return the fit of ``A(X) − b`` to b, given the sizes of the whitened measurements and ``norm = ‖Z‖_F``.
+
+        ``error`` (m,) bounds the rounding errors of the residual.
+        """
+        misses = (residual,) if error is None else (residual, error)
+        comparable = [np.divide(miss, sizes, out=np.zeros_like(miss), where=sizes > 0) for miss in misses]
+        size, scaled = (sum(float(np.linalg.norm(miss)) for miss in parts) for parts in (misses, comparable))
+        moved = float(np.linalg.norm(dual)) * float(np.linalg.norm(residual))
+        moved += 0.0 if error is None else float(np.abs(dual) @ error)
+        pairing, rounding = inner_product(data, dual)
+        least = abs(pairing) - rounding
+        reach = (moved / least if least > 0 else float("inf")) if moved else 0.0
+        return cls(misfit=ratio(size, float(np.linalg.norm(data))), whitened=ratio(scaled, norm), reach=reach)
 
     @property
     def is_exact(self) -> bool:
@@ -279,17 +312,18 @@ def check_alpha(alpha: float, metric_power: float = 1.0) -> tuple[float, float]:
     return checked
 
 
-def check_strength(alpha: float, balanced: float) -> None:
+def check_strength(alpha: float, balanced: float, weakest: int = WEAKEST) -> None:
     """Raise `InputError` if a penalty is out of all proportion to the data.
 
-    ``balanced`` is the size of alpha at which loss and penalty of a fit are about equal.
+    ``balanced`` is the size of alpha at which loss and penalty of a fit are about equal, ``weakest`` the least power of
+    ten of their ratio.
     """
     if not (alpha > 0 and balanced > 0):
         return
     power = math.log10(alpha) - math.log10(balanced)
-    if not WEAKEST < power < STRONGEST:
+    if not weakest < power < STRONGEST:
         raise InputError(
-            f"alpha is 10^{power:.0f} times the value that balances loss and penalty, expected 10^{WEAKEST} to "
+            f"alpha is 10^{power:.0f} times the value that balances loss and penalty, expected 10^{weakest} to "
             f"10^{STRONGEST}, or alpha = 0 for an exact fit"
         )
 

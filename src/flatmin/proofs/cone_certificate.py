@@ -6,13 +6,15 @@ from typing import Any
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin.linalg.forward_error import UNIT, gamma, inner_product, rounded_up
 from flatmin.linalg.operator_norm import TopSpectrum
 from flatmin.linalg.random_starts import FAILURE
-from flatmin.linalg.subspaces import EPS, as_array
+from flatmin.linalg.subspaces import EPS
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.proofs.certificate import Bound, Certificate, check_alpha, check_dual, ratio
 from flatmin.proofs.margins import complement_margin
+from flatmin.proofs.rounding.dual_matrix import DualMatrix
 from flatmin.proofs.uniqueness import uniqueness
 from flatmin.proofs.uniqueness_conditions import UniquenessConditions
 from flatmin.proofs.whitening import WhitenedSolution
@@ -58,7 +60,7 @@ def certificate_of(
     else:
         conditions, chance = _conditions(point, proof, spectrum, alpha), 0.0
     found = uniqueness(conditions)
-    if conditions.spectrum.kind == "estimated" or point.is_blind:
+    if conditions.spectrum.kind == "estimated":
         found = replace(found, unique=None, stability=None, radius=None)
     proof = proof.with_uniqueness(found, conditions.spectrum.kind, chance)
 
@@ -80,42 +82,62 @@ def trivial_dual(problem: Problem) -> Array:
 
 
 def _spectrum(point: WhitenedSolution, dual: Array, seed: int, randomized: bool) -> TopSpectrum:
-    """Return the spectrum of the dual matrix; that of a multiple of the trivial one is known."""
+    """Return the spectrum of the dual matrix, rounding counted; that of a multiple of the trivial one is known."""
     U, _, V = point.Z
     if trace_is_determined(point.problem, point.metric_power):
-        trivial = trivial_dual(point.problem)
-        share = float(dual @ trivial) / float(trivial @ trivial) if np.any(trivial) else 0.0
-        if np.max(np.abs(dual - share * trivial)) <= 8 * EPS * float(np.max(np.abs(dual))):
-            top = max(0.0, share) * (1 + 16 * EPS)
+        top = _multiple(dual, trivial_dual(point.problem))
+        if top is not None:
+            top *= 1 + gamma(3 * len(U) + 8, point.is_complex)
             return TopSpectrum(U, np.full(U.shape[1], top), U, top, top, "proven")
-    cone, S = point.cone, point.whitened.adjoint_operator(dual)
-    return cone.spectrum(S, U, V, unit=LEADING, seed=seed, randomized=randomized)
+    matrix = DualMatrix.from_dual(point, dual)
+    return matrix.spectrum(U, V, unit=LEADING, seed=seed, randomized=randomized).widened(matrix.error)
+
+
+def _multiple(dual: Array, trivial: Array) -> float | None:
+    """Return the largest ratio of a dual vector and the trivial one, None unless all ratios are about the same."""
+    if not np.any(trivial) or np.any(dual[trivial == 0]):
+        return None
+    ratios = dual[trivial > 0] / trivial[trivial > 0]
+    lowest, highest = float(ratios.min()), float(ratios.max())
+    return max(0.0, highest) if highest - lowest <= 16 * EPS * abs(highest) else None
 
 
 def _bound(point: WhitenedSolution, dual: Array, spectrum: TopSpectrum, alpha: float) -> Bound:
-    """Return the lower bound on the scaled trace, or on loss + alpha · trace."""
-    problem = point.problem
-    factor, m = problem.parametrization.trace_factor, problem.measurement.size
-    scaled = dual / max(1.0, spectrum.norm)
-    value, lower = factor * point.norm, factor * float(problem.data @ scaled)
+    """Return the lower bound on the scaled trace, or on loss + alpha · trace, with all rounding errors."""
+    problem, kind, (low, high) = point.problem, spectrum.kind, point.stretch
+    factor, m, largest = problem.parametrization.trace_factor, problem.measurement.size, high * point.norm_bound
+    if point.is_hidden:
+        kind, low, largest = "estimated", 1.0, point.norm
+    norm = spectrum.norm if kind == "proven" else rounded_up(spectrum.norm / low)
+    pairing, error = inner_product(problem.data, dual)
+    scale = max(1.0, norm)
+    value, lower = rounded_up(factor * largest), factor * (pairing - error) / scale
+    lower -= 4 * UNIT * abs(lower)
+    plain = factor * (float(point.Z[1].sum()) - pairing / max(1.0, float(np.max(spectrum.values, initial=0.0))))
+    rounding = 1.0 if point.is_hidden else ratio(value - lower - plain, value)
     if alpha > 0:
-        value = problem.loss.value(point.residual) + alpha * value
-        strong = alpha * scaled  # alpha² alone may overflow
-        lower = alpha * lower - factor**2 / 4 * m * float(strong @ strong)
-    return Bound(value, lower, spectrum.norm, spectrum.kind, spectrum.failure, is_penalised=alpha > 0)
+        loss = point.misfit**2 / m
+        value = rounded_up(loss + alpha * value)
+        strong = alpha / scale * dual  # alpha² alone may overflow
+        conjugate = factor**2 / 4 * m * float(strong @ strong) * (1 + gamma(m + 8))
+        lower = alpha * lower - conjugate - 4 * UNIT * (alpha * abs(lower) + conjugate)
+        rounding *= alpha * ratio(factor * largest, value)
+    return Bound(value, lower, norm, kind, spectrum.failure, is_penalised=alpha > 0, rounding=max(0.0, rounding))
 
 
 def _conditions(
     point: WhitenedSolution, proof: Certificate, spectrum: TopSpectrum, alpha: float
 ) -> UniquenessConditions:
     """Return the conditions of uniqueness, for a dual vector scaled to norm at most one."""
-    problem, scale = point.problem, max(1.0, spectrum.norm)
-    gap, misfit = proof.relative_gap, float(np.linalg.norm(point.residual))
+    problem, scale, misfit = point.problem, max(1.0, proof.dual_norm), point.misfit
+    pairing, error = inner_product(problem.data, proof.dual)
+    gap = ratio(point.norm - (pairing - error) / scale, point.norm)
     penalty = alpha * problem.parametrization.trace_factor
     if penalty > 0:
-        surplus = proof.value * max(gap, 10 * EPS * sum(problem.shape))
-        gap = ratio(surplus / penalty, point.norm)
-        misfit = 2 * float(np.sqrt(problem.measurement.size * surplus))
+        surplus = proof.value - proof.lower_bound
+        apart = rounded_up(surplus / penalty)
+        gap = ratio(apart + (1 / point.stretch[0] - 1) * (point.norm + apart), point.norm)
+        misfit = 2 * float(np.sqrt(problem.measurement.size * surplus)) * (1 + 8 * UNIT)
     return UniquenessConditions(point, spectrum.scaled(1 / scale), proof.dual / scale, gap, misfit, penalty=penalty)
 
 
@@ -123,18 +145,19 @@ def _complement(point: WhitenedSolution, dual: Array, seed: int, randomized: boo
     """Return the conditions of uniqueness from ``W = B*(λ)`` with the dual matrix I − W (docs/theory/uniqueness.md)."""
     problem, spectrum = point.problem, _complement_spectrum(point, dual, seed, randomized)
     lacking, growth = max(0.0, spectrum.norm - 1), float(np.linalg.norm(trivial_dual(problem)))
-    gap = ratio(abs(float(problem.data @ dual)), point.norm) + lacking
-    return UniquenessConditions(point, spectrum, dual, gap, float(np.linalg.norm(point.residual)), growth)
+    pairing, error = inner_product(problem.data, dual)
+    gap = ratio(abs(pairing) + error, point.norm) + lacking
+    return UniquenessConditions(point, spectrum, dual, gap, point.misfit, rounded_up(growth / point.stretch[0], 40))
 
 
 def _complement_spectrum(point: WhitenedSolution, dual: Array, seed: int, randomized: bool) -> TopSpectrum:
     """Return the spectrum of ``I − W``, ``W = B*(λ)``: ones on the range of Z, below one on its complement."""
-    W, U = point.whitened.adjoint_operator(dual), point.Z[0]
-    seen = point.metric[0].power(0)
+    U, matrix = point.Z[0], DualMatrix.from_dual(point, dual)
     if len(U) <= LARGEST_WHOLE:
-        cone = point.cone
-        return cone.spectrum(seen.dense - as_array(W), U, U, unit=LEADING, seed=seed)
-    margin, kind = complement_margin(W, U, seen, seed=seed, randomized=randomized)
-    slack = float(np.linalg.norm(W @ U))
+        options: dict[str, Any] = {"unit": LEADING, "seed": seed}
+        return matrix.complement().spectrum(U, U, **options).widened(matrix.error)
+    W = matrix.whole
+    margin, kind = complement_margin(W, U, point.metric[0].power(0), seed=seed, randomized=randomized)
+    slack = float(np.linalg.norm(W @ U)) + matrix.error
     failure = FAILURE if kind == "probabilistic" else 0.0
     return TopSpectrum(U, np.ones(U.shape[1]), U, 1.0 + slack, 1.0 - margin, kind, slack, failure)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin.linalg.forward_error import inner_product
 from flatmin.linalg.subspaces import EPS
 from flatmin.measurements import Entries
 from flatmin.proofs.cores import MAX_CORES, CoreMap, core_basis, nearest_core, remainder, triangle_of_product
@@ -149,8 +150,8 @@ def _fitting(conditions: UniquenessConditions, found: Stability) -> Stability:
         return found
     point = conditions.point
     allowance = found.gap + (conditions.rounding - conditions.gap) * point.norm
-    gap = point.norm - float(point.problem.data @ conditions.dual) + allowance
-    return replace(found, gap=gap, misfit=float(np.linalg.norm(point.residual)))
+    pairing, error = inner_product(point.problem.data, conditions.dual)
+    return replace(found, gap=point.norm - pairing + error + allowance, misfit=point.misfit)
 
 
 def _null_space(triangle: Array, threshold: float, basis: Array) -> Array:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.cones import Cone
+from flatmin.linalg.forward_error import UNIT, gamma, rounded_up
 from flatmin.linalg.metric import Metric
+from flatmin.linalg.nuclear_bound import nuclear_bound
 from flatmin.measurements import Measurement
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.proofs.certificate import Fit
 from flatmin.proofs.radius import gain_bound
 
-__all__ = ["ALIKE", "WhitenedSolution", "measurement_sizes", "whiten"]
+__all__ = ["ALIKE", "WhitenedSolution", "measurement_sizes", "row_sizes", "whiten"]
 
-#: Directions count as unseen only if no measurement sees more than this share of its size in them.
-OVERLOOKED = 1e-9
+#: Directions count as unseen only if all measurements together see less than this share of the largest in them.
+OVERLOOKED = 1e-12
 #: Sensing matrices whose sizes differ by less than this factor need not be told apart.
 ALIKE = 100.0
 #: Singular values below this share of the largest are rounding errors.
@@ -46,6 +49,19 @@ def measurement_sizes(problem: Problem, whitened: Measurement, metric: tuple[Met
             return np.broadcast_to(plain[0] / typical[0] / typical[1], plain.shape)
         return np.asarray(plain / typical[0] / typical[1])
     return whitened.norms()
+
+
+def row_sizes(problem: Problem) -> tuple[Array, Array]:
+    """Return bounds on the norms of all sensing matrices together, row by row (d1,) and column by column (d2,)."""
+    m, (d1, d2), sizes = problem.measurement.size, problem.shape, []
+    shared = (m, m) if problem.parametrization.cone.is_hermitian else (m * d2, m * d1)
+    for D, times in zip(problem.metric, shared, strict=True):
+        if D.square is None:
+            sizes.append(np.sqrt(times) * D.values)
+            continue
+        diagonal = D.square if D.square.ndim == 1 else np.diagonal(D.square).real
+        sizes.append(np.sqrt(times * np.maximum(diagonal, 0)) * (1 + D.rounding + 4 * UNIT))
+    return sizes[0], sizes[1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,10 +112,63 @@ class WhitenedSolution:
         """``‖D1^-p‖ ‖D2^-p‖``."""
         return float(np.prod([np.max(D.power(-1).values, initial=0.0) for D in self.metric]))
 
-    @property
+    @cached_property
     def norm(self) -> float:
-        """``‖Z‖_*``."""
-        return float(self.Z[1].sum())
+        """An upper bound on the nuclear norm of Z, and of all Z' that are at most as flat in the exact metric."""
+        low, high = self.stretch
+        known = low > 0 and np.isfinite(self.norm_bound)
+        return self.norm_bound * high / low if known else float(self.Z[1].sum())
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether rounding hides the metric, so that nothing can be proved about flatness."""
+        return self.is_blind or not (self.stretch[0] > 0 and np.isfinite(self.norm_bound))
+
+    @property
+    def is_complex(self) -> bool:
+        """Whether the sensing matrices or the factors are complex."""
+        return self.problem.measurement.is_complex or any(map(np.iscomplexobj, self.pair))
+
+    @property
+    def defects(self) -> tuple[float, float]:
+        """`Metric.defect` of D1 and D2."""
+        return self.metric[0].defect, self.metric[1].defect
+
+    @property
+    def stretch(self) -> tuple[float, float]:
+        """Bounds a ≤ 1 ≤ b with ``a ‖Z‖_* ≤ ‖D1 X D2‖_* ≤ b ‖Z‖_*`` for ``X = W1 Z W2*`` and the exact D1 and D2.
+
+        W1 and W2 are the stored `Metric.whitening`. The lower bound is 0 if rounding hides the metric.
+        """
+        low, high = (np.prod([max(0.0, 1 + sign * defect) for defect in self.defects]) for sign in (-1.0, 1.0))
+        return float(np.sqrt(low)) * (1 - 4 * UNIT), float(np.sqrt(high)) * (1 + 4 * UNIT)
+
+    @cached_property
+    def norm_bound(self) -> float:
+        """An upper bound on ``‖W1⁻¹ X W2⁻¹‖_*``, rounding counted; infinite if rounding hides the inverses."""
+        found = nuclear_bound(self.metric, self.pair, self.Z)
+        lost = [1 - D.inverse_defect for D in self.metric]
+        return rounded_up(found / lost[0] / lost[1]) if min(lost) > 0 else float("inf")
+
+    @cached_property
+    def residual_error(self) -> Array:
+        """Bounds (m,) on the rounding errors of the residual."""
+        problem, ranges = self.problem, [not D.is_whole for D in self.metric]
+        error = problem.measurement.forward_error(*self.pair) + 2 * UNIT * np.abs(self.residual)
+        if not any(ranges):
+            return error
+        inside = [
+            D.whitening @ (D.coordinates @ F) if smaller else F
+            for D, F, smaller in zip(self.metric, self.pair, ranges, strict=True)
+        ]  # the certificate is about this part of X
+        seen = problem.measurement.forward_factors(*inside) - problem.data
+        return np.asarray(2 * error + np.abs(seen - self.residual))
+
+    @property
+    def misfit(self) -> float:
+        """A bound on ``‖A(X) − b‖``."""
+        sizes = float(np.linalg.norm(self.residual)) + float(np.linalg.norm(self.residual_error))
+        return sizes * (1 + gamma(len(self.residual) + 4))
 
     @property
     def size(self) -> float:
@@ -110,27 +179,31 @@ class WhitenedSolution:
 
     def fit(self, dual: Array) -> Fit:
         """Return how well the solution fits its data, given a dual vector."""
-        return Fit.from_residual(self.problem.data, self.residual, self.sizes, float(np.linalg.norm(self.Z[1])), dual)
+        norm, error = float(np.linalg.norm(self.Z[1])), self.residual_error
+        return Fit.from_residual(self.problem.data, self.residual, self.sizes, norm, dual, error)
 
     def flattest(self, pair: tuple[Array, Array] | None) -> Factors | None:
         """Return the flattest factors of the matrix with ``Z = P Q*``; None for None."""
         model = self.problem.parametrization
         return None if pair is None else model.flattest(*self.cone.decompose(*pair), self.metric)
 
-    @property
+    @cached_property
     def is_blind(self) -> bool:
-        """Whether rounding hides that some measurement sees, in units of its size, what the metric counts as unseen."""
-        measurement, metric = self.problem.measurement, self.metric
-        if all(D.is_diagonal for D in metric):  # sums of squares, exactly zero where nothing is seen
-            return False
-        blind = self.blind
-        sides = [measurement.products(blind[1])] if blind[1].shape[1] else []
-        if blind[0].shape[1] and metric[0] is not metric[1]:
-            nothing = np.zeros((measurement.shape[1], blind[0].shape[1]))
-            J = measurement.jacobian(blind[0].conj(), nothing)  # ‖A_iᵀ conj(P)‖ = ‖A_i* P‖
-            sides.append(None if J is None else J[..., measurement.shape[0] :])
-        known = [np.linalg.norm(side, axis=(1, 2)) for side in sides if side is not None]
-        if not known:
-            return False
-        sizes = measurement.norms()
-        return bool(np.max(known) > 0 and np.max(np.max(known, axis=0) / np.where(sizes > 0, sizes, 1)) > OVERLOOKED)
+        """Whether some measurement sees what the metric, which squares sizes, counts as unseen because of rounding.
+
+        Directions are unseen if the column of all sensing matrices, with all matrices and then all columns scaled to
+        unit size, has that many singular values of rounding size. It keeps more digits than its square, the metric.
+        """
+        measurement = self.problem.measurement
+        for side, D in enumerate(self.problem.metric):
+            if D.is_diagonal or D.rank == len(D.values):
+                continue
+            norms, triangle = measurement.norms(), np.asarray(np.zeros((0, len(D.values))))
+            weights = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
+            for blocks in measurement.stacked(weights):
+                triangle = np.asarray(np.linalg.qr(np.vstack([triangle, blocks[side]]), mode="r"))
+            lengths = np.linalg.norm(triangle, axis=0)
+            values = np.linalg.svd(triangle / np.where(lengths > 0, lengths, 1), compute_uv=False)
+            if np.count_nonzero(values > OVERLOOKED * np.max(values, initial=0.0)) > D.rank:
+                return True
+        return False

@@ -11,6 +11,7 @@ from flatmin._version import __version__
 from flatmin.proofs.certificate import LARGEST_GAP, LARGEST_RESIDUAL
 from flatmin.report import words
 from flatmin.report.caveats import caution, caveats
+from flatmin.report.exact_proof import exact_proof_section
 from flatmin.report.page import Fact, Figure, Page, Section, Table
 from flatmin.report.pictures import blocks, figures
 from flatmin.report.proof import proof
@@ -44,6 +45,8 @@ def solution_page(solved: SolvedProblem) -> Page:
     view, m = view_of(solved.family.name), solved.problem.measurement.size
     sections = [*view.answer(solved), _certificate(solved)]
     sections.append(radius_section(c, solved.problem.data, solved.size, solved.terms, view.within(solved)))
+    if solved.proof is not None:
+        sections.append(exact_proof_section(solved.proof))
     if s.noise is not None:
         sections.append(_noise(solved, s.noise))
     if solved.summary.get("reweighted"):

@@ -13,6 +13,7 @@ from flatmin.families.base import Family
 from flatmin.linalg.metric import svd_of_product
 from flatmin.problem import Problem
 from flatmin.proofs.certificate import Certificate
+from flatmin.proofs.exact import Proof
 from flatmin.report.vocabulary import Vocabulary, vocabulary_of
 from flatmin.solution import Solution
 
@@ -48,6 +49,8 @@ class SolvedProblem:
     notes: list[str] = field(default_factory=list)
     #: A function from a matrix (d1, d2) with values from 0 to 1 to an image with the shape of ``image``; NaN is kept.
     picture: Callable[[Array], Array | None] | None = None
+    #: The exact proof in the directory of the report, if one was asked for.
+    proof: Proof | None = None
 
     def __post_init__(self) -> None:
         truth, check = self.truth, self.family.check_truth

@@ -19,9 +19,9 @@ from flatmin.solvers.choose import flat_minimum
 from flatmin.solvers.task import Task
 from flatmin.solvers.vectors.interpolating import prove_unique
 
-__all__ = ["certify"]
+__all__ = ["certify", "factors_of"]
 
-#: Largest relative distance of a given matrix from the cone of its model.
+#: Largest relative distance that a given matrix may have from the cone of its model.
 ASYMMETRIC = 1e-8
 
 
@@ -43,7 +43,8 @@ def certify(
     problem : Problem
         The model and its data.
     factors_or_matrix : tuple of ndarray, or ndarray of shape (d1, d2)
-        The solution: a tuple of factors, or the matrix as an array. For models X = U U*, a vector s is the matrix s s*.
+        The solution: a tuple of factors, or the matrix as an array. For models X = U U*, a vector s stands for the
+        matrix s s*.
     dual : array_like, shape (m,), optional
         Any dual vector; None lets the solver find one.
     uniqueness_dual : array_like, shape (m,), optional
@@ -55,7 +56,7 @@ def certify(
         Whether to accept bounds that fail with the probability `Certificate.failure_probability`, at most 1e-10.
         Without them nothing is proved for matrices of more than 8000 rows and columns.
     time_limit : float, optional
-        Seconds after which the search for a dual vector ends; the best one so far is used.
+        Seconds after which the search for a dual vector ends; the best dual vector so far is used.
 
     Returns
     -------
@@ -76,7 +77,7 @@ def certify(
     """
     if not isinstance(problem, Problem):
         raise InputError(f"problem is a {type(problem).__name__}, expected a flatmin Problem")
-    factors = problem.within_range(_factors(problem, factors_or_matrix))
+    factors = problem.within_range(factors_of(problem, factors_or_matrix))
     task = Task(problem, alpha, metric_power, limits=Limits(time_limit=time_limit))
     if not problem.is_convex:
         task.expect_defaults("metric_power")
@@ -102,7 +103,7 @@ def _dual(task: Task) -> Array:
     return flat_minimum(task.problem, alpha=task.alpha, metric_power=power, time_limit=limit).checked_certificate.dual
 
 
-def _factors(problem: Problem, factors_or_matrix: Any) -> Factors:
+def factors_of(problem: Problem, factors_or_matrix: Any) -> Factors:
     """Return the factors of a solution, given as factors, as a matrix, or (for models X = U U*) as a signal."""
     model, shape = problem.parametrization, problem.shape
     if isinstance(factors_or_matrix, tuple):

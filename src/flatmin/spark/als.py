@@ -13,7 +13,8 @@ __all__ = ["MOST_ITERATIONS", "fit_als"]
 
 #: Largest number of iterations of Spark's ALS if it writes checkpoints.
 MOST_ITERATIONS = 100
-#: Largest number of iterations without a directory for checkpoints. Spark remembers them all; more overflow its stack.
+#: Largest number of iterations without a directory for checkpoints. Without checkpoints Spark remembers all iterations,
+#: and more of them overflow its stack.
 MAX_WITHOUT_CHECKPOINTS = 40
 #: Number of iterations between two checkpoints.
 CHECKPOINT_EVERY = 10

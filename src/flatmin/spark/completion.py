@@ -30,12 +30,13 @@ from flatmin.spark.triples import LARGEST, LARGEST_VALUE, Indexed, ascending, in
 
 __all__ = ["SparkCompletion"]
 
-#: First number of columns of the factors if the user sets none. It doubles until the certificate misses no column.
+#: First number of columns of the factors if the user sets none. It doubles until the certificate shows that no column
+#: is missing.
 FIRST_RANK = 32
 #: Default iterations of Spark's ALS, and of the sweeps after them.
 ITERATIONS = 20
 SWEEPS = 200
-#: Relative size below which singular values of factors in 32 bits are rounding.
+#: Relative size below which singular values of factors in 32 bits count as rounding errors.
 SINGLE_ROUNDING = 1e-5
 #: Relative size below which singular values of converged factors count as zero.
 VANISHING = 1e-8
@@ -43,7 +44,8 @@ VANISHING = 1e-8
 MAX_EXCESS = 1e-2
 #: Relative gradients at which a certificate is tried, from coarse to fine.
 CERTIFIED_GRADIENTS = (1e-6, 1e-7, 1e-8, 1e-9)
-#: Index of the first of these gradients for distributed cells, where coarser gradients would cost more products.
+#: Index in `CERTIFIED_GRADIENTS` of the first gradient at which a certificate is tried for distributed cells. Trying it
+#: at coarser gradients would cost more products.
 FIRST_DISTRIBUTED = 2
 
 
@@ -111,14 +113,14 @@ class SparkCompletion:
         alpha : float
             Spark's regParam, positive.
         rank : int, optional
-            The number of columns of the factors. By default it is 32, and doubles until the certificate misses no
-            column.
+            The number of columns of the factors. By default it is 32, and doubles until the certificate shows that no
+            column is missing.
         tol : float
             The relative gap at which the sweeps end.
         max_iter : int, optional
             The largest number of iterations of Spark's ALS (up to 100) plus sweeps (the rest), by default 20 and 200.
         seed : int
-            Starts the factors.
+            Seed of the random first factors.
         collect : bool, optional
             Whether the dual matrix is collected on this machine, where the bound on its norm is sharper; by default, if
             there are at most two million cells.

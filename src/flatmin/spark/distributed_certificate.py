@@ -18,7 +18,7 @@ __all__ = ["MAX_COLLECTED", "CertifiedFactors", "certify_factors", "regularizati
 
 #: Largest number of cells for which the dual matrix is collected on this machine, where its norm is proved.
 MAX_COLLECTED = 2_000_000
-#: Singular values of the dual matrix above this one belong to the solution.
+#: Singular vectors of the dual matrix with singular values above this number belong to the solution.
 UNIT = 1 - 1e-3
 
 

@@ -26,7 +26,7 @@ __all__ = ["is_frame", "java", "require_spark", "session"]
 
 #: Oldest version of Java on which Spark 4 runs.
 OLDEST_JAVA = 17
-#: Size of the stack of Spark's driver. Its long plans are recursive.
+#: Size of the stack of Spark's driver, which processes long plans recursively.
 DRIVER_STACK = "64m"
 #: Share of the free memory that a local session may take.
 MEMORY_SHARE = 0.4
@@ -202,7 +202,7 @@ def _start(directory: Path) -> Any:
 
 
 def _end_java(error: BaseException) -> None:
-    """End the Java process of a failed start, which only frames of the error may refer to, and reset pyspark."""
+    """End the Java process of a failed start, and reset pyspark. Perhaps only frames of the error know the process."""
     context = import_module("pyspark").SparkContext
     known = [context._gateway.proc] if context._gateway is not None else []
     for frame, _ in traceback.walk_tb(error.__traceback__):

@@ -24,7 +24,7 @@ class Swept:
     """The result of ``count`` sweeps: the factor R, and the L that is best for it."""
 
     factors: Factors
-    #: The gradient of the flat objective, relative to its part from the data.
+    #: The norm of the gradient of the flat objective, relative to the norm of the part of the gradient from the data.
     slope: float
     #: ``Σ e² + regParam (Σ n_i ‖l_i‖² + Σ n_j ‖r_j‖²)``, less ``Σ v²``.
     objective: float

@@ -28,7 +28,7 @@ __all__ = [
 
 #: Spark's types of ids, in addition to whole numbers.
 ID_TYPES = ("string", "date", "timestamp", "timestamp_ntz", "boolean", "float", "double")
-#: Types of ids in text files, in the order in which they are tried. Ids that fit none are strings.
+#: Types of ids in text files, in the order in which they are tried. Ids that fit none of them are strings.
 TEXT_TYPES = ("long", "double", "date")
 WHOLE = ("byte", "short", "integer", "long")
 NUMBERS = (*WHOLE, "float", "double", "decimal")
@@ -59,7 +59,7 @@ class Indexed:
 
 @contextmanager
 def readable(source: Any) -> Iterator[None]:
-    """Turn errors of Spark about a source into `InputError`. Spark reads lazily, so they may occur late."""
+    """Turn errors of Spark about a source into `InputError`. Spark reads lazily, so errors may occur late."""
     name = str(source) if isinstance(source, str | Path) else "the DataFrame"
     wanted = (
         "expected a CSV file with a line of names, or Parquet" if name == str(source) else "expected what Spark can"

@@ -1,4 +1,4 @@
-"""Helpers of the checks: random points, and comparisons that fail with one sentence."""
+"""Random points for the checks, and comparisons that fail with one sentence."""
 
 from typing import Any
 
@@ -7,12 +7,12 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin.solution import Solution
 
-#: Relative tolerance of comparisons: far above rounding, far below any mistake.
+#: Relative tolerance of comparisons, far above rounding errors and far below the effect of a mistake.
 TOLERANCE = 1e-9
 
 
 def draw(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any = float) -> Array:
-    """Return Gaussian numbers of a shape, complex if ``dtype`` is."""
+    """Return Gaussian numbers of a shape, complex if ``dtype`` is complex."""
     X = rng.standard_normal(shape)
     return X + 1j * rng.standard_normal(shape) if np.issubdtype(dtype, np.complexfloating) else X
 
@@ -20,7 +20,7 @@ def draw(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any = float) -
 def agree(
     subject: Any, name: str, got: Any, want: Any, cause: str, scale: float | None = None, tolerance: float = TOLERANCE
 ) -> None:
-    """Raise unless ``got`` has the shape of ``want`` and differs by no more than the tolerance, relatively."""
+    """Raise unless ``got`` has the shape of ``want`` and their relative difference is at most the tolerance."""
     got, want = np.asarray(got), np.asarray(want)
     require(subject, got.shape == want.shape, f"{name} has shape {got.shape}, expected {want.shape}; {cause}")
     require(subject, bool(np.isfinite(got).all()), f"{name} contains NaN or infinity; {cause}")

@@ -1,26 +1,26 @@
-"""Checks of scikit-learn that flatmin's estimators fail by design, with reasons."""
+"""The checks of scikit-learn that flatmin's estimators cannot pass by design, with the reasons."""
 
 from typing import Any
 
 __all__ = ["expected_failed_checks"]
 
-#: A weight says how precise a sample is; repeating it says that there is more evidence about the level of noise.
+#: Why alpha="auto" fails: a weight states how precise a sample is; a repetition of the sample also says more on noise.
 _EVIDENCE = (
     "alpha='auto' reads the level of noise from the number of samples, and a sample of weight two is one sample, not "
     "two; with a number for alpha the check passes"
 )
-#: The check's table has 9 samples of 15 features on a side, whose whitened vectors are orthonormal.
+#: The table of this check has 9 samples with 15 features on each side; after whitening, their vectors are orthonormal.
 _AMBIGUOUS = (
     "with fewer samples than features flat minima need not be unique (certificate_.unique is False), and at some "
     "strengths weights and repetitions end at different ones; with metric_power=0 the check passes"
 )
-#: The check's table has 15 different samples of 15 features on a side, so that the whitened vectors are orthonormal.
+#: The table has 15 different samples with 15 features on each side; after whitening, their vectors are orthonormal.
 _UNDECIDED = (
     "with as few different samples as features uniqueness is undecided (certificate_.unique is None): relative gaps of "
     "1e-12, near rounding, leave predictions free by 4e-8; with metric_powers=(0,) the check passes"
 )
-_HELD_OUT = "how many cells there are says how strong the penalty should be, and which of them are held out"
-_TABLES = "the check wants one number a row of whatever has a predict, and predict of a table returns a table"
+_HELD_OUT = "the number of cells determines how strong the penalty is, and which cells are held out"
+_TABLES = "the check expects one number for each row from every predict, and predict of a table returns a table"
 
 _DENSE, _SPARSE = (f"check_sample_weight_equivalence_on_{kind}_data" for kind in ("dense", "sparse"))
 
@@ -28,7 +28,8 @@ _DENSE, _SPARSE = (f"check_sample_weight_equivalence_on_{kind}_data" for kind in
 def expected_failed_checks(estimator: Any) -> dict[str, str]:
     """Return the names of scikit-learn's checks that an estimator of flatmin must fail, each with its reason.
 
-    For ``sklearn.utils.estimator_checks.parametrize_with_checks`` and ``check_estimator``. Empty if it passes all.
+    Pass the result as ``expected_failed_checks`` to ``sklearn.utils.estimator_checks.parametrize_with_checks`` or
+    ``check_estimator``. It is empty if the estimator passes all checks.
 
     Examples
     --------

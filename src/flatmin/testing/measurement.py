@@ -18,21 +18,21 @@ LARGEST_TENSOR = 20_000_000
 def check_measurement(A: Measurement, *, seed: int = 0) -> None:
     """Check everything that the rest of flatmin relies on in a measurement map.
 
-    The adjoint identity ``⟨A(X), y⟩ = ⟨X, A*(y)⟩`` (for complex sensing matrices at complex X), linearity, and that
-    every other method agrees with ``forward`` and ``adjoint``. The metric is compared with its dense definition if
-    m·d1·d2 ≤ 2·10⁷.
+    The check tests linearity, the adjoint identity ``⟨A(X), y⟩ = ⟨X, A*(y)⟩`` (at complex X for complex sensing
+    matrices), and that every other method agrees with ``forward`` and ``adjoint``. The metric is compared with its
+    dense definition if m·d1·d2 ≤ 2·10⁷.
 
     Parameters
     ----------
     A : Measurement
         The map to check; it is not changed.
     seed : int
-        Draws the points at which it is checked.
+        Seed of the random points at which the map is checked.
 
     Raises
     ------
     AssertionError
-        With one sentence: which property failed, by how much, and what usually causes it.
+        If a property fails; one sentence names the property, the size of the error, and its usual cause.
 
     Examples
     --------
@@ -111,7 +111,7 @@ def _check_action(A: Measurement, rng: np.random.Generator) -> None:
 
 
 def _check_products(A: Measurement, rng: np.random.Generator) -> None:
-    """Compare ``A_i R`` with measurements of L R*, its inner products with L; and complex derivatives with A_i."""
+    """Check ``products``, whose inner products with L are measurements of L R*, and complex ``jacobian`` matrices."""
     for k in (0, 2):
         L, R = (draw(rng, (d, k), A.dtype) for d in A.shape)
         J = A.jacobian(L, R) if np.issubdtype(A.dtype, np.complexfloating) else None
@@ -132,7 +132,7 @@ def _check_products(A: Measurement, rng: np.random.Generator) -> None:
 
 
 def _check_derivatives(A: Measurement, rng: np.random.Generator) -> None:
-    """Compare with central differences, which are exact at any step because (L, R) ↦ A(L Rᵀ) is quadratic."""
+    """Compare derivatives with central differences, which are exact because ``(L, R) ↦ A(L Rᵀ)`` is quadratic."""
     (d1, d2), k = A.shape, 2
     L, R, P, Q = (rng.standard_normal((d, k)) for d in (d1, d2, d1, d2))
 
@@ -174,7 +174,7 @@ def _check_matrices(A: Measurement) -> None:
 
 
 def _check_rank_one(A: Measurement, rng: np.random.Generator) -> None:
-    """Check the traces of square sensing matrices, and the vectors where ``A_i = x_i x_i*``."""
+    """Check the traces of square sensing matrices and, if ``A_i = x_i x_i*``, the products with the vectors x_i."""
     if A.shape[0] != A.shape[1]:
         return
     cause = "traces must return Re tr A_i for every i"

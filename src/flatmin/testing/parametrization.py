@@ -18,22 +18,24 @@ __all__ = ["check_parametrization"]
 def check_parametrization(p: Parametrization | Problem, *, seed: int = 0) -> None:
     """Check a parametrization against finite differences on small random problems.
 
-    Width and matrix; ``hessian_trace`` against the Hessian of the loss by finite differences, off and on the zero-loss
-    set, and ``gauss_newton_trace`` on it; the minimum over the fibre, which the flattest factors attain and no other
-    factors of the same matrix beat; and what a rotation of the factors must not change. Models of positive semidefinite
-    matrices are checked with complex factors too, in real coordinates.
+    The check compares ``hessian_trace`` with the finite-difference Hessian of the loss, with and without a residual,
+    and ``gauss_newton_trace`` with the same Hessian at zero loss. It tests that the scaled trace of the flattest
+    factors is ``fibre_minimum``, and that no other factors of the same matrix have a smaller scaled trace. It also
+    tests the width, the matrix, and that a rotation of the factors does not change traces, balance and norm excess.
+    Models of positive semidefinite matrices are also checked with complex factors, whose coordinates are the real and
+    imaginary parts.
 
     Parameters
     ----------
     p : Parametrization or Problem
-        The parametrization of matrices; a problem stands for its own.
+        The parametrization of matrices, or a problem that has it.
     seed : int
-        Draws the problems and points.
+        Seed of the random problems and points.
 
     Raises
     ------
     AssertionError
-        With one sentence: which property failed, by how much, and what usually causes it.
+        If a property fails; one sentence names the property, the size of the error, and its usual cause.
 
     Examples
     --------
@@ -64,7 +66,7 @@ def check_parametrization(p: Parametrization | Problem, *, seed: int = 0) -> Non
 
 
 def _sensing(rng: np.random.Generator, m: int, shape: tuple[int, int], dtype: Any, blind: bool) -> Dense:
-    """Return random sensing matrices, Hermitian if square; unless ``blind`` they see everything."""
+    """Return random sensing matrices, Hermitian if square; with ``blind`` their first row is zero."""
     A = draw(rng, (m, *shape), dtype)
     A[:, 0, :] *= not blind
     if shape[0] == shape[1]:
@@ -80,7 +82,7 @@ def _check_point(model: Parametrization, factors: Factors, A: Measurement, rng: 
 
 
 def _check_traces(model: Parametrization, factors: Factors, A: Measurement, rng: np.random.Generator) -> None:
-    """Compare traces with the diagonal of a finite-difference Hessian of the loss, off and on zero loss."""
+    """Compare traces with the diagonal of a finite-difference Hessian of the loss, at positive and zero loss."""
     P, Q = model.pair(factors)
     deep, width = not model.has_cone_norm, model.width(factors)
     require(model, deep or width == P.shape[1], f"width is {width}, expected {P.shape[1]}")
@@ -128,7 +130,7 @@ def _check_fibre(model: Parametrization, factors: Factors, A: Measurement, rng: 
 
 
 def _check_turned(model: Parametrization, factors: Factors, A: Measurement, rng: np.random.Generator) -> None:
-    """Compare what a rotation of the factors leaves alone, and balance and norm excess with their definitions."""
+    """Check that a rotation of the factors changes no number, and test the definitions of balance and norm excess."""
     metric, turned = model.metric(A), _turned(model, factors, rng)
     residual = rng.standard_normal(A.size)
     for name, arguments in (
@@ -154,7 +156,7 @@ def _check_turned(model: Parametrization, factors: Factors, A: Measurement, rng:
 
 
 def _least_trace(model: Parametrization, A: Measurement, X: Array, norm: float) -> tuple[float, str]:
-    """Return the smallest scaled trace of X, whose whitened nuclear norm is given, from its definition."""
+    """Return the smallest scaled trace of all factors of X, from its definition; ``norm`` is ``‖D1 X D2‖_*``."""
     if isinstance(model, Hadamard):
         weights = np.mean(A.matrices() ** 2, axis=0)
         least = 2 * model.depth * float(np.sum(weights * np.abs(X) ** (2 - 2 / model.depth)))
@@ -171,7 +173,7 @@ def _least_trace(model: Parametrization, A: Measurement, X: Array, norm: float) 
 def _check_other(
     model: Parametrization, factors: Factors, other: Factors, A: Measurement, metric: Metrics, minimum: float
 ) -> None:
-    """Compare with other factors of the same matrix."""
+    """Check that other factors of the same matrix have no smaller trace and the same ``fibre_minimum``."""
     X = model.matrix(factors)
     require(model, np.allclose(model.matrix(other), X, atol=1e-8 * np.linalg.norm(X)), "these factors make another X")
     trace = model.scaled_trace(other, A, metric)
@@ -183,7 +185,7 @@ def _check_other(
 
 
 def _moved(model: Parametrization, factors: Factors, rng: np.random.Generator) -> Factors:
-    """Return other factors of the same matrix: turned ones, for a product any, for signs those that keep them."""
+    """Return other factors of the same matrix, as different as the symmetry of the model allows."""
     if isinstance(model, Hadamard):
         g = np.exp(rng.standard_normal(factors[0].shape))
         return factors[0] * g, factors[1] / g, *factors[2:]
@@ -209,7 +211,7 @@ def _moved(model: Parametrization, factors: Factors, rng: np.random.Generator) -
 
 
 def _turned(model: Parametrization, factors: Factors, rng: np.random.Generator) -> Factors:
-    """Return rotated factors: they make the same matrix, and are as long."""
+    """Return rotated factors, which have the same matrix and the same norm."""
     if isinstance(model, Hadamard):
         signs = np.sign(rng.standard_normal(factors[0].shape))
         return signs * factors[0], signs * factors[1], *factors[2:]
@@ -232,7 +234,7 @@ def _coordinates(F: Array) -> Array:
 
 
 def _weights(theta: Array, like: Factors) -> Factors:
-    """Return the factors whose coordinates, one after another, are theta."""
+    """Return the factors whose concatenated coordinates are ``theta``."""
     parts = np.split(theta, np.cumsum([_coordinates(F).size for F in like])[:-1])
     halves = [(part[: F.size], part[F.size :]) for part, F in zip(parts, like, strict=True)]
     return tuple(

@@ -31,7 +31,7 @@ def check_solution(solution: Solution, problem: Problem | None = None) -> None:
     Raises
     ------
     AssertionError
-        With one sentence: what is contradictory, and by how much.
+        If two numbers contradict each other; one sentence names them and the size of the difference.
 
     Examples
     --------
@@ -81,8 +81,16 @@ def _check_consistency(solution: Solution) -> None:
         agree(solution, "value", proof.value, flat.fibre_minimum, "value = the minimum over the fibre", tolerance=1e-8)
 
 
+def _rounding(problem: Problem, solution: Solution) -> float:
+    """Return a bound on the rounding error of the norm of the residual, which a certificate adds to it."""
+    P, Q = problem.parametrization.pair(solution.factors)
+    reach = float(np.linalg.norm(P, axis=0) @ np.linalg.norm(Q, axis=0))
+    terms = 2000 + P.shape[0] * Q.shape[0] + problem.measurement.size
+    return float(np.finfo(float).eps * terms * reach * np.linalg.norm(problem.measurement.norms()))
+
+
 def _check_chance(solution: Solution) -> None:
-    """Check that probabilistic bounds state how likely they fail, and that other bounds state nothing."""
+    """Check that probabilistic bounds state their probability of failure, and that other bounds state none."""
     proof = solution.checked_certificate
     likely, chance = "probabilistic" in (proof.bound_kind, proof.margin_kind), proof.failure_probability
     stated = chance is not None and 0 < chance <= LARGEST_CHANCE
@@ -92,7 +100,7 @@ def _check_chance(solution: Solution) -> None:
 
 
 def _check_proof(solution: Solution, problem: Problem) -> None:
-    """Recompute value, residual and bound; a claim may be weaker than what is found, never stronger."""
+    """Recompute value, residual and bound; the solution may claim less than the recomputed numbers, but not more."""
     proof, A, b = solution.checked_certificate, problem.measurement, problem.data
     alpha, power = (solution.settings.get(k, v) for k, v in (("alpha", 0.0), ("metric_power", 1.0)))
     X = solution.matrix
@@ -101,9 +109,10 @@ def _check_proof(solution: Solution, problem: Problem) -> None:
     found = float(np.linalg.norm(residual)) / size if size else float(np.linalg.norm(residual))
     if problem.loss.has_gross_errors:
         found = _excess(problem.loss, residual) / (float(np.abs(b).sum()) or 1.0)
+    rounding = 1e-12 + _rounding(problem, solution) / (size or 1.0)
     require(
         solution,
-        abs(found - proof.relative_residual) <= 1e-3 * found + 1e-12,
+        -1e-3 * found - 1e-12 <= proof.relative_residual - found <= 1e-3 * found + rounding,
         f"the relative residual is {found:.3g}, the certificate says {proof.relative_residual:.3g}",
     )
     if problem.loss.has_gross_errors:
@@ -152,7 +161,7 @@ def _excess(loss: Absolute, residual: Array) -> float:
 
 
 def _split_bound(problem: Problem, loss: Absolute, X: Array, dual: Array) -> tuple[float, float, float]:
-    """Return the same for low rank and gross errors: by ``‖W‖_op`` and the largest entry of W."""
+    """Return value, dual norm and bound for low rank and gross errors, from ``‖W‖_op`` and the largest entry of W."""
     A, b, weight = problem.measurement, problem.data, loss.weight_for(problem.shape)
     value = float(np.linalg.svd(X, compute_uv=False).sum())
     norm, largest = float(np.linalg.norm(A.adjoint(dual), 2)), float(np.max(np.abs(dual)))
@@ -163,7 +172,7 @@ def _split_bound(problem: Problem, loss: Absolute, X: Array, dual: Array) -> tup
 
 
 def _sparse_bound(problem: Problem, model: Hadamard, X: Array, dual: Array, alpha: float) -> tuple[float, float, float]:
-    """Return the same for a product of N vectors: ``Σ w |x|^p``, Hölder's inequality, and the Fenchel dual."""
+    """Return value, dual norm and bound for a product of N vectors, by Hölder's inequality and the Fenchel dual."""
     p, rows = 2 - 2 / model.depth, problem.measurement.matrices()[:, :, 0]
     weights = np.mean(rows**2, axis=0)
     value = 2 * model.depth * float(weights @ np.abs(X[:, 0]) ** p)
@@ -184,12 +193,15 @@ def _sparse_bound(problem: Problem, model: Hadamard, X: Array, dual: Array, alph
 
 
 def _penalised(problem: Problem, y: Array, conjugate: float) -> float:
-    """Return ``⟨b, y⟩ − (m/4) ‖y‖² −`` the conjugate of the penalty at y: the Fenchel dual of a mean of squares."""
+    """Return the Fenchel dual of a mean of squares plus a penalty: ``⟨b, y⟩ − (m/4) ‖y‖² − conjugate``."""
     return float(problem.data @ y) - len(y) / 4 * float(y @ y) - conjugate
 
 
 def _layered_bound(problem: Problem, model: Chain, X: Array, dual: Array, alpha: float) -> tuple[float, float, float]:
-    """Return the same for a product of N matrices: of the product of two times ``√(d1 d2)``, or by isotropy."""
+    """Return value, dual norm and bound for a product of N matrices.
+
+    If the metric is not isotropic, they are those of a product of two matrices, with the factor ``√(d1 d2)``.
+    """
     A, cells, depth = problem.measurement, X.size, model.depth
     if model.isotropy(problem.metric) is None:
         product = Problem(A, problem.data, Product())
@@ -211,7 +223,7 @@ def _layered_bound(problem: Problem, model: Chain, X: Array, dual: Array, alpha:
 
 
 def _check_alternative(solution: Solution, problem: Problem, alpha: float, power: float) -> None:
-    """Check that the other flat minimum is another one, and certify it with the same dual vector."""
+    """Check that the alternative differs from the solution, and certify it with the same dual vector."""
     proof, X = solution.checked_certificate, solution.matrix
     assert proof.alternative is not None
     other = problem.parametrization.matrix(proof.alternative)
@@ -226,7 +238,7 @@ def _check_alternative(solution: Solution, problem: Problem, alpha: float, power
 
 
 def _dense_power(D: Array, power: float) -> tuple[Array, Array]:
-    """Return ``D^p`` in the scale that keeps a penalty's meaning, and its pseudo-inverse."""
+    """Return ``D^p``, scaled to the units of D by the root mean square of D's eigenvalues, and its pseudo-inverse."""
     values, Q = np.linalg.eigh(D)
     inside = values > len(values) * np.finfo(float).eps * max(values[-1], np.finfo(float).tiny)
     values = np.where(inside, values, 0)

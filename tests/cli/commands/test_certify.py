@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import flatmin as fm
-from flatmin.cli.commands import certify as command
+from flatmin.cli import solution_file
 
 pytestmark = pytest.mark.usefixtures("without_report")
 
@@ -201,8 +201,8 @@ def test_a_search_for_a_dual_vector_is_announced_and_can_be_limited(flatmin, mon
     np.savez(tmp_path / "mine.npz", L=saved["L"], R=saved["R"])
     free = flatmin("certify", "bilinear-sensing", "p.npz", "mine.npz")
     assert (free.code, free.err) == (0, "")
-    monkeypatch.setattr(command, "PATIENCE", 0.0)
-    with command._announced("looking", wanted=True):
+    monkeypatch.setattr(solution_file, "PATIENCE", 0.0)
+    with solution_file.announced("looking"):
         time.sleep(0.5)
     assert capsys.readouterr().err == "looking\n"
     assert flatmin("certify", "bilinear-sensing", "p.npz", "mine.npz", "--time-limit", "0").code == 1

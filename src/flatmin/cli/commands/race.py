@@ -23,9 +23,9 @@ from flatmin.solution import FORMAT_VERSION
 
 __all__ = ["Request", "print_competitors", "run"]
 
-#: Settings that are whole numbers, and the smallest allowed values.
+#: The smallest allowed value of each setting that is a whole number.
 LEAST = {"budget": 1, "seeds": 1, "trials": 1, "jobs": 1, "seed": 0}
-#: Columns of the printed table: the field and the heading.
+#: Columns of the printed table: the heading for each field.
 PRINTED = {
     "flatness_gap": "gap",
     "relative_error": "error",

@@ -11,6 +11,7 @@ from typing import Any
 
 from flatmin._core.progress import Approach, progress
 from flatmin.cli.answer_files import AnswerFiles, write_answer_files
+from flatmin.cli.commands.prove import theorems
 from flatmin.cli.noise_hints import noise_hints
 from flatmin.cli.options import ProblemFile, in_options
 from flatmin.cli.output import destination, results_directory
@@ -19,6 +20,8 @@ from flatmin.cli.recovery_table import recovery_rows
 from flatmin.errors import InputError
 from flatmin.families import Family
 from flatmin.formats.case import Case
+from flatmin.proofs.exact import Proof, prove
+from flatmin.proofs.exact.explicit_problem import ExplicitProblem
 from flatmin.report import SolvedProblem, write_report
 from flatmin.report.words import unmeasured
 from flatmin.solution import Solution
@@ -35,8 +38,10 @@ class Request:
     output: Path | None
     #: Keyword arguments of `flatmin.flat_minimum`.
     settings: Mapping[str, Any]
-    #: Whether to look for a lower rank as well.
+    #: Whether to look for a solution of lower rank as well.
     reweight: bool
+    #: Whether to prove theorems as well.
+    prove: bool
     json: bool
     quiet: bool
     command: str
@@ -49,6 +54,8 @@ def run(request: Request) -> int:
         raise InputError("--reweight fits the data exactly, expected no --alpha")
     if request.reweight and case.problem.loss.has_gross_errors:
         raise InputError(f"--reweight is for models without gross errors, found {family.name}")
+    if request.prove:
+        _check_provable(request, case)
     target = destination(request.output, request.problem.path, request.problem.mask)
     with results_directory(target) as folder:
         recovery = _recovered(request, family, case)
@@ -65,7 +72,7 @@ def run(request: Request) -> int:
 
 
 def _recovered(request: Request, family: Family, case: Case) -> _Recovery:
-    """Solve the problem, and look for a lower rank if that was asked for."""
+    """Solve the problem; --reweight also looks for a solution of lower rank, --prove for theorems."""
     lowest, settings = None, request.settings
     words = Approach(settings["tol"], settings["time_limit"])
     with progress(not request.quiet, words) as callback, in_options(settings):
@@ -75,11 +82,18 @@ def _recovered(request: Request, family: Family, case: Case) -> _Recovery:
 
             shared = {name: settings[name] for name in ("max_rank", "tol", "max_iter", "time_limit", "seed")}
             lowest = reweighted_minimum(case.problem, **shared, warm_start=solution, callback=callback)
+    proof = prove(case.problem, solution) if request.prove else None
     parts = {} if family.parts is None else family.parts(case.problem, solution)
     if "sparse" in solution.parts:
         parts["low_rank"] = solution.matrix
     solution = replace(solution, parts={**solution.parts, **parts})
-    return _Recovery(request, family, case, solution, lowest)
+    return _Recovery(request, family, case, solution, lowest, proof)
+
+
+def _check_provable(request: Request, case: Case) -> None:
+    """Raise `InputError` before the problem is solved if there are no theorems about it."""
+    alpha, power = (request.settings[name] for name in ("alpha", "metric_power"))
+    ExplicitProblem.from_problem(case.problem, 1.0 if isinstance(alpha, str) else alpha, power)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,11 +105,13 @@ class _Recovery:
     case: Case
     solution: Solution
     lowest: Solution | None
+    proof: Proof | None
 
     @cached_property
     def summary(self) -> dict[str, Any]:
         """The fields of ``summary.json``."""
-        return summarize(self.family, self.case.problem, self.solution, self.case.truth, self.lowest)
+        summary = summarize(self.family, self.case.problem, self.solution, self.case.truth, self.lowest)
+        return summary | {"proof": None if self.proof is None else theorems(self.proof)}
 
     @cached_property
     def hints(self) -> list[str]:
@@ -109,13 +125,15 @@ class _Recovery:
         (folder / "summary.json").write_text(as_json(self.summary) + "\n", encoding="utf-8")
         write_report(folder / "report.html", self._reported(answer))
         names = [*answer.names, "report.html", "summary.json", "solution.npz"]
+        if self.proof is not None:
+            names += ["proof.json", self.proof.save(folder / "proof.json").name]
         if self.lowest is not None:
             self.lowest.save(folder / "reweighted.npz")
             names.append("reweighted.npz")
         return names
 
     def _reported(self, answer: AnswerFiles) -> SolvedProblem:
-        """Return the subject of the report."""
+        """Return the solved problem, with its pictures, for the report."""
         document = self.case.document
         kind = document.kind if document else "matrix" if answer.picture is None else "image"
         return SolvedProblem(
@@ -133,4 +151,5 @@ class _Recovery:
             column_labels=document.column_labels if document else None,
             notes=[*(document.notes if document else []), *answer.notes, *self.hints],
             picture=None if document is None else document.picture,
+            proof=self.proof,
         )

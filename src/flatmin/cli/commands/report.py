@@ -66,7 +66,7 @@ class Output:
 
 
 def _check_figures(figures: Path, files: Sequence[Path]) -> None:
-    """Raise `InputError` if no figures can be written there, or they would collide with these files."""
+    """Raise `InputError` if figures cannot be written there, or if one of these files is in the way."""
     there = next(path for path in (figures, *figures.absolute().parents) if path.exists())
     if not there.is_dir():
         raise InputError(f"the --figures {figures}: {there} is a file, expected a directory or a new name")

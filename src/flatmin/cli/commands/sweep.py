@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Request", "print_recipes", "run"]
 
-#: Seconds that running trials may take after Ctrl-C.
+#: Time that running trials may take to finish after Ctrl-C, in seconds.
 GRACE = 2.0
-#: Largest number of reasons of failures that are printed.
-SHOWN = 5
-#: Seconds after which a line reports that the executor cannot compute.
+#: Largest number of different reasons for failures that are printed.
+MAX_REASONS = 5
+#: If the executor cannot compute for this number of seconds, a line on stderr says so.
 PATIENCE = 5.0
 
 
@@ -104,7 +104,7 @@ def run(request: Request) -> int:
 
 
 def print_recipes(name: str | None = None) -> None:
-    """Print all recipes, or of one recipe its claim and what would refute it."""
+    """Print all recipes, or the claim of one recipe with the observations that would refute it."""
     from rich.console import Console
     from rich.table import Table
 
@@ -139,8 +139,8 @@ def _sizes(recipe: Recipe) -> tuple[str, str]:
 class SweepPace:
     """The progress of a sweep in words.
 
-    Trials come in a scrambled order, so their mean time predicts the remaining time. Neither trials that were in the
-    store before nor the time before the first result count for the speed, because processes start then.
+    Trials are run in a scrambled order, so their mean time predicts the remaining time. The mean is over the trials of
+    this run after the first one, because processes start before the first result.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -280,12 +280,12 @@ def _print_outcome(request: Request, recipe: Recipe, outcome: SweepResult) -> No
     )
     print(summary)
     reasons = Counter(result.reason for result in failed)
-    for reason, count in reasons.most_common(SHOWN):
+    for reason, count in reasons.most_common(MAX_REASONS):
         first = next(result.trial for result in failed if result.reason == reason)
         where = ", ".join(f"{name} {first.parameters[name]}" for name in recipe.columns if name in first.parameters)
         print(f"  {count} × {reason}; first: {where}, seed {first.seed}")
-    if len(reasons) > SHOWN:
-        print(f"  and {counted(len(reasons) - SHOWN, 'other reason')}")
+    if len(reasons) > MAX_REASONS:
+        print(f"  and {counted(len(reasons) - MAX_REASONS, 'other reason')}")
     print(f"store   {request.store}")
     if request.export is not None:
         print(f"export  {request.export}")

@@ -173,8 +173,9 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
         """Return the coefficient of determination R² of the predictions; 1 is perfect.
 
         For triples it compares the predictions with y, and 0 is as good as the mean of y. For tables, a fixed fifth of
-        the observed cells is hidden and predicted from the others, so that a grid search over tables needs no y. There
-        0 is as good as the offsets of the columns, in the units of the fit. ``sample_weight`` has weights of the rows.
+        the observed cells is hidden and predicted from the others, so that a grid search over tables needs no y. Then 0
+        is as good as the column offsets, with errors in the units of the fit. ``sample_weight`` has weights of the
+        rows.
         """
         check_is_fitted(self)
         if not self._was_table():

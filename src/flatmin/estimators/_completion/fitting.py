@@ -139,7 +139,7 @@ def complete(cells: Observations, alpha: Any, wanted: Any, settings: Settings) -
 
 
 def fit_cells(cells: Observations, alpha: float | str, settings: Settings, start: Any = None) -> OffsetFit:
-    """Return the joint fit of matrix and offsets at a given strength, or with "auto" at that of the noise."""
+    """Return the joint fit of matrix and offsets at a given strength, or with "auto" at the strength from the noise."""
     shared = vars(settings) | {"alpha": alpha, "warm_start": start}
     if cells.strengths.present:
         return fit_with_offsets(cells.entries, cells.values, **vars(cells.strengths), **shared)

@@ -19,7 +19,7 @@ KINDS = {"i": "numbers", "f": "numbers", "u": "numbers", "U": "strings", "M": "d
 
 @dataclass(frozen=True, eq=False)
 class PairIds:
-    """The distinct ids of the d1 rows and the d2 columns of a matrix, ascending, as the matrix has them.
+    """The distinct ids of the d1 rows and the d2 columns of a matrix, ascending; the matrix has the same order.
 
     Examples
     --------

@@ -70,7 +70,7 @@ class Observations:
     """Values (m,) of some cells of a matrix with offsets.
 
     The weights of ``entries`` are the square roots of the weights of squared residuals. ``values`` are not multiplied
-    by them. Strengths of offsets that are "auto" are estimated from the values.
+    by weights. Strengths of offsets that are "auto" are estimated from the values.
     """
 
     entries: Entries

@@ -34,8 +34,9 @@ MAX_FREE_SHARE = 0.05
 class OffsetFit:
     """A matrix with its offsets.
 
-    ``solution`` solves ``problem`` and has the certificate of the joint fit, or with ``alpha=0`` that of the exact fit
-    to the data minus the offsets. ``offsets`` belong to its matrix, ``refit_offsets`` to ``solution.noise.refit``.
+    ``solution`` solves ``problem`` and has the certificate of the joint fit, or with ``alpha=0`` the certificate of the
+    exact fit to the data minus the offsets. ``offsets`` belong to the matrix of ``solution``, ``refit_offsets`` to
+    ``solution.noise.refit``.
     """
 
     model: OffsetModel
@@ -71,7 +72,7 @@ def fit_with_offsets(
     Parameters
     ----------
     entries : Entries
-        The observed cells; their weights are the roots of those of the squared residuals.
+        The observed cells; their weights are the square roots of the weights of the squared residuals.
     values : array_like, shape (m,)
         The observed values, not multiplied by weights.
     constant, rows, columns
@@ -152,7 +153,7 @@ def _refitted(
 
 
 def _start(problem: Problem, before: Solution | None) -> Solution | Factors | None:
-    """Return the start of a solve: the solution before, or its factors if the size of the dual vector has changed."""
+    """Return the start of a solve: the last solution, or only its factors if the dual vector has another size now."""
     if before is None or before.duals[0].size == problem.measurement.size:
         return before
     return before.factors

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -83,7 +84,7 @@ def distance(
     predicted, unit : callable
         The predicted boundary and the unit of the distance, both functions of a column's parameters.
     level : float
-        Probability that all bands hold simultaneously, by Bonferroni's rule.
+        Probability that all bands hold together, by Bonferroni's rule.
     among : int
         Number of comparisons among which the error probability is divided, if larger than the number of columns.
     """
@@ -171,8 +172,8 @@ def slope_over(
 def slope(x: Array, y: Array, spread: Array, level: float = 0.95) -> Number:
     """Return the slope of a line through at least three points, by least squares with weights ``1 / spread²``.
 
-    ``spread`` has the standard deviations of ``y``. The interval is normal. It is Student's with n − 2 degrees of
-    freedom if the residuals are larger than these deviations explain.
+    ``spread`` has the standard deviations of ``y``. The interval is normal. If the residuals are larger than these
+    deviations explain, it is Student's with n − 2 degrees of freedom.
     """
     weights = spread**-2.0
     middle, height = (float(weights @ values / weights.sum()) for values in (x, y))
@@ -260,7 +261,7 @@ def _area(cells: list[tuple[float, Array]]) -> tuple[float, float, float]:
 
 
 def beyond(columns: Sequence[Column], factor: float) -> tuple[int, int]:
-    """Return the successes and the trials of cells further on the side of success than ``factor`` times the band."""
+    """Return the successes and the trials of cells that lie beyond the band by ``factor``, on the side of success."""
     successes = trials = 0
     for column in filter(_resolvable, columns):
         boundary = column.posterior.boundary()
@@ -274,5 +275,4 @@ def _quantile(level: float) -> float:
     return float(ndtri((1 + level) / 2))
 
 
-def _resolvable(column: Column) -> bool:
-    return column.resolvable
+_resolvable = attrgetter("resolvable")

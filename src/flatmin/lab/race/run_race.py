@@ -213,7 +213,7 @@ def _seeds(seeds: int | Iterable[int], first: int) -> tuple[int, ...]:
 
 
 def _executor(jobs: int | None, executor: Executor | None, experiment: RaceExperiment) -> Executor:
-    """Return where runs are computed, after a check that task and competitors can be sent there."""
+    """Return the executor of the runs, after a check that task and competitors can be sent to it."""
     if executor is not None and jobs is not None:
         raise InputError(f"jobs={jobs} was given together with an executor, expected one of them")
     count = 1 if jobs is None else whole_number(jobs, "jobs", 1)

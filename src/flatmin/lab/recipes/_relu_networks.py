@@ -36,7 +36,7 @@ __all__ = ["measure"]
 MEASURES = ("loss", "trace", "excess", "test_error", "wrong")
 #: Strength of the penalty on the trace at the start of training.
 PENALTY = 1e-2
-#: Strength of this penalty at the end of training, relative to that at the start.
+#: Strength of the penalty on the trace at the end of training, divided by its strength at the start.
 LAST = 1e-2
 #: Size of the random disturbance of a lookup table before training, relative to the table's weights.
 DISTURBANCE = 0.05
@@ -109,7 +109,7 @@ def _mixture(sample: _Sample, rule: float, *, bias: bool = True) -> _Network:
 
 
 def _alone(sample: _Sample, *, bias: bool) -> float:
-    """Return the share of training points at which some neuron can be active while inactive at all others."""
+    """Return the share of training points at which a neuron can be active that is inactive at all other ones."""
     x = sample.x[sample.seen].numpy()
     rows = np.hstack([x, np.ones((len(x), int(bias)))])
     alone = 0

@@ -41,14 +41,14 @@ __all__ = ["RECIPE", "judge", "predicted", "recover", "show"]
 
 #: Standard deviation of the noise on the layers of each start, which keeps directions from staying exactly zero.
 BLIND, AWARE = 0.05, 1e-3
-#: Factor on the band's upper end from which recovery is claimed, and claimed limits on the excess of c and of traces.
+#: Recovery is claimed from FACTOR times the band's upper end on; c may be larger by LATER, a trace by the share LEFT.
 FACTOR, LATER, LEFT = 1.25, 0.1, 1e-5
 #: For each panel the parameter of the columns, and words for the unknown, for the unit and for the prediction.
 PANELS = (
     ("vectors", "sparsity", "sparse vectors", "m* / (s log(n / s))", " of the ℓ1 norm, and n above two"),
     ("matrices", "rank", "low-rank matrices", "c = m* / (r (d1 + d2))", ", at every depth"),
 )
-#: Level of each of the two intervals for three and five factors, which hold simultaneously with 95 %.
+#: Level of each of the two intervals for three and five factors, which hold together with 95 % confidence.
 BOTH = shared_level(2)
 
 

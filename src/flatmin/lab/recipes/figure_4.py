@@ -8,7 +8,7 @@ docs/recipes.md explains the rates.
 Claim: flat solutions are nearly norm-minimal and nearly balanced. The norm excess is at most κ² − 1 and the balance gap
 at most half of that, in every draw. From ``3 r (d1 + d2)`` measurements on, both gaps decrease in sensing and bilinear
 sensing at the rates ``m^(−1)`` and ``m^(−1/2)``, with exponents within 0.2 and 0.1. In completion, from ``4 r (d1 +
-d2)`` cells on, the balance gap over ``√(1 − m/d²)`` and the norm excess over ``1 − m/d²`` decrease with m.
+d2)`` cells on, the balance gap divided by ``√(1 − m/d²)`` and the norm excess divided by ``1 − m/d²`` decrease with m.
 
 Refuted by: a gap above its bound by more than rounding, an exponent further away from −1 or −1/2, a gap in completion
 that grows with m after this division, or more than one solution in a hundred without a certificate.
@@ -83,7 +83,7 @@ def gaps(parameters: Parameters, seed: int) -> Metrics:
 
 
 def _with_measurements(parameters: Parameters) -> Parameters | None:
-    """Return the cell for a multiple of the degrees, or None if the matrix has fewer cells."""
+    """Return the parameters for a multiple of the degrees of freedom, or None if the matrix has fewer cells."""
     cell: dict[str, Any] = dict(parameters)
     if "multiple" in cell:
         cell["m"] = round(cell.pop("multiple") * degrees(PANELS[cell["panel"]], cell["d"], RANK))
@@ -117,7 +117,7 @@ def judge(evidence: Evidence) -> list[Claim]:
 
 
 def _centred(part: Evidence, panel: str, metric: str) -> tuple[Array, Array]:
-    """Return measurements and a gap well above the threshold, each over its geometric mean at that dimension.
+    """Return measurements and a gap well above the threshold, each divided by its geometric mean at that dimension.
 
     The mean is divided out so that only the decrease with the number of measurements counts, not the level of a
     dimension. In completion the gap is divided by its factor in `RUN_OUT`.

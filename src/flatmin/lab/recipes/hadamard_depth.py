@@ -73,7 +73,7 @@ def _least_norm(A: Array, b: Array, q: float) -> Array:
 
 
 def judge(evidence: Evidence) -> list[Claim]:
-    """Return the claims: one and two per depth, and two about the control."""
+    """Return claims about certificates and two factors, two for each larger depth, and two about the control."""
     depths = evidence.levels("depth") or [2, 3, 4, 8]
     flat, norm = evidence.select(smallest="trace"), evidence.select(smallest="norm")
 

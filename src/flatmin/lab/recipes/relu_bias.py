@@ -21,7 +21,7 @@ from flatmin.lab.runs.experiment import Metrics, Parameters
 
 __all__ = ["RECIPE", "judge", "measure_networks", "show"]
 
-#: The constructed networks, named by the share of the output that the rule computes; a lookup table has the rest.
+#: The constructed networks, named by the share of the output that the rule computes; a lookup table computes the rest.
 MIXTURES = [f"rule {share}%" for share in (0, 25, 50, 75, 100)]
 TABLE, RULE, TRAINED, DISTURBED, HELD = MIXTURES[0], MIXTURES[-1], "trained", "table", "zero elsewhere"
 
@@ -83,7 +83,7 @@ def show(evidence: Evidence) -> list[Display]:
 
 
 def _resolve(parameters: Parameters) -> Parameters | None:
-    """Return a combination that exists: without biases only the rule can be built, and only there "zero elsewhere"."""
+    """Return a combination that exists: without biases only the rule is built; "zero elsewhere" has none."""
     network, bias = parameters["network"], parameters["bias"]
     exists = network in (TRAINED, RULE) or bool(bias) == (network != HELD)
     return parameters if exists else None

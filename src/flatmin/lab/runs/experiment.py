@@ -185,7 +185,7 @@ class Experiment:
     def trials(self) -> Iterator[Trial]:
         """Yield all trials: the first repetition of every cell in a scrambled order, then the second, and so on.
 
-        So an interrupted sweep has nearly as much of every cell, and its pace predicts the remaining time.
+        So an interrupted sweep has about equally many trials of all cells, and its pace predicts the remaining time.
         """
         for repetition in range(self.repetitions):
             trials = (self.trial(cell, repetition) for cell in self.cells)

@@ -70,7 +70,7 @@ class Provenance:
 
 
 def origins_of(store: FrozenStore, experiment: Experiment) -> dict[tuple[str, int], Origin]:
-    """Return the origin of every stored trial of an experiment in its version, by the trial's key."""
+    """Return a dictionary from trial key to origin, for all stored trials of the experiment's current version."""
     rows = store.select(
         "SELECT parameters, seed, facts, finished FROM trials LEFT JOIN sessions ON sessions.id = session "
         "WHERE recipe = ? AND version = ?",

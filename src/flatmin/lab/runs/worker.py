@@ -1,8 +1,7 @@
 """Worker: a process that computes trials of a store, and reserves them so that no other process computes them too.
 
-Reservations of a dead process are released: at once by processes of the same machine, and by other machines once its
-session has shown no sign of life for `LEASE` seconds. If that process was only suspended and goes on, the result that
-was recorded first is kept.
+Reservations of a dead process are released: at once by processes of the same machine, and by other machines after
+`LEASE` seconds without a sign of life. If that process was only suspended, the result recorded first is kept.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ class RowPasses:
         self._each(L, R, block)
 
     def leave(self, L: Array, R: Array, write: Callable[[slice, Array], Any]) -> None:
-        """Call ``write(rows, Y − X)`` for blocks of rows. It may change the array, which is overwritten afterwards."""
+        """Call ``write(rows, Y − X)`` for blocks of rows. ``write`` may change the array."""
 
         def block(rows: slice, x: Array) -> None:
             np.subtract(self.Y[rows], x, out=x)

@@ -31,7 +31,8 @@ def auto(request: TraceRequest) -> TraceEstimate:
     - if it is moderate, as for many indefinite Hessians, Hutch++ uses the span of the pilot alone. This costs eight
       more products and removes about twice the share from ``‖H‖_F²``;
     - if it is small, Hutchinson's estimator starts from new vectors, because the pilot vectors, which decided the
-      choice, would bias it by up to a fifth of a standard error. Of 100 products the pilot then costs 4 % of accuracy.
+      choice, would bias it by up to a fifth of a standard error. With 100 products the pilot then costs 4 % of
+      accuracy.
 
     The field ``method`` of the result names the estimator.
 

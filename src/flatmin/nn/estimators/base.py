@@ -67,12 +67,12 @@ class TraceRequest:
         return n
 
     def spend(self, draw_up_to: Callable[[int], float], least: int) -> None:
-        """Spend products until the standard error reaches the target or the number of products reaches its limit.
+        """Let an estimator multiply vectors until its standard error reaches the target or their number the limit.
 
-        ``draw_up_to(total)`` spends products up to this total, which is at least ``least``, and returns the estimated
-        standard error. Each comparison with the target may stop too early, because the standard error is itself an
-        estimate. So comparisons are few: the next total is the one at which the target should be reached, and at least
-        a fifth larger than the last.
+        ``draw_up_to(total)`` multiplies vectors until the number of products is ``total``, and returns the estimated
+        standard error; the smallest ``total`` is ``least``. Each comparison with the target may stop too early, because
+        the standard error is itself an estimate. So comparisons are few: the next total is the one at which the target
+        should be reached, and at least a fifth larger than the last.
         """
         target = self.target_std_error
         if target is None:

@@ -19,9 +19,9 @@ class Deflation:
     """Random vectors v_i, their products H v_i, and an orthonormal basis Q of the first ``rank`` products.
 
     With the projector P onto the orthogonal complement of Q, ``tr H = tr QᵀHQ + tr PHP``. The first term is computed
-    exactly. The second term is sampled in two ways: by the vectors whose products are not in the span of Q
-    (`independent`), and by each other vector with a basis that leaves out its own product (`leave_one_out`). Neither
-    needs further products, because ``H P v = H v - HQ Qᵀv``.
+    exactly. The second term is sampled in two ways: by the vectors that were not used for Q (`independent`), and by
+    those that were, each with a basis that leaves out its own product (`leave_one_out`). Neither way needs further
+    products with H, because ``H P v = H v - HQ Qᵀv``.
     """
 
     def __init__(self, request: TraceRequest) -> None:
@@ -55,10 +55,10 @@ class Deflation:
     def estimate(
         self, method: str, rank_of: Callable[[int], int], least: int, leave_one_out: bool = False
     ) -> TraceEstimate:
-        """Spend the products of the request, at least ``least``, and return the estimate.
+        """Multiply vectors by H until the request's target or limit is reached, and return the estimate.
 
-        Of ``total`` products ``rank_of(total)`` find Q, and the same number are ``H Q``. With ``leave_one_out`` the
-        vectors whose products span Q sample the trace too.
+        At least ``least`` vectors are multiplied. Of ``total`` products, ``rank_of(total)`` find Q, and the same number
+        are ``H Q``. With ``leave_one_out`` the vectors whose products span Q sample the trace too.
         """
 
         def draw_up_to(total: int) -> float:

@@ -28,7 +28,7 @@ __all__ = ["KINDS", "Curvature", "CurvatureOptions", "shows_options", "symmetric
 KINDS = ("hessian", "gauss_newton")
 #: Vectors are multiplied in one batched pass if vectors × parameters × samples is at most this number.
 _BATCHED_WORK = 4_000_000
-#: Smallest number of vectors for which curvlinops, which always batches vectors, is faster on larger models.
+#: Smallest number of vectors for which curvlinops is faster than reverse mode on models too large for a batched pass.
 _MIN_PEER_VECTORS = 8
 #: A function of a model and of the leaf tensors that stand for its weights.
 _Function = Callable[[nn.Module, list[Tensor]], Any]
@@ -61,9 +61,10 @@ class Curvature:
     All computations use the dtype of the parameters, with or without autocast.
 
     Products of G with several vectors use curvlinops, in forward mode, if the model is large, the loss is a module, and
-    x, y and the outputs are tensors. The first vector is multiplied in both modes. If the results differ, as they do
-    with dropout, curvlinops is not used. It is not used for single vectors, for which it is slower, nor for H: its
-    results are wrong for layer normalization (3.0.1 on PyTorch 2.13), and it cannot differentiate SiLU twice.
+    x, y and the outputs are tensors. As a test, the first vector is multiplied in reverse mode and by curvlinops. If
+    the results differ, as they do with dropout, curvlinops is not used. It is not used for single vectors, for which it
+    is slower, nor for H: its results are wrong for layer normalization (3.0.1 on PyTorch 2.13), and it cannot
+    differentiate SiLU twice.
 
     Parameters
     ----------
@@ -263,7 +264,7 @@ class Curvature:
         return None
 
     def _multiplied(self, product: Product, rows: Tensor, width: int) -> Tensor:
-        """Return the products with rows, ``width`` of them in one pass where the model allows it."""
+        """Return the products with the rows of a block, ``width`` rows in one pass if the model allows it."""
         if width > 1 and len(rows) > 1:
             try:
                 return torch.cat([self._flat(product, chunk, True) for chunk in torch.split(rows, width)])

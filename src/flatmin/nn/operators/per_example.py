@@ -41,8 +41,9 @@ class PerExample:
 
     The gradient of example i in the weights of a layer depends on the layer's input a_i and on the derivative δ_i of
     ``⟨w, outputs⟩`` in its output; one reverse pass gives the δ_i of all examples. For a linear layer the squared norm
-    is ``|δ_i|² (|a_i|² + 1)``, without forming the gradient. For a convolution the gradient is formed, with many output
-    channels only for 4 random combinations of them, drawn for each example; the estimate stays unbiased.
+    is ``|δ_i|² (|a_i|² + 1)``, without forming the gradient. For a convolution the gradient is formed. If it is
+    ungrouped and has more than 4 output channels, 4 random combinations of them are used, drawn for each example; this
+    gives an unbiased estimate.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -51,7 +52,7 @@ class PerExample:
 
     @property
     def convolve(self) -> bool:
-        """Whether a trained layer is a convolution, for which single squares cost more than a reverse pass."""
+        """Whether a trained layer is a convolution; its squared gradients by example cost more than a reverse pass."""
         return any(isinstance(layer, _CONVOLUTIONS) for layer in self._layers())
 
     @contextmanager
@@ -93,7 +94,7 @@ class PerExample:
         """Return whether the square of one example agrees with its full gradient, and involves no other example.
 
         False if examples interact or a parameter is also used outside its layer; None if the outputs do not depend on
-        some layer at present, as before a layer that starts at zero.
+        some layer at present, for example because a later layer starts at zero.
         """
         row = len(outputs) // 2
         w = torch.zeros_like(outputs)
@@ -111,7 +112,7 @@ class PerExample:
         return True if all(bool(delta.any()) for delta in deltas) else None
 
     def square(self, outputs: Tensor, w: Tensor, *, differentiable: bool, signs: Signs | None = None) -> Tensor:
-        """Return ``Σ_i |J_iᵀ w_i|²`` of the recorded pass, which gave ``outputs``; with ``signs`` its estimate."""
+        """Return ``Σ_i |J_iᵀ w_i|²`` for the recorded pass, which gave ``outputs``, or with ``signs`` an estimate."""
         deltas = self._deltas(outputs, w, differentiable)
         pairs = zip(self.uses, deltas, strict=True)
         return torch.stack([_square(use, delta, signs) for use, delta in pairs if delta is not None]).sum()
@@ -167,7 +168,7 @@ def _combined(layer: _Convolution, delta: Tensor, signs: Signs | None) -> Tensor
 
 
 def _total(delta: Tensor, axes: range) -> Tensor:
-    """Return the sum over examples of the squares of sums over some axes."""
+    """Sum ``delta`` over the given axes, and return the sum of the squares of the results."""
     return (delta.sum(tuple(axes)) if axes else delta).square().sum()
 
 

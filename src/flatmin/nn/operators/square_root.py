@@ -82,7 +82,7 @@ def loss_root(loss: Any, outputs: Tensor, targets: Tensor, probe: Tensor) -> Ten
         ``SmoothL1Loss``, their functions (also as `functools.partial` with keywords), or a loss given to
         `register_root`. Losses of log-probabilities are linear and have no root; let the loss include the softmax.
     outputs, targets, probe : Tensor
-        The first two as the loss takes them, and v with the shape of the outputs, which w has as well.
+        Outputs and targets as the loss takes them; the probe v and the result w have the shape of the outputs.
 
     Raises
     ------

@@ -34,9 +34,9 @@ class Batches:
     """The data of a loss as batches on one device, in the same order at every reading.
 
     The weight of a batch is its number of samples, the length of its targets. With the weighted means of
-    `torch.nn.CrossEntropyLoss` and `torch.nn.NLLLoss` it is the total weight of its targets, so that the average over
-    batches is the loss of all data at once. The data are a pair (x, y), or an iterable of pairs that can be read
-    repeatedly; a reading raises `InputError` if its samples are not those of the reading before.
+    `torch.nn.CrossEntropyLoss` and `torch.nn.NLLLoss` the weight is the total weight of the batch's targets, so that
+    the average over batches is the loss of all data at once. The data are a pair (x, y), or an iterable of pairs that
+    can be read repeatedly; a reading raises `InputError` if its samples are not those of the reading before.
     """
 
     def __init__(self, data: Any, loss: Loss, device: torch.device | None = None) -> None:
@@ -74,7 +74,7 @@ class Batches:
             )
 
     def check_average(self, batch: Batch, outputs: Any) -> None:
-        """Raise `InputError` if the loss of a batch is not the average over its halves: it would depend on batches."""
+        """Raise `InputError` if the loss of a batch is not the average over its halves."""
         n = batch.size
         if n < 2 or any(not isinstance(t, Tensor) or t.shape[:1] != (n,) for t in tree_leaves((outputs, batch.y))):
             return

@@ -16,9 +16,9 @@ from flatmin.nn.optimizers._watcher import Watcher
 
 __all__ = ["AGREEMENT", "Seeker", "distance", "norm"]
 
-#: Factors of the GradScaler's scale for replayed gradients: the next one is tried if the gradient overflows.
+#: Factors that reduce the GradScaler's scale for replayed gradients; if the gradient overflows, the next one is tried.
 SCALE_FACTORS = (1.0, 2.0**-4, 2.0**-8, 2.0**-16)
-#: Largest relative distance at the first step between `.grad` and the gradient of the recorded passes, else an error.
+#: Largest relative distance of `.grad` from the gradient of the recorded passes at the first step; more is an error.
 AGREEMENT = 0.01
 
 
@@ -44,7 +44,7 @@ class Seeker(Optimizer):
     recorded passes if the method needs them, and then takes a step of the wrapped optimizer. Weights, buffers, training
     modes, random states and, after an interrupt, gradients are restored bit by bit. State, parameter groups and
     defaults are those of the wrapped optimizer, so that schedulers and checkpoints work with it. `torch.amp.GradScaler`
-    may call `step`, which is skipped if a gradient is infinite, at the weights or at the perturbed weights.
+    may call `step`; the step is skipped if a gradient at the weights or at the perturbed weights is infinite.
 
     Parameters
     ----------
@@ -286,7 +286,7 @@ class Seeker(Optimizer):
 
 
 def distance(found: Sequence[Tensor | None], expected: Sequence[Tensor | None], size: float | None = None) -> float:
-    """Return the distance of two lists of gradients over ``size``, by default the norm of ``expected``; None is 0."""
+    """Return the distance of two lists of gradients, divided by ``size``, by default ``norm(expected)``; None is 0."""
     pairs = [(a, b) for a, b in zip(found, expected, strict=True) if a is not None or b is not None]
     apart = norm([b if a is None else a if b is None else a - b for a, b in pairs])  # type: ignore[misc]
     size = norm([b for b in expected if b is not None]) if size is None else size

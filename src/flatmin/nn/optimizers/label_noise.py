@@ -60,7 +60,7 @@ class LabelNoise(RandomSeeker):
         self._labels = _Labels(self)
 
     def _advance(self) -> None:
-        """Advance; raise `InputError` if no target got noise since the last step."""
+        """Take the step; raise `InputError` if no target got noise since the last one."""
         if not self._labels.seen:
             raise InputError(
                 "no target was seen since the last step, expected loss(model(x), y) with the loss of the optimizer (of "

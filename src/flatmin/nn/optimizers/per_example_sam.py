@@ -113,7 +113,7 @@ class PerExampleSAM(Seeker):
 
     @torch.no_grad()
     def _total(self, rho: float) -> tuple[list[Tensor], float]:
-        """Return sums over examples: of the gradients at distance ρ, and of the gradient norms, times any scale."""
+        """Return the sums over examples of the gradients at distance ρ and of the norms, times a GradScaler's scale."""
         assert self._tape is not None
         weights = dict(zip(self._names, (p.detach() for p in self.parameters), strict=True))
         lengths, total = 0.0, {name: torch.zeros_like(w) for name, w in weights.items()}
@@ -185,7 +185,7 @@ class _Examples:
             return torch.sum(self.upstream * self.loss(*args, **kwargs))
 
     def gradient(self, weights: Weights, part: slice, rho: float, vectorized: bool) -> tuple[Weights, Tensor]:
-        """Return the sum of the perturbed gradients of some examples (one if not vectorized), and their plain norms."""
+        """Return the sum of perturbed gradients of some examples (one if not vectorized), and norms of plain ones."""
         batch = [self._inputs[i][part] for i in self._where]
         gradients = self._stacked if vectorized else self._single
         state = random_states(self.model_call.random)

@@ -68,7 +68,8 @@ def largest_eigenvalue(
     end : str
         "largest" or "smallest".
     tol : float
-        The iteration ends once the difference of the bounds, over the largest absolute Ritz value, is at most this.
+        The iteration ends once the difference of the bounds, divided by the largest absolute Ritz value, is at most
+        this.
     failure : float
         Probability that the outer bound fails.
     max_products, seed : int

@@ -24,8 +24,9 @@ def lanczos(
 ) -> list[Krylov]:
     """Return up to ``steps`` steps of the Lanczos iteration from each start (n, p); all starts are multiplied at once.
 
-    All vectors are kept, ``8 n p · steps`` bytes. After every fifth step an iteration ends if ``enough`` is true.
-    `InputError` if they do not fit in memory, a product is not finite, or the operator is not symmetric.
+    All vectors are kept, ``8 n p · steps`` bytes. After every fifth step an iteration ends if ``enough`` returns true.
+    `InputError` is raised if the vectors do not fit in memory, a product is not finite, or the operator is not
+    symmetric.
     """
     n, p = starts.shape
     require(8.0 * n * p * min(steps, n), f"keeping {p * min(steps, n)} vectors of {n} numbers")

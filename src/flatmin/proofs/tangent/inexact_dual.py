@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin.linalg.forward_error import inner_product
 from flatmin.linalg.metric import Metric
 from flatmin.linalg.subspaces import DENSE, EPS
 from flatmin.proofs.radius import Stability
@@ -94,14 +95,14 @@ class InexactDual:
     def bounds(self) -> tuple[Stability, float]:
         """Return the constants for matrices that fit the data, and the radius of other flat minima."""
         conditions, point, outside = self.conditions, self.conditions.point, self._outside()
-        misfit = float(np.linalg.norm(point.residual))
+        misfit = point.misfit
         hidden = outside * (1 + self.share * point.gain)
         rounding = self._rounding()
         above = hidden if conditions.growth else hidden + outside + rounding * point.norm
         fitting = Stability(
             space="tangent",
             semidefinite=point.cone.is_semidefinite,
-            gap=above + float(self.dual @ point.residual) + self.share * misfit,
+            gap=above + self._paired_residual() + self.share * misfit,
             size=point.norm,
             margin=self.surplus,
             injectivity=self.tangent.injectivity,
@@ -123,19 +124,30 @@ class InexactDual:
         """
         m, penalty = len(self.dual), self.conditions.penalty
         unbalanced = 2 / m * self.conditions.point.residual + penalty * self.dual
-        tilt = float(np.linalg.norm(unbalanced)) + penalty * self.share
+        rounding = 2 / m * float(np.linalg.norm(self.conditions.point.residual_error))
+        tilt = float(np.linalg.norm(unbalanced)) + penalty * self.share + rounding
         misfit = (m * tilt + np.sqrt((m * tilt) ** 2 + 4 * m * penalty * above)) / 2
         return replace(fitting, gap=above + m * tilt**2 / (4 * penalty), misfit=float(misfit))
 
+    def _paired_residual(self) -> float:
+        """Return an upper bound on ``⟨λ, A(X) − b⟩``."""
+        point = self.conditions.point
+        pairing, error = inner_product(self.dual, point.residual)
+        return pairing + error + float(np.abs(self.dual) @ point.residual_error)
+
     def _rounding(self) -> float:
-        """Return a bound on the relative error of ``‖Z‖_*`` as the sum of the singular values that are stored."""
+        """Return a bound on the relative error of ``‖Z‖_*`` as the sum of the singular values that are stored.
+
+        It includes the error of the metric, since other matrices are as flat in the exact one.
+        """
         U, _, V = self.conditions.point.Z
         error, square = 0.0, 0.0
         for F in (U, V):
             defect = np.abs(F.conj().T @ F - np.eye(F.shape[1])) + len(F) * EPS
             error += float(np.max(np.diagonal(defect), initial=0.0)) / 2
             square += float(np.linalg.norm(defect))
-        return float(error + square**2 + (U.shape[1] + 4) * EPS)
+        point = self.conditions.point
+        return float(error + square**2 + (U.shape[1] + 4) * EPS) + point.norm / float(point.Z[1].sum()) - 1
 
     def _outside(self) -> float:
         """Return a bound on the nuclear distance of Z from the matrix of its r leading triplets as they are stored."""

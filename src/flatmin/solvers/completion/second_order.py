@@ -21,7 +21,7 @@ MIN_THREADED = 1_000_000
 
 @dataclass(frozen=True, eq=False)
 class FactorPoint:
-    """Factors with their errors, and the relative gradient there."""
+    """Factors of a table, with the weighted errors at the observed cells and the relative gradient at the factors."""
 
     L: Array
     R: Array
@@ -32,7 +32,7 @@ class FactorPoint:
 def newton_steps(
     problem: RegularisedCells, L: Array, R: Array, tol: float, clock: Clock, max_steps: int = 12
 ) -> FactorPoint:
-    """Minimise Φ from (L, R) until the gradient is at most ``tol`` relative to the factors, in the metric (A, C).
+    """Minimise Φ from (L, R) until the gradient is at most ``tol`` times the size of the factors, in the metric (A, C).
 
     Newton systems are solved by conjugate gradients in single precision, and the preconditioner is the inverse of a
     k×k block for every row. Gradients and step lengths are computed in double precision.
@@ -80,7 +80,8 @@ def _conjugate_gradients(
 ) -> Array:
     """Solve the Newton system until the preconditioned residual has shrunk by the factor ``goal``.
 
-    At a direction of negative curvature the iteration ends, and a first direction of this kind is returned.
+    If a direction has too little or negative curvature, the iteration ends and returns the steps taken so far, or that
+    direction if it is the very first.
     """
     left, right = L.astype(np.float32), R.astype(np.float32)
     penalties = np.concatenate([side.penalties for side in sides]).astype(np.float32)[:, None]

@@ -23,9 +23,9 @@ CHECK_EVERY = 10
 SLOW_GAP_RATIO = 0.5
 #: Number of checks between two gaps that are compared.
 PATIENCE = 5
-#: Gap at which steps end that a good certificate needs after the tolerance is met.
+#: Gap at which the further steps end that improve the certificate after the tolerance is met.
 REFINED_GAP = 1e-12
-#: Largest number of checks in these steps, relative to the number of checks before.
+#: Largest number of further checks once the tolerance is met, relative to the number of checks until then.
 EXTRA_CHECKS = 0.5
 #: Number of power steps that estimate the largest curvature.
 POWER_STEPS = 20

@@ -9,13 +9,15 @@ __all__ = ["robust_coefficients"]
 
 #: Number of rounds of the alternating direction method.
 ALTERNATING_ROUNDS = 200
-#: Number of reweighted least squares after these rounds.
+#: Number of steps of reweighted least squares, which follow the alternating direction method.
 REWEIGHTINGS = 60
-#: Residuals up to a width have full weight. This is the factor of the width from one reweighting to the next.
+#: Reweighted least squares gives full weight to residuals up to a width, which is multiplied by this factor after each
+#: step.
 WIDTH_FALL = 0.6
-#: Residuals below this share of the largest entry of a row are exact; those above the root of this share are errors.
+#: Residuals below this share of the largest entry of a row count as zero. In exact data, cells with residuals above the
+#: square root of this share of that entry count as gross errors.
 EXACT_SHARE = 1e-12
-#: Number of times that gross errors are left out and the other cells fitted by least squares.
+#: Number of least-squares fits without the cells of large residuals, which are found again before each fit.
 REJECTIONS = 10
 
 
@@ -24,11 +26,12 @@ def robust_coefficients(
 ) -> tuple[Array, Array]:
     """Fit every row y by ``R t`` plus gross errors; return the coefficients t (n, r) and which cells are errors.
 
-    Each row is fitted on its own. First ``Σ_j h(y_j − (R t)_j)`` is minimised over the observed cells, where h is
+    Rows are fitted independently. First ``Σ_j h(y_j − (R t)_j)`` is minimised over the observed cells, where h is
     Huber's loss: quadratic up to the level, then linear. At level 0 it is the absolute value, whose fit is exact if few
-    cells are wrong. The alternating direction method finds the minimum, and reweighted least squares replace it where
-    they reach a smaller loss. If the standard deviation of the noise is given as ``sigma``, cells with residuals beyond
-    three standard deviations are then left out, and the others fitted by least squares.
+    cells are wrong. The alternating direction method approximates the minimum. Then reweighted least squares is
+    applied, and each row keeps the result with the smaller loss. If the standard deviation of the noise is given as
+    ``sigma``, cells with residuals beyond three standard deviations are then left out, and the others fitted by least
+    squares.
 
     Y and ``seen`` have shape (n, d), the basis R has shape (d, r), and ``ridge`` is the weight of ``‖t‖²`` in least
     squares, which determines rows with too few cells.
@@ -73,7 +76,7 @@ def _alternating(Y: Array, seen: Array, R: Array, level: float, ridge: float) ->
 
 
 def _reweighted(Y: Array, seen: Array, R: Array, T: Array, last: Array, ridge: float) -> Array:
-    """Minimise Huber's loss by reweighted least squares, while its level falls to ``last``."""
+    """Minimise Huber's loss by reweighted least squares, while the level of the loss falls to ``last``."""
     sizes = np.where(seen, np.abs(Y - T @ R.T), 0.0)
     widths = np.maximum(last, np.max(sizes, axis=1, initial=0.0)[:, None])
     for _ in range(REWEIGHTINGS):
@@ -91,7 +94,7 @@ def _loss(Y: Array, seen: Array, R: Array, T: Array, level: float) -> Array:
 
 
 def _rejecting(Y: Array, seen: Array, R: Array, T: Array, cut: float, ridge: float) -> Array:
-    """Return a least-squares fit to the cells whose residuals are at most ``cut``, which are found by iteration."""
+    """Fit the cells whose residuals are at most ``cut`` by least squares, and find these cells again after each fit."""
     for _ in range(REJECTIONS):
         T = row_coefficients(Y, 1.0 * (seen & (np.abs(Y - T @ R.T) <= cut)), R, ridge)
     return T

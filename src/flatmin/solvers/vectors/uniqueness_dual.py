@@ -1,8 +1,8 @@
 """Dual vectors which prove that a positive semidefinite interpolant of rank-one measurements is unique.
 
 They are λ for which ``W = A*(λ)`` vanishes on the interpolant's range and is positive definite on the complement; see
-docs/theory/uniqueness.md ("Measurements by vectors"). The smallest eigenvalue of W there is the margin: the larger it
-is, the less any other matrix that nearly fits can differ.
+docs/theory/uniqueness.md ("Measurements by vectors"). The smallest eigenvalue of W on the complement is the margin. The
+larger the margin, the less any other matrix that nearly fits can differ from the interpolant.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ from flatmin.solvers.vectors.margin_ascent import RAISED_LEVEL, ascend_margin, r
 
 __all__ = ["uniqueness_dual"]
 
-#: Largest dimension in which margins are eigenvalues of a dense array. In larger ones they are Lanczos estimates.
+#: Largest dimension in which margins are eigenvalues of a dense array. In larger dimensions they are Lanczos estimates.
 LARGEST_DENSE = 800
 #: Largest number of floating-point operations of an interior point step that is affordable.
 LARGEST_STEP = 4e9
@@ -25,7 +25,7 @@ LARGEST_STEP = 4e9
 CHEAP_STEP = 5e8
 #: Margin from which more expensive interior point steps are not worthwhile.
 GOOD_MARGIN = 0.01
-#: Margin below which the lowest eigenvalues are not raised, as there is little hope to make it positive.
+#: Margin below which the lowest eigenvalues are not raised, because the margin would probably stay negative.
 HOPELESS_MARGIN = -0.1
 #: Largest dimension in which a margin can be proved, and is therefore improved.
 LARGEST_RAISED = 5000
@@ -94,9 +94,10 @@ def _proposal(complement: Complement, seed: int) -> Array | None:
 
 
 def _profile(intensity: Array, ratio: float, seed: int) -> tuple[float, float] | None:
-    """Return a and b with ``Σ p β = 0`` for ``p = (a + bβ)^-½ − 1`` on a sample of the intensities β.
+    """Return ``a`` and ``b`` with ``Σ p β = 0`` for ``p = (a + bβ)^-½ − 1`` on a sample of the intensities ``β``.
 
-    The value of a with the largest margin is divided by three, which allows p to change until all constraints hold.
+    Of the values tried for ``a``, the one with the largest margin is divided by three. This leaves room for the later
+    changes of ``p`` that meet the linear constraints.
     """
     beta = intensity
     if len(beta) > SAMPLE_SIZE:

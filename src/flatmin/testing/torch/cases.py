@@ -17,7 +17,7 @@ __all__ = ["TraceCase", "trace_cases"]
 
 @dataclass(frozen=True)
 class TraceCase:
-    """A symmetric operator (n, n), for instance a dense tensor, and its trace, known without products."""
+    """A symmetric operator (n, n), for instance a dense tensor, and its trace, known in closed form."""
 
     name: str
     operator: Operator
@@ -28,8 +28,8 @@ def trace_cases(n: int = 150, seed: int = 0) -> tuple[TraceCase, ...]:
     """Return dense cases in double precision: matrices of many spectra, and Hessians of models with closed formulas.
 
     Matrices are ``Q diag(λ) Qᵀ`` with a random rotation Q, and their trace is ``Σ λ_i``. The Hessian of a linear model
-    with `torch.nn.MSELoss` and N samples has the trace ``(2/N) Σ_i (‖x_i‖² + 1)``. The traces of factored models, far
-    from a minimum and hence indefinite, are those of `flatmin.flatness`.
+    with `torch.nn.MSELoss` and N samples has the trace ``(2/N) Σ_i (‖x_i‖² + 1)``. Factored models are taken far from a
+    minimum, where their Hessian is indefinite; their traces are those of `flatmin.flatness`.
 
     Parameters
     ----------

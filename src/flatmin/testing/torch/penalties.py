@@ -24,12 +24,13 @@ _RANDOM = 8
 class PenaltyCheck:
     """The result of `check_penalty`: the bias of a penalty, estimated from repeated draws.
 
-    ``z`` has the mean minus the exact number, in standard errors: of the ``"value"``, and of the gradient along the
-    exact ``"gradient"``, along the part of it for each parameter, by name, and along directions ``"random 1"``, ...
-    ``p_value`` is that of the largest |z| by Student's t, times the number of tests (Bonferroni). ``bias`` and
-    ``floor`` are the relative error of the mean gradient along the exact one, and its standard error: −0.5 means that
-    half of the gradient is missing, and less than the floor cannot be detected. ``value`` is the mean of the values,
-    and ``exact`` the trace.
+    ``z`` has differences of means from exact numbers, in standard errors. ``"value"`` is the difference for the penalty
+    itself, and the others are for components of its gradient: along the exact gradient (``"gradient"``), along the part
+    of the exact gradient for each parameter (under the parameter's name), and along random directions (``"random 1"``,
+    ...). ``p_value`` is the p-value of the largest |z| by Student's t, times the number of tests (Bonferroni). ``bias``
+    is the relative error of the mean gradient along the exact gradient; −0.5 means that half of the gradient is
+    missing. ``floor`` is the standard error of ``bias``; a bias below it cannot be detected. ``value`` is the mean of
+    the penalty, and ``exact`` the trace.
     """
 
     z: Mapping[str, float]
@@ -56,7 +57,7 @@ def check_penalty(
     draws: int = 400,
     seed: int = 0,
 ) -> PenaltyCheck:
-    """Test that the means of a penalty and its gradient are the trace of a batch and its gradient.
+    """Test that a penalty and its gradient are, in the mean, the trace for a batch and the gradient of that trace.
 
     The exact numbers come from the full Jacobian and automatic differentiation of the loss, without roots of losses or
     other parts of the penalty. The model must be small, and without dropout.
@@ -68,7 +69,7 @@ def check_penalty(
     model, loss, x, y
         The model, its loss, and the inputs and targets of the batch.
     of : {"gauss_newton", "hessian"}
-        The matrix of the trace: ``Jᵀ ∇²ℓ J``, or the whole Hessian.
+        The matrix whose trace is estimated: ``Jᵀ ∇²ℓ J``, or the whole Hessian.
     draws, seed : int
         Number of calls of the penalty, at least 20, and the seed of the random directions.
 
@@ -111,7 +112,7 @@ def check_penalty(
 
 
 def exact_trace(model: nn.Module, loss: Any, x: Any, y: Tensor, parameters: Sequence[Tensor], of: str) -> Tensor:
-    """Return the trace of a batch with its graph, by one reverse pass for each output or each parameter."""
+    """Return the trace for a batch, which can be differentiated, by one reverse pass for each output or parameter."""
     with twice_differentiable(model):
         outputs = model(x)
     if of == "hessian":
@@ -149,7 +150,7 @@ def _directions(weights: ModelWeights, gradient: Tensor, seed: int) -> dict[str,
 
 
 def _draw(value: Tensor, weights: ModelWeights, along: Tensor) -> Tensor:
-    """Return one draw of the value and of the gradient along the directions."""
+    """Return the value of one draw of the penalty, and the components of its gradient along the directions."""
     if not isinstance(value, Tensor) or value.ndim or not value.requires_grad:
         raise InputError(f"the penalty returns {value!r}, expected a tensor of one number with a gradient")
     gradient = _row(value, weights.tensors, graph=False).double()

@@ -18,11 +18,11 @@ from flatmin.testing.torch.cases import TraceCase, trace_cases
 
 __all__ = ["MAX_COVERAGE", "MIN_COVERAGE", "TraceCheck", "TraceScore", "check_trace_estimator"]
 
-#: Smallest and largest coverage with which 95 % intervals are accepted.
+#: A test rejects 95 % intervals whose coverage is below the first number or above the second.
 MIN_COVERAGE, MAX_COVERAGE = 0.94, 0.99
-#: Relative error below which a result counts as exact.
+#: A result counts as exact if its relative error is below this.
 _ROUNDING = 1e-9
-#: Number of tests on one case.
+#: Number of statistical tests on one case, which share the probability of a false alarm.
 _TESTS = 3
 
 
@@ -30,10 +30,11 @@ _TESTS = 3
 class TraceScore:
     """Accuracy, coverage and faults of an estimator on one case, from repeated runs.
 
-    ``error`` is the root of the mean square error, in the units of the trace, and ``relative_error`` that over the
-    absolute trace (infinite if it is 0). ``bias`` is the mean error in standard errors; without bias it is beyond ±2 in
-    one case of twenty. ``coverage`` and ``exact`` are the shares of intervals that contain the trace, and of runs with
-    rounding errors only; ``products`` is the mean number of counted products. ``faults`` has one sentence for each.
+    ``error`` is the root of the mean square error, in the units of the trace. ``relative_error`` is ``error`` divided
+    by the absolute trace, and infinite if the trace is 0. ``bias`` is the mean error divided by its standard error; for
+    an unbiased estimator it is beyond ±2 in one case of twenty. ``coverage`` is the share of runs whose interval
+    contains the trace, and ``exact`` the share of runs whose error is only rounding. ``products`` is the mean number of
+    products that were counted in a run. ``faults`` has one sentence for each fault.
     """
 
     name: str
@@ -107,12 +108,13 @@ def check_trace_estimator(
     seed: int = 0,
     level: float = 0.01,
 ) -> TraceCheck:
-    """Test any trace estimator for bias, and for the interval, the number of products and the seed that it states.
+    """Test the bias, the intervals, the stated number of products and the use of the seed of any trace estimator.
 
-    The estimator runs many times on each case, of which it sees products only; they are counted. The tests, at a joint
-    level, detect: 95 % intervals that cover less than 94 % (binomial test) or, without exact runs, more than 99 %; a
-    mean that differs from the trace (t-test); other numbers of products than stated, or more than allowed; a seed that
-    is ignored or does not repeat. With 400 trials a coverage of 85 % is always detected, one of 90 % sometimes;
+    The estimator runs many times on each case. It sees only products with the operator, and these are counted. Detected
+    faults are: 95 % intervals that contain the trace in less than 94 % of all runs, or in more than 99 % of the runs
+    with more than rounding errors (binomial tests); a mean that differs from the trace (t-test); a number of products
+    that is not the stated one or exceeds ``max_products``; different seeds that give the same value, or the same seed
+    that gives different ones. With 400 trials, a coverage of 85 % is always detected and a coverage of 90 % sometimes;
     intervals that are too wide need about 800 trials.
 
     Parameters
@@ -195,7 +197,11 @@ def _run(estimator: Callable[..., Any], max_products: int, operator: Operator, s
 
 
 def _faults(values: np.ndarray, covers: np.ndarray, exact: np.ndarray, bias: float, level: float) -> Iterator[str]:
-    """Test the coverage of all intervals from below, that of inexact ones from above, the mean, and the seeds."""
+    """Yield a sentence for each fault.
+
+    The faults are: the intervals contain the trace too rarely; those of inexact estimates contain it too often; the
+    mean is biased; different seeds give the same value.
+    """
     trials, inexact = len(values), covers[~exact]
     if bdtr(covers.sum(), trials, MIN_COVERAGE) <= level / 2:
         yield f"of 95 % intervals {covers.mean():.2f} cover"

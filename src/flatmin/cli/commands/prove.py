@@ -1,0 +1,56 @@
+"""``flatmin prove``: theorems about a solution, written as a proof that a short program checks."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from flatmin._core.files import check_writable
+from flatmin.cli.options import in_options
+from flatmin.cli.recovery_summary import as_json
+from flatmin.cli.solution_file import SolutionFile, announced
+from flatmin.proofs.exact import Proof, prove_point
+from flatmin.solvers.certification import certify, factors_of
+
+__all__ = ["Request", "run", "theorems"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """The arguments and options of ``flatmin prove``."""
+
+    solution: SolutionFile
+    output: Path
+    json: bool
+
+
+def run(request: Request) -> int:
+    """Prove what can be proved, write the proof, print the theorems, and return the exit status."""
+    problem, objective, saved = request.solution.read()
+    check_writable(request.output, "the --output")
+    dual, other = saved.dual, saved.uniqueness_dual
+    with announced(f"proving theorems about {request.solution.solution}"), in_options(("alpha", "metric_power")):
+        factors = factors_of(problem, saved.candidate)
+        if dual is None:
+            found = certify(problem, factors, alpha=objective.alpha, metric_power=objective.metric_power)
+            dual, other = found.dual, found.uniqueness_dual
+        proof = prove_point(problem, factors, dual, other, objective)
+    if not proof.statements:
+        for kind, reason in proof.absent.items():
+            print(f"flatmin: no theorem {kind}: {reason}", file=sys.stderr)
+        return 1
+    data = proof.save(request.output)
+    if request.json:
+        print(as_json(theorems(proof)))
+    else:
+        print(proof)
+        print(f"To check it anywhere: {proof.command(str(request.output), str(data))}")
+    return 0
+
+
+def theorems(proof: Proof) -> dict[str, object]:
+    """Return the fields of a proof in ``summary.json``."""
+    statements = [
+        {"kind": s.kind, **{name: float(x) for name, x in s.numbers.items()}, "words": s.words}
+        for s in proof.statements
+    ]
+    return {"statements": statements, "not_proved": dict(proof.absent), "sha256": proof.sha256}

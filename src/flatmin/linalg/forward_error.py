@@ -1,0 +1,142 @@
+"""Bounds on the rounding errors of sums and products in double precision.
+
+They hold for sums of products in any order, with or without fused operations, as IEEE arithmetic and BLAS compute them
+(Higham, "Accuracy and Stability of Numerical Algorithms", chapters 3 and 4). Underflow is not counted.
+"""
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+
+__all__ = [
+    "UNIT",
+    "defect_of_columns",
+    "gamma",
+    "inner_product",
+    "norm_of_blocks",
+    "pieces",
+    "rounded_up",
+    "spread",
+    "summed",
+    "summed_terms",
+]
+
+#: Unit roundoff: the largest relative error of one operation.
+UNIT = float(np.finfo(float).eps) / 2
+#: Sums of at most this many products are formed exactly.
+FEW = 20_000
+#: Number of terms that are added in any order; sums of more terms are trees.
+BRANCHES = 64
+#: Sums of at most this many terms are not cut into pieces.
+SHORT = 128
+#: Factor 2^27 + 1 that splits a number into two halves.
+SPLITTER = 134217729.0
+
+
+def gamma(terms: float, is_complex: bool = False) -> float:
+    """Return the relative error of a sum of so many products: ``|fl(x·y) − x·y| ≤ γ Σ |x_i| |y_i|``.
+
+    A complex sum is two real ones of twice as many terms. The bound is infinite for sums that are too long.
+    """
+    share = (3 if is_complex else 1) * terms * UNIT
+    return share / (1 - share) if share < 0.5 else math.inf
+
+
+def pieces(terms: int) -> list[slice]:
+    """Return slices of about √terms indices: sums of such pieces are off by `summed_terms`, not by all terms."""
+    step = max(SHORT, math.isqrt(terms))
+    return [slice(start, min(start + step, terms)) for start in range(0, terms, step)]
+
+
+def summed(parts: Iterable[Array]) -> Array:
+    """Return the sum of the sums of `pieces`."""
+    first, *others = parts
+    for other in others:
+        first += other
+    return first
+
+
+def summed_terms(terms: int) -> int:
+    """Return the number of additions on the way of one term to a sum of `pieces`."""
+    step = max(SHORT, math.isqrt(terms))
+    return min(step, terms) + -(-terms // step)
+
+
+def rounded_up(number: float, operations: int = 4) -> float:
+    """Return a bound on a nonnegative number that was computed by so many operations on nonnegative numbers."""
+    return number * (1 + (operations + 1) * UNIT)
+
+
+def inner_product(x: Array, y: Array) -> tuple[float, float]:
+    """Return ``⟨x, y⟩`` of real vectors and a bound on its error.
+
+    Short sums are exact: every product is split into two numbers without error, and all numbers are added exactly.
+    Longer ones are added as a tree, unless they cancel.
+
+    Examples
+    --------
+    >>> inner_product(np.array([2.0**53, 1.0, -(2.0**53)]), np.array([3.0, 3.0, 3.0]))[0]
+    3.0
+    """
+    tops = [float(np.max(np.abs(v), initial=0.0)) for v in (x, y)]
+    if not min(tops) > 0:
+        return 0.0, 0.0
+    shifts = [math.frexp(top)[1] for top in tops]
+    x, y = (np.ldexp(v, -shift) for v, shift in zip((x, y), shifts, strict=True))
+    products = x * y
+    value, error = _tree(products), math.inf
+    if len(x) > FEW:
+        levels = math.ceil(math.log(len(x), BRANCHES))
+        error = gamma(BRANCHES * levels + 1) * spread(products)
+    if error > 1e-13 * abs(value):
+        value = math.fsum([*products.tolist(), *_tails(x, y, products).tolist()])
+        error = UNIT * abs(value)
+    error += len(x) * 1e-300  # underflow
+    return math.ldexp(value, sum(shifts)), rounded_up(math.ldexp(error, sum(shifts)))
+
+
+def spread(values: Array) -> float:
+    """Return an upper bound on the sum of absolute values."""
+    return float(np.sum(np.abs(values))) * (1 + gamma(values.size))
+
+
+def _tree(values: Array) -> float:
+    """Return a sum by levels of at most `BRANCHES` terms each."""
+    while len(values) > 1:
+        values = np.pad(values, (0, -len(values) % BRANCHES)).reshape(-1, BRANCHES).sum(axis=1)
+    return float(values[0]) if len(values) else 0.0
+
+
+def _tails(x: Array, y: Array, products: Array) -> Array:
+    """Return the rounding errors of products of numbers up to one, exactly (Dekker 1971)."""
+    (a, b), (c, d) = _halves(x), _halves(y)
+    return np.asarray(b * d - (((products - a * c) - b * c) - a * d))
+
+
+def _halves(x: Array) -> tuple[Array, Array]:
+    moved = SPLITTER * x
+    high = moved - (moved - x)
+    return high, x - high
+
+
+def defect_of_columns(U: Array) -> float:
+    """Return an upper bound on ``‖U*U − I‖_F``."""
+    gram = U.conj().T @ U
+    gram[np.diag_indices(len(gram))] -= 1
+    size = float(np.vdot(U, U).real) * (1 + gamma(U.size, np.iscomplexobj(U)))
+    error = gamma(len(U) + 1, np.iscomplexobj(U)) * (size + 1)
+    return float(np.linalg.norm(gram)) * (1 + gamma(gram.size + 2)) + error
+
+
+def norm_of_blocks(inner: float, across: float, down: float, rest: float, lopsided: bool = False) -> float:
+    """Return ``‖[[inner, across], [down, rest]]‖_op``, or if ``lopsided`` its largest eigenvalue for across = down.
+
+    The numbers are nonnegative; for an eigenvalue, ``inner`` and ``rest`` may have any sign.
+    """
+    apart = math.hypot(inner - rest, across + down)
+    together = inner + rest if lopsided else math.hypot(inner + rest, across - down)
+    found = (together + apart) / 2
+    return found + 8 * UNIT * max(abs(found), abs(inner), abs(rest))

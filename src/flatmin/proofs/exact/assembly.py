@@ -1,0 +1,239 @@
+"""The prover: it finds a witness in floating point, and states what the checker proves from it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin.errors import InputError
+from flatmin.parametrizations.base import Factors
+from flatmin.problem import Problem
+from flatmin.proofs import checker
+from flatmin.proofs.certificate import Certificate
+from flatmin.proofs.exact.duals import ROOM, value_dual
+from flatmin.proofs.exact.explicit_problem import ExplicitProblem
+from flatmin.proofs.exact.integers import exact_fit
+from flatmin.proofs.exact.point import polished
+from flatmin.proofs.exact.robust_witness import robust_witness
+from flatmin.proofs.exact.semidefinite_witness import semidefinite_witness
+from flatmin.proofs.exact.theorems import ExactStatement, Proof, as_decimal, encoded, sealed
+from flatmin.proofs.exact.witness import Witness, rectangular_witness, zero_witness
+from flatmin.proofs.objective import Objective
+
+__all__ = ["prove", "prove_point"]
+
+#: How often the room for rounding in the test of the lower bound is doubled before it is given up.
+DOUBLINGS = 5
+#: Noise of a statement about the distance of noisy positive semidefinite solutions, relative to the data.
+NOISE = 1e-10
+
+
+def prove(problem: Problem, solution: Any) -> Proof:
+    """Prove theorems about a solution in exact arithmetic.
+
+    The numbers of the problem and of the solution are taken as the rational numbers that their floating-point values
+    are. Each theorem is one that ``flatmin/proofs/checker.py`` accepts: a program of one file that needs nothing but
+    Python, forms all matrices of the proof in integers, and trusts neither flatmin nor its floating-point arithmetic.
+    See docs/theory/exact.md.
+
+    Parameters
+    ----------
+    problem : Problem
+        A `Product`, `Gram` or `SignedGram` model with `Dense`, `RankOne`, `Entries` or `CodedDiffraction` measurements,
+        and ``d1 + d2 ≤ 5000``; robust PCA with a weight. Of coded diffraction the theorem concerns the vectors of the
+        transform as rounded to floating point.
+    solution : Solution
+        A solution of this problem, for alpha ≥ 0 and metric_power 0 or 1.
+
+    Returns
+    -------
+    Proof
+        Its ``statements`` are the theorems: a lower bound (V) and an upper bound (U) on the flattest value, uniqueness
+        for data that differ by rounding (B), the distance of all other solutions (F), and for exact fits that the
+        solution is the unique flat minimum (T). Its ``absent`` says why others are missing.
+
+    Raises
+    ------
+    InputError
+        If there are no theorems for such a problem, or a loaded solution was not checked against its problem.
+
+    Examples
+    --------
+    >>> import flatmin as fm
+    >>> instance = fm.families.matrix_completion.sample((8, 6), 1, 40)
+    >>> proof = fm.prove(instance.problem, fm.flat_minimum(instance.problem))
+    >>> [statement.kind for statement in proof.statements]
+    ['V', 'U', 'gap', 'B', 'F']
+    """
+    if not isinstance(problem, Problem):
+        raise InputError(f"problem is a {type(problem).__name__}, expected a flatmin Problem")
+    certificate, settings = solution.checked_certificate, solution.settings
+    objective = Objective.of(problem, settings.get("alpha", 0.0), settings.get("metric_power", 1.0))
+    proof = prove_point(problem, solution.factors, certificate.dual, certificate.uniqueness_dual, objective)
+    return replace(proof, certificate=_exact(certificate, proof))
+
+
+def prove_point(
+    problem: Problem, factors: Factors, dual: Array, uniqueness_dual: Array | None, objective: Objective
+) -> Proof:
+    """Return the theorems about factors from any program, as `prove` does, from their dual vectors."""
+    explicit = ExplicitProblem.from_problem(problem, objective.alpha, objective.metric_power)
+    witness = _witness(explicit, problem.check(factors), dual, uniqueness_dual)
+    claims = _Claims.from_witness(explicit, witness)
+    claims.collect()
+    return claims.proof()
+
+
+def _witness(explicit: ExplicitProblem, factors: Factors, dual: Array, other: Array | None) -> Witness:
+    """Return the best witness for factors."""
+    if explicit.kind == "cells":
+        return robust_witness(explicit, factors, dual) or zero_witness(explicit, dual)
+    point = polished(explicit, factors)
+    if point is None:
+        return zero_witness(explicit, dual)
+    whole = exact_fit(explicit, point) if explicit.objective == "interpolating" else None
+    if explicit.cone == "semidefinite":
+        return semidefinite_witness(explicit, point.L, whole, dual, other)
+    return rectangular_witness(explicit, point, whole, dual)
+
+
+@dataclass(eq=False)
+class _Claims:
+    """The statements that the checker proves from a witness, each rounded to the safe side."""
+
+    explicit: ExplicitProblem
+    witness: Witness
+    theorem: checker.Theorem
+    claims: dict[str, dict[str, Any]] = field(default_factory=dict)
+    words: dict[str, str] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_witness(cls, explicit: ExplicitProblem, witness: Witness) -> _Claims:
+        """Return no claims yet, or raise `InputError` if the checker has no theorem for such a problem."""
+        checker.use_numpy()
+        try:
+            theorem = checker.theorem_of(_document(explicit, witness), checker.read_instance(explicit.file))
+        except checker.Refused as refusal:
+            raise InputError(f"a proof was asked for a problem that the checker cannot read: {refusal}") from refusal
+        return cls(explicit, witness, theorem, absent=dict(witness.absent))
+
+    def collect(self) -> None:
+        """State everything that is proved."""
+        theorem, objective = self.theorem, self.explicit.objective
+        self._state_lower()
+        self._state("U", lambda: {"upper": theorem.upper})
+        if {"V", "U"} <= self.claims.keys():
+            self._state("gap", self._gap)
+        if objective == "penalised":
+            self.absent["B"] = "uniqueness is a statement about exact fits, and alpha is positive"
+            return
+        self._state("B", lambda: {"beta": theorem.backward()})
+        if "B" not in self.claims:
+            return
+        if self.explicit.trace_is_determined:
+            noise = NOISE * float(np.linalg.norm(self.explicit.problem.data))
+            self._state_radius("noise", Fraction(as_decimal(Fraction(noise), up=True)))
+        elif "U" in self.claims and objective == "interpolating" and self.witness.point is not None:
+            self._state_radius("upper", self.claims["U"]["upper"])
+        if self.claims["B"]["beta"] == 0:
+            self._state("T", dict)
+
+    def _state_lower(self) -> None:
+        """State the lower bound, from a dual vector that leaves its test as little room for rounding as it needs."""
+        room = ROOM
+        for _ in range(DOUBLINGS):
+            self._state("V", lambda: {"lower": self.theorem.lower})
+            if "V" in self.claims or not self.witness.candidates:
+                return
+            room *= 2
+            dual = value_dual(self.explicit, self.witness.candidates, room)
+            self.witness.duals["value"] = dual
+            self.theorem.duals["value"] = checker.Matrix.of(dual.tolist())
+
+    def _gap(self) -> dict[str, Fraction]:
+        """Return the relative difference of the two bounds as they are stated."""
+        lower, upper = self.claims["V"]["lower"], self.claims["U"]["upper"]
+        return {"gap": (upper - lower) / upper if upper else Fraction(0)}
+
+    def _state_radius(self, name: str, level: Fraction) -> None:
+        """State a radius for a level, which is rounded before the radius is computed."""
+        stated = Fraction(as_decimal(level, up=True))
+        self._state("F", lambda: {"radius": self.theorem.radius(stated), name: stated})
+
+    def _state(self, kind: str, prove: Callable[[], dict[str, Fraction]]) -> None:
+        """State what is proved, or note why the checker refuses it."""
+        if kind in self.witness.absent:
+            return
+        try:
+            proved = prove()
+            text = {name: as_decimal(x, up=name != "lower") for name, x in proved.items()}
+            claim = {"text": {"kind": kind, **text}, **{name: Fraction(x) for name, x in text.items()}}
+            self.words[kind] = checker.prove(self.theorem, kind, claim, {**self.claims, kind: claim})
+            self.claims[kind] = claim
+            self.absent.pop(kind, None)
+        except checker.Refused as refusal:
+            self.absent[kind] = str(refusal)
+
+    def proof(self) -> Proof:
+        """Return the proof of all claims."""
+        statements = [claim["text"] for claim in self.claims.values()]
+        document = {**_document(self.explicit, self.witness), "statements": statements}
+        theorems = tuple(
+            ExactStatement(kind, {name: x for name, x in claim.items() if name != "text"}, self.words[kind])
+            for kind, claim in self.claims.items()
+        )
+        subject = checker.introduction(self.theorem)
+        if self.explicit.transformed:
+            subject += " The vectors are those of the Fourier transform, as rounded to floating point."
+        return Proof(subject, theorems, self.absent, sealed(document), self.explicit.file)
+
+
+def _document(explicit: ExplicitProblem, witness: Witness) -> dict[str, Any]:
+    """Return the contents of a proof without its statements."""
+    point = None if witness.point is None else {name: encoded(array) for name, array in witness.point.items()}
+    if point is not None and witness.sparse is not None:
+        point["S"] = {name: encoded(array) for name, array in witness.sparse.items()}
+    return {
+        "flatmin_proof": 1,
+        "instance": {"sha256": explicit.sha256},
+        "model": explicit.model,
+        "point": point,
+        "duals": {name: encoded(array) for name, array in witness.duals.items()},
+        "constants": {name: float(value).hex() for name, value in witness.constants.items()},
+    }
+
+
+def _exact(certificate: Certificate, proof: Proof) -> Certificate:
+    """Return the certificate with the numbers of the theorems, where they enclose the value of the solution."""
+    if proof.statement("gap") is None:
+        return certificate
+    unknown: dict[str, Any] = dict.fromkeys(("q", "injectivity", "margin", "margin_kind", "alternative", "stability"))
+    known = {name: x for statement in proof.statements for name, x in statement.numbers.items()}
+    return replace(
+        certificate,
+        value=_nearby(known["upper"], up=True),
+        lower_bound=_nearby(known["lower"], up=False),
+        relative_gap=_nearby(known["gap"], up=True),
+        rounding=0.0,
+        dual_norm=1.0,
+        bound_kind="exact",
+        failure_probability=None,
+        unique=True if proof.statement("T") else None,
+        radius=_nearby(known["radius"], up=True) if "radius" in known and "noise" not in known else None,
+        **unknown,
+    )
+
+
+def _nearby(number: Fraction, up: bool) -> float:
+    """Return the nearest floating-point number on one side."""
+    value = float(number)
+    if (value < number) if up else (value > number):
+        value = math.nextafter(value, math.inf if up else -math.inf)
+    return value

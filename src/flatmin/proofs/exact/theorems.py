@@ -1,0 +1,160 @@
+"""Proof: theorems about a solution, with the two files from which anybody can check them, and how these are written."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+from fractions import Fraction
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin._core.facts import as_html, as_text
+from flatmin._core.files import atomic_path
+from flatmin.errors import InputError
+from flatmin.proofs.certificate import Certificate
+
+__all__ = ["ExactStatement", "Proof", "as_decimal", "encoded", "sealed"]
+
+#: Significant digits of a number in a statement.
+DIGITS = 25
+#: Numbers with more zeros than this before their first digit are written with an exponent.
+LONGEST_ZEROS = 6
+
+
+@dataclass(frozen=True)
+class ExactStatement:
+    """A theorem about a solution.
+
+    Attributes
+    ----------
+    kind : str
+        "V" (a lower bound), "U" (an upper bound), "gap", "B" (unique for nearby data), "F" (a radius) or "T" (the
+        truth is the unique flat minimum).
+    numbers : dict of str to Fraction
+        The numbers in the theorem, exactly: "lower", "upper", "gap", "beta", "radius" or "noise".
+    words : str
+        The theorem as a sentence.
+    """
+
+    kind: str
+    numbers: Mapping[str, Fraction]
+    words: str
+
+
+@dataclass(frozen=True, eq=False)
+class Proof:
+    """Theorems about a solution of one problem, which a short program checks in exact arithmetic.
+
+    Attributes
+    ----------
+    subject : str
+        What the theorems are about, in words.
+    statements : tuple of ExactStatement
+        The theorems, each of which the checker has accepted.
+    absent : dict of str to str
+        The reason for each kind of statement that could not be proved.
+    text : str
+        The contents of the file of the proof.
+    instance : bytes
+        The contents of the file of the data: the numbers that the theorems are about.
+    certificate : Certificate or None
+        The certificate of the solution. Where theorems V and U enclose its value, it has their numbers, ``unique`` is
+        True only with theorem T, and ``rigor`` is "exact".
+    """
+
+    subject: str
+    statements: tuple[ExactStatement, ...]
+    absent: Mapping[str, str]
+    text: str
+    instance: bytes
+    certificate: Certificate | None = None
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the data, which pins what the theorems are about."""
+        return sha256(self.instance).hexdigest()
+
+    def statement(self, kind: str) -> ExactStatement | None:
+        """Return the first statement of a kind, or None."""
+        return next((found for found in self.statements if found.kind == kind), None)
+
+    def facts(self) -> dict[str, str]:
+        """Return the theorems, and the reasons for those that are missing."""
+        theorems = {s.kind: s.words for s in self.statements}
+        return {"subject": self.subject} | theorems | {f"not {kind}": reason for kind, reason in self.absent.items()}
+
+    def __repr__(self) -> str:
+        return as_text("Proof", self.facts())
+
+    def _repr_html_(self) -> str:
+        return as_html("Proof", self.facts())
+
+    def save(self, file: str | Path) -> Path:
+        """Write the proof, and its data to a second file, and return the path of the second one.
+
+        The data of ``proof.json`` are ``instance.npz``; those of another ``NAME.json`` are ``NAME-instance.npz``.
+
+        Raises
+        ------
+        InputError
+            If a file cannot be written.
+        """
+        target = Path(file)
+        data = target.with_name("instance.npz" if target.stem == "proof" else f"{target.stem}-instance.npz")
+        try:
+            for path, content in ((data, self.instance), (target, self.text.encode("ascii"))):
+                with atomic_path(path) as temporary:
+                    temporary.write_bytes(content)
+        except OSError as error:
+            raise InputError(f"{file} cannot be written: {error.strerror or error}") from error
+        return data
+
+    def command(self, proof: str = "proof.json", instance: str = "instance.npz") -> str:
+        """Return the command that checks the proof, with the hash of the data."""
+        return f"python checker.py {proof} {instance} --sha256 {self.sha256}"
+
+
+def sealed(content: Mapping[str, Any]) -> str:
+    """Return the text of a proof with these contents: canonical JSON that ends with its own hash."""
+    seal = sha256(_canonical(content).encode("ascii")).hexdigest()
+    return _canonical({**content, "seal": seal}) + "\n"
+
+
+def _canonical(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def encoded(array: Array) -> dict[str, Any]:
+    """Return an array as an object of JSON.
+
+    Examples
+    --------
+    >>> encoded(np.array([1.0]))
+    {'shape': [1], 'dtype': 'f8', 'base64': 'AAAAAAAA8D8='}
+    """
+    kinds = {"f": "f8", "c": "c16", "i": "i8"}
+    kind = kinds[array.dtype.kind]
+    data = np.ascontiguousarray(array).astype(f"<{kind}").tobytes()
+    return {"shape": list(array.shape), "dtype": kind, "base64": base64.b64encode(data).decode("ascii")}
+
+
+def as_decimal(number: Fraction, up: bool) -> str:
+    """Return a rational number with 25 digits, rounded up or down.
+
+    Examples
+    --------
+    >>> as_decimal(Fraction(2, 3), up=True)
+    '0.6666666666666666666666667'
+    >>> as_decimal(Fraction(1, 10**9), up=False)
+    '1e-9'
+    """
+    context = Context(prec=DIGITS, rounding=ROUND_CEILING if up else ROUND_FLOOR)
+    quotient = context.divide(Decimal(number.numerator), Decimal(number.denominator)).normalize(context)
+    return format(quotient, "f" if not quotient or -LONGEST_ZEROS <= quotient.adjusted() < DIGITS else "e")

@@ -1,0 +1,70 @@
+"""What a proof about splits into low rank and gross errors shows, in exact numbers."""
+
+from fractions import Fraction
+from functools import cached_property
+
+import numpy as np
+
+from tests.proofs.exact.elimination import exact, identity
+from tests.proofs.exact.products import Rectangular
+from tests.proofs.exact.proof_file import Refused, array, require
+
+
+class Robust(Rectangular):
+    """What a proof about splits ``Y = X + S`` shows, in units of ``‖X‖_* + weight ‖S‖_1``."""
+
+    factor = 1
+
+    @cached_property
+    def weight(self):
+        value = Fraction(float.fromhex(self.model["weight"]))
+        require(value > 0, "weight is not positive")
+        return value
+
+    @cached_property
+    def metric(self):
+        return tuple(identity(n) for n in self.A.shape)
+
+    def is_feasible(self, Lambda):
+        return bool(np.all(abs(Lambda) <= self.weight)) and super().is_feasible(Lambda)
+
+    @cached_property
+    def upper(self):
+        return self.norm_above + self.weight * abs(self.residual).sum()
+
+    @property
+    def seen(self):
+        return self
+
+    @cached_property
+    def errors(self):
+        """The errors S on the observed cells, and where they are."""
+        require("S" in self.proof["point"], "no errors are given")
+        S = {name: array(value) for name, value in self.proof["point"]["S"].items()}
+        places = {place: k for k, place in enumerate(zip(self.A.rows.tolist(), self.A.cols.tolist(), strict=True))}
+        found, support = exact(np.zeros(self.A.size, int)), np.zeros(self.A.size, bool)
+        require(S["rows"].shape == S["cols"].shape == S["values"].shape, "errors of different lengths")
+        for i, j, value in zip(S["rows"].tolist(), S["cols"].tolist(), exact(S["values"]), strict=True):
+            require((i, j) in places and not support[places[i, j]], "an error twice or in a cell that is not observed")
+            found[places[i, j]], support[places[i, j]] = value, True
+        return found, support
+
+    def sensed(self, X):
+        return self.A.forward(X)[~self.errors[1]]
+
+    @property
+    def spread(self):
+        return Fraction(1)
+
+    @cached_property
+    def slack(self):
+        dual, (errors, support) = self.dual("uniqueness"), self.errors
+        signs = np.array([(e > 0) - (e < 0) for e in errors], object)
+        require(np.array_equal(dual[support], self.weight * signs[support]), "the dual misses signs of errors")
+        room = min((self.weight - abs(w) for w in dual[~support]), default=self.weight)
+        slack = min(self.delta, room) - self.kappa
+        require(slack > 0, "uniqueness is not proved")
+        return slack
+
+    def radius(self, statement):
+        raise Refused("no radius of splits is known")
