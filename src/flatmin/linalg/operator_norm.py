@@ -64,7 +64,7 @@ class TopSpectrum:
     Attributes
     ----------
     U, values, V : ndarray, shapes (d1, p), (p,), (d2, p)
-        Leading singular triplets, largest first: those whose value reaches one.
+        Leading singular triplets, largest first: those whose singular value is about one or more.
     norm, rest : float
         Upper bounds on ``‖S‖_op``, and on the norm of S between the orthogonal complements of U and V.
     kind, failure : str and float
@@ -153,7 +153,7 @@ def hermitian_spectrum(
 
 
 def _decomposed(S: Array, U: Array, s: Array, V: Array, p: int, by_eigenvalue: bool = False) -> TopSpectrum:
-    """Return the p leading ones of all triplets, or eigenvalues, with the bounds that the whole decomposition gives."""
+    """Return the p leading of all singular triplets (or eigenpairs), with the bounds that all of them prove."""
     found = ProvedBlocks.from_triplets(S, U, s, V, p, by_eigenvalue)
     return TopSpectrum(U[:, :p], s[:p], V[:, :p], found.norm, found.rest, "dense", found.slack)
 

@@ -579,6 +579,7 @@ class Theorem:
         self.M1, self.M2 = self.squares()
         #: Ones for the rows, and the columns, that some measurement sees.
         self.seen = [[int(row[i] != 0) for i, row in enumerate(M.rows)] for M in (self.M1, self.M2)]
+        require(any(self.seen[0]), "all sensing matrices are zero")
         self.G1, self.G2 = self.metrics()
         if self.point is None:
             require(not b.dot(b), "the point is zero, so all data must be zero")
@@ -1320,7 +1321,7 @@ def measurement_of(model: dict[str, Any], arrays: dict[str, Array]) -> tuple[Mea
     integers = all(arrays[name].is_integer for name in ("rows", "cols", "shape"))
     require(integers, "rows, cols and shape must be integers")
     (rows, columns, (d1, d2)) = ([int(i) for i in arrays[name].parts[0]] for name in ("rows", "cols", "shape"))
-    require(0 < max(d1, d2) <= 2 * MAX_ORDER, f"the shape {(d1, d2)} of the matrix is impossible")
+    require(min(d1, d2) > 0 and max(d1, d2) <= MAX_ORDER, f"the shape {(d1, d2)} of the matrix is impossible")
     require(
         all(0 <= i < d1 for i in rows) and all(0 <= j < d2 for j in columns), "some cells lie outside of the matrix"
     )

@@ -141,6 +141,35 @@ def test_metric_power_zero_is_the_nuclear_norm(name):
     assert {"V", "B"} <= set(kinds(proof))
 
 
+def graded(decades, seed=0):
+    """Return integer sensing whose rows and columns have sizes from one to ten to this power, mixed."""
+    rng = np.random.default_rng(seed)
+    sizes = [np.rint(10.0 ** (decades * np.arange(d) / (d - 1))) for d in (8, 6)]
+    mixing = [np.eye(d) + np.triu(rng.integers(-1, 2, (d, d)), 1) for d in (8, 6)]
+    A = rng.integers(-3, 4, (40, 8, 6)) * sizes[0][:, None] * sizes[1]
+    A = fm.measurements.Dense(mixing[0].T @ A @ mixing[1])
+    return fm.Problem(A, A.forward(np.outer(rng.integers(-3, 4, 8), rng.integers(-3, 4, 6)) + 0.0))
+
+
+@pytest.mark.parametrize("decades", [2, 6])
+def test_ill_conditioned_metrics_of_integers_have_theorems(decades):
+    problem = graded(decades)
+    assert problem.metric[0].condition > 0.9 * 10**decades
+    proof = proved(problem)
+    assert verdict(proof)
+    assert "T" in kinds(proof)
+    assert proof.statement("gap").numbers["gap"] < 1e-12
+
+
+def test_data_that_were_rounded_are_not_fitted_by_the_truth():
+    problem = graded(8)
+    assert np.max(np.abs(problem.data)) > 2**53
+    proof = proved(problem)
+    assert verdict(proof)
+    assert "V" in kinds(proof)
+    assert "T" not in kinds(proof)
+
+
 def test_unseen_rows_are_left_out():
     rng = np.random.default_rng(0)
     rows, cols = np.divmod(rng.choice(80, 72, replace=False), 8)

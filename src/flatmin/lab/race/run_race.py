@@ -56,7 +56,7 @@ def race(
         The number of scored runs of each competitor, or their seeds.
     callback : callable, optional
         ``callback(dict)`` after each run with the fields of its row, ``phase`` ("tuning" or "race"), ``done`` and
-        ``total``. It is not called for runs that were in the store.
+        ``total``. The callback is not called for runs that were in the store.
     store : path, optional
         The file of finished runs. An interrupted race, even one that was killed, goes on with the missing runs. After
         a change of problem, setting or budget nothing is reused.

@@ -12,7 +12,7 @@ exponent of 0.1. From 1.25 times the upper end of the boundary's band on, at lea
 least 99 % of the flat minima are certified.
 
 Refuted by: a boundary of Gaussian sensing that differs from the statistical dimension by more than d, or 5 % over all
-dimensions; a larger c than that, a faster growth, or more than one failure in a hundred above the boundary or among the
+dimensions; a larger c, a faster growth, or more than one failure in a hundred above the boundary or among the
 certificates.
 
 Ding, Drusvyatskiy, Fazel, Harchaoui, "Flat minima generalize for low-rank matrix recovery", Information and Inference
@@ -98,7 +98,7 @@ def _scale(parameters: Mapping[str, Any]) -> float:
 
 
 def predicted(parameters: Mapping[str, Any]) -> float:
-    """Return the predicted number of Gaussian measurements from which the nuclear norm recovers such a truth."""
+    """Return the predicted number of Gaussian measurements from which the nuclear norm recovers a truth."""
     d = int(parameters["d"])
     return statistical_dimension((d, d), int(parameters["rank"]), among=TITLES[parameters["panel"]][1])[0]
 
@@ -173,7 +173,7 @@ def _certainty(flat: Evidence) -> Iterator[Claim]:
 
 
 def show(evidence: Evidence) -> list[Display]:
-    """Return a phase map of every panel and method, and the boundaries over the dimension."""
+    """Return a phase map of every panel and method, and the boundaries against the dimension."""
     displays: list[Display] = []
     words = {"flat": "flat", "nuclear": "nuclear norm"}
     panels = [panel for panel in TITLES if panel in evidence.levels("panel")]

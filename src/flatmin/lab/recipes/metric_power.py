@@ -8,8 +8,8 @@ Claim: under uneven sampling the flat norm and the norm with p = ½ recover from
 each skew above 0 the thresholds of p = ½ and p = 1 exceed that of p = 0 by at most 0.1. Under even sampling all p need
 about the same number: their thresholds differ by at most 0.2.
 
-Refuted by: a difference whose whole interval is beyond these limits. The intervals are those of paired differences.
-They hold together with 95 % confidence, separately for uneven and even sampling.
+Refuted by: a difference whose whole interval is beyond these limits. The intervals are those of paired differences, and
+hold together with 95 % confidence, separately for uneven and even sampling.
 
 Salakhutdinov, Srebro, "Collaborative filtering in a non-uniform world: learning with the weighted trace norm", NIPS
 2010.

@@ -3,8 +3,8 @@
 The same data have three kinds of inputs: isotropic ones; inputs in bad units, with standard deviations from 1 to 10, of
 which the teacher depends on the smallest third; and these after a rotation. Ten draws are trained at once.
 
-Claim: the trace penalty gains as much as weight decay with isotropic inputs, and far more with badly scaled ones. It
-gains no more than whitening the inputs before weight decay. The penalty is nearly invariant to linear maps of inputs.
+Claim: the trace penalty gains as much as weight decay with isotropic inputs, and far more with badly scaled ones. The
+penalty gains no more than whitening the inputs before weight decay. Linear maps of inputs hardly change it.
 
 Refuted by: weight decay that does as well in bad units, an error of the penalty that depends on the units, or whitened
 inputs with larger errors.
@@ -22,7 +22,7 @@ from flatmin.lab.runs.experiment import Metrics, Parameters
 
 __all__ = ["RECIPE", "judge", "show", "train"]
 
-#: Standard deviation of the noise; that of the targets is 1.
+#: Standard deviation of the noise; the targets have standard deviation 1.
 NOISE = 0.3
 #: The smallest and the largest scale of inputs in bad units.
 SCALES = (1.0, 10.0)

@@ -27,7 +27,7 @@ TABLE, RULE, TRAINED, DISTURBED, HELD = MIXTURES[0], MIXTURES[-1], "trained", "t
 
 
 def measure_networks(parameters: Parameters, seed: int) -> Metrics:
-    """Return loss, trace, its excess over the bound and errors on unseen points, of networks of one kind."""
+    """Return loss, trace, the trace's excess over the bound, and errors on unseen points, of networks of one kind."""
     from flatmin.lab.recipes._relu_networks import measure
 
     sizes = {name: int(parameters[name]) for name in ("d", "n", "width", "steps", "draws")}
@@ -71,7 +71,7 @@ def judge(evidence: Evidence) -> list[Claim]:
 
 
 def show(evidence: Evidence) -> list[Display]:
-    """Return the errors on unseen points against the trace over its smallest value, with and without biases."""
+    """Return displays of errors on unseen points against trace / smallest trace, with and without biases."""
     axes: dict[str, Any] = {"x": "excess", "x_label": "trace over the smallest trace − 1", "by": "network"}
     axes |= {"y": "test_error", "y_label": "mean squared error on unseen points"}
     return [

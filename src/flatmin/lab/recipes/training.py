@@ -11,9 +11,9 @@ correlated with the error than the remaining loss is. Of two runs of one algorit
 error in most pairs. In covariance estimation and phase retrieval the gap of every run that did not diverge is 0 up to
 rounding.
 
-Refuted by: a mean correlation below 0.5, or one that shuffled errors reach; losses that are as strongly correlated;
-flatter runs of one algorithm with smaller errors in at most half of the pairs; or a gap that is not 0 where the data
-determine the trace.
+Refuted by: a mean correlation below 0.5, or one that shuffled errors reach; losses as strongly correlated with the
+error; flatter runs of one algorithm with smaller errors in at most half of the pairs; or a gap that is not 0 where the
+data determine the trace.
 """
 
 from __future__ import annotations
@@ -154,12 +154,12 @@ class _Instance:
         return np.asarray(orders @ (gaps - gaps.mean()) / np.sqrt(len(gaps) ** 2 * gaps.var() * errors.var()))
 
     def lead(self) -> float | None:
-        """Return the correlation of the gap minus that of the loss."""
+        """Return the correlation of the gap with the error minus that of the loss with the error."""
         gap, loss = self.correlation(), self.correlation("loss")
         return None if gap is None or loss is None else gap - loss
 
     def agreement(self) -> float | None:
-        """Return the share of algorithms whose flatter run errs less; ties count half."""
+        """Return the share of algorithms whose flatter run has the smaller error; ties count half."""
         twice = _Instance(self.seed, [result for result in self.results if result.metrics["second_fits"]])
         if not twice.results:
             return None

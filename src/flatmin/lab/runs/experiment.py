@@ -100,7 +100,7 @@ class Experiment:
         The ``grid`` and ``repetitions`` of the quick version.
     resolve : callable
         ``resolve(parameters)`` returns the parameters of the cell for a combination, or None if there is no such cell.
-        It turns a multiple of the degrees of freedom into a number of measurements, for example.
+        ``resolve`` turns a multiple of the degrees of freedom into a number of measurements, for example.
     paired : tuple of str
         Parameters that do not affect the seed, such as methods to be compared on the same random instances.
     seed : int

@@ -84,20 +84,24 @@ def prove_point(
 ) -> Proof:
     """Return the theorems about factors from any program, as `prove` does, from their dual vectors."""
     explicit = ExplicitProblem.from_problem(problem, objective.alpha, objective.metric_power)
-    witness = _witness(explicit, problem.check(factors), dual, uniqueness_dual)
-    claims = _Claims.from_witness(explicit, witness)
+    duals, factors = (dual, uniqueness_dual), problem.check(factors)
+    claims = _Claims.from_witness(explicit, _witness(explicit, factors, *duals))
+    if not claims.fits_as_expected:
+        claims = _Claims.from_witness(explicit, _witness(explicit, factors, *duals, exactly=False))
     claims.collect()
     return claims.proof()
 
 
-def _witness(explicit: ExplicitProblem, factors: Factors, dual: Array, other: Array | None) -> Witness:
-    """Return the best witness for factors."""
+def _witness(
+    explicit: ExplicitProblem, factors: Factors, dual: Array, other: Array | None, exactly: bool = True
+) -> Witness:
+    """Return the best witness for factors; ``exactly`` asks for integers that fit the data exactly."""
     if explicit.kind == "cells":
         return robust_witness(explicit, factors, dual) or zero_witness(explicit, dual)
     point = polished(explicit, factors)
     if point is None:
         return zero_witness(explicit, dual)
-    whole = exact_fit(explicit, point) if explicit.objective == "interpolating" else None
+    whole = exact_fit(explicit, point) if exactly and explicit.objective == "interpolating" else None
     if explicit.cone == "semidefinite":
         return semidefinite_witness(explicit, point.L, whole, dual, other)
     return rectangular_witness(explicit, point, whole, dual)
@@ -123,6 +127,11 @@ class _Claims:
         except checker.Refused as refusal:
             raise InputError(f"a proof was asked for a problem that the checker cannot read: {refusal}") from refusal
         return cls(explicit, witness, theorem, absent=dict(witness.absent))
+
+    @property
+    def fits_as_expected(self) -> bool:
+        """Whether integers that fit the data in floating point fit them exactly."""
+        return not self.witness.is_whole or not self.theorem.residual.dot(self.theorem.residual)
 
     def collect(self) -> None:
         """State everything that is proved."""

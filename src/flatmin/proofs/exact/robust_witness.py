@@ -72,10 +72,8 @@ def robust_witness(explicit: ExplicitProblem, given: Factors, dual: Array) -> Wi
     delta = CLAIMED * (1 - outside_norm(A.adjoint_operator(near), P, Q))
     if min(kappa, delta) <= 0:
         witness.absent["B"] = "the dual matrix reaches a limit in further places, so other splits may be as good"
-    elif tangent.normal is None:
-        witness.absent["B"] = f"the tangent space has {tangent.size} dimensions, too many for a proof of uniqueness"
-    elif tangent.injectivity <= 0:
-        witness.absent["B"] = "the cells without errors do not tell all tangent directions apart"
+    elif tangent.obstacle:
+        witness.absent["B"] = tangent.obstacle
     else:
         found = {"kappa": kappa, "delta": delta, "sigma2": tangent.injectivity * (1 - 1e-6), "gamma": tangent.penalty}
         witness.constants.update(found)

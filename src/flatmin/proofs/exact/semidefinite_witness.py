@@ -28,17 +28,15 @@ def semidefinite_witness(
     """
     point = {"U": U} if whole is None else whole
     determined = explicit.trace_is_determined and explicit.objective == "interpolating"
-    witness = Witness(point, {}, {}, candidates=[] if determined else [dual])
+    witness = Witness(point, {}, {}, candidates=[] if determined else [dual], is_whole=whole is not None)
     if not determined:
         witness.duals["value"] = value_dual(explicit, [dual])
     if explicit.objective == "penalised":
         return witness
     range_ = _Range(explicit, TangentEquations(explicit.problem.measurement, point["U"], point["U"], hermitian=True))
     tangent = range_.tangent
-    if tangent.normal is None:
-        witness.absent["B"] = f"the tangent space has {tangent.size} dimensions, too many for a proof of uniqueness"
-    elif tangent.injectivity <= 0:
-        witness.absent["B"] = "the measurements do not tell all tangent directions apart, so others may fit"
+    if tangent.obstacle:
+        witness.absent["B"] = tangent.obstacle
     else:
         start = other if determined else dual
         near = None if start is None else range_.aligned(start)

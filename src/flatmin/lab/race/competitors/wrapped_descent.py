@@ -70,7 +70,7 @@ class ScaledGradient(Competitor):
         return super().objection(task)
 
     def unit(self, task: Task) -> float:
-        """Return one over the curvature of the loss as a function of the matrix."""
+        """Return 1 / (curvature of the loss as a function of the matrix)."""
         assert isinstance(task, FactoredTask)
         return 1 / task.matrix_curvature
 
