@@ -27,8 +27,8 @@ RACE = ResultsKind("-race", frozenset({"format_version", "family", "competitors"
 def destination(output: Path | None, *inputs: Path | None, kind: ResultsKind = RECOVERY) -> Path:
     """Return the directory for results, or raise `InputError` if writing them would lose other files.
 
-    It may hold earlier results of the same kind, but neither an input nor anything else. If ``output`` is None, it is
-    the name of the first input with the suffix of the kind, in the working directory.
+    The directory may hold earlier results of the same kind, but neither an input nor anything else. If ``output`` is
+    None, it is the name of the first input with the suffix of the kind, in the working directory.
     """
     assert inputs[0] is not None
     name = inputs[0].resolve().name if inputs[0].is_dir() else inputs[0].stem

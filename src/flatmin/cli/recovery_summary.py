@@ -66,7 +66,7 @@ def _reweighted(family: Family, problem: Problem, lowest: Solution, truth: Array
 
 
 def _noise(family: Family, problem: Problem, solution: Solution, truth: Array | None) -> dict[str, Any]:
-    """Return the fields about the noise. The relative error is that of the refit."""
+    """Return the fields about the noise. The field of the relative error is about the refit."""
     assert solution.noise is not None
     fields = dict(solution.noise.scalars())
     if truth is not None:

@@ -45,7 +45,7 @@ class Cone(ABC):
         """Return the real dimension of the manifold of elements of the given rank."""
 
     def max_width(self, shape: tuple[int, int]) -> int:
-        """Return the number of columns with which factors make every element, whatever the signs of its eigenvalues."""
+        """Return a number of columns of factors that suffices for every element with eigenvalues of any signs."""
         return min(shape)
 
     @abstractmethod

@@ -53,7 +53,7 @@ class FlatEstimator(BaseEstimator):  # type: ignore[misc]
     max_iter : int, optional
         The largest number of solver steps.
     random_state : int, RandomState instance or None
-        Seed of random choices. A unique solution does not depend on it.
+        Seed of random choices. A unique solution does not depend on the seed.
     verbose : int
         1 reports progress and the result on stderr; 2 also reports every round of the solver.
 
@@ -230,7 +230,7 @@ class MatrixRegressor(RegressorMixin, FlatEstimator):  # type: ignore[misc]
     metric_power : float
         The power p in the norm ``‖D1^p X D2^p‖_*``: 1 is the flat norm, 0 the nuclear norm.
     refit : bool or "auto"
-        Whether predictions come from a refit: the least-squares fit at the rank found. It is free of the penalty's
+        Whether predictions come from a refit: the least-squares fit at the rank found. A refit is free of the penalty's
         bias, but not certified. "auto" refits if alpha is "auto" and matrices of this rank have fewer degrees of
         freedom than there are data.
     """

@@ -22,7 +22,7 @@ class BilinearRegressor(MatrixRegressor):
 
     A sample is a pair of vectors, ``x = [a, b]``, and ``y = aᵀ M b + wᵀ x + c + noise``. M, w and c minimise jointly
     loss + alpha · scaled trace of M, with a certificate. The default ``alpha="auto"`` estimates rank and noise level. A
-    number for alpha has the units of y over those of aᵀb.
+    number for alpha has the units of y divided by the units of ``aᵀ b``.
 
     Parameters
     ----------

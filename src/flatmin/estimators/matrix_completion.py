@@ -22,8 +22,8 @@ class MatrixCompletion(Completer):
     """Fill the missing cells of a table, or predict values of pairs (row, column), by a low-rank matrix and offsets.
 
     The matrix minimises ``Σ (v_ij − X_ij)² + alpha (Σ n_i ‖l_i‖² + Σ n_j ‖r_j‖²)``, the loss plus the scaled trace,
-    where n_i and n_j are the numbers of observations in row i and in column j. This is the objective of ALS-WR and of
-    Spark's ALS, but minimised over factors of any width and with a certificate. Rank and strength need not be known.
+    where n_i and n_j are the numbers of observations in row i and in column j. ALS-WR and Spark's ALS have the same
+    objective; here it is minimised over factors of any width, with a certificate. Rank and strength need not be known.
 
     **Tables** (``input="table"``): a transformer like `SimpleImputer`. A cell is missing if it is NaN or
     ``missing_values``, or if a sparse matrix does not store it. Columns may have any units. New rows are completed like
@@ -36,19 +36,19 @@ class MatrixCompletion(Completer):
     ----------
     alpha : float or "auto"
         Strength of the penalty, called regParam in Spark; 0 fits exactly, "auto" starts from the strength that follows
-        from the noise (see ``refit``). With ``scale`` it refers to columns of standard deviation 1.
+        from the noise (see ``refit``). With ``scale`` the strength refers to columns of standard deviation 1.
     metric_power : float
         p in ``‖D1^p X D2^p‖_*``, and of the weights n_i^p and n_j^p above: 1 is flat, 0 the nuclear norm.
     refit : bool or "auto"
-        Whether predictions come from a refit: the least-squares fit at the rank found. It is free of the penalty's
+        Whether predictions come from a refit: the least-squares fit at the rank found. A refit is free of the penalty's
         bias, but not certified. "auto" with ``alpha="auto"`` holds out a fifth of the cells and takes the candidate
         that predicts them best: the refit, the penalty that follows from the noise, a weaker penalty, or offsets alone.
         "auto" with a number for alpha does not refit.
     engine : str
         "auto" and "local" work in this process. "spark" uses Apache Spark for triples that exceed the memory of one
         machine, with a positive ``alpha`` and without offsets; `fit` then also takes a Spark DataFrame, or the path of
-        a CSV or Parquet file. ``tol`` is then at least 1e-6, ``max_iter`` counts Spark's iterations (up to 100) and the
-        sweeps after them, and the certificate has no ``dual``.
+        a CSV or Parquet file. With Spark ``tol`` is at least 1e-6, ``max_iter`` counts Spark's iterations (up to 100)
+        and the sweeps after them, and the certificate has no ``dual``.
     stop : str
         "gap" ends a solve when its relative duality gap is at most ``tol``. "objective" ends it when a sweep lowers the
         objective by a share of less than ``tol``, as other packages do; the certificate then states the gap.

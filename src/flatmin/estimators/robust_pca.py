@@ -50,7 +50,7 @@ class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FlatEstimator
         the low-rank part and splits again. None is for data with a meaningful origin.
     refit : bool or "auto"
         Whether ``low_rank_`` is a least-squares fit to the cells without gross errors, at the smallest rank that leaves
-        only noise. It is free of the penalty's bias, but not certified. "auto" refits if alpha is "auto".
+        only noise. A refit is free of the penalty's bias, but not certified. "auto" refits if alpha is "auto".
 
     Attributes
     ----------
@@ -125,9 +125,10 @@ class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FlatEstimator
     def transform(self, X: Any) -> Array:
         """Return the scores (n_samples, n_components_) of rows (n_samples, n_features), in which NaN is missing.
 
-        The scores t explain a row as ``mean_ + t @ components_`` plus gross errors in few cells. They minimise Huber's
-        loss, and then the squares of the residuals within three standard deviations of the noise; for exact data they
-        minimise absolute deviations. A small ridge penalty shrinks the scores of rows with too few cells towards 0.
+        The scores t explain a row as ``mean_ + t @ components_`` plus gross errors in few cells. The scores minimise
+        Huber's loss, and then the squares of the residuals within three standard deviations of the noise; for exact
+        data they minimise absolute deviations. A small ridge penalty shrinks the scores of rows with too few cells
+        towards 0.
         """
         return self._fitted_rows(X)[0]
 
@@ -157,7 +158,7 @@ class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FlatEstimator
         return Problem(cells, (X - centre)[seen], loss=Absolute(self.weight))
 
     def _centre(self, X: Array, seen: Array) -> Array:
-        """Return the medians of the columns plus the column means of the low-rank part of the rest.
+        """Return the medians of the columns plus the column means of the low-rank part of the table minus medians.
 
         The error of the medians alone exceeds the noise and would appear as another component.
         """

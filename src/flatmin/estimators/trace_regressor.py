@@ -23,7 +23,7 @@ class TraceRegressor(MatrixRegressor):
     """Trace regression: the response is linear in a matrix of covariates, with a coefficient matrix of low rank.
 
     ``y_i = ⟨X_i, M⟩ + c + noise``. M and c minimise loss + alpha · scaled trace of M, with a certificate. The default
-    ``alpha="auto"`` estimates rank and noise level. A number for alpha has the units of y over those of X.
+    ``alpha="auto"`` estimates rank and noise level. A number for alpha has the units of y divided by the units of X.
 
     Parameters
     ----------

@@ -30,12 +30,12 @@ def statistical_dimension(
 ) -> tuple[float, float]:
     r"""Return the number of Gaussian measurements that the nuclear norm needs to recover a matrix, and its error.
 
-    This number is the statistical dimension of the descent cone of the nuclear norm,
+    The number is δ, the statistical dimension of the descent cone of the nuclear norm,
 
     ``δ = min_τ { r (d1 + d2 − r + τ²) + E Σ_j max(σ_j(G) − τ, 0)² }``,
 
-    where G is a Gaussian matrix of shape (d1 − r, d2 − r), and E is computed as a mean over draws. It is an upper
-    bound that is sharp up to a few units; recovery begins within about ``√(d1 d2)`` of it. For symmetric matrices
+    where G is a Gaussian matrix of shape (d1 − r, d2 − r), and E is computed as a mean over draws. δ is an upper bound
+    that is sharp up to a few units; recovery begins within about ``√(d1 d2)`` of δ. For symmetric matrices
     ``r d − r (r − 1)/2`` replaces ``r (d1 + d2 − r)``, G is symmetric with variances ½ off its diagonal, and
     ``|λ_j(G)|`` replaces ``σ_j(G)``; for semidefinite ones ``λ_j(G)`` does. Hermitian matrices of rank r have dimension
     ``r (2 d − r)``.

@@ -30,8 +30,8 @@ class Recipe(Experiment):
     Parameters
     ----------
     judge : callable
-        ``judge(evidence)`` returns the claim as a list of `Claim`, each about one number and its interval. It accepts
-        the evidence of any part of the grid; a claim that this part cannot decide is undecided.
+        ``judge(evidence)`` returns the claim as a list of `Claim`, each about one number and its interval. ``judge``
+        accepts the evidence of any part of the grid; a claim that this part cannot decide is undecided.
     show : callable
         ``show(evidence)`` returns the figures as a list of displays (`flatmin.lab.displays`).
 

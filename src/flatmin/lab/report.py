@@ -20,7 +20,7 @@ HEAD_BYTES = 4096
 def write_report(file: str | Path, evidence: Sequence[Evidence], **texts: Unpack[PageTexts]) -> list[Finding]:
     """Judge evidence and write one HTML page about it: claims with verdicts, figures with their data, settings.
 
-    The evidence may be that of your own recipes. The page loads nothing from outside.
+    The evidence may come from your own recipes. The page loads nothing from outside.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def write_report(file: str | Path, evidence: Sequence[Evidence], **texts: Unpack
     Raises
     ------
     InputError
-        If there is no evidence, twice evidence of one recipe, or the file cannot be written.
+        If there is no evidence, a recipe has evidence twice, or the file cannot be written.
 
     Examples
     --------

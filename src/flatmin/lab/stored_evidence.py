@@ -21,8 +21,8 @@ class StoredEvidence:
     """The evidence found in stores.
 
     ``evidence`` has an entry for each recipe that has trials in its present version, in the order of names.
-    ``provenance`` has the origin of its results, by the recipe's name. ``files`` are the stores. ``notes`` has a
-    sentence about everything that was left out.
+    ``provenance`` has the origin of each recipe's results, by the recipe's name. ``files`` are the stores. ``notes``
+    has a sentence about everything that was left out.
     """
 
     evidence: list[Evidence] = field(default_factory=list)

@@ -33,7 +33,8 @@ class Metric:
     vectors : ndarray, shape (n, n), optional
         Orthonormal eigenvectors as columns; ``None`` for a diagonal matrix.
     square : ndarray, optional
-        The computed ``D²`` behind them, a diagonal (n,) or a matrix (n, n); None if values and vectors are exact.
+        The computed ``D²`` from which values and vectors follow, a diagonal (n,) or a matrix (n, n); None if they are
+        exact.
     rounding : float
         A number e with ``|computed − exact| ≤ e √(D²_jj D²_kk)`` for all entries (j, k) of ``D²``.
     origin : tuple of Metric and float, optional
@@ -102,12 +103,12 @@ class Metric:
 
     @property
     def is_whole(self) -> bool:
-        """Whether matrices are whitened in all coordinates, not only in those of a basis of the range."""
+        """Whether `whitening` has all n columns, not only one for each vector of a basis of the range."""
         return self.is_diagonal or self.rank in (0, len(self.values))
 
     @property
     def range(self) -> Array | None:
-        """The basis (n, rank) of the coordinates in which matrices are whitened, None if these are all (`is_whole`)."""
+        """A basis (n, rank) of the range, which is where matrices are whitened; None if `is_whole`."""
         return None if self.vectors is None or self.is_whole else self.vectors[:, self.values > 0]
 
     @property
@@ -150,7 +151,7 @@ class Metric:
 
     @cached_property
     def whitening(self) -> Array:
-        """A matrix W with ``W* D² W ≈ I`` on the range; as stored, it is exact, and `defect` is its error.
+        """A matrix W with ``W* D² W ≈ I`` on the range; `defect` bounds the error of this for the stored numbers W.
 
         It is the diagonal (n,) of ``D⁻¹``, or the matrix ``D⁻¹`` (n, n), or for a singular full matrix (n, rank) the
         eigenvectors of its range divided by their eigenvalues.
@@ -162,7 +163,7 @@ class Metric:
 
     @cached_property
     def defect(self) -> float:
-        """A bound on ``‖W* D² W − I‖_op`` for the exact ``D²`` and the stored `whitening` W, rounding counted."""
+        """A bound on ``‖W* D² W − I‖_op`` for the exact ``D²`` and the stored `whitening`, rounding errors included."""
         if self.square is None:
             return self._defect_of_power
         W, square, is_complex = self.whitening, self.square, np.iscomplexobj(self.square)
@@ -192,7 +193,7 @@ class Metric:
 
     @cached_property
     def inverse_defect(self) -> float:
-        """A bound on ``‖W C − I‖_op`` for the stored `whitening` W and `coordinates` C, 0 on a smaller range."""
+        """A bound on ``‖W C − I‖_op`` for the stored `whitening` W and `coordinates` C; 0 unless `is_whole`."""
         W, C = self.whitening, self.coordinates
         if W.ndim == 1:
             return gamma(4)

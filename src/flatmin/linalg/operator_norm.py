@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin.linalg.decompositions import ProvedBlocks, leading_count
 from flatmin.linalg.factorizations import complement_below
 from flatmin.linalg.random_starts import (
     FAILURE,
@@ -63,7 +64,7 @@ class TopSpectrum:
     Attributes
     ----------
     U, values, V : ndarray, shapes (d1, p), (p,), (d2, p)
-        Leading singular triplets, largest first: all of them (kind "dense"), or those whose value reaches one.
+        Leading singular triplets, largest first: those whose singular value is about one or more.
     norm, rest : float
         Upper bounds on ``‖S‖_op``, and on the norm of S between the orthogonal complements of U and V.
     kind, failure : str and float
@@ -124,8 +125,8 @@ def top_spectrum(S: Any, U: Array, V: Array, *, unit: float, seed: int = 0, rand
         return TopSpectrum(U, np.zeros(U.shape[1]), V, 0.0, 0.0, "dense")
     if min(d1, d2) <= DENSE * (1 + isinstance(S, np.ndarray)) and d1 * d2 <= LARGEST_DENSE:
         dense = S if isinstance(S, np.ndarray) else S.toarray()
-        U, s, Vt = np.linalg.svd(dense, full_matrices=False)
-        return TopSpectrum(U, s, Vt.T, float(s[0]) * (1 + 4 * max(d1, d2) * EPS), 0.0, "dense")
+        left, s, right = np.linalg.svd(dense, full_matrices=False)
+        return _decomposed(dense, left, s, right.conj().T, leading_count(s, U.shape[1], unit))
     return _bounded(S, np.linalg.qr(U)[0], np.linalg.qr(V)[0], unit, seed, randomized)
 
 
@@ -143,12 +144,18 @@ def hermitian_spectrum(
     if d > LARGEST_HERMITIAN:
         found = _likely_hermitian(S, np.linalg.qr(U)[0], unit, seed, by_size)
         return found if randomized else replace(found, kind="estimated", failure=0.0)
-    values, Q = leading_eigenpairs(as_array(S), d, seed, by_size)
-    signs = np.where(values < 0, -1.0, 1.0) if by_size else 1.0
-    values = np.abs(values) if by_size else values
-    top = max(0.0, float(values[0])) if len(values) else 0.0
-    scale = float(np.max(np.abs(values), initial=0.0))
-    return TopSpectrum(Q, values, Q * signs, top + 4 * d * EPS * scale, 0.0, "dense")
+    dense = as_array(S)
+    values, Q = leading_eigenpairs(dense, d, seed, by_size)
+    signs = np.where(values < 0, -1.0, 1.0) if by_size else np.ones(len(values))
+    values = values * signs
+    p = leading_count(values, U.shape[1], unit)
+    return _decomposed((dense + dense.conj().T) / 2, Q, values, Q * signs, p, by_eigenvalue=not by_size)
+
+
+def _decomposed(S: Array, U: Array, s: Array, V: Array, p: int, by_eigenvalue: bool = False) -> TopSpectrum:
+    """Return the p leading of all singular triplets (or eigenpairs), with the bounds that all of them prove."""
+    found = ProvedBlocks.from_triplets(S, U, s, V, p, by_eigenvalue)
+    return TopSpectrum(U[:, :p], s[:p], V[:, :p], found.norm, found.rest, "dense", found.slack)
 
 
 def _likely_hermitian(S: Any, Q: Array, unit: float, seed: int, by_size: bool) -> TopSpectrum:

@@ -141,7 +141,7 @@ def product_rounding(S: Any, p: int, scale: float, twice: bool = False) -> float
 
 
 def _sparse_sizes(S: Any) -> tuple[list[float], list[int], float]:
-    """Return maxima over columns and rows of a sparse array: sums of absolute values, and counts; and ``‖S‖_F²``."""
+    """Return the largest row and column sums of ``|S|``, the largest row and column counts, and ``‖S‖_F²``."""
     M = S if S.format == "csr" else S.T if S.format == "csc" else S.tocsr()
     across, terms = np.zeros(M.shape[1]), np.zeros(M.shape[1], np.int64)
     down, start = 0.0, 0

@@ -10,8 +10,9 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin._core.validation import numeric
 from flatmin.errors import InputError
+from flatmin.linalg.forward_error import gamma, pieces, summed, summed_terms
 from flatmin.linalg.metric import Metric
-from flatmin.measurements.base import Measurement
+from flatmin.measurements.base import BLOCK, Measurement
 
 __all__ = ["Dense"]
 
@@ -59,7 +60,19 @@ class Dense(Measurement):
 
     def adjoint(self, y: Array) -> Array:
         """Return ``Σ y_i A_i``."""
-        return np.asarray(y @ self._rows).reshape(self.shape)
+        return summed(y[piece] @ self._rows[piece] for piece in pieces(self.size)).reshape(self.shape)
+
+    @property
+    def adjoint_rounding(self) -> float:
+        """See `Measurement.adjoint_rounding`: sums of pieces."""
+        return gamma(summed_terms(self.size), self.is_complex)
+
+    def forward_error(self, L: Array, R: Array) -> Array:
+        """Return bounds (m,) on the rounding errors of `forward_factors`, from the absolute values of all numbers."""
+        sizes = (np.abs(L) @ np.abs(R).T).ravel()
+        step = max(1, BLOCK // len(sizes))
+        blocks = (self._rows[start : start + step] for start in range(0, self.size, step))
+        return 1.01 * self._forward_rounding(L.shape[1]) * np.concatenate([np.abs(rows) @ sizes for rows in blocks])
 
     def matrices(self, start: int = 0, stop: int | None = None) -> Array:
         """Return a view of the tensor."""

@@ -10,7 +10,7 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin._core.validation import numeric
 from flatmin.errors import InputError
-from flatmin.linalg.forward_error import gamma
+from flatmin.linalg.forward_error import gamma, pieces, summed, summed_terms
 from flatmin.linalg.metric import Metric
 from flatmin.measurements.base import Measurement
 
@@ -61,7 +61,13 @@ class RankOne(Measurement):
 
     def adjoint(self, y: Array) -> Array:
         """Return ``Σ y_i x_i y_i*``."""
-        return np.asarray((self.left.T * y) @ self.right.conj())
+        left, right = self.left, self.right
+        return summed((left[piece].T * y[piece]) @ right[piece].conj() for piece in pieces(self.size))
+
+    @property
+    def adjoint_rounding(self) -> float:
+        """The number of `Measurement.adjoint_rounding`, for sums formed by `pieces`."""
+        return gamma(summed_terms(self.size) + 2, self.is_complex)
 
     def forward_factors(self, L: Array, R: Array) -> Array:
         """Return ``Re⟨L* x_i, R* y_i⟩`` for every i."""
@@ -104,11 +110,14 @@ class RankOne(Measurement):
 
     @property
     def gram_rounding(self) -> float:
-        """See `Measurement.gram_rounding`: sums of m products with the rounded norms of vectors."""
-        return gamma(self.size + max(self.shape) + 6, self.is_complex)
+        """The number of `Measurement.gram_rounding`, for sums formed by `pieces` of vectors with rounded norms."""
+        return gamma(summed_terms(self.size) + max(self.shape) + 7, self.is_complex)
 
-    def _forward_rounding(self, width: int) -> float:
-        return gamma(sum(self.shape) + width + 2, self.is_complex)
+    def forward_error(self, L: Array, R: Array) -> Array:
+        """Return bounds (m,) on the rounding errors of `forward_factors`, from the absolute values of all numbers."""
+        left, right = np.abs(self.left) @ np.abs(L), np.abs(self.right) @ np.abs(R)
+        terms = sum(self.shape) + L.shape[1] + 2
+        return np.asarray(1.01 * gamma(terms, self.is_complex) * np.einsum("mk,mk->m", left, right))
 
     def jacobian(self, L: Array, R: Array) -> Array:
         """Return ``[x_i (y_i* R), conj(y_i) (x_iᵀ L)]`` for every i."""

@@ -87,8 +87,8 @@ _Contraction.forward.__signature__ = inspect.signature(_Contraction.forward)  # 
 def contraction(measurement: Measurement, slot: int, first: Tensor, second: Tensor) -> Tensor:
     """Return ``A(P Q*)`` of P and Q (slot 0), ``A*(y) Q`` of y and Q (slot 1), or ``A*(y)* P`` of y and P (slot 2).
 
-    The result is computed by the measurement itself. It can be differentiated any number of times, in forward and in
-    reverse mode, and works under `torch.func.vmap`.
+    The result is computed by the measurement itself. The result can be differentiated any number of times, in forward
+    and in reverse mode, and works under `torch.func.vmap`.
     """
     out: Tensor = _Contraction.apply(measurement, slot, first, second)  # type: ignore[no-untyped-call]
     return out
@@ -249,7 +249,7 @@ class FactoredModel(nn.Module):
 class SquaredDistance(nn.Module):
     """The loss `Absolute` of outputs and targets: the squared distance of their residual from the ball ``‖S‖_1 ≤ τ``.
 
-    The derivative treats the nearest point of the ball as constant. This is exact for projections onto convex sets.
+    The derivative treats the nearest point of the ball as constant, which is exact for projections onto convex sets.
 
     Examples
     --------

@@ -261,7 +261,7 @@ class _Training:
 
     @property
     def dual(self) -> Array:
-        """The dual vector of the problem; if all fits are equally flat, the one that proves this."""
+        """The dual vector of the problem; if all fits are equally flat, the dual vector that proves this."""
         problem = self.task.problem
         return trivial_dual(problem) if trace_is_determined(problem) else self.scaled.original_dual(self.y, 0.0)
 

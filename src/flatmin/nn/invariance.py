@@ -43,10 +43,11 @@ def relative_flatness(
         \kappa(W) = \sum_{s,s'} \langle w_s, w_{s'} \rangle \operatorname{tr} H_{s,s'}, \qquad
         (H_{s,s'})_{tt'} = \frac{\partial^2 L}{\partial w_{st}\, \partial w_{s't'}}.
 
-    This number is the trace of ``Cᵀ H C`` with ``C Z = R Z`` for any R with ``R Rᵀ = W Wᵀ``, and is estimated like any
-    other trace. It does not change if W is multiplied by α and another layer is rescaled so that the function stays the
-    same, because H is then divided by α² and ``W Wᵀ`` multiplied by α². It does change if single *inputs* of W are
-    rescaled together with the previous layer. `normalized_trace` with ``per="weight"`` does not change in this case.
+    The relative flatness ``κ(W)`` is the trace of ``Cᵀ H C`` with ``C Z = R Z`` for any R with ``R Rᵀ = W Wᵀ``, and is
+    estimated like any other trace. Relative flatness does not change if W is multiplied by α and another layer is
+    rescaled so that the function stays the same, because H is then divided by α² and ``W Wᵀ`` multiplied by α².
+    Relative flatness does change if single *inputs* of W are rescaled together with the previous layer.
+    `normalized_trace` with ``per="weight"`` does not change in this case.
 
     Parameters
     ----------
@@ -101,11 +102,11 @@ def normalized_trace(
 ) -> TraceEstimate:
     r"""Return the trace of the Hessian with the weights of each layer in units of their norm, ``Σ_l ‖W_l‖² tr H_l``.
 
-    With ``per="weight"`` each weight is in units of its own value, and the result is ``Σ_i w_i² H_ii``. This number
-    does not change even if single neurons are rescaled. Both numbers are traces of ``Cᵀ H C`` with a diagonal C. A
-    diagonal rescaling D of the weights that keeps the function turns H into ``D⁻¹ H D⁻¹``. It turns C into ``D C`` if D
-    is constant on each layer, or if C holds the weights themselves; then ``Cᵀ H C`` does not change. ``groups`` has the
-    part of each layer, by the name of its weights.
+    With ``per="weight"`` each weight is in units of its own value, and the result is ``Σ_i w_i² H_ii``. The result for
+    single weights does not change even if single neurons are rescaled. Both results are traces of ``Cᵀ H C`` with a
+    diagonal C. A diagonal rescaling D of the weights that keeps the function turns H into ``D⁻¹ H D⁻¹``. The rescaling
+    turns C into ``D C`` if D is constant on each layer, or if C holds the weights themselves; then ``Cᵀ H C`` does not
+    change. ``groups`` has the part of each layer, by the name of its weights.
 
     Parameters
     ----------

@@ -31,8 +31,8 @@ class HessianTracePenalty:
         ``E |Jᵀ S v|² = tr(Jᵀ S Sᵀ J)``.
 
     S is differentiated too, and v does not depend on the weights. So the gradient of the estimate is unbiased as well,
-    unlike that of estimates with sampled labels. If the loss is an average over examples, the average of the penalty
-    over batches is the trace for the whole loss.
+    unlike the gradient of estimates with sampled labels. If the loss is an average over examples, the average of the
+    penalty over batches is the trace for the whole loss.
 
     Parameters
     ----------
@@ -46,17 +46,17 @@ class HessianTracePenalty:
         by ``vᵀ H v``, which costs two.
     probe : {"auto", "vjp", "per_example"}
         ``"vjp"`` works for any model. ``"per_example"`` is ``Σ_i |J_iᵀ S_i v_i|²``, without the products of different
-        examples, whose mean is zero. It has 2 to 40 times less noise; a step is cheaper for a perceptron and more
-        expensive for a convolutional network (``benchmarks/nn/penalty_cost.py``). It requires that all trainable
-        parameters are in linear layers, convolutions, layer or group normalizations, each called once, and that
-        examples do not interact, as they do in batch normalization. This is tested at batches 1, 2, 3, 5, 9, ..., and
-        the tests start again whenever other parameters are trained. ``"auto"`` uses ``"per_example"`` where possible,
-        unless there is a convolution.
+        examples, whose mean is zero. ``"per_example"`` has 2 to 40 times less noise than ``"vjp"``; a step is cheaper
+        for a perceptron and more expensive for a convolutional network (``benchmarks/nn/penalty_cost.py``).
+        ``"per_example"`` requires that all trainable parameters are in linear layers, convolutions, layer or group
+        normalizations, each called once, and that examples do not interact, as they do in batch normalization. These
+        conditions are tested at batches 1, 2, 3, 5, 9, ..., and again from batch 1 on whenever other parameters are
+        trained. ``"auto"`` uses ``"per_example"`` where possible, unless there is a convolution.
     probes : int
         Number of vectors v to average over.
     every : int
-        At calls 1, 1 + every, 1 + 2 every, ... the penalty is ``every`` times its value. At other calls it is 0 and
-        costs nothing. With small or decreasing step sizes training ends at the same weights as with ``every=1``.
+        At calls 1, 1 + every, 1 + 2 every, ... the result is ``every`` times the penalty. At other calls the result is
+        0 and costs nothing. With small or decreasing step sizes training ends at the same weights as with ``every=1``.
     seed : int, optional
         Seed of the vectors v; None for an arbitrary seed. The global random generators are not used.
 
@@ -68,14 +68,14 @@ class HessianTracePenalty:
 
     Notes
     -----
-    *Batch normalization* in training mode makes the loss a function of the whole batch; the trace is that of this
-    function. Running statistics change only in `objective`. *Dropout.* A penalty with its own forward pass draws its
-    own mask; with ``outputs=`` or `objective` the mask is that of the loss. *Mixed precision.* Under autocast, matrix
-    products use autocast's dtype, roots use float32 or more, and squares are summed in the dtype of the parameters.
-    Prefer bfloat16 to float16, in which squared gradients underflow. *Under* `torch.no_grad` a call only returns the
-    trace: it keeps no graph and ignores ``every``. *Fused attention and compiled models* are evaluated without fusion
-    and compilation, which have no second derivative; outputs passed as ``outputs=`` must have been evaluated in this
-    way, too.
+    *Batch normalization* in training mode makes the loss a function of the whole batch; the result is the trace for
+    this function. Running statistics change only in `objective`. *Dropout.* A penalty with its own forward pass draws
+    its own mask; with ``outputs=`` or `objective` the mask is that of the loss. *Mixed precision.* Under autocast,
+    matrix products use autocast's dtype, roots use float32 or more, and squares are summed in the dtype of the
+    parameters. Prefer bfloat16 to float16, in which squared gradients underflow. *Under* `torch.no_grad` a call only
+    returns the trace: it keeps no graph and ignores ``every``. *Fused attention and compiled models* are evaluated
+    without fusion and compilation, which have no second derivative; outputs passed as ``outputs=`` must have been
+    evaluated in this way, too.
 
     References
     ----------

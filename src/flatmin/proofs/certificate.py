@@ -79,8 +79,8 @@ class Certificate:
     dual, uniqueness_dual : ndarray, shape (m,)
         The dual vector λ, and the one for uniqueness or None.
     dual_norm, bound_kind : float and str
-        A bound on ``‖D1⁻¹ A*(λ) D2⁻¹‖_op``, and what proves it: "dense", "cholesky", "proven", "probabilistic", or
-        "estimated" (nothing).
+        A bound on ``‖D1⁻¹ A*(λ) D2⁻¹‖_op``, and what proves it: "dense", "cholesky", "proven", "probabilistic",
+        "estimated" (nothing), or "exact" (`flatmin.prove`).
     unique : bool or None
         Whether the solution is the only flattest one; False only if another one is known, None if undecided.
     q, injectivity, margin, margin_kind
@@ -123,13 +123,14 @@ class Certificate:
 
     @property
     def rigor(self) -> str:
-        """How surely the claims are true, in falling order: "rounded", "probabilistic" or "estimated".
+        """How surely the claims are true, in falling order: "exact", "rounded", "probabilistic" or "estimated".
 
-        "rounded" counts every rounding error. "probabilistic" does so too, and fails with ``failure_probability``.
-        "estimated" proves nothing, and then ``holds`` is False.
+        "exact" claims are theorems in rational arithmetic, from `flatmin.prove` alone. "rounded" counts every rounding
+        error. "probabilistic" does so too, and fails with ``failure_probability``. "estimated" proves nothing, and then
+        ``holds`` is False.
         """
-        if self.bound_kind == "estimated":
-            return "estimated"
+        if self.bound_kind in ("exact", "estimated"):
+            return self.bound_kind
         return "probabilistic" if "probabilistic" in (self.bound_kind, self.margin_kind) else "rounded"
 
     def facts(self) -> dict[str, str]:

@@ -288,8 +288,7 @@ def is_semidefinite(M: Matrix, slack: int = 0) -> bool:
     The integers in ``M.rows`` may differ from those of the matrix in question by ``slack`` in each entry.
     """
     rows, order = M.rows, len(M.rows)
-    require(order <= MAX_ORDER, f"a matrix of order {order} would be tested, expected at most {MAX_ORDER}")
-    require(rows == M.T.rows, "a matrix that must be symmetric is not")
+    require(order <= MAX_ORDER and rows == M.T.rows, f"a matrix of order {order} is too large, or not symmetric")
     seen = [i for i, row in enumerate(rows) if slack or any(row)]
     if any(rows[i][i] <= 0 for i in seen):
         return False
@@ -518,6 +517,7 @@ class Theorem:
         self.M1, self.M2 = self.squares()
         #: Ones for the rows, and the columns, that some measurement sees.
         self.seen = [[int(row[i] != 0) for i, row in enumerate(M.rows)] for M in (self.M1, self.M2)]
+        require(any(self.seen[0]), "all sensing matrices are zero")
         self.G1, self.G2 = self.metrics()
         if not self.point:
             require(not b.dot(b), "the point is zero, so all data must be zero")
@@ -1164,7 +1164,7 @@ def measurement_of(model: dict[str, Any], arrays: dict[str, Array]) -> tuple[Mea
         return VectorMap(X, other, 1 + model["complex"]), b, {"d2": sizes["d1"], **sizes}
     require(all(arrays[name].is_integer for name in ("rows", "cols", "shape")), "rows, cols, shape must be integers")
     (rows, columns, (d1, d2)) = ([int(i) for i in arrays[name].parts[0]] for name in ("rows", "cols", "shape"))
-    require(0 < max(d1, d2) <= 2 * MAX_ORDER, f"the shape {(d1, d2)} of the matrix is impossible")
+    require(0 < min(d1, d2) and max(d1, d2) <= MAX_ORDER, f"the shape {(d1, d2)} of the matrix is impossible")
     weights = arrays["weights"].matrix() if "weights" in arrays else Matrix([[1]] * m)
     cells = EntryMap(list(zip(rows, columns, strict=True)), weights, (d1, d2))
     good = all(0 <= i < d1 and 0 <= j < d2 for i, j in cells.cells) and all(map(any, weights.rows))

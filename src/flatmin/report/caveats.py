@@ -102,7 +102,7 @@ def _truth(terms: Vocabulary, unique: bool | None) -> str:
 
 
 def _count(matrix: str, free: int, n_measurements: int, terms: Vocabulary, unique: bool | None) -> list[str]:
-    """Return how the number of measurements compares with the degrees of freedom of the ``matrix`` so described."""
+    """Return sentences that compare the number of measurements with ``free``; ``matrix`` puts ``free`` into words."""
     known = counted(n_measurements, terms.datum)
     fit = "unique fits" if terms.determined else "flat minima"
     if n_measurements >= free:

@@ -1,4 +1,4 @@
-"""The section about an exact proof: the theorem in words, what was checked by what, and the command for a stranger."""
+"""The section about an exact proof: the theorems in words, what was checked by what, and the command that checks it."""
 
 from flatmin.proofs.exact import Proof
 from flatmin.report.page import Section, Statement, Table
@@ -13,7 +13,7 @@ TITLES = {
     "F": "No other solution is far away",
     "T": "It is the only solution for these data",
 }
-#: The parts of a proof, what carries them out, and whether that must be trusted.
+#: The parts of a proof, what carries out each part, and whether the reader must trust it.
 CHECKED = (
     ("Factors, dual vectors, constants", "found by flatmin in floating point", "no: any are tested alike"),
     ("Matrix inequalities, bounds, distances", "tested by checker.py in integers", "yes: one file, to be read"),

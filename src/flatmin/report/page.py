@@ -167,7 +167,7 @@ class Page:
 def render(page: Page) -> str:
     """Return the page as HTML that loads nothing; every string is escaped except the SVG of figures.
 
-    It has a script only if there is a table to sort, and is complete without it.
+    The page has a script only if there is a table to sort, and is complete without it.
     """
     from jinja2 import Environment, StrictUndefined
 

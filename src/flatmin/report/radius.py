@@ -15,7 +15,7 @@ STEPS = (0.0, 1e-6, 1e-4, 1e-2)
 
 
 def radius_section(c: Certificate, data: Array, size: float, terms: Vocabulary = PRODUCT, within: str = "") -> Section:
-    """Return what is proved about the distance to other solutions, with a table over the size of the noise.
+    """Return what is proved about the distance to other solutions, with a table by the size of the noise.
 
     ``size`` is ``‖X‖_F``. ``within`` is a sentence about what the radius means for the answer as it is shown.
     """

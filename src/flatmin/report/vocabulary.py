@@ -23,7 +23,7 @@ class Vocabulary:
     value: str = "norm 4‖D1ᵖ X D2ᵖ‖"
     #: The matrix whose ``values`` add up to the minimised quantity.
     whitened: str = "D1 X D2"
-    #: The matrix of a dual vector, and the size of it that must not exceed 1.
+    #: The matrix of a dual vector, and the quantity of this matrix that must not exceed 1.
     dual_matrix: str = "D1⁻¹ A*(λ) D2⁻¹"
     dual_size: str = "operator norm"
     values: str = "singular values"

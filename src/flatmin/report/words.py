@@ -173,7 +173,7 @@ def judgement(c: Certificate, terms: Vocabulary = PRODUCT) -> str:
 def unmeasured(metric: tuple[Metric, Metric]) -> list[str]:
     """Return a note for rows and for columns if no measurement sees some of their combinations.
 
-    Rows or columns that are themselves unseen do not count. Symmetric models have one note for both.
+    Rows or columns without any measurement do not count. Symmetric models have one note for rows and columns.
     """
     out = []
     sides = [(metric[0], " of the rows"), (metric[1], " of the columns")]

@@ -21,7 +21,7 @@ from flatmin.solvers.vectors.interpolating import prove_unique
 
 __all__ = ["certify", "factors_of"]
 
-#: Largest relative distance of a given matrix from the cone of its model.
+#: Largest relative distance that a given matrix may have from the cone of its model.
 ASYMMETRIC = 1e-8
 
 
@@ -43,7 +43,8 @@ def certify(
     problem : Problem
         The model and its data.
     factors_or_matrix : tuple of ndarray, or ndarray of shape (d1, d2)
-        The solution: a tuple of factors, or the matrix as an array. For models X = U U*, a vector s is the matrix s s*.
+        The solution: a tuple of factors, or the matrix as an array. For models X = U U*, a vector s stands for the
+        matrix s s*.
     dual : array_like, shape (m,), optional
         Any dual vector; None lets the solver find one.
     uniqueness_dual : array_like, shape (m,), optional
@@ -55,7 +56,7 @@ def certify(
         Whether to accept bounds that fail with the probability `Certificate.failure_probability`, at most 1e-10.
         Without them nothing is proved for matrices of more than 8000 rows and columns.
     time_limit : float, optional
-        Seconds after which the search for a dual vector ends; the best one so far is used.
+        Seconds after which the search for a dual vector ends; the best dual vector so far is used.
 
     Returns
     -------

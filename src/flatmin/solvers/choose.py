@@ -119,13 +119,13 @@ def flat_minimum(
     warm_start : Solution or tuple of ndarray, optional
         A solution of a similar problem, or factors, to start from.
     seed : int
-        Seeds random choices; a unique solution does not depend on it beyond rounding.
+        Seed of random choices; a unique solution depends on the seed only by rounding errors.
     callback : callable, optional
         Called after each round with a dict of iteration, seconds, residual, gap and rank.
     stop : str
         "gap" stops when the duality gap is at most tol. "objective" stops when a sweep changes the objective by at most
-        tol, relatively, which large tables reach sooner; it is for `Entries` with alpha > 0. The final gap is certified
-        in both cases.
+        tol, relatively. This takes less time for large tables, and is possible only for `Entries` with alpha > 0. The
+        final gap is certified in both cases.
     solver : Solver or str, optional
         The solver to use, or its name; None chooses by the model, its loss and alpha.
 
@@ -141,7 +141,8 @@ def flat_minimum(
 
     Notes
     -----
-    During the search BLAS is limited to one thread, which is faster at these sizes; the limit holds for the process.
+    During the search BLAS is limited to one thread, which is faster for matrices of such sizes. This limit applies to
+    the whole process.
 
     Examples
     --------

@@ -16,7 +16,7 @@ from flatmin.solvers import certify, flat_minimum
 
 __all__ = ["Flattest", "flatness_gap"]
 
-#: A negative gap of at most this size, relative to its terms, is a rounding error.
+#: Negative gaps count as rounding errors up to this size, relative to the two terms whose difference is the gap.
 ROUNDING_GAP = 1e-12
 
 
@@ -87,7 +87,7 @@ class Flattest:
 
     @property
     def value(self) -> float:
-        """The certified lower bound on the scaled trace of every point that fits, at least 0."""
+        """The certified lower bound on the scaled trace of every point that fits; it is never negative."""
         factor = self.problem.loss.trace_factor(self.problem.parametrization)
         return factor * max(0.0, self.solution.checked_certificate.lower_bound)
 
@@ -97,7 +97,7 @@ class Flattest:
         return self.solution.checked_certificate.holds
 
     def gap(self, factors: Any) -> float:
-        """Return the flatness gap of a point: how much less flat it is than a point that fits *its own* data can be.
+        """Return the flatness gap of a point: how much flatter another point with the same measurements could be.
 
         Let ``bound(b)`` be the lower bound that the dual vector of the certificate proves for data b. A point with
         matrix X fits the data ``b' = A(X)``, so

@@ -39,13 +39,13 @@ def robust_pca(
     Parameters
     ----------
     Y : array_like, shape (d1, d2)
-        The data; NaN is missing, whatever the mask says.
+        The data. Cells with NaN are missing even if the mask is True there.
     mask : array_like of bool, shape (d1, d2), optional
         True where a cell is observed.
     weight : float, optional
         The weight of the errors, by default ``1 / √max(d1, d2)``.
     tau : float, optional
-        The size ``‖S‖_1`` of the errors if it is known; it replaces ``weight``.
+        The size ``‖S‖_1`` of the errors if it is known; given in place of ``weight``.
     alpha : float or "auto"
         0 is for data without dense noise, a positive value for noise of known level, "auto" for noise of unknown level.
         A positive value minimises ``(1/m) ‖Y − X − S‖² + 4 alpha (‖X‖_* + weight · ‖S‖_1)`` over X and S.

@@ -21,8 +21,8 @@ __all__ = ["Task", "status_of"]
 class Task:
     """A problem and the checked arguments of `flat_minimum` or its relatives.
 
-    ``alpha`` is 0 for an exact fit. It is also 0 if ``auto`` is true: then the solver finds alpha from the noise. The
-    other fields are those of `flat_minimum`. Arguments out of range raise `InputError`.
+    ``alpha`` is 0 for an exact fit. It is also 0 if ``auto`` is true, in which case the solver finds alpha from the
+    noise. The other fields are those of `flat_minimum`. Arguments out of range raise `InputError`.
     """
 
     problem: Problem
@@ -56,14 +56,14 @@ class Task:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The arguments with which the solve can be repeated, as plain numbers, and those of a loss `Absolute`."""
+        """The arguments that repeat the solve, as plain numbers, including those of a loss `Absolute`."""
         loss = vars(self.problem.loss) if self.is_robust else {}
         names = ("max_rank", "tol", "max_iter", "time_limit", "seed", *(("stop",) if self.limits.stop != "gap" else ()))
         own = {"alpha": self.alpha, "metric_power": self.metric_power}
         return own | {name: getattr(self.limits, name) for name in names} | dict(loss)
 
     def expect_defaults(self, *names: str) -> None:
-        """Raise `InputError` if one of these arguments is set, which the solver of this model does not use."""
+        """Raise `InputError` if one of these arguments is set, because the solver of this model does not use them."""
         for name in names:
             owner = self if name in type(self).__dataclass_fields__ else self.limits
             value, default = getattr(owner, name), type(owner).__dataclass_fields__[name].default
@@ -80,7 +80,7 @@ class Task:
         history: Mapping[str, Any],
         **parts: Any,
     ) -> Solution:
-        """Return factors and certificate as a solution."""
+        """Return a solution with these factors and this certificate."""
         D1, D2 = self.problem.metric
         return Solution(
             factors=factors,

@@ -29,7 +29,7 @@ def expected_failed_checks(estimator: Any) -> dict[str, str]:
     """Return the names of scikit-learn's checks that an estimator of flatmin must fail, each with its reason.
 
     Pass the result as ``expected_failed_checks`` to ``sklearn.utils.estimator_checks.parametrize_with_checks`` or
-    ``check_estimator``. It is empty if the estimator passes all checks.
+    ``check_estimator``. The result is empty if the estimator passes all checks.
 
     Examples
     --------

@@ -16,7 +16,7 @@ LARGEST_TENSOR = 20_000_000
 
 
 def check_measurement(A: Measurement, *, seed: int = 0) -> None:
-    """Check everything that the rest of flatmin relies on in a measurement map.
+    """Check all properties of a measurement map on which flatmin relies.
 
     The check tests linearity, the adjoint identity ``⟨A(X), y⟩ = ⟨X, A*(y)⟩`` (at complex X for complex sensing
     matrices), and that every other method agrees with ``forward`` and ``adjoint``. The metric is compared with its

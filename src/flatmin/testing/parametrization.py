@@ -19,11 +19,11 @@ def check_parametrization(p: Parametrization | Problem, *, seed: int = 0) -> Non
     """Check a parametrization against finite differences on small random problems.
 
     The check compares ``hessian_trace`` with the finite-difference Hessian of the loss, with and without a residual,
-    and ``gauss_newton_trace`` with the same Hessian at zero loss. It tests that the scaled trace of the flattest
-    factors is ``fibre_minimum``, and that no other factors of the same matrix have a smaller scaled trace. It also
-    tests the width, the matrix, and that a rotation of the factors does not change traces, balance and norm excess.
-    Models of positive semidefinite matrices are also checked with complex factors, whose coordinates are the real and
-    imaginary parts.
+    and ``gauss_newton_trace`` with the same Hessian at zero loss. The check tests that the scaled trace of the flattest
+    factors is ``fibre_minimum``, and that no other factors of the same matrix have a smaller scaled trace. The check
+    also tests the width, the matrix, and that a rotation of the factors does not change traces, balance and norm
+    excess. Models of positive semidefinite matrices are also checked with complex factors, whose coordinates are the
+    real and imaginary parts.
 
     Parameters
     ----------

@@ -200,7 +200,7 @@ def _penalised(problem: Problem, y: Array, conjugate: float) -> float:
 def _layered_bound(problem: Problem, model: Chain, X: Array, dual: Array, alpha: float) -> tuple[float, float, float]:
     """Return value, dual norm and bound for a product of N matrices.
 
-    If the metric is not isotropic, they are those of a product of two matrices, with the factor ``√(d1 d2)``.
+    If the metric is not isotropic, all three are those of a product of two matrices, with the factor ``√(d1 d2)``.
     """
     A, cells, depth = problem.measurement, X.size, model.depth
     if model.isotropy(problem.metric) is None:

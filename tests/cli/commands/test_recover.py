@@ -28,6 +28,7 @@ FIELDS = {
     "condition",
     "undetermined_rows",
     "undetermined_cols",
+    "proof",
     "reweighted",
     "sigma",
     "noise",

@@ -483,6 +483,23 @@ def test_damaged_archives_are_refused_by_a_sentence(method):
         is_accepted(seal(proof), damaged)  # raises another error than `Refused` if it was not foreseen
 
 
+@pytest.mark.parametrize("point", [True, False])
+@pytest.mark.parametrize(
+    ("name", "array"), [("sensing", "A"), ("bilinear", "left"), ("network", "A"), ("covariance", "left")]
+)
+def test_measurements_that_see_nothing_have_no_theorems(name, array, point):
+    proof, arrays = files_of(name)
+    arrays |= {array: 0 * arrays[array], "b": 0 * arrays["b"]}
+    for statement in ({"kind": "V", "lower": "0"}, {"kind": "U", "upper": "0"}, {"kind": "B", "beta": "0"}):
+        refused({**proof, "statements": [statement], "point": proof["point"] if point else None}, arrays)
+
+
+@pytest.mark.parametrize("shape", [[0, 6], [8, 0], [0, 0], [8, -6]])
+def test_matrices_have_rows_and_columns(shape):
+    proof, arrays = files_of("completion")
+    refused(proof, arrays | {"shape": np.array(shape)})
+
+
 def test_shapes_that_no_proof_can_have_are_refused_before_matrices_are_formed():
     proof, arrays = files_of("completion")
     refused(proof, arrays | {"shape": np.array([10**6, 10**6])})

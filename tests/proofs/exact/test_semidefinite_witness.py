@@ -60,12 +60,17 @@ def test_the_trivial_dual_is_left_to_the_checker():
     assert "value" in witness_of(dense())[2].duals
 
 
-def test_without_a_dual_for_uniqueness_nothing_is_claimed():
-    assert "no dual vector" in witness_of(phases(), uniqueness=False)[2].absent["B"]
+def test_a_dual_for_uniqueness_is_found_where_there_is_none():
+    for name in ("complex", "real", "complex, rank 2"):
+        _, _, witness = witness_of(PROBLEMS[name](), uniqueness=False)
+        assert not witness.absent
+        assert witness.constants["t"] > 0
 
 
-def test_a_dual_that_vanishes_elsewhere_proves_nothing():
-    problem = phases()
-    explicit, U, _ = witness_of(problem)
-    witness = semidefinite_witness(explicit, U, None, np.ones(60), -np.ones(60))
-    assert "further directions" in witness.absent["B"]
+def test_where_other_matrices_fit_nothing_is_claimed():
+    problem = phases(2, m=24)
+    assert fm.flat_minimum(problem).certificate.unique is False
+    _, _, witness = witness_of(problem)
+    assert "no dual matrix was found" in witness.absent["B"]
+    _, _, witness = witness_of(phases(m=10))
+    assert "tangent directions" in witness.absent["B"]

@@ -4,7 +4,7 @@ import pytest
 import flatmin as fm
 from flatmin.proofs.exact.explicit_problem import ExplicitProblem
 from flatmin.proofs.exact.point import polished
-from flatmin.proofs.exact.witness import complement_norm, rectangular_witness, zero_witness
+from flatmin.proofs.exact.witness import rectangular_witness, zero_witness
 from tests.proofs.exact.integer_problems import PROBLEMS, bilinear, network, sensing
 
 
@@ -65,11 +65,3 @@ def test_the_zero_matrix_has_a_point_where_the_data_are_not_zero():
             fm.Problem(problem.measurement, 0 * problem.data, problem.parametrization)
         )
         assert zero_witness(nothing, np.ones(len(problem.data))).point is None
-
-
-def test_the_norm_outside_two_spaces():
-    rng = np.random.default_rng(0)
-    P, Q = (np.linalg.qr(rng.standard_normal((d, 2)))[0] for d in (6, 5))
-    Y = rng.standard_normal((6, 5))
-    expected = np.linalg.norm((np.eye(6) - P @ P.T) @ Y @ (np.eye(5) - Q @ Q.T), 2)
-    assert complement_norm(Y, P, Q) == pytest.approx(expected)

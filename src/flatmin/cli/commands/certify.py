@@ -52,7 +52,7 @@ def certify(request: Request) -> int:
 
 
 def flatness(file: ProblemFile, solution: Path, json: bool) -> int:
-    """Print how flat the factors in a solution file are. It depends on no statement of the file."""
+    """Print how flat the factors in a solution file are. Of the file, only the factors are used."""
     family, case = file.read()
     problem = case.problem
     saved = read_solution(solution, family, problem)

@@ -26,7 +26,7 @@ MASKS = 8
 
 @dataclass(frozen=True)
 class Request:
-    """The arguments and options of ``flatmin generate``; None or False if not typed."""
+    """The arguments and options of ``flatmin generate``; those that were not typed are None or False."""
 
     family: str
     out: Path

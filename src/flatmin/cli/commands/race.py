@@ -130,7 +130,7 @@ def _settings(request: Request) -> dict[str, Any]:
 
 
 def _race(case: Case, settings: Mapping[str, Any], runs: Runs, shown: bool) -> Any:
-    """Return the result of the race, which reuses the runs of a former one."""
+    """Return the result of the race, which reuses the runs of a former race."""
     from flatmin.lab.race import CompetitorError, FactoredTask, Protocol, race
 
     with in_options(LEAST):

@@ -49,7 +49,7 @@ class Settings:
 class Completed:
     """A fit to observed cells, with the factors, the offsets and the row model that make predictions.
 
-    ``factors`` are those of the solution or of a refit, and ``offsets`` and ``rows`` belong to them. With
+    ``factors`` are those of the solution or of a refit, and ``offsets`` and ``rows`` belong to these factors. With
     ``alpha="auto"`` the solution has estimates of the noise, even if the final strength is another one. ``relaxation``
     has the candidates that were tried on held-out cells.
     """

@@ -117,7 +117,7 @@ class Observations:
         return replace(self, entries=self.entries.take(index), values=self.values[index])
 
     def pair(self, training: Array, held_out: Array) -> tuple[Problem, Problem]:
-        """Return the problem of the training observations and that of predicting the held-out ones."""
+        """Return the problem of the training observations, and the problem of predicting the held-out ones."""
         known, hidden = self.take(training), self.take(held_out)
         if not self.strengths.present:
             return known.problem, hidden.problem

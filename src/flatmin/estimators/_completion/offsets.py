@@ -34,8 +34,9 @@ MAX_FREE_SHARE = 0.05
 class OffsetFit:
     """A matrix with its offsets.
 
-    ``solution`` solves ``problem`` and has the certificate of the joint fit, or with ``alpha=0`` that of the exact fit
-    to the data minus the offsets. ``offsets`` belong to its matrix, ``refit_offsets`` to ``solution.noise.refit``.
+    ``solution`` solves ``problem`` and has the certificate of the joint fit, or with ``alpha=0`` the certificate of the
+    exact fit to the data minus the offsets. ``offsets`` belong to the matrix of ``solution``, ``refit_offsets`` to
+    ``solution.noise.refit``.
     """
 
     model: OffsetModel

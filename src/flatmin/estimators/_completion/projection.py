@@ -31,10 +31,10 @@ class RowModel:
     weight of the row's observed entries, and λ is equal for all rows. Without a penalty, the solution of least norm is
     taken.
 
-    In a refit, least squares would follow the noise in rows with few entries. Its rows are therefore modelled as draws
-    from one normal distribution, and a row is computed as the conditional mean given its entries. This is the same
-    ridge regression with p = 0, if λ is the variance of the noise and R is scaled so that the rows of L have the
-    identity as covariance.
+    In a refit, least squares would follow the noise in rows with few entries. The rows of L are therefore modelled as
+    draws from one normal distribution, and a row is computed as the conditional mean given its entries. The conditional
+    mean solves the same ridge regression with p = 0, if λ is the variance of the noise and R is scaled so that the rows
+    of L have the identity as covariance.
 
     Attributes
     ----------

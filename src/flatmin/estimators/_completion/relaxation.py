@@ -41,8 +41,8 @@ class Relaxation:
         Root mean squared errors in the units of the fit by name: "offsets" alone, "refit" (least squares at the rank
         found), and the tried multiples of the penalty, such as "0.3".
     chosen : str
-        The name of the candidate with the smallest error. It is "offsets" if no other candidate is better by more than
-        one standard error.
+        The name of the candidate with the smallest error. The choice is "offsets" if no other candidate is better by
+        more than one standard error.
     """
 
     errors: Mapping[str, float]
@@ -55,11 +55,11 @@ class Relaxation:
 
 
 def relaxation(cells: Observations, noise: Noise, settings: Mapping[str, Any]) -> Relaxation | None:
-    """Choose between offsets alone, a refit and penalties up to that of the noise; None if there are too few cells.
+    """Choose between offsets alone, a refit, and penalties of several strengths; None if there are too few cells.
 
     The penalty that follows from the noise suppresses everything that noise alone could produce, and with it a part of
-    the matrix. If the rank is low, a refit restores this part. If the rank is only approximately low, a weaker penalty
-    that overfits a little predicts better.
+    the matrix. If the rank is low, a refit restores the suppressed part. If the rank is only approximately low, a
+    weaker penalty that overfits a little predicts better.
     """
     split = _split(cells, settings["seed"])
     if split is None:

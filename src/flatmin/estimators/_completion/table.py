@@ -53,7 +53,7 @@ def weighted(cells: Any, weights: Array) -> tuple[Any, Array]:
 
 
 def hidden(cells: Any) -> tuple[Any, tuple[Array, Array, Array]]:
-    """Return the observed cells without a fifth of them, and the rows, columns and values of this fifth.
+    """Return four fifths of the observed cells, and the rows, columns and values of the other, hidden fifth.
 
     The same cells are hidden whenever the same cells are observed.
     """
@@ -87,7 +87,7 @@ def holes(X: Any) -> Array:
 class Units:
     """The units in which d columns are fitted: a value x becomes ``(x / unit − mean) / spread``.
 
-    ``unit`` is the largest absolute value in a column, so that no square overflows. It is positive, like ``spread``.
+    ``unit`` is the largest absolute value in a column, so that no square overflows. Units and spreads are positive.
     """
 
     unit: Array

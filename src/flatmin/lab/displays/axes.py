@@ -18,7 +18,7 @@ __all__ = ["bars", "dodges", "halo", "intervals", "legend", "legend_columns", "l
 SHIFT = 3.0
 #: Estimated width of a letter in a legend, in units of the font size.
 LETTER_WIDTH = 0.58
-#: Width of the line sample and the gaps beside a text in a legend, in units of the font size.
+#: Width of the line sample and the gaps next to a text in a legend, in units of the font size.
 SAMPLE_WIDTH = 4.2
 
 
@@ -64,7 +64,7 @@ def _ticks(low: float, high: float, logarithmic: bool) -> tuple[Any, Callable[[f
 
 
 def levels_on_x(ax: Any, levels: Sequence[Any]) -> None:
-    """Put a tick at each level; texts that would overlap are slanted, and numbers that would keep their usual ticks."""
+    """Put a tick at each level; overlapping texts are slanted, and overlapping numbers keep Matplotlib's own ticks."""
     from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
     places = positions(levels)
@@ -106,7 +106,7 @@ def _points(ax: Any) -> float:
 
 
 def intervals(ax: Any, x: Array, value: Array, low: Array, high: Array, index: int, transform: Any, label: str) -> None:
-    """Draw points with intervals: hollow points have none, and triangles stand for values beyond the axis."""
+    """Draw points with intervals: points without one are hollow, and triangles stand for values beyond the axis."""
     from matplotlib.transforms import blended_transform_factory as blended
 
     style = look(index)
@@ -129,8 +129,8 @@ def intervals(ax: Any, x: Array, value: Array, low: Array, high: Array, index: i
 def bars(ax: Any, x: Array, low: Array, high: Array, **style: Any) -> None:
     """Draw intervals that are given by their ends.
 
-    Matplotlib's ``errorbar`` takes lengths instead, and value minus length is rounded to zero if the lower end is many
-    decades below the value. On a logarithmic axis such a bar would have no lower end.
+    Matplotlib's ``errorbar`` takes lengths, and value minus length is rounded to zero if the lower end is many decades
+    below the value. On a logarithmic axis such a bar would have no lower end.
     """
     ax.vlines(x, low, high, lw=1.1, **style)
     for ends in (low, high):

@@ -26,8 +26,8 @@ PNG_SOFTWARE = "flatmin"
 def page_svg(display: Display, address: str) -> str:
     """Return a display as SVG for an HTML page, in the page's colours and font.
 
-    The ids in the SVG begin with ``address``, so that those of several drawings differ. Screen readers skip the
-    drawing; the page has ``display.alt`` as text.
+    The ids in the SVG begin with ``address``, so that ids of several drawings differ. Screen readers skip the drawing;
+    the page has ``display.alt`` as text.
     """
     from flatmin.report.pictures.drawing import draw
 

@@ -34,7 +34,7 @@ KINDS = {
     "undecided": Kind("is undecided", "are undecided", "Undecided claims", "Undecided"),
     "untested": Kind("is not tested here", "are not tested here", "Claims not tested here", "Not tested here"),
 }
-#: Possible numbers of significant digits of a number and its limit. The fewest are used with which the two differ.
+#: Possible numbers of significant digits of a number and its limit. The smallest one with which the two differ is used.
 DIGITS = range(3, 10)
 #: The claim about failures holds if at least this share of the trials ran to the end.
 FINISHED_SHARE = 0.99

@@ -102,7 +102,7 @@ class Competitor(Description):
         return None
 
     def unit(self, task: Task) -> float:
-        """Return the unit of step sizes: one over the curvature of the batch losses at the initial weights."""
+        """Return the unit of step sizes: 1 / (curvature of the batch losses at the initial weights)."""
         return 1 / task.curvature(self.size, self.batch)
 
     def optimizer(self, model: nn.Module, loss: nn.Module, entry: Entry) -> Optimizer:

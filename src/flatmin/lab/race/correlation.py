@@ -25,7 +25,7 @@ class Correlation(GroupedCorrelation):
     """Spearman's rank correlation between flatness and error over runs, which are grouped by competitor.
 
     ``of`` is the column compared with the error: "flatness_gap", or "scaled_trace" if there is no gap. ``runs`` and
-    ``competitors`` are the numbers of both. ``ignores`` names the uncertainty that the intervals do not include.
+    ``competitors`` are their numbers. ``ignores`` names the uncertainty that the intervals do not include.
     """
 
     of: str

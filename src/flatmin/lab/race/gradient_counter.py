@@ -13,13 +13,13 @@ __all__ = ["GradientCounter"]
 
 
 class GradientCounter:
-    """A counter of the passes through a model, in units of one gradient. It uses hooks, so training code is unchanged.
+    """A counter of the passes through a model, in units of one gradient, by hooks that leave training code unchanged.
 
     One backward pass on a batch of any size, with its forward pass, is one gradient: a step of gradient descent costs
     1, and a step of SAM costs 2. A forward pass alone is half a gradient. A backward pass that is itself differentiated
     (``create_graph=True``) counts as 2, so a step with a trace penalty costs 3. Copies of the model are counted too.
-    The hooks cannot see whether a pass inside `torch.func.vmap` is differentiated. It counts as 1, like every forward
-    pass outside `torch.no_grad` whose output needs no gradient. The output of the model must be a tensor.
+    The hooks cannot see whether a pass inside `torch.func.vmap` is differentiated. Such a pass counts as 1, like each
+    forward pass outside `torch.no_grad` whose output needs no gradient. The output of the model must be a tensor.
 
     Examples
     --------

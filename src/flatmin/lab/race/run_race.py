@@ -56,7 +56,7 @@ def race(
         The number of scored runs of each competitor, or their seeds.
     callback : callable, optional
         ``callback(dict)`` after each run with the fields of its row, ``phase`` ("tuning" or "race"), ``done`` and
-        ``total``. It is not called for runs that were in the store.
+        ``total``. The callback is not called for runs that were in the store.
     store : path, optional
         The file of finished runs. An interrupted race, even one that was killed, goes on with the missing runs. After
         a change of problem, setting or budget nothing is reused.
@@ -213,7 +213,7 @@ def _seeds(seeds: int | Iterable[int], first: int) -> tuple[int, ...]:
 
 
 def _executor(jobs: int | None, executor: Executor | None, experiment: RaceExperiment) -> Executor:
-    """Return where runs are computed, after a check that task and competitors can be sent there."""
+    """Return the executor of the runs, after a check that task and competitors can be sent to it."""
     if executor is not None and jobs is not None:
         raise InputError(f"jobs={jobs} was given together with an executor, expected one of them")
     count = 1 if jobs is None else whole_number(jobs, "jobs", 1)

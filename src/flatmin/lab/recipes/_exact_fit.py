@@ -22,7 +22,7 @@ def exact_fit(problem: Problem, width: int, scale: float, rng: np.random.Generat
 
     The squared misfit is minimised over the factors by SciPy's `least_squares`, and then by Gauss-Newton steps of least
     length. Flatness plays no part: the start decides which of many fits is found. The misfit of a fit is about 1e-16.
-    It is large if there is no fit near the start, or if the linear algebra of a step fails.
+    The misfit is large if there is no fit near the start, or if the linear algebra of a step fails.
 
     The parametrization must be `Product`, `Gram` or `SignedGram`, and the data not zero; otherwise `InputError` is
     raised. ``width`` is the number of columns of the factors (of both signs together for `SignedGram`), and ``scale``

@@ -7,9 +7,9 @@ the loss is zero, the trace of the Hessian of the mean squared error is
     tr H = (2/n) Σ_i Σ_{j: z_ij > 0} (z_ij² + c a_j²) ≥ (2/n) Σ_i 2 √c |Σ_j a_j z_ij| = 4 √c,
 
 with equality exactly if every neuron that is active at a point has ``z_ij = √c |a_j|`` and the sign of y_i. Equality
-holds for a lookup table, with one neuron for each point that is active only there. It also holds for the rule, four
-neurons that compute x_1 x_2, and for every mixture of the two. Without biases a neuron cannot be active at a single one
-of many points, as a linear programme shows. The four neurons of the rule then have z = 0, their kink, at half of the
+holds for a lookup table, with one neuron for each point that is active only there. Equality also holds for the rule,
+four neurons that compute x_1 x_2, and for mixtures of both. Without biases a neuron cannot be active at a single one of
+many points, as a linear programme shows. The four neurons of the rule then have z = 0, their kink, at half of the
 points. After a small move they are active at half of these, each with a further ``c a_j²``, and the trace stays near
 ``4 √(2c)`` in training.
 """
@@ -36,7 +36,7 @@ __all__ = ["measure"]
 MEASURES = ("loss", "trace", "excess", "test_error", "wrong")
 #: Strength of the penalty on the trace at the start of training.
 PENALTY = 1e-2
-#: Strength of this penalty at the end of training, relative to that at the start.
+#: Strength of the penalty on the trace at the end of training, divided by its strength at the start.
 LAST = 1e-2
 #: Size of the random disturbance of a lookup table before training, relative to the table's weights.
 DISTURBANCE = 0.05
@@ -109,7 +109,7 @@ def _mixture(sample: _Sample, rule: float, *, bias: bool = True) -> _Network:
 
 
 def _alone(sample: _Sample, *, bias: bool) -> float:
-    """Return the share of training points at which some neuron can be active while inactive at all others."""
+    """Return the share of training points at which a neuron can be active that is inactive at all other ones."""
     x = sample.x[sample.seen].numpy()
     rows = np.hstack([x, np.ones((len(x), int(bias)))])
     alone = 0

@@ -10,7 +10,7 @@ The largest ``(u_iᵀ a)² / aᵀ G (I − G)⁻¹ a`` is ``u_iᵀ G⁻¹ u_i �
 
     ``s_i = u_iᵀ G⁻¹ u_i > 1``:
 
-Then X is not flattest, whatever the other rows are. If its cells do not determine a row, its score is infinite.
+Then X is not flattest, whatever the other rows are. A row that its cells do not determine has an infinite score.
 """
 
 import math
@@ -96,9 +96,9 @@ def threshold_of_scores(d: int, rank: int) -> float:
 
     The matrix is square with Gaussian factors, and cells are drawn uniformly, n = m/d in each row. Then ``|u_i|²`` is
     distributed as Beta(r/2, (d − r)/2). The ratio ``|u_i|² / u_iᵀ G⁻¹ u_i`` is a Schur complement of G, distributed as
-    Beta((n − r + 1)/2, (d − n)/2). The two are independent, and a score is above 1 if the first is larger. That rows
-    have different numbers of cells cancels with flat weights: both u_i and the root of G grow with the root of this
-    number. Rows and columns are treated as independent, so that half of the draws have no score above 1 if
+    Beta((n − r + 1)/2, (d − n)/2). Both are independent, and a score is above 1 if ``|u_i|²`` exceeds the ratio.
+    Different numbers of cells in the rows cancel with flat weights: both u_i and the root of G grow with the number's
+    root. Rows and columns are treated as independent, so that half of the draws have no score above 1 if
 
         ``2 d P(s > 1) = log 2``.
 
@@ -125,8 +125,8 @@ def threshold_of_scores(d: int, rank: int) -> float:
 def threshold_of_cells(d: int, rank: int) -> float:
     """Return the number of cells per degree of freedom at which half of the draws have r cells in each row and column.
 
-    This is the bound of the coupon collector: a row with fewer than r cells is not determined, even if all other rows
-    are known. Arguments, units and errors are those of `threshold_of_scores`.
+    The number is the bound of the coupon collector: a row with fewer than r cells is not determined, even if all other
+    rows are known. Arguments, units and errors are those of `threshold_of_scores`.
 
     Examples
     --------
@@ -141,7 +141,7 @@ def threshold_of_cells(d: int, rank: int) -> float:
 
 
 def _solved(excess: Callable[[float], float], d: int, rank: int) -> float:
-    """Return the number of cells at which a decreasing function of cells per row is zero, per degree of freedom."""
+    """Return the cells per degree of freedom at which a decreasing function of the cells per row is zero."""
     if not 1 <= rank < d:
         raise InputError(f"rank is {rank}, expected a whole number from 1 to {d - 1}, below the dimension")
     if excess(0.999 * d) > 0:

@@ -1,18 +1,19 @@
 """Recovery by flat products of more and more factors: of sparse vectors, and of low-rank matrices.
 
 The unknowns are ``x = u_1 ∘ … ∘ u_N`` of length 80 and ``X = W_N ⋯ W_1`` of shape 8×8. All depths N see the same
-Gaussian measurements. Flat products of vectors are certified. Those of more than two matrices are found by a search
+Gaussian measurements. Flat products of vectors are certified. Flat products of over two matrices are found by a search
 from two starts, of which one is the truth; docs/recipes.md says how the search can err.
 
 Claim: flat products of two vectors recover sparse vectors from the statistical dimension of the ℓ1 norm on, within √n,
-and those of three and five never from fewer measurements than unknowns. Flat products of three and five matrices
+and products of three and five never from fewer measurements than unknowns. Flat products of three and five matrices
 recover low-rank matrices as those of two do: their boundaries are within one d of the statistical dimension of the
 nuclear norm, c exceeds that of two matrices by at most 0.1, and from 1.25 times the band's upper end on they recover at
 least 90 % of the draws. The layers found for two matrices are flattest by their certificate.
 
 Refuted by: a boundary further away, more than one recovery in a hundred by three or five vectors from fewer
-measurements than unknowns, more than one failure in twenty from at least as many, a larger c of deep products of
-matrices, more than one failure in ten well above the boundary, or layers of two matrices that are not flattest.
+measurements than unknowns, more than one failure in twenty from at least as many measurements as unknowns, a larger c
+of deep products of matrices, more than one failure in ten well above the boundary, or layers of two matrices that are
+not flattest.
 """
 
 import math
@@ -41,14 +42,14 @@ __all__ = ["RECIPE", "judge", "predicted", "recover", "show"]
 
 #: Standard deviation of the noise on the layers of each start, which keeps directions from staying exactly zero.
 BLIND, AWARE = 0.05, 1e-3
-#: Factor on the band's upper end from which recovery is claimed, and claimed limits on the excess of c and of traces.
+#: Recovery is claimed from FACTOR times the band's upper end on; c may be larger by LATER, a trace by the share LEFT.
 FACTOR, LATER, LEFT = 1.25, 0.1, 1e-5
 #: For each panel the parameter of the columns, and words for the unknown, for the unit and for the prediction.
 PANELS = (
     ("vectors", "sparsity", "sparse vectors", "m* / (s log(n / s))", " of the ℓ1 norm, and n above two"),
     ("matrices", "rank", "low-rank matrices", "c = m* / (r (d1 + d2))", ", at every depth"),
 )
-#: Level of each of the two intervals for three and five factors, which hold simultaneously with 95 %.
+#: Level of each of the two intervals for three and five factors, which hold together with 95 % confidence.
 BOTH = shared_level(2)
 
 
@@ -88,7 +89,7 @@ def _matrix(parameters: Parameters, seed: int) -> Metrics:
 
 
 def _descended(problem: Problem, matrix: Any, noise: float, rng: np.random.Generator) -> FlatLayers:
-    """Return the layers that a descent reaches from those of a matrix plus relative noise."""
+    """Return the layers that a descent reaches from the layers of a matrix plus relative noise."""
     layers = layers_of(problem, matrix)
     size = math.sqrt(sum(float(np.sum(W**2)) for W in layers) / sum(W.size for W in layers))
     moved = tuple(W + noise * size * rng.standard_normal(W.shape) for W in layers)

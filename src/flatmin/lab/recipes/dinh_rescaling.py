@@ -49,7 +49,7 @@ def judge(evidence: Evidence) -> list[Claim]:
     ranked, control = evidence.select(network=RANKED), evidence.select(network=CONTROL)
 
     def against_none(metric: str) -> list[float]:
-        """Return each measure relative to that of the same network as it was trained."""
+        """Return each measure divided by its value for the same network as it was trained."""
         found = [result.metrics[metric] for result in free.results]
         return [value / home for home, *values in found for value in values]
 

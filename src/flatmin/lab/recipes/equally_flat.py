@@ -155,7 +155,7 @@ def _fit(problem: Problem, rng: np.random.Generator) -> tuple[Any, float]:
 
 
 def _spread(values: Iterable[float]) -> float | None:
-    """Return the excess of the largest value over the smallest, relative to the latter; None for fewer than two."""
+    """Return the excess of the largest value over the smallest, divided by the smallest; None for fewer than two."""
     ordered = sorted(values)
     return float(ordered[-1] / ordered[0] - 1) if len(ordered) > 1 else None
 
@@ -172,7 +172,7 @@ def _outside(problem: Problem) -> float | None:
 
 
 def judge(evidence: Evidence) -> list[Claim]:
-    """Return the claims about each model, those with intervals together with 95 %, and two about sensing matrices."""
+    """Return claims about each model, whose intervals hold together with 95 %, and two about sensing matrices."""
     few, many = evidence.select(multiple=FEW), evidence.select(multiple=MANY)
     level = shared_level(sum(3 if model.determined else 2 for model in MODELS.values()))
     claims = []

@@ -1,4 +1,4 @@
-"""Exact recovery over dimension and number of measurements, flat minima beside the nuclear norm.
+"""Exact recovery over dimension and number of measurements, by flat minima and by the nuclear norm.
 
 Six panels: sensing, bilinear sensing, completion, quadratic networks, covariance, phase retrieval. A draw succeeds if
 the relative error is below 1e-6; both methods see the same draws. docs/recipes.md has the settings and the reasons for
@@ -11,8 +11,8 @@ dimensions it is below a limit per panel, and the boundary grows no faster than 
 exponent of 0.1. From 1.25 times the upper end of the boundary's band on, at least 99 % of the draws are recovered. At
 least 99 % of the flat minima are certified.
 
-Refuted by: a boundary of Gaussian sensing away from the statistical dimension by more than one d, or 5 % over all
-dimensions; a larger c than that, a faster growth, or more than one failure in a hundred above the boundary or among the
+Refuted by: a boundary of Gaussian sensing that differs from the statistical dimension by more than d, or 5 % over all
+dimensions; a larger c, a faster growth, or more than one failure in a hundred above the boundary or among the
 certificates.
 
 Ding, Drusvyatskiy, Fazel, Harchaoui, "Flat minima generalize for low-rank matrix recovery", Information and Inference
@@ -66,7 +66,7 @@ TITLES = {
 SELECTING = ("sensing", "bilinear", "completion", "quadratic-network")
 #: The claimed upper limit of c at the largest dimensions for each panel, in units of `degrees`.
 LIMITS = dict.fromkeys(TITLES, 3.0) | {"completion": 4.0, "covariance": 2.5, "phase-retrieval": 5.0}
-#: Number of largest dimensions, factor on the band, limits on: excess of c, growth exponent, distance from prediction.
+#: Number of largest dimensions; factor on the band; limits on excess of c, growth exponent, distance from prediction.
 LARGEST, FACTOR, LATER, FASTER, APART = 2, 1.25, 0.1, 0.1, 0.05
 
 
@@ -84,7 +84,7 @@ def _blocks(dimensions: tuple[int, ...], points: int) -> Iterator[Block]:
 
 
 def _with_measurements(parameters: Parameters) -> Parameters | None:
-    """Return the cell for a multiple of the degrees, or None if it exceeds the number of possible measurements."""
+    """Return the parameters for a multiple of `degrees`, or None if there are not as many possible measurements."""
     cell: dict[str, Any] = dict(parameters)
     name, d = PANELS[cell["panel"]][0], cell["d"]
     if "multiple" in cell:
@@ -98,7 +98,7 @@ def _scale(parameters: Mapping[str, Any]) -> float:
 
 
 def predicted(parameters: Mapping[str, Any]) -> float:
-    """Return the predicted number of Gaussian measurements from which the nuclear norm recovers such a truth."""
+    """Return the predicted number of Gaussian measurements from which the nuclear norm recovers a truth."""
     d = int(parameters["d"])
     return statistical_dimension((d, d), int(parameters["rank"]), among=TITLES[parameters["panel"]][1])[0]
 
@@ -173,7 +173,7 @@ def _certainty(flat: Evidence) -> Iterator[Claim]:
 
 
 def show(evidence: Evidence) -> list[Display]:
-    """Return a phase map of every panel and method, and the boundaries over the dimension."""
+    """Return a phase map of every panel and method, and the boundaries against the dimension."""
     displays: list[Display] = []
     words = {"flat": "flat", "nuclear": "nuclear norm"}
     panels = [panel for panel in TITLES if panel in evidence.levels("panel")]

@@ -6,12 +6,12 @@ solution: ``norm_excess = (‖L‖² + ‖R‖²) / (2 ‖X_nuc‖_*) − 1``, w
 docs/recipes.md explains the rates.
 
 Claim: flat solutions are nearly norm-minimal and nearly balanced. The norm excess is at most κ² − 1 and the balance gap
-at most half of that, in every draw. From ``3 r (d1 + d2)`` measurements on, both gaps decrease in sensing and bilinear
-sensing at the rates ``m^(−1)`` and ``m^(−1/2)``, with exponents within 0.2 and 0.1. In completion, from ``4 r (d1 +
-d2)`` cells on, the balance gap over ``√(1 − m/d²)`` and the norm excess over ``1 − m/d²`` decrease with m.
+at most (κ² − 1)/2, in every draw. From ``3 r (d1 + d2)`` measurements on, both gaps decrease in sensing and bilinear
+sensing at the rates ``m^(−1)`` and ``m^(−1/2)``, with exponents within 0.2 and 0.1. In completion, from
+``4 r (d1 + d2)`` cells on, balance gap / ``√(1 − m/d²)`` and norm excess / ``(1 − m/d²)`` decrease with m.
 
 Refuted by: a gap above its bound by more than rounding, an exponent further away from −1 or −1/2, a gap in completion
-that grows with m after this division, or more than one solution in a hundred without a certificate.
+that grows with m even after the division, or more than one solution in a hundred without a certificate.
 
 Ding, Drusvyatskiy, Fazel, Harchaoui, "Flat minima generalize for low-rank matrix recovery", Information and Inference
 13(2), 2024, Figure 4.
@@ -40,16 +40,16 @@ __all__ = ["RECIPE", "gaps", "judge", "show"]
 PANELS = {"sensing": "matrix-sensing", "bilinear": "bilinear-sensing", "completion": "matrix-completion"}
 RANK = 2
 TITLES = {"sensing": "Gaussian sensing", "bilinear": "Bilinear sensing", "completion": "Completion"}
-#: For each panel the multiple of the degrees of freedom from which the truth is recovered, and after it the size of
-#: rounding errors, and for each gap the claimed exponent with its tolerance.
+#: The multiple of the degrees of freedom from which each panel recovers the truth.
 ABOVE = {"sensing": 3.0, "bilinear": 3.0, "completion": 4.0}
 ROUNDING = 1e-6
+#: For each gap its name, and the claimed exponent with its tolerance.
 GAPS = {"balance_gap": ("balance gap", -0.5, 0.1), "norm_excess": ("norm excess", -1.0, 0.2)}
-#: The divisor of each gap in completion, as a power of ``1 − m/d²`` and in words; and after it the level of each of six
-#: intervals that hold simultaneously with 95 %, by Bonferroni's rule.
+#: The divisor of each gap in completion, as a power of ``1 − m/d²`` and in words.
 RUN_OUT = {"balance_gap": (0.5, "√(1 − m/d²)"), "norm_excess": (1.0, "1 − m/d²")}
+#: The level of each of six intervals that hold together with 95 % confidence.
 SHARED = shared_level(6)
-#: For each panel the dimensions, and the multiples of the degrees at each. Costs limit both: many measurements are
+#: The multiples of the degrees of freedom that are tried at each dimension. Costs limit them: many measurements are
 #: expensive at large dimensions, and few cells are expensive in completion.
 MEASURED = {
     (10, 15, 20): (2.0, 3.0, 4.0, 8.0, 16.0, 32.0),
@@ -83,7 +83,7 @@ def gaps(parameters: Parameters, seed: int) -> Metrics:
 
 
 def _with_measurements(parameters: Parameters) -> Parameters | None:
-    """Return the cell for a multiple of the degrees, or None if the matrix has fewer cells."""
+    """Return the parameters for a multiple of the degrees of freedom, or None if the matrix has fewer cells."""
     cell: dict[str, Any] = dict(parameters)
     if "multiple" in cell:
         cell["m"] = round(cell.pop("multiple") * degrees(PANELS[cell["panel"]], cell["d"], RANK))
@@ -117,7 +117,7 @@ def judge(evidence: Evidence) -> list[Claim]:
 
 
 def _centred(part: Evidence, panel: str, metric: str) -> tuple[Array, Array]:
-    """Return measurements and a gap well above the threshold, each over its geometric mean at that dimension.
+    """Return measurements and a gap well above the threshold, each divided by its geometric mean at that dimension.
 
     The mean is divided out so that only the decrease with the number of measurements counts, not the level of a
     dimension. In completion the gap is divided by its factor in `RUN_OUT`.
@@ -139,7 +139,7 @@ def _centred(part: Evidence, panel: str, metric: str) -> tuple[Array, Array]:
 
 
 def show(evidence: Evidence) -> list[Display]:
-    """Return displays of both gaps over the number of measurements, and against their bound."""
+    """Return displays of both gaps against the number of measurements, and against their bounds."""
     displays: list[Display] = []
     panels = [panel for panel in TITLES if panel in evidence.levels("panel")]
     axes: dict[str, Any] = {"x_log": True, "y_log": True}

@@ -10,7 +10,7 @@ retrieval, quadratic networks and robust PCA, and at most 1.25 in the number of 
 solutions are the truth with a certificate of uniqueness.
 
 Refuted by: an exponent, or the share, on the other side of its limit with its whole interval. The intervals of the
-exponents hold simultaneously with 95 %.
+exponents hold together with 95 % confidence.
 """
 
 import time

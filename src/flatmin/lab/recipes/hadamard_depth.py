@@ -1,8 +1,8 @@
 """Sparsity of flat solutions of sparse regression, by the number of factors.
 
 The unknown ``x = u_1 ∘ … ∘ u_N`` with ``A x = b`` has 40 entries, of which 4 are not zero. The smallest Hessian
-trace over all factors of x is ``2N Σ_j w_j |x_j|^(2 − 2/N)``; the smallest ``Σ ‖u_i‖²`` is ``N Σ_j |x_j|^(2/N)``. Both
-are derived in docs/theory/depth.md. The smallest norm is the control.
+trace over all factors of x is ``2N Σ_j w_j |x_j|^(2 − 2/N)``; the smallest ``Σ ‖u_i‖²`` is ``N Σ_j |x_j|^(2/N)``.
+docs/theory/depth.md derives both minima. The smallest norm is the control.
 
 Claim: flat solutions with two factors recover sparse vectors. With three or more factors they do not, even if only a
 few equations are missing, and the error grows with depth. For the smallest norm of the factors, recovery improves with
@@ -73,7 +73,7 @@ def _least_norm(A: Array, b: Array, q: float) -> Array:
 
 
 def judge(evidence: Evidence) -> list[Claim]:
-    """Return the claims: one and two per depth, and two about the control."""
+    """Return claims about certificates and two factors, two for each larger depth, and two about the control."""
     depths = evidence.levels("depth") or [2, 3, 4, 8]
     flat, norm = evidence.select(smallest="trace"), evidence.select(smallest="norm")
 
@@ -103,7 +103,7 @@ def judge(evidence: Evidence) -> list[Claim]:
 
 
 def show(evidence: Evidence) -> list[Display]:
-    """Return the errors of the flat solutions and of the control over the number of equations."""
+    """Return the errors of the flat solutions and of the control against the number of equations."""
     axes: dict[str, Any] = {"x": "m", "x_label": f"equations (unknowns: {LENGTH})", "y": "error"}
     axes["y_label"] = f"relative error of x, {SPARSITY} nonzeros"
     lines: dict[str, Any] = {"by": "depth", "labels": {depth: f"{depth} factors" for depth in evidence.levels("depth")}}

@@ -4,12 +4,12 @@ The matrices are square of rank 2. A cell is observed with probability proportio
 The minimised norm is ``‖D1^p X D2^p‖_*``: p = 0 is the nuclear norm, p = 1 the flat norm. All p see the same draws. The
 threshold is the number of cells, in units of ``r (d1 + d2)``, at which half of the draws are recovered.
 
-Claim: under uneven sampling the flat norm and the one between recover from no more cells than the nuclear norm: at each
-skew above 0 the thresholds of p = ½ and p = 1 exceed that of p = 0 by at most 0.1. Under even sampling all p need about
-the same number: their thresholds differ by at most 0.2.
+Claim: under uneven sampling the flat norm and the norm with p = ½ recover from no more cells than the nuclear norm: at
+each skew above 0 the thresholds of p = ½ and p = 1 exceed that of p = 0 by at most 0.1. Under even sampling all p need
+about the same number: their thresholds differ by at most 0.2.
 
-Refuted by: a difference whose whole interval is beyond these limits. The intervals are those of paired differences and
-hold simultaneously with 95 % for uneven and for even sampling.
+Refuted by: a difference whose whole interval is beyond these limits. The intervals are those of paired differences, and
+hold together with 95 % confidence, separately for uneven and even sampling.
 
 Salakhutdinov, Srebro, "Collaborative filtering in a non-uniform world: learning with the weighted trace norm", NIPS
 2010.
@@ -81,7 +81,7 @@ def _scale(parameters: Mapping[str, Any]) -> float:
 
 
 def judge(evidence: Evidence) -> list[Claim]:
-    """Return the claim, skew by skew and pair by pair."""
+    """Return a claim for each skew and power, and for each pair of powers under even sampling."""
     uneven = [skew for skew in evidence.levels("skew") if skew > 0] or [SKEWS[-1]]
     cases = [(skew, power) for skew in uneven for power in POWERS if power > 0]
     claims = []

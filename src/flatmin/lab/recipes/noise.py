@@ -1,19 +1,20 @@
-"""Error against the level of Gaussian noise: exact, penalised, its refit, cross-validated, and an oracle.
+"""Errors of exact, penalised, refitted, cross-validated and oracle fits against the level of Gaussian noise.
 
 Sensing of 24×20 and completion of 40×40 matrices of rank 2, with noise from 0.001 to 3 times the root mean square of
 the data. The penalty comes from the square-root rule, which does not know the noise, or from five-fold
-cross-validation. The refit is least squares at the rank found; the oracle is least squares at the true rank. Moderate
-noise is up to 0.3 of the data. docs/recipes.md discusses the failures.
+cross-validation. The refit is least squares at the rank found with the rule; the oracle is least squares at the true
+rank. Noise is moderate up to 0.3 times the data. docs/recipes.md discusses the failures.
 
-Claim: at moderate noise the refit finds the right rank in nine of ten draws, its error is at most 1.05 times the
-oracle's in the geometric mean, and its error and that of the penalised solution are proportional to the noise, with
-exponents within 0.05 of 1. The estimated level of noise is within three standard deviations in 95 of 100 draws.
-Cross-validation has too large a rank in nine of ten draws and 1.4 to 1.8 times the oracle's error. An exact fit has
-larger errors than the three others, and at least twice the true rank in nine of ten draws. At three times the data the
-weaker component is below the noise in every draw, and the refit has too small a rank in more than half of the draws.
+Claim: at moderate noise the refit has the right rank in nine of ten draws. In the geometric mean its error is at most
+1.05 times that of the oracle. The errors of the refit and of the penalised solution are powers of the noise with
+exponents within 0.05 of 1. In 95 of 100 draws the estimated level of noise is within three standard deviations of the
+drawn noise. Cross-validation gives too large a rank in nine of ten draws, and 1.4 to 1.8 times the oracle's error. An
+exact fit has a larger error than any other method, and at least twice the true rank in nine of ten draws. With noise of
+three times the data the weaker component of the truth is below the noise in every draw, and the refit's rank is too
+small in more than half.
 
 Refuted by: any of these numbers, for sensing or for completion, on the other side of its limit with its whole interval.
-The intervals hold simultaneously with 95 % for all comparisons of a kind.
+The intervals of all comparisons of the same kind hold together with 95 % confidence.
 """
 
 from collections.abc import Iterator
@@ -50,9 +51,9 @@ METHODS = ("exact", "penalised", "refit", "cross-validated", "oracle")
 LEVELS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 #: The largest level of "moderate" noise, and the level at which the weaker component is buried, relative to the data.
 MODERATE, BURIED = 0.3, 3.0
-#: Number of alphas in cross-validation, and the smallest one over the largest: far below the best at the least noise.
+#: Number of alphas in cross-validation, and the ratio of the smallest to the largest, low enough for the least noise.
 STRENGTHS, WEAKEST = 30, 5e-5
-#: Penalty and relative gradient of the oracle, so small that it is a least-squares fit.
+#: Penalty on the oracle's misfit, so large that it is a least-squares fit, and the relative gradient at which it ends.
 ORACLE_PRICE, ORACLE_TOL = 1e5, 1e-9
 LABELS = {
     "exact": "exact fit",
@@ -119,7 +120,7 @@ def _oracle(problem: Problem, truth: Array, rank: int, seed: int) -> Factors:
 
 
 def _noise(instance: Instance, rank: int) -> tuple[float, float]:
-    """Return the weakest component over the noise in ``A*A(X)``, and the size of the noise."""
+    """Return the smallest singular value of the truth divided by what the noise adds, and the size of the noise."""
     measurement, truth = instance.problem.measurement, np.asarray(instance.truth)
     errors = instance.problem.data - measurement.forward(truth)
     average = float(np.sum(measurement.norms() ** 2)) / truth.size
@@ -172,8 +173,8 @@ def _over_oracle(
 def _level(by: dict[str, Evidence]) -> list[Claim]:
     """Return the claims about the estimated level of noise and its standard error.
 
-    They are those of the level behind the noise. The size of the noise that was drawn differs from what is found by
-    less: with f of m degrees of freedom fitted, the variance of the difference is f/m of that.
+    The standard error is for the level from which noise is drawn. The drawn noise is nearer to the estimate: with f of
+    m degrees of freedom fitted, the variance of their difference is f/m of the squared standard error.
     """
     off = []
     for panel, evidence in by.items():
@@ -228,7 +229,7 @@ def _exact(by: dict[str, Evidence]) -> Iterator[Claim]:
 
 
 def show(evidence: Evidence) -> list[Display]:
-    """Return displays of error, error over that of the oracle, and rank against the noise."""
+    """Return displays of the error, of its ratio to the oracle's error, and of the rank, against the noise."""
     pictures: list[Display] = []
     axes: dict[str, Any] = {"x": "noise", "by": "method", "x_log": True, "labels": LABELS}
     axes["x_label"] = "noise, of the root mean square of the data"

@@ -1,10 +1,10 @@
 """The trace penalty if the truth is a quadratic network of low rank, in good and in bad units.
 
-The same data have three kinds of inputs: isotropic ones; inputs in bad units, with standard deviations from 1 to 10,
-where the teacher depends on the third with the smallest ones; and the latter, rotated. Ten draws are trained at once.
+The same data have three kinds of inputs: isotropic ones; inputs in bad units, with standard deviations from 1 to 10, of
+which the teacher depends on the smallest third; and these after a rotation. Ten draws are trained at once.
 
-Claim: the trace penalty gains as much as weight decay with isotropic inputs, and far more with badly scaled ones. It
-gains no more than whitening the inputs before weight decay. The penalty is nearly invariant to linear maps of inputs.
+Claim: the trace penalty gains as much as weight decay with isotropic inputs, and far more with badly scaled ones. The
+penalty gains no more than whitening the inputs before weight decay. Linear maps of inputs hardly change it.
 
 Refuted by: weight decay that does as well in bad units, an error of the penalty that depends on the units, or whitened
 inputs with larger errors.
@@ -22,7 +22,7 @@ from flatmin.lab.runs.experiment import Metrics, Parameters
 
 __all__ = ["RECIPE", "judge", "show", "train"]
 
-#: Standard deviation of the noise; that of the targets is 1.
+#: Standard deviation of the noise; the targets have standard deviation 1.
 NOISE = 0.3
 #: The smallest and the largest scale of inputs in bad units.
 SCALES = (1.0, 10.0)
@@ -34,7 +34,7 @@ METHODS = [name for name in REGRESSION if name != "standardized + trace"]
 
 
 def train(parameters: Parameters, seed: int) -> Metrics:
-    """Return the test errors of one method in one choice of units, over the variance of the targets."""
+    """Return the test errors of one method in one choice of units, divided by the variance of the targets."""
     from torch import nn
 
     from flatmin.lab.networks import signed_squares
@@ -55,7 +55,7 @@ def train(parameters: Parameters, seed: int) -> Metrics:
 
 
 def _draw(d: int, n: int, seed: int) -> list[tuple[Array, Array]]:
-    """Return isotropic inputs and targets ``((u₁ᵀx)² − (u₂ᵀx)²)/2`` with noise, twice, and a test set without."""
+    """Return two sets of isotropic inputs and noisy targets ``((u₁ᵀx)² − (u₂ᵀx)²)/2``, and a noise-free test set."""
     rng = np.random.default_rng(seed)
     u = np.zeros((d, 2))
     u[: d // 3] = np.linalg.qr(rng.standard_normal((d // 3, 2)))[0]

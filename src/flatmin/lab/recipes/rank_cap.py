@@ -2,17 +2,17 @@
 
 Matrices of 40×30 with singular values ``1/k``, k = 1 … 12, unevenly observed, with noise. ``loss + alpha · ‖D1^p X
 D2^p‖_*`` is minimised over matrices up to a rank, the cap, along a path of alphas; each p and cap is judged at its best
-alpha by the error in unobserved cells. All see the same draws. docs/recipes.md explains the confounding.
+alpha by the error in unobserved cells. All norms and caps see the same draws. docs/recipes.md explains the confounding.
 
 Claim: below the certified rank, the cap and the power are confounded. Without a cap the error of p = 0 is larger than
 that of p = 1; caps of 2 and 4 change this difference by at least 0.5 % of the error on average, and by at least 1 % in
-half of the draws; a cap of 16 changes it by as much in at most one of five draws, and by at most 0.1 % on average. At
-the best alpha, caps at or above the certified rank give the certified solution without a cap up to 1e-4, for every cap
-and power, in four of five draws; caps below give a certified solution for any cap or power in at most one of five. From
-caps of 2 on the best alpha is inside the range in four of five draws.
+half of the draws; a cap of 16 changes it by at least 1 % in at most one of five draws, and by at most 0.1 % on average.
+At the best alpha, caps at or above the certified rank give the certified solution without a cap up to 1e-4, for every
+cap and power, in four of five draws; in at most one of five draws any cap below that rank gives a certified solution.
+From caps of 2 on the best alpha is inside the range in four of five draws.
 
 Refuted by: an interval of one of these numbers beyond its limit. Intervals of means are Student's for pairs of the same
-draw, those of shares are exact; those of the two small caps hold simultaneously with 95 %.
+draw, those of shares are exact. The intervals of the two small caps hold together with 95 % confidence.
 """
 
 from collections.abc import Callable, Iterable
@@ -157,7 +157,7 @@ def _by_draw(
 
 
 def _advantages(evidence: Evidence, cap: int) -> dict[int, float]:
-    """Return the logarithm of the error of p = 0 over that of p = 1 under a cap, by the seed of the draw."""
+    """Return, by the seed of the draw, the logarithm of (error of p = 0) / (error of p = 1) under a cap."""
     part = evidence.select(cap=cap)
     nuclear, flat = (
         {result.trial.seed: result.metrics["error"] for result in part.select(power=power).results}

@@ -7,8 +7,8 @@ Claim: flatness cannot choose between fits by positive semidefinite matrices. As
 have the same trace and different errors. If X may have both signs, traces differ, and the flattest fit has a small
 error.
 
-Refuted by: fits of covariances or phases with different traces; or, in the control, fits with equal traces, or a
-flattest fit whose error is as large as that of the sharpest fit.
+Refuted by: fits in covariance estimation or phase retrieval with different traces; or, in the control, fits with equal
+traces, or a flattest fit whose error is as large as that of the sharpest fit.
 """
 
 from typing import Any

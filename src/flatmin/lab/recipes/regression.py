@@ -29,7 +29,7 @@ QUADRATIC, LINE, STANDARD = "quadratic", "a line", "standardized + decay"
 
 
 def train(parameters: Parameters, seed: int) -> Metrics:
-    """Return the test errors of one method on one table, over the variance of the targets."""
+    """Return the test errors of one method on one table, divided by the variance of the targets."""
     from torch import nn
 
     from flatmin.lab.networks import signed_squares

@@ -21,13 +21,13 @@ from flatmin.lab.runs.experiment import Metrics, Parameters
 
 __all__ = ["RECIPE", "judge", "measure_networks", "show"]
 
-#: The constructed networks, named by the share of the output that the rule computes; a lookup table has the rest.
+#: The constructed networks, named by the share of the output that the rule computes; a lookup table computes the rest.
 MIXTURES = [f"rule {share}%" for share in (0, 25, 50, 75, 100)]
 TABLE, RULE, TRAINED, DISTURBED, HELD = MIXTURES[0], MIXTURES[-1], "trained", "table", "zero elsewhere"
 
 
 def measure_networks(parameters: Parameters, seed: int) -> Metrics:
-    """Return loss, trace, its excess over the bound and errors on unseen points, of networks of one kind."""
+    """Return loss, trace, the trace's excess over the bound, and errors on unseen points, of networks of one kind."""
     from flatmin.lab.recipes._relu_networks import measure
 
     sizes = {name: int(parameters[name]) for name in ("d", "n", "width", "steps", "draws")}
@@ -71,7 +71,7 @@ def judge(evidence: Evidence) -> list[Claim]:
 
 
 def show(evidence: Evidence) -> list[Display]:
-    """Return the errors on unseen points against the trace over its smallest value, with and without biases."""
+    """Return displays of errors on unseen points against trace / smallest trace, with and without biases."""
     axes: dict[str, Any] = {"x": "excess", "x_label": "trace over the smallest trace − 1", "by": "network"}
     axes |= {"y": "test_error", "y_label": "mean squared error on unseen points"}
     return [
@@ -83,7 +83,7 @@ def show(evidence: Evidence) -> list[Display]:
 
 
 def _resolve(parameters: Parameters) -> Parameters | None:
-    """Return a combination that exists: without biases only the rule can be built, and only there "zero elsewhere"."""
+    """Return a combination that exists: without biases only the rule is built; "zero elsewhere" has none."""
     network, bias = parameters["network"], parameters["bias"]
     exists = network in (TRAINED, RULE) or bool(bias) == (network != HELD)
     return parameters if exists else None

@@ -1,18 +1,18 @@
 """Lowest rank by reweighting, and the flat minimum, over measurements and the condition number of the truth.
 
 Sensing and completion of 24×24 matrices of rank 2 with singular values 1 and 1/κ, κ = 1, 10 and 1e5. Oversampling is
-the number of measurements over the ``r (d1 + d2 − r)`` degrees of freedom. Both methods see the same draws, and
+the number of measurements divided by the ``r (d1 + d2 − r)`` degrees of freedom. Both methods see the same draws, and
 reweighting does not know the flat solution. A draw succeeds if the relative error is below 1e-6 and below a hundredth
 of the smallest singular value. docs/recipes.md discusses the failures.
 
 Claim: reweighting recovers the truth from fewer measurements than the flat minimum, by at least half a measurement per
-degree of freedom at each κ, and from 1.5 measurements per degree of freedom on. If the flat minimum succeeds, it fails
-in at most one of ten draws. The boundary of either method at κ = 10 and 1e5 is at most half a measurement above that at
-κ = 1. If only reweighting succeeds, its scaled trace exceeds the certified minimum by at least 1 % in the geometric
-mean; if both succeed, the traces agree to 1e-6.
+degree of freedom at each κ, and from 1.5 measurements per degree of freedom on. If the flat minimum succeeds,
+reweighting fails in at most one of ten draws. The boundary of either method at κ = 10 and 1e5 is at most half a
+measurement above that at κ = 1. If only reweighting succeeds, its scaled trace exceeds the certified minimum by at
+least 1 % in the geometric mean; if both succeed, the traces agree to 1e-6.
 
 Refuted by: any of these numbers, for sensing or for completion, on the other side of its limit with its whole interval.
-The intervals hold simultaneously with 95 % for all comparisons of a kind.
+The intervals of all comparisons of the same kind hold together with 95 % confidence.
 
 Kümmerle, Mayrink Verdun, "A scalable second order method for ill-conditioned matrix completion from few samples", ICML
 2021. Fazel, Hindi, Boyd, "Log-det heuristic for matrix rank minimization", American Control Conference 2003.
@@ -95,7 +95,7 @@ def cells_for_every_line(d: int, m: int, least: int, rng: np.random.Generator) -
     """Return m random cells of a square matrix, (d, d) of bool, at least ``least`` of them in every row and column.
 
     The draw is uniform at first. While a row or column has too few cells, a cell from rows and columns that have more
-    than they need is moved there. A number m that is not above ``2 · least · d`` and at most d² raises `InputError`.
+    than they need is moved there. `InputError` is raised unless ``2 · least · d < m ≤ d²``.
 
     Examples
     --------
@@ -192,8 +192,8 @@ def _condition(evidence: Evidence) -> Iterator[Claim]:
 def _compared(evidence: Evidence) -> Evidence:
     """Return the trials of reweighting whose draw has a certified flat minimum, with the metrics of both.
 
-    ``excess`` is the scaled trace over the certified lower bound of the flat minimum. ``flat_success`` says whether the
-    flat minimum succeeds.
+    ``excess`` is the scaled trace divided by the certified lower bound of the flat minimum. ``flat_success`` says
+    whether the flat minimum succeeds.
     """
     flat = {_draw(result): result.metrics for result in evidence.select(method="flat").results}
     found = []

@@ -5,9 +5,9 @@ draw succeeds if the relative error of the low-rank part is below 1e-6. The metr
 the nuclear norm. docs/recipes.md has further remarks.
 
 Claim: low rank and gross errors are separated exactly below a share of errors that decreases with the rank, by at least
-0.01 per rank of 60×60 matrices on average, and never increases by more than 0.02. At rank d / 10 it is above one tenth,
-and with 10 % wrong cells more than 90 % of the draws are recovered, for d from 40 to 100. Up to the lower end of the
-band divided by 1.25, at least 98 % are recovered.
+0.01 per rank of 60×60 matrices on average, and never increases by more than 0.02. At rank d / 10 this share is above
+one tenth, and with 10 % wrong cells more than 90 % of the draws are recovered, for d from 40 to 100. Up to the lower
+end of the band divided by 1.25, at least 98 % are recovered.
 
 Refuted by: a boundary that decreases more slowly, increases, or is below one tenth at rank d / 10; more than one
 failure in ten there; or more than one in fifty far below the boundary.
@@ -31,7 +31,7 @@ from flatmin.lab.runs.experiment import Metrics, Parameters, Transition
 
 __all__ = ["RECIPE", "judge", "separate", "show"]
 
-#: The dimension of the phase map; after it the claimed slope, the largest rise, and the factor below the boundary.
+#: The dimension of the phase map; the claimed largest slope and rise of its boundary, and the factor below its band.
 D = 60
 FALLS, RISES, FACTOR = -0.01, 0.02, 1.25
 

@@ -5,11 +5,11 @@ Numbers of measurements are in units of the degrees of freedom, ``rho = m / (r (
 takes no solve, proves that a truth is not flattest if it is above 1. docs/recipes.md has the definitions and the exact
 shares.
 
-Claim: Gaussian sensing recovers at 2.5 to 2.67 and not at 1.83 to 2. In completion the threshold of 300² is between 3
-and 3.5, and that of 1000² between 4 and 5. No draw with a score above 1 is recovered, few draws without one fail, and
-the thresholds of scores are as predicted, up to 0.2, growing at least twice as fast as the coupon collector says. Near
-the threshold failures are concentrated in single rows and columns, those with the largest score and not those with the
-fewest cells.
+Claim: Gaussian sensing recovers at rho from 2.5 to 2.67 and not from 1.83 to 2. In completion the threshold of 300² is
+between 3 and 3.5, and that of 1000² between 4 and 5. No draw with a score above 1 is recovered, and few draws without
+one fail. The thresholds of scores agree with predictions up to 0.2, and grow at least twice as fast as the coupon
+collector's. Near the threshold failures are concentrated in single rows and columns, those with the largest score and
+not those with the fewest cells.
 
 Refuted by: an interval of one of these numbers beyond its limit. A draw that neither a solution nor a score decides
 within the allowed steps counts against the claim.
@@ -69,7 +69,7 @@ UNKNOWN = (
 def recover(parameters: Parameters, seed: int) -> Metrics:
     """Return whether one draw is recovered, by a solution or by its scores, and the location of the error.
 
-    Scores need no solve, and one above 1 proves that the truth is not flattest. With the method "score" only they are
+    Scores need no solve, and one above 1 proves that the truth is not flattest. With the method "score" only scores are
     computed; with "solved" a solve always follows, with "open" only if no score is above 1.
     """
     panel, method = str(parameters["panel"]), str(parameters["method"])

@@ -2,17 +2,18 @@
 
 Thirteen algorithms train the same instances with equal budgets (`flatmin.nn.race`), each from two starts. The flatness
 gap is the excess of a run's trace over the certified minimum for the data that it fits. A run fits if its loss is at
-most 1 % of that of the zero prediction; others are left out. docs/recipes.md has the instances.
+most 1 % of that of the zero prediction; other runs are left out. docs/recipes.md has the instances.
 
 Claim: over the algorithms that fit an instance, flatness gap and error are correlated: their rank correlation within an
 instance is at least 0.5 on average, in sensing, bilinear sensing, completion and robust PCA, also among algorithms with
-the same initial weights. It exceeds the 95 % quantile of shuffled errors. The gap is more strongly correlated with the
-error than the remaining loss is. Of two runs of one algorithm the flatter one errs less more often than not. In
-covariance estimation and phase retrieval the gap of every run that did not diverge is 0 up to rounding.
+the same initial weights. On average it exceeds the 95 % quantile for shuffled errors. The gap is more strongly
+correlated with the error than the remaining loss is. Of two runs of one algorithm, the flatter one has the smaller
+error in most pairs. In covariance estimation and phase retrieval the gap of every run that did not diverge is 0 up to
+rounding.
 
-Refuted by: a mean correlation below 0.5, or one that shuffled errors reach; losses that are as informative; flatter
-runs of one algorithm that err less in at most half of the pairs; or a gap that is not 0 where the data determine the
-trace.
+Refuted by: a mean correlation below 0.5, or one that shuffled errors reach; losses as strongly correlated with the
+error; flatter runs of one algorithm with smaller errors in at most half of the pairs; or a gap that is not 0 where the
+data determine the trace.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ TRIALS = 4
 
 @dataclass(frozen=True)
 class _Model:
-    """A family: the rank of its truth, measurements over degrees of freedom, and whether data determine the trace."""
+    """A family: the rank of its truth, measurements per degree of freedom, and whether data determine the trace."""
 
     words: str
     rank: int
@@ -142,7 +143,7 @@ class _Instance:
         return None if self.correlation() is None else float(self._shuffles(1)[0])
 
     def beyond_chance(self) -> float | None:
-        """Return the correlation minus the 95 % quantile of shuffled ones."""
+        """Return the correlation minus the 95 % quantile of correlations with shuffled errors."""
         found = self.correlation()
         return None if found is None else found - float(np.quantile(self._shuffles(SHUFFLES), 0.95))
 
@@ -153,12 +154,12 @@ class _Instance:
         return np.asarray(orders @ (gaps - gaps.mean()) / np.sqrt(len(gaps) ** 2 * gaps.var() * errors.var()))
 
     def lead(self) -> float | None:
-        """Return the correlation of the gap minus that of the loss."""
+        """Return the correlation of the gap with the error minus that of the loss with the error."""
         gap, loss = self.correlation(), self.correlation("loss")
         return None if gap is None or loss is None else gap - loss
 
     def agreement(self) -> float | None:
-        """Return the share of algorithms whose flatter run errs less; ties count half."""
+        """Return the share of algorithms whose flatter run has the smaller error; ties count half."""
         twice = _Instance(self.seed, [result for result in self.results if result.metrics["second_fits"]])
         if not twice.results:
             return None
@@ -236,7 +237,7 @@ def show(evidence: Evidence) -> list[Display]:
 
 
 def _correlations(evidence: Evidence) -> Evidence:
-    """Return the correlations of instances as results, by family and by what is correlated."""
+    """Return the correlations of instances as results, by family and by the quantity correlated with the error."""
     numbers: dict[str, Callable[[_Instance], float | None]] = {
         "gap": _Instance.correlation,
         "gap, same start": _Instance.begun_alike,

@@ -133,8 +133,8 @@ def _complete_backend(client: Any) -> Any:
     """Return joblib's Dask backend for a connected client, extended to report lost tasks.
 
     joblib 1.5 and 1.6 report a Dask task only if it returns, so that a sweep would wait for ever for a task whose
-    worker was killed too often. They also compute locally if the cluster has only one thread, and they give up after
-    ten seconds without a thread.
+    worker was killed too often. They also compute locally if the cluster has only one thread, and give up after ten
+    seconds without a thread.
     """
     from joblib._dask import DaskDistributedBackend
 

@@ -100,7 +100,7 @@ class Experiment:
         The ``grid`` and ``repetitions`` of the quick version.
     resolve : callable
         ``resolve(parameters)`` returns the parameters of the cell for a combination, or None if there is no such cell.
-        It turns a multiple of the degrees of freedom into a number of measurements, for example.
+        ``resolve`` turns a multiple of the degrees of freedom into a number of measurements, for example.
     paired : tuple of str
         Parameters that do not affect the seed, such as methods to be compared on the same random instances.
     seed : int
@@ -185,7 +185,7 @@ class Experiment:
     def trials(self) -> Iterator[Trial]:
         """Yield all trials: the first repetition of every cell in a scrambled order, then the second, and so on.
 
-        So an interrupted sweep has nearly as much of every cell, and its pace predicts the remaining time.
+        So an interrupted sweep has about equally many trials of all cells, and its pace predicts the remaining time.
         """
         for repetition in range(self.repetitions):
             trials = (self.trial(cell, repetition) for cell in self.cells)

@@ -23,15 +23,15 @@ _LARGE_SHARE = 0.25
 def auto(request: TraceRequest) -> TraceEstimate:
     """Return the estimate of `hutch_pp` if few eigenvalues dominate, otherwise that of `hutchinson`.
 
-    The choice is based on eight pilot products H v. The share of each product that lies in the span of the others
-    estimates which part of ``‖H‖_F²`` a subspace of this size holds:
+    The choice is based on eight pilot products H v. The share of each product that lies in the span of the other
+    products estimates which part of ``‖H‖_F²`` a subspace of this dimension holds:
 
     - if the share is large, as for semidefinite matrices of trained networks, Hutch++ continues from the pilot and adds
       further directions;
-    - if it is moderate, as for many indefinite Hessians, Hutch++ uses the span of the pilot alone. This costs eight
-      more products and removes about twice the share from ``‖H‖_F²``;
+    - if it is moderate, as for many indefinite Hessians, Hutch++ uses the span of the pilot alone. The products of H
+      with this span cost eight more products and remove about twice the share from ``‖H‖_F²``;
     - if it is small, Hutchinson's estimator starts from new vectors, because the pilot vectors, which decided the
-      choice, would bias it by up to a fifth of a standard error. With 100 products the pilot then costs 4 % of
+      choice, would bias its result by up to a fifth of a standard error. With 100 products the pilot then costs 4 % of
       accuracy.
 
     The field ``method`` of the result names the estimator.
@@ -58,7 +58,7 @@ def auto(request: TraceRequest) -> TraceEstimate:
 
 
 def _spanned(products: Tensor) -> float:
-    """Return which share of the sum of squared norms of k vectors, shape (n, k), lies in the spans of the others."""
+    """Return which share of the sum of squared norms of k vectors (n, k) lies in the span of the other k − 1."""
     gram = products.double().mT @ products.double()
     total = gram.diagonal().sum().item()
     if not 0 < total < float("inf"):

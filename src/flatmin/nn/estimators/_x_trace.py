@@ -26,9 +26,9 @@ def x_trace(request: TraceRequest, *, share: float = 0.5) -> TraceEstimate:
     request : TraceRequest
         A request that allows at least 8 / (1 - share) products.
     share : float
-        Which share of the products finds Q. The same share is spent on ``H Q``, and the others only sample the trace.
-        The default of 1/2 is XTrace as published and suits eigenvalues that decay fast. If no eigenvalue is much larger
-        than the others, as in many indefinite Hessians, the error is up to ``1/√(1 - share)`` times that of
+        Which share of the products finds Q. The same share is spent on ``H Q``, and the other products only sample the
+        trace. The default of 1/2 is XTrace as published and suits eigenvalues that decay fast. If no eigenvalue is much
+        larger than the others, as in many indefinite Hessians, the error is up to ``1/√(1 - share)`` times that of
         `hutchinson`. This factor is 1.41 for a share of 1/2 and 1.12 for a share of 1/5. A share of 1/5 keeps most of
         the gain for decaying eigenvalues.
 

@@ -18,10 +18,10 @@ MIN_SAMPLE = 8
 class Deflation:
     """Random vectors v_i, their products H v_i, and an orthonormal basis Q of the first ``rank`` products.
 
-    With the projector P onto the orthogonal complement of Q, ``tr H = tr QᵀHQ + tr PHP``. The first term is computed
-    exactly. The second term is sampled in two ways: by the vectors that were not used for Q (`independent`), and by
-    those that were, each with a basis that leaves out its own product (`leave_one_out`). Neither way needs further
-    products with H, because ``H P v = H v - HQ Qᵀv``.
+    With the projector P onto the orthogonal complement of Q, ``tr H = tr QᵀHQ + tr PHP``. The first term, ``tr QᵀHQ``,
+    is computed exactly. The second term, ``tr PHP``, is sampled in two ways: by the vectors that were not used for Q
+    (`independent`), and by those that were, each with a basis that leaves out its own product (`leave_one_out`).
+    Neither way needs further products with H, because ``H P v = H v - HQ Qᵀv``.
     """
 
     def __init__(self, request: TraceRequest) -> None:
@@ -99,8 +99,8 @@ class Deflation:
     def leave_one_out(self) -> Callable[[Any], Sample]:
         """Return a function of rows that samples their part of ``tr H - tr QᵀHQ`` with the vectors used for Q.
 
-        The sample x_i uses v_i and the basis without the product of v_i. It is unbiased for any values of the other
-        vectors. The sample y_ij uses v_i and the basis without the products of v_i and v_j. The mean of
+        The sample x_i uses v_i and the basis without the product of v_i. The sample x_i is unbiased for any values of
+        the other vectors. The sample y_ij uses v_i and the basis without the products of v_i and v_j. The mean of
         ``(x_i - y_ij)(x_j - y_ji)`` over all pairs is an unbiased estimate of the covariance of two samples x_i, x_j.
         """
         V, HV, Q, HQ = self.V[:, : self.rank], self.HV[:, : self.rank], self.Q, self.HQ

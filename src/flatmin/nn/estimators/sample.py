@@ -43,10 +43,10 @@ def variance(values: Tensor, squares: Tensor, dimension: int, swaps: float | Non
     """Return the variance of ``vᵀ A v`` for v uniform on the sphere of radius √d, estimated from m products A v.
 
     The variance is ``2d/(d+2) (‖S‖_F² - (tr A)²/d)``, where S is the symmetric part of A. If A is symmetric, the mean
-    of ``‖A v‖²`` estimates ``‖S‖_F²`` without bias. This is more accurate than the sample variance: with one dominant
-    eigenvalue the relative variance of the estimate is 2/m, and 14/m for the sample variance. The form ``v_bᵀ (H v)_b``
-    of a diagonal block has an A that is not symmetric. For such forms ``‖S‖_F² = (‖A‖_F² + tr A²)/2``, and ``swaps``
-    is an estimate of ``tr A²``, see `swapped`.
+    of ``‖A v‖²`` estimates ``‖S‖_F²`` without bias. The estimate is more accurate than the sample variance: with one
+    dominant eigenvalue the relative variance of the estimate is 2/m, and the relative variance of the sample variance
+    is 14/m. The form ``v_bᵀ (H v)_b`` of a diagonal block has an A that is not symmetric. For such forms
+    ``‖S‖_F² = (‖A‖_F² + tr A²)/2``, and ``swaps`` is an estimate of ``tr A²``, see `swapped`.
 
     ``values`` are the numbers ``vᵀ A v`` and ``squares`` the numbers ``‖A v‖²``, both (m,). The dimension is d.
     """
@@ -68,10 +68,10 @@ def swapped(M: Tensor) -> float:
 def summary(inside: float, *samples: Sample, freedom: int | None = None) -> Statistics:
     """Return the known part ``inside`` plus the mean of all samples, its standard error, and a 95 % interval.
 
-    The interval is Student's. It has m degrees of freedom for m vectors, not m − 1, because `variance` uses the squared
+    The interval is Student's. For m vectors it has m degrees of freedom, not m − 1, because `variance` uses the squared
     norms of the products. The worst case is one dominant eigenvalue λ. Then the mean is λc and the standard error
-    λ√(2c/m), where c is distributed as χ²_m/m, and the interval covers with probability 0.952 for m = 8 and 0.950 for
-    m = 34. With many similar eigenvalues the interval is slightly too wide and covers with probability 0.978 and 0.958.
+    λ√(2c/m), where c is distributed as χ²_m/m, and the interval covers with probability 0.952 for m = 8 and 0.950 for m
+    = 34. With many similar eigenvalues the interval is slightly too wide and covers with probability 0.978 and 0.958.
     Correlated samples count by their effective sample size (Kish, "Survey sampling", 1965).
 
     ``freedom`` limits the number of degrees of freedom of a run that stops once its standard error is below a target.

@@ -56,14 +56,14 @@ class Curvature:
         H = \frac1N \sum_i \nabla^2_\theta\, \ell_i(f_i(\theta)), \qquad
         G = \frac1N \sum_i J_i^T\, \nabla^2\ell_i(f_i)\, J_i, \qquad J_i = \partial f_i / \partial\theta.
 
-    A product reads all data, batch by batch, and needs the memory of one batch. It differentiates twice in reverse
-    mode. The model is not changed, nor are its gradients, buffers and training mode, nor the global random generators.
-    All computations use the dtype of the parameters, with or without autocast.
+    A product reads all data, batch by batch, and needs the memory of one batch. A product differentiates twice in
+    reverse mode. The model is not changed, nor are its gradients, buffers and training mode, nor the global random
+    generators. All computations use the dtype of the parameters, with or without autocast.
 
     Products of G with several vectors use curvlinops, in forward mode, if the model is large, the loss is a module, and
     x, y and the outputs are tensors. As a test, the first vector is multiplied in reverse mode and by curvlinops. If
-    the results differ, as they do with dropout, curvlinops is not used. It is not used for single vectors, for which it
-    is slower, nor for H: its results are wrong for layer normalization (3.0.1 on PyTorch 2.13), and it cannot
+    the results differ, as they do with dropout, curvlinops is not used. curvlinops is not used for single vectors, for
+    which it is slower, nor for H: its results are wrong for layer normalization (3.0.1 on PyTorch 2.13), and it cannot
     differentiate SiLU twice.
 
     Parameters
@@ -77,8 +77,8 @@ class Curvature:
         One pair (x, y), or an iterable of pairs that can be read repeatedly, such as a DataLoader; x and y are
         tensors, or nested tuples, lists and dicts of them. A sample is an entry of y along its first axis.
     of : {"hessian", "gauss_newton"}
-        Which of the two matrices. They are equal if the outputs are linear in the weights, or if the loss is linear in
-        the outputs.
+        Which of the two matrices. Both matrices are equal if the outputs are linear in the weights, or if the loss is
+        linear in the outputs.
     parameters : iterable of str or Parameter, optional
         The parameters to which rows and columns belong. If None, all parameters that require a gradient, in the order
         of ``model.named_parameters()``.
@@ -157,7 +157,7 @@ class Curvature:
         return operator
 
     def on(self, weights: ModelWeights) -> Curvature:
-        """Return the curvature of the same loss and data on other weights: of a copy of the model, or fewer of them."""
+        """Return the curvature of the same loss and data on other weights: those of a copy of the model, or fewer."""
         out = copy.copy(self)
         out._act_on(weights)
         return out

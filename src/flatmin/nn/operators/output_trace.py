@@ -25,8 +25,8 @@ def output_traces(curvature: Curvature, max_outputs: int) -> tuple[Tensor, int] 
     """Return the trace of the Gauss-Newton block of each parameter, and the number of gradients for each sample.
 
     With the eigenvalues λ_ic and eigenvectors u_ic of ``∇²ℓ_i`` the trace is the mean over samples of
-    ``Σ_c λ_ic ‖J_iᵀ u_ic‖²``. This takes one pass over the data for each output of a sample, for any number of
-    parameters. The result is None if samples have more than ``max_outputs`` outputs or cannot be treated one by one:
+    ``Σ_c λ_ic ‖J_iᵀ u_ic‖²``. The computation takes one pass over the data for each output of a sample, for any number
+    of parameters. The result is None if samples have more than ``max_outputs`` outputs or cannot be treated one by one:
     if outputs are not a single tensor, with batch norm or dropout in training mode, for losses that compare samples,
     and for models that `torch.func.vmap` refuses.
     """

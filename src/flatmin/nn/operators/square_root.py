@@ -30,7 +30,7 @@ def register_root(loss: Any) -> Callable[[Root], Root]:
     """Register the root of a loss for `loss_root`: decorates a function ``root(loss, outputs, targets, probe)``.
 
     The function returns ``S v``, a tensor with the shape of the outputs that is linear in the probe v, where ``S Sᵀ``
-    is the Hessian of the loss with respect to the outputs. It must not detach the outputs, since a penalty is
+    is the Hessian of the loss with respect to the outputs. The function must not detach the outputs, since a penalty is
     differentiated through them. `check_root` compares the root with the Hessian.
 
     Parameters

@@ -103,7 +103,7 @@ def _readable(data: Any) -> Iterable[Any]:
 
 
 def _checksum(x: Any, y: Any) -> Tensor:
-    """Return a linear checksum of samples, independent of their order, and the same of their absolute values."""
+    """Return a linear checksum of samples, independent of their order, and another of their absolute values."""
     checksum = torch.zeros(2, dtype=torch.float64)
     for leaf in tree_leaves((x, y)):
         if isinstance(leaf, Tensor) and leaf.ndim and leaf.layout == torch.strided and not leaf.is_complex():

@@ -14,8 +14,8 @@ __all__ = ["NoiseInjection"]
 class NoiseInjection(RandomSeeker):
     """Train with the mean of ``½ (∇f(w + σv) + ∇f(w − σv))`` over standard normal directions v.
 
-    Its expectation is the gradient of ``f + (σ²/2) tr ∇²f + O(σ⁴)``; the remainder is zero for a quartic f, such as the
-    squared loss of a factored model. The gradient at w itself is not used.
+    The expectation of this mean is the gradient of ``f + (σ²/2) tr ∇²f + O(σ⁴)``; the remainder is zero for a quartic
+    f, such as the squared loss of a factored model. The gradient at w itself is not used.
 
     Parameters
     ----------

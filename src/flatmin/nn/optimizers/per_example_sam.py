@@ -30,9 +30,9 @@ _log = logging.getLogger(__name__)
 class PerExampleSAM(Seeker):
     """Train with the mean of ``∇f_i(w + ρ ∇f_i(w)/‖∇f_i(w)‖)``, where f_i is the loss of example i.
 
-    This is the average of `SAM` steps with one example each, which favour a small trace of the Hessian. If all trained
-    layers are linear, it takes two passes of the batch. Otherwise examples are vectorized with `torch.func.vmap` if the
-    model allows it, and taken one by one if not.
+    A step is the average of `SAM` steps with one example each, which favour a small trace of the Hessian. If all
+    trained layers are linear, it takes two passes of the batch. Otherwise examples are vectorized with
+    `torch.func.vmap` if the model allows it, and taken one by one if not.
 
     Parameters
     ----------

@@ -28,13 +28,14 @@ class ScaledGradient(Seeker):
     base, model, loss
         As in `Seeker`; the model is a `FactoredModel` of a `Product`, `Gram` or `SignedGram`.
     damping : float
-        The number ε, in the units of X. It must be positive if the factors have more columns than the rank of X. A good
+        The number ε, in the units of X. ε must be positive if the factors have more columns than the rank of X. A good
         value is the smallest singular value that shall be recovered.
 
     Raises
     ------
     InputError
-        If the model is not of this kind; in `step`, if a Gram matrix is singular and ``damping`` is 0.
+        If the model is of another class or parametrization; in `step`, if a Gram matrix is singular and ``damping`` is
+        0.
 
     References
     ----------

@@ -14,8 +14,8 @@ __all__ = ["TwoPoint"]
 class TwoPoint(RandomSeeker):
     """Train with ``(f(w + σv) − f(w − σv)) / (2σ) · v`` for a standard normal direction v.
 
-    Its expectation is the gradient of the mean of f at ``w + σv``, which is ``f + (σ²/2) tr ∇²f + O(σ⁴)``. The gradient
-    that the loop computes is not used.
+    The expectation of this estimate is the gradient of the mean of f at ``w + σv``, which is
+    ``f + (σ²/2) tr ∇²f + O(σ⁴)``. The gradient that the loop computes is not used.
 
     Parameters
     ----------

@@ -96,13 +96,13 @@ def spectral_density(
     """Return the distribution of the eigenvalues of the Hessian of a loss, by stochastic Lanczos quadrature.
 
     For v uniform on the unit sphere, ``E vᵀ f(A) v = (1/n) Σ f(λ_i)``, and k Lanczos steps give the Gauss quadrature of
-    ``vᵀ f(A) v``, exact for polynomials of degree 2k − 1. Its error for the Gaussian of the density is at most twice
-    the sum of the Chebyshev coefficients from degree 2k on. The spectral measure up to t is bounded by the
-    inequalities of Chebyshev, Markov and Stieltjes: from below by the weights of the nodes before the last node left
-    of t, from above by the weights up to the first node right of t.
+    ``vᵀ f(A) v``, exact for polynomials of degree 2k − 1. The quadrature's error for the Gaussian of the density is at
+    most twice the sum of the Chebyshev coefficients from degree 2k on. The spectral measure up to t is bounded by the
+    inequalities of Chebyshev, Markov and Stieltjes: from below by the weights of the nodes before the last node left of
+    t, from above by the weights up to the first node right of t.
 
-    The variance of ``vᵀ f(A) v`` is ``2/(n + 2)`` times that of ``f(λ_i)`` over the eigenvalues. It is estimated from
-    the same quadratures, which for few probes is more accurate than their sample variance.
+    The variance of ``vᵀ f(A) v`` is ``2/(n + 2)`` times that of ``f(λ_i)`` over the eigenvalues. This variance is
+    estimated from the same quadratures, which for few probes is more accurate than their sample variance.
 
     Parameters
     ----------

@@ -26,9 +26,9 @@ class EigenvalueEstimate:
 
     ``value`` is the Ritz value; the eigenvalue is at least as extreme. ``lower`` and ``upper`` bound the eigenvalue:
     the inner bound, next to ``value``, always holds; the outer one fails with probability at most ``failure``, over the
-    random start. Both are widened by the observed rounding errors of the products. Some eigenvalue, not necessarily the
-    extreme one, lies within ``residual`` of ``value``. ``end`` is "largest" or "smallest", and ``of`` "hessian",
-    "gauss_newton", or None for any other operator.
+    random start. Both bounds are widened by the observed rounding errors of the products. Some eigenvalue, not
+    necessarily the extreme one, lies within ``residual`` of ``value``. ``end`` is "largest" or "smallest", and ``of``
+    "hessian", "gauss_newton", or None for any other operator.
     """
 
     value: float

@@ -1,15 +1,19 @@
 """Certificates of linear networks ``X = W_N ⋯ W_1``."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.errors import InputError
+from flatmin.linalg.forward_error import UNIT, inner_product, rounded_up
+from flatmin.linalg.forward_error import gamma as summation
+from flatmin.linalg.nuclear_bound import nuclear_bound
 from flatmin.linalg.operator_norm import top_spectrum
 from flatmin.linalg.subspaces import EPS
+from flatmin.measurements import Entries
 from flatmin.parametrizations.base import Factors
-from flatmin.parametrizations.chain import Chain
+from flatmin.parametrizations.chain import ISOTROPY_ROUNDING, Chain
 from flatmin.parametrizations.product import Product
 from flatmin.problem import Problem
 from flatmin.proofs.certificate import Bound, Certificate, Fit, check_alpha, ratio
@@ -38,16 +42,22 @@ def chain_certificate(problem: Problem, factors: Factors, dual: Array, *, alpha:
         scaled = alpha * float(np.sqrt(np.prod(problem.shape)))
         return of_two_layers(problem, certificate_of(two_factors(problem), model.pair(factors), dual, alpha=scaled))
     U, s, V = model.singular(factors, metric)
+    formed = _Formed.from_layers(problem, factors)
     residual, sizes = problem.residual(factors), measurement_sizes(problem, problem.whitened, metric)
-    fit = Fit.from_residual(problem.data, residual, sizes, float(np.linalg.norm(s)), dual)
+    fit = Fit.from_residual(problem.data, residual, sizes, float(np.linalg.norm(s)), dual, formed.residual_error)
     kept = s > DROPPED * np.max(s, initial=0.0)
     spectrum = top_spectrum(A.adjoint_operator(dual / gamma), U[:, kept], V[:, kept], unit=LEADING)
-    product = ratio(float(problem.data @ dual), spectrum.norm)
-    value = model.smallest_trace(float(s.sum()), metric)
-    lower = model.smallest_trace(max(product, 0.0), metric)
+    spectrum = spectrum.widened(A.adjoint_error(dual, entry=4 * UNIT) / gamma)
+    pairing, off = inner_product(problem.data, dual)
+    product, uneven = ratio(pairing - off, spectrum.norm), formed.unevenness + 100 * UNIT
+    norm = nuclear_bound(metric, model.pair(factors), (U, s, V)) + 1.01 * gamma * formed.error
+    value = model.smallest_trace(norm, metric) * (1 + 2 * uneven)
+    lower = model.smallest_trace(max(product, 0.0), metric) * (1 - 2 * uneven)
     if alpha > 0:
-        value = problem.loss.value(residual) + alpha * value
-        lower = _penalised_bound(problem, dual, spectrum.norm * gamma, alpha * model.smallest_trace(gamma, metric))
+        misfit = float(np.linalg.norm(residual)) + float(np.linalg.norm(formed.residual_error))
+        value = rounded_up(misfit**2 / A.size * (1 + summation(2 * A.size)) + alpha * value)
+        penalty = alpha * model.smallest_trace(gamma, metric) * (1 - 2 * uneven)
+        lower = _penalised_bound(problem, dual, spectrum.norm * gamma, penalty)
     bound = Bound(value, lower, spectrum.norm, spectrum.kind, spectrum.failure, is_penalised=alpha > 0)
     proof = bound.certificate(fit, dual)
     if not proof.holds:
@@ -70,7 +80,32 @@ def _penalised_bound(problem: Problem, dual: Array, norm: float, penalty: float)
         y, conjugate = y / max(1.0, norm), 0.0
     else:
         conjugate = penalty * (p - 1) * (norm / p) ** (p / (p - 1))
-    return float(problem.data @ y) - m / 4 * float(y @ y) - conjugate
+    (gained, off), (square, more) = inner_product(problem.data, y), inner_product(y, y)
+    lost = m / 4 * (square + more) + conjugate
+    return gained - off - lost - 100 * UNIT * (abs(gained) + lost)
+
+
+@dataclass(frozen=True, eq=False)
+class _Formed:
+    """Rounding errors of the product of all layers.
+
+    ``error`` bounds the nuclear norm of that of X, ``residual_error`` (m,) is that of its measurements, and
+    ``unevenness`` bounds the relative departure of the measurements from isotropic ones.
+    """
+
+    error: float
+    residual_error: Array
+    unevenness: float
+
+    @classmethod
+    def from_layers(cls, problem: Problem, layers: Factors) -> "_Formed":
+        A, model = problem.measurement, problem.parametrization
+        P, Q = model.pair(tuple(np.abs(W) for W in layers))
+        terms = sum(W.shape[1] for W in layers) if len(layers) > 2 else 0
+        error = 2.02 * summation(terms) * float(np.linalg.norm(P, axis=0) @ np.linalg.norm(Q, axis=0))
+        measured = A.forward_error(P, Q) + error * A.norms() + 2 * UNIT * np.abs(problem.residual(layers))
+        even = isinstance(A, Entries) and A.weights is None
+        return cls(error, np.asarray(measured), 0.0 if even else ISOTROPY_ROUNDING * A.size * int(np.prod(A.shape)))
 
 
 def two_factors(problem: Problem) -> Problem:

@@ -35,13 +35,15 @@ def nearby_minimisers(B: Array, b: Array, p: float, z: Array, y: Array, units: A
     sizes[sizes == 0] = 1.0
     rows, data, y = B / sizes[:, None], b / sizes, sizes * y
     exact = z + least_change(rows, data - rows @ z, np.abs(z) ** (2 - p))
-    fitted = bool(np.linalg.norm(data - rows @ exact) <= FITTED * np.linalg.norm(data))
+    misfit = float(np.linalg.norm(data - rows @ exact))
+    fitted = misfit <= FITTED * float(np.linalg.norm(data))
+    misfit += (len(z) + 6) * EPS * float(np.linalg.norm(np.abs(rows) @ np.abs(exact) + np.abs(data)))
     correction = float(np.linalg.norm(units * (exact - z)))
     size = float(np.linalg.norm(units * z))
     if p > 1:
-        radius = correction + _strict_radius(rows, data, p, exact, y, units)
+        radius = correction + _strict_radius(rows, data, p, exact, y, units, misfit)
         return _strictly(radius if fitted else None, size)
-    return _sparse(rows, data, exact, y, units, sizes, correction if fitted else np.inf, size)
+    return _sparse(rows, data, exact, y, units, sizes, correction if fitted else np.inf, size, misfit=misfit)
 
 
 def nearby_penalised(B: Array, b: Array, p: float, noise: float, z: Array, y: Array, units: Array) -> Uniqueness:
@@ -95,23 +97,65 @@ def _curved_radius(p: float, value: float, gap: float, z: Array, s: Array, units
     return float(radius + np.linalg.norm(units * (z - centre)))
 
 
-def _strict_radius(B: Array, b: Array, p: float, z: Array, y: Array, units: Array) -> float:
-    """Return the bound for p > 1, proportional to the misfit of the optimality condition (docs/theory/depth.md)."""
+def _strict_radius(B: Array, b: Array, p: float, z: Array, y: Array, units: Array, misfit: float) -> float:
+    """Return the bound for p > 1, from the misfits of optimality and of the equations (docs/theory/depth.md)."""
     value, product = float(np.sum(np.abs(z) ** p)), float(b @ y)
     if product <= 0:
         return float("inf")
-    r = p * np.sign(z) * np.abs(z) ** (p - 1) - (p * value / product) * (B.T @ y)
+    slope, scale = p * np.abs(z) ** (p - 1), p * value / product
+    r = np.abs(np.sign(z) * slope - scale * (B.T @ y))
+    r += (len(b) + 2) * EPS * scale * (np.abs(B).T @ np.abs(y)) + 8 * EPS * slope
+    if misfit == 0:
+        return _sharpened(p, r, z, units, value, 0.0)
+    power, found = np.abs(z) ** (2 - p), [_from_equations(B, units, misfit)]
+    for weights in (power + 1e-12 * np.max(power), np.ones(len(z))):
+        least = _least_value(B * np.sqrt(weights))
+        if least == 0:
+            continue
+        size = misfit / least
+        growth = _growth(p, z, weights, size)
+        excess = float(np.sqrt(slope**2 @ weights)) * size + growth
+        lost = float(np.sqrt(r**2 @ weights)) * size + growth
+        found.append(_sharpened(p, r, z, units, value + excess, lost))
+    return min(found)
+
+
+def _sharpened(p: float, r: Array, z: Array, units: Array, value: float, lost: float) -> float:
+    """Return the bound on the distance of a minimiser of at most this value, where ``lost`` is due to the misfit."""
     largest = np.full(len(z), value ** (1 / p))
     radius = np.inf
     for _ in range(SHARPENINGS):
         softness = largest ** (2 - p) / (p * (p - 1))
-        bound = 2 * float(np.sqrt(np.sum(r**2 * softness)))
+        slope = float(np.sqrt(np.sum(r**2 * softness)))
+        bound = slope + float(np.sqrt(slope**2 + 2 * lost))
         sharper = bound * float(np.max(units * np.sqrt(softness)))
         if not sharper < 0.99 * radius:
             break
         radius = sharper
         largest = np.minimum(largest, np.abs(z) + bound * np.sqrt(softness))
     return float(radius)
+
+
+def _growth(p: float, z: Array, weights: Array, size: float) -> float:
+    """Bound how much ``Σ |z_j + e_j|^p`` exceeds its linear part over all e with ``Σ e_j²/weights_j ≤ size²``."""
+    largest, lengths = np.sqrt(weights) * size, np.abs(z)
+    near = 2 * largest <= lengths
+    curved = p * (p - 1) / 2 * (lengths[near] - largest[near]) ** (p - 2) * weights[near]
+    return float(np.max(curved, initial=0.0) * size**2 + 2 ** (2 - p) * np.sum(largest[~near] ** p))
+
+
+def _least_value(B: Array) -> float:
+    """Return the smallest nonzero singular value of a matrix, less its rounding error; 0.0 for none."""
+    values, rounding = np.linalg.svd(B, compute_uv=False), 10 * EPS * sum(B.shape)
+    inside = values[values > rounding * values[0]]
+    return float(inside[-1] - rounding * values[0]) if len(inside) else 0.0
+
+
+def _from_equations(B: Array, units: Array, misfit: float) -> float:
+    """Return the bound where the equations determine z, else infinity."""
+    (m, n), values = B.shape, np.linalg.svd(B[:, units > 0], compute_uv=False)
+    least = float(values[-1] - 10 * EPS * (m + n) * values[0]) if m >= np.count_nonzero(units) else 0.0
+    return misfit / least * float(np.max(units)) if least > 0 else np.inf
 
 
 def _sparse(
@@ -124,6 +168,7 @@ def _sparse(
     correction: float,
     size: float,
     gap: float = 0.0,
+    misfit: float = 0.0,
 ) -> Uniqueness:
     """Return the verdict for p = 1, from the slacks of the dual constraints (docs/theory/depth.md)."""
     n, norm = len(z), float(np.abs(z).sum())
@@ -147,7 +192,7 @@ def _sparse(
             pull=float(np.max(units[tight] / lengths[tight])) / ((1 - threshold) * float(values[-1])),
         )
         beyond = float(slack[loose] @ np.abs(z[loose]))
-        stability = apart.stability(defect, norm, beyond, correction, y / sizes, float(sizes.min()))
+        stability = apart.stability(defect, norm, beyond, correction, y / sizes, float(sizes.min()), misfit)
         radius = stability.radius()
         if not np.isfinite(radius):
             return Uniqueness(None, q, injectivity, margin)
@@ -170,9 +215,12 @@ class _Apart:
     pull: float
 
     def stability(
-        self, defect: float, norm: float, beyond: float, correction: float, dual: Array, smallest: float
+        self, defect: float, norm: float, beyond: float, correction: float, dual: Array, smallest: float, misfit: float
     ) -> Stability:
-        """Return the constants of the tight coordinates, for rows of length ``smallest`` or more."""
+        """Return the constants of the tight coordinates, for rows of length ``smallest`` or more.
+
+        ``misfit`` is that of rows divided by their lengths.
+        """
         far, bound = (self.far, 1.0) if self.far > 0 else (1.0, 0.0)
         pull = self.pull / smallest
         return Stability(
@@ -182,7 +230,7 @@ class _Apart:
             injectivity=far / pull,
             gain=self.push * smallest,
             dual_size=bound * float(np.linalg.norm(dual)),
-            misfit=correction / pull,
+            misfit=correction / pull + misfit * smallest,
             outside=beyond + correction / far,
             unwhiten=far,
         )

@@ -8,7 +8,7 @@ from scipy.linalg import LinAlgError, blas, cho_factor, cho_solve
 
 from flatmin._core.arrays import Array
 
-__all__ = ["dual_power_norm", "least_change", "normal_equations", "penalised_bound", "scaled_bound"]
+__all__ = ["dual_power_norm", "gain_and_loss", "least_change", "normal_equations", "penalised_bound", "scaled_bound"]
 
 
 def dual_power_norm(s: Array, p: float) -> float:
@@ -28,12 +28,17 @@ def scaled_bound(B: Array, b: Array, y: Array, p: float) -> float:
 
 def penalised_bound(B: Array, b: Array, y: Array, p: float, penalty: float) -> float:
     """Return the lower bound on ``Σ |z_j|^p + ‖B z − b‖² / 2μ`` that a multiplier y proves (docs/theory/depth.md)."""
-    s = B.T @ y
+    gained, lost = gain_and_loss(np.abs(B.T @ y), b, y, p, penalty)
+    return gained - lost
+
+
+def gain_and_loss(sizes: Array, b: Array, y: Array, p: float, penalty: float) -> tuple[float, float]:
+    """Return the two terms of that bound, ``gain − loss``, from ``sizes = |Bᵀy|`` or from bounds above them."""
     if p == 1:
-        y, conjugate = y / max(1.0, dual_power_norm(s, 1.0)), 0.0
+        y, conjugate = y / max(1.0, dual_power_norm(sizes, 1.0)), 0.0
     else:
-        conjugate = (p - 1) * float(np.sum((np.abs(s) / p) ** (p / (p - 1))))
-    return float(b @ y) - penalty / 2 * float(y @ y) - conjugate
+        conjugate = (p - 1) * float(np.sum((sizes / p) ** (p / (p - 1))))
+    return float(b @ y), penalty / 2 * float(y @ y) + conjugate
 
 
 def least_change(B: Array, residual: Array, weights: Array) -> Array:

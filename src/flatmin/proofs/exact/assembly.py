@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
@@ -15,14 +16,13 @@ from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.proofs import checker
 from flatmin.proofs.certificate import Certificate
-from flatmin.proofs.exact.document import as_decimal, encoded, sealed
 from flatmin.proofs.exact.duals import ROOM, value_dual
 from flatmin.proofs.exact.explicit_problem import ExplicitProblem
 from flatmin.proofs.exact.integers import exact_fit
 from flatmin.proofs.exact.point import polished
 from flatmin.proofs.exact.robust_witness import robust_witness
 from flatmin.proofs.exact.semidefinite_witness import semidefinite_witness
-from flatmin.proofs.exact.theorems import ExactStatement, Proof
+from flatmin.proofs.exact.theorems import ExactStatement, Proof, as_decimal, encoded, sealed
 from flatmin.proofs.exact.witness import Witness, rectangular_witness, zero_witness
 from flatmin.proofs.objective import Objective
 
@@ -84,20 +84,24 @@ def prove_point(
 ) -> Proof:
     """Return the theorems about factors from any program, as `prove` does, from their dual vectors."""
     explicit = ExplicitProblem.from_problem(problem, objective.alpha, objective.metric_power)
-    witness = _witness(explicit, problem.check(factors), dual, uniqueness_dual)
-    claims = _Claims.from_witness(explicit, witness)
+    duals, factors = (dual, uniqueness_dual), problem.check(factors)
+    claims = _Claims.from_witness(explicit, _witness(explicit, factors, *duals))
+    if not claims.fits_as_expected:
+        claims = _Claims.from_witness(explicit, _witness(explicit, factors, *duals, exactly=False))
     claims.collect()
     return claims.proof()
 
 
-def _witness(explicit: ExplicitProblem, factors: Factors, dual: Array, other: Array | None) -> Witness:
-    """Return the best witness for factors."""
+def _witness(
+    explicit: ExplicitProblem, factors: Factors, dual: Array, other: Array | None, exactly: bool = True
+) -> Witness:
+    """Return the best witness for factors; ``exactly`` asks for integers that fit the data exactly."""
     if explicit.kind == "cells":
         return robust_witness(explicit, factors, dual) or zero_witness(explicit, dual)
     point = polished(explicit, factors)
     if point is None:
         return zero_witness(explicit, dual)
-    whole = exact_fit(explicit, point) if explicit.objective == "interpolating" else None
+    whole = exact_fit(explicit, point) if exactly and explicit.objective == "interpolating" else None
     if explicit.cone == "semidefinite":
         return semidefinite_witness(explicit, point.L, whole, dual, other)
     return rectangular_witness(explicit, point, whole, dual)
@@ -124,6 +128,11 @@ class _Claims:
             raise InputError(f"a proof was asked for a problem that the checker cannot read: {refusal}") from refusal
         return cls(explicit, witness, theorem, absent=dict(witness.absent))
 
+    @property
+    def fits_as_expected(self) -> bool:
+        """Whether integers that fit the data in floating point fit them exactly."""
+        return not self.witness.is_whole or not self.theorem.residual.dot(self.theorem.residual)
+
     def collect(self) -> None:
         """State everything that is proved."""
         theorem, objective = self.theorem, self.explicit.objective
@@ -139,7 +148,7 @@ class _Claims:
             return
         if self.explicit.trace_is_determined:
             noise = NOISE * float(np.linalg.norm(self.explicit.problem.data))
-            self._state_radius("noise", Fraction(noise))
+            self._state_radius("noise", Fraction(as_decimal(Fraction(noise), up=True)))
         elif "U" in self.claims and objective == "interpolating" and self.witness.point is not None:
             self._state_radius("upper", self.claims["U"]["upper"])
         if self.claims["B"]["beta"] == 0:
@@ -147,7 +156,10 @@ class _Claims:
 
     def _state_lower(self) -> None:
         """State the lower bound, from a dual vector that leaves its test as little room for rounding as it needs."""
-        room = ROOM
+        room, dual = ROOM, self.witness.duals.get("value")
+        if dual is not None and not np.any(dual) and np.any(self.explicit.problem.data):
+            self.absent["V"] = "no multiple of the dual vector passes its test: the metric is singular up to rounding"
+            return
         for _ in range(DOUBLINGS):
             self._state("V", lambda: {"lower": self.theorem.lower})
             if "V" in self.claims or not self.witness.candidates:
@@ -211,7 +223,29 @@ def _document(explicit: ExplicitProblem, witness: Witness) -> dict[str, Any]:
 
 
 def _exact(certificate: Certificate, proof: Proof) -> Certificate:
-    """Return the certificate with its rigor, if theorems enclose the value of the solution."""
-    enclosed = proof.statement("gap") is not None or proof.statement("T") is not None
-    rigor: dict[str, Any] = {f.name: "exact" for f in fields(certificate) if f.name == "rigor"}
-    return replace(certificate, **rigor) if enclosed else certificate
+    """Return the certificate with the numbers of the theorems, where they enclose the value of the solution."""
+    if proof.statement("gap") is None:
+        return certificate
+    unknown: dict[str, Any] = dict.fromkeys(("q", "injectivity", "margin", "margin_kind", "alternative", "stability"))
+    known = {name: x for statement in proof.statements for name, x in statement.numbers.items()}
+    return replace(
+        certificate,
+        value=_nearby(known["upper"], up=True),
+        lower_bound=_nearby(known["lower"], up=False),
+        relative_gap=_nearby(known["gap"], up=True),
+        rounding=0.0,
+        dual_norm=1.0,
+        bound_kind="exact",
+        failure_probability=None,
+        unique=True if proof.statement("T") else None,
+        radius=_nearby(known["radius"], up=True) if "radius" in known and "noise" not in known else None,
+        **unknown,
+    )
+
+
+def _nearby(number: Fraction, up: bool) -> float:
+    """Return the nearest floating-point number on one side."""
+    value = float(number)
+    if (value < number) if up else (value > number):
+        value = math.nextafter(value, math.inf if up else -math.inf)
+    return value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,18 +12,24 @@ from flatmin.linalg.metric import Metric
 from flatmin.measurements import Dense, Entries, Measurement, RankOne
 from flatmin.parametrizations.base import Factors, Metrics
 from flatmin.proofs.certificate import ratio
+from flatmin.proofs.exact.duals import without_traces
 from flatmin.proofs.exact.explicit_problem import ExplicitProblem
 from flatmin.proofs.exact.tangent_equations import TangentEquations
 from flatmin.proofs.whitening import whiten
 
 __all__ = ["PolishedPoint", "accurate_forward", "polished"]
 
-#: Singular values below a share of the largest may be rounding errors; these shares are tried.
-DROPPED = (1e-6, 1e-9, 1e-12)
-#: Relative residuals and differences of norms below this are not told apart.
-GOOD = 1e-12
-#: Steps of Gauss-Newton's method before and after the bases are made orthonormal.
-STEPS = (2, 3)
+#: Singular values below a share of the largest may be rounding errors. Each share is tried with so many Gauss-Newton
+#: steps, each of which is followed by new orthonormal bases.
+DROPPED = ((1e-6, 2), (1e-9, 2), (1e-12, 2))
+#: The solution as it is, for problems in which steps would change its value.
+UNTOUCHED = ((1e-12, 0),)
+#: Relative residuals below this are not told apart, nor relative differences of norms below the second number.
+GOOD, SAME = 1e-12, 1e-11
+#: Entries of factors below this share of the largest are set to zero.
+VANISHING = 1e-50
+#: Last steps, which are too small to spoil the bases.
+LAST = 3
 #: Number of blocks in which dense sensing matrices are converted to extended precision.
 BLOCKS = 64
 
@@ -65,31 +71,35 @@ class PolishedPoint:
         return np.asarray(self.L @ self.C @ self.R.conj().T)
 
 
-def polished(explicit: ExplicitProblem, factors: Factors) -> PolishedPoint | None:
+def polished(explicit: ExplicitProblem, factors: Factors, *, moves: bool = True) -> PolishedPoint | None:
     """Return the point near the factors that fits the data best, None for the zero matrix.
 
-    Among points of several ranks that fit equally well and are equally flat it is the one of lowest rank.
+    Among points of several ranks that fit equally well and are equally flat it is the one of lowest rank. If it must
+    not move, or the problem is penalised, only its bases change.
     """
     whitened, metric = whiten(explicit.problem, explicit.metric_power)
     P, s, Q = explicit.problem.parametrization.singular(factors, metric)
     if not len(s) or s[0] == 0:
         return None
-    points: dict[int, PolishedPoint] = {}
-    for share in DROPPED[-1:] if explicit.objective == "penalised" else DROPPED:
+    points: dict[tuple[int, int], PolishedPoint] = {}
+    for share, steps in (*DROPPED, *UNTOUCHED) if moves and explicit.objective != "penalised" else UNTOUCHED:
         rank = int(np.count_nonzero(s > share * s[0]))
-        if rank not in points:
-            points[rank] = _polished(explicit, whitened, metric, (P[:, :rank], s[:rank], Q[:, :rank]))
+        if (rank, steps) not in points:
+            start = P[:, :rank], s[:rank], Q[:, :rank]
+            points[rank, steps] = _polished(explicit, whitened, metric, start, steps)
     misfit = max(GOOD, min(point.misfit for point in points.values()))
     fitting = [point for point in points.values() if point.misfit <= misfit]
     flattest = min(point.norm for point in fitting)
-    return next(point for point in fitting if point.norm <= flattest * (1 + GOOD))
+    return next(point for point in fitting if point.norm <= flattest * (1 + SAME))
 
 
-def _polished(explicit: ExplicitProblem, whitened: Measurement, metric: Metrics, start: Triplets) -> PolishedPoint:
+def _polished(
+    explicit: ExplicitProblem, whitened: Measurement, metric: Metrics, start: Triplets, steps: int
+) -> PolishedPoint:
     """Return the point of this rank: Gauss-Newton steps, each followed by new orthonormal bases, and last steps."""
     problem, (P, s, Q) = explicit.problem, start
     cone = problem.parametrization.cone
-    for _ in range(0 if explicit.objective == "penalised" else STEPS[0]):
+    for _ in range(steps):
         tangent = TangentEquations(whitened, P, P if cone.is_hermitian else Q, cone.is_hermitian)
         F, E = tangent.parts(tangent.step(problem.data - whitened.forward_factors(P * s, Q)))
         core = s * _signs(P, Q) if cone.is_hermitian else s
@@ -99,9 +109,11 @@ def _polished(explicit: ExplicitProblem, whitened: Measurement, metric: Metrics,
             break
         P, s, Q = moved
     if not cone.is_semidefinite:
-        return _settled(explicit, whitened, metric, P, s * _signs(P, Q) if cone.is_hermitian else s, Q)
+        core = s * _signs(P, Q) if cone.is_hermitian else s
+        return _settled(explicit, whitened, metric, (P, core, Q), LAST if steps else 0)
     U, identity = metric[0].power(-1) @ (P * np.sqrt(s)), Metric(np.ones(len(P)))
-    return _settled(explicit, problem.measurement, (identity, identity), U, np.ones(len(s)), U)
+    found = _settled(explicit, problem.measurement, (identity, identity), (U, np.ones(len(s)), U), LAST if steps else 0)
+    return replace(found, norm=float(s.sum()))
 
 
 def _signs(P: Array, Q: Array) -> Array:
@@ -110,25 +122,28 @@ def _signs(P: Array, Q: Array) -> Array:
 
 
 def _settled(
-    explicit: ExplicitProblem, whitened: Measurement, metric: Metrics, P: Array, core: Array, Q: Array
+    explicit: ExplicitProblem, whitened: Measurement, metric: Metrics, whitened_point: Triplets, steps: int
 ) -> PolishedPoint:
     """Return the point ``P diag(core) Q*``, moved by last steps that are too small to spoil the bases."""
+    P, core, Q = whitened_point
     problem, hermitian = explicit.problem, explicit.cone != "rectangular"
     tangent = TangentEquations(whitened, P, P if hermitian else Q, hermitian)
     first, second = metric[0].power(-1), metric[1].power(-1)
     L, R = first @ P, first @ P if hermitian else second @ Q
     best, smallest = (L, R), np.inf
-    for _ in range(1 if explicit.objective == "penalised" else STEPS[1]):
+    for left in reversed(range(steps + 1)):
         residual = (problem.data - accurate_forward(problem.measurement, L, core, R)).astype(float)
         size = float(np.linalg.norm(residual))
         if size >= smallest:
             break
         best, smallest = (L, R), size
-        F, E = tangent.parts(tangent.step(residual))
-        L = L + first @ (F / core)
-        R = L if hermitian else R + second @ (E / core)
+        if left:
+            F, E = tangent.parts(tangent.step(residual))
+            L = L + first @ (F / core)
+            R = L if hermitian else R + second @ (E / core)
     misfit, norm = ratio(smallest, float(np.linalg.norm(problem.data))), float(np.sum(np.abs(core)))
-    return PolishedPoint(best[0], np.diag(core), best[1], metric, tangent, misfit, norm)
+    L, R = (without_traces(F, VANISHING) for F in best)
+    return PolishedPoint(L, np.diag(core), R, metric, tangent, misfit, norm)
 
 
 def accurate_forward(measurement: Measurement, L: Array, core: Array, R: Array) -> Array:

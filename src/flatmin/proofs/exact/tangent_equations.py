@@ -20,7 +20,7 @@ __all__ = ["LARGEST_TANGENT", "TangentEquations"]
 #: Largest number of unknowns for which the normal matrix is formed.
 LARGEST_TANGENT = 5000
 #: Largest number of entries of a derivative that is kept as a whole.
-LARGEST_DERIVATIVE = 50_000_000
+LARGEST_DERIVATIVE = 25_000_000
 #: Share of the smallest eigenvalue that is claimed, so that its proof has room for rounding.
 CLAIMED = 0.98
 #: Limit on the iterations of a least-squares problem that is too large to factorize.
@@ -148,6 +148,15 @@ class TangentEquations:
             if claimed > 0 and _cholesky(self.normal, 1.005 * claimed) is not None:
                 return float(claimed)
         return 0.0
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why uniqueness cannot be proved from these equations, or None."""
+        if self.normal is None:
+            return f"the tangent space has {self.size} dimensions, too many for a proof of uniqueness"
+        if self.injectivity <= 0:
+            return "the measurements do not tell all tangent directions apart, so they may not determine the matrix"
+        return None
 
     @cached_property
     def _factor(self) -> Array | None:

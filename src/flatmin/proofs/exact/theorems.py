@@ -1,19 +1,31 @@
-"""Proof: theorems about a solution, with the two files from which anybody can check them."""
+"""Proof: theorems about a solution, with the two files from which anybody can check them, and how these are written."""
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from fractions import Fraction
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from flatmin._core.arrays import Array
 from flatmin._core.facts import as_html, as_text
 from flatmin._core.files import atomic_path
 from flatmin.errors import InputError
 from flatmin.proofs.certificate import Certificate
 
-__all__ = ["ExactStatement", "Proof"]
+__all__ = ["ExactStatement", "Proof", "as_decimal", "encoded", "sealed"]
+
+#: Significant digits of a number in a statement.
+DIGITS = 25
+#: Numbers with more zeros than this before their first digit are written with an exponent.
+LONGEST_ZEROS = 6
 
 
 @dataclass(frozen=True)
@@ -53,7 +65,8 @@ class Proof:
     instance : bytes
         The contents of the file of the data: the numbers that the theorems are about.
     certificate : Certificate or None
-        The certificate of the solution, with ``rigor`` "exact" if its value is enclosed by theorems.
+        The certificate of the solution. Where theorems V and U enclose its value, it has their numbers, ``unique`` is
+        True only with theorem T, and ``rigor`` is "exact".
     """
 
     subject: str
@@ -106,3 +119,42 @@ class Proof:
     def command(self, proof: str = "proof.json", instance: str = "instance.npz") -> str:
         """Return the command that checks the proof, with the hash of the data."""
         return f"python checker.py {proof} {instance} --sha256 {self.sha256}"
+
+
+def sealed(content: Mapping[str, Any]) -> str:
+    """Return the text of a proof with these contents: canonical JSON that ends with its own hash."""
+    seal = sha256(_canonical(content).encode("ascii")).hexdigest()
+    return _canonical({**content, "seal": seal}) + "\n"
+
+
+def _canonical(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def encoded(array: Array) -> dict[str, Any]:
+    """Return an array as an object of JSON.
+
+    Examples
+    --------
+    >>> encoded(np.array([1.0]))
+    {'shape': [1], 'dtype': 'f8', 'base64': 'AAAAAAAA8D8='}
+    """
+    kinds = {"f": "f8", "c": "c16", "i": "i8"}
+    kind = kinds[array.dtype.kind]
+    data = np.ascontiguousarray(array).astype(f"<{kind}").tobytes()
+    return {"shape": list(array.shape), "dtype": kind, "base64": base64.b64encode(data).decode("ascii")}
+
+
+def as_decimal(number: Fraction, up: bool) -> str:
+    """Return a rational number with 25 digits, rounded up or down.
+
+    Examples
+    --------
+    >>> as_decimal(Fraction(2, 3), up=True)
+    '0.6666666666666666666666667'
+    >>> as_decimal(Fraction(1, 10**9), up=False)
+    '1e-9'
+    """
+    context = Context(prec=DIGITS, rounding=ROUND_CEILING if up else ROUND_FLOOR)
+    quotient = context.divide(Decimal(number.numerator), Decimal(number.denominator)).normalize(context)
+    return format(quotient, "f" if not quotient or -LONGEST_ZEROS <= quotient.adjusted() < DIGITS else "e")

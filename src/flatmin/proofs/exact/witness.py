@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.linalg.subspaces import as_array
 from flatmin.measurements import Dense, RankOne
 from flatmin.proofs.exact.duals import aligned, value_dual
 from flatmin.proofs.exact.explicit_problem import ExplicitProblem
 from flatmin.proofs.exact.point import PolishedPoint
+from flatmin.proofs.exact.strict_duals import Outside
 
-__all__ = ["CLAIMED", "Witness", "complement_norm", "rectangular_witness", "zero_witness"]
+__all__ = ["CLAIMED", "Witness", "rectangular_witness", "zero_witness"]
 
 #: Share of an eigenvalue or a margin that is claimed, so that its proof has room for rounding.
 CLAIMED = 0.99
@@ -27,7 +27,8 @@ class Witness:
 
     Point, duals and constants have the names of the file of a proof, and so have the sparse errors of robust PCA. The
     point is None for the zero matrix that fits zero data. ``absent`` maps the letter of a statement to the reason. A
-    multiple of one of the ``candidates`` is the dual vector "value".
+    multiple of one of the ``candidates`` is the dual vector "value". ``is_whole`` says that the point
+    fits the data exactly, as far as floating point can tell.
     """
 
     point: dict[str, Array] | None
@@ -36,6 +37,7 @@ class Witness:
     absent: dict[str, str] = field(default_factory=dict)
     sparse: dict[str, Array] | None = None
     candidates: list[Array] = field(default_factory=list)
+    is_whole: bool = False
 
 
 def zero_witness(explicit: ExplicitProblem, dual: Array) -> Witness:
@@ -62,50 +64,46 @@ def rectangular_witness(
     signs = np.sign(np.diagonal(point.C).real)
     P, Q = tangent.P, tangent.P * signs if hermitian else tangent.Q
     unknowns = np.concatenate([P, Q]).T.reshape(-1) if not hermitian else 2 * Q.T.reshape(-1)
-    near = aligned(tangent, dual, unknowns)
+    near, outside = aligned(tangent, dual, unknowns), Outside(tangent, P, Q)
     constants = {"core": CLAIMED * float(np.min(np.abs(np.diagonal(point.C)))), **_least_eigenvalues(explicit)}
-    delta = CLAIMED * (1 - complement_norm(tangent.measurement.adjoint_operator(near), P, Q))
-    if delta <= 0:
-        absent["B"] = "the dual matrix has further singular values of 1, so other matrices may be as flat"
-    elif tangent.normal is None:
-        absent["B"] = f"the tangent space has {tangent.size} dimensions, too many for a proof of uniqueness"
-    elif tangent.injectivity <= 0:
-        absent["B"] = "the measurements do not tell all tangent directions apart, so they may not determine the matrix"
+    if tangent.obstacle:
+        absent["B"] = tangent.obstacle
     else:
-        spread = 1 if not hermitian else 4
-        sigma2 = tangent.injectivity / spread * (1 - 1e-6)
-        constants |= {"delta": delta, "sigma2": sigma2, "gamma": tangent.penalty}
+        near = aligned(tangent, outside.strict(near), unknowns)
+        sigma2 = tangent.injectivity / (4 if hermitian else 1) * (1 - 1e-6)
+        constants |= {"delta": CLAIMED * (1 - outside.norm(near)), "sigma2": sigma2, "gamma": tangent.penalty}
+    if constants.get("delta", 1) <= 0:
+        absent["B"] = "the dual matrix has further singular values of 1, so other matrices may be as flat"
     if explicit.objective == "interpolating" and whole is None:
         constants |= _range(explicit, absent)
     candidates = [dual, near]
     value = value_dual(explicit, candidates)
-    if not np.any(value):
-        absent["V"] = "the metric is too ill-conditioned for a lower bound"
     core = {"U": point.L, "C": point.C} if hermitian else {"L": point.L, "C": point.C, "R": point.R}
     duals = {"value": value, "uniqueness": near}
-    return Witness(core if whole is None else whole, duals, constants, absent, candidates=candidates)
+    core = core if whole is None else whole
+    return Witness(core, duals, constants, absent, candidates=candidates, is_whole=whole is not None)
 
 
 def _least_eigenvalues(explicit: ExplicitProblem) -> dict[str, float]:
-    """Return claims for the least eigenvalues of the squared metrics on seen rows and columns."""
+    """Return claims for the least eigenvalues of the squared metrics on seen rows and columns.
+
+    That of ``G = S G' S``, with ones on the diagonal of G', is one over the norm of ``S⁻¹ G'⁻¹ S⁻¹``, which is accurate
+    for rows of any scale.
+    """
     found = {}
     for name, G in zip(("g1", "g2"), explicit.squares, strict=True):
         if G.ndim == 1:
             least = float(np.min(G[G > 0], initial=np.inf))
         else:
             seen = np.diagonal(G).real > 0
-            least = float(np.linalg.eigvalsh(G[np.ix_(seen, seen)])[0])
-            least -= 8 * len(G) * 2.0**-52 * float(np.max(np.diagonal(G).real))
-        found[name] = CLAIMED * max(least, 0.0)
+            even = G[np.ix_(seen, seen)]
+            scale = np.sqrt(np.diagonal(even).real)
+            even = even / np.outer(scale, scale)
+            smallest = float(np.linalg.eigvalsh(even)[0])
+            regular = smallest > 8 * len(even) * 2.0**-52
+            least = 1 / float(np.linalg.norm(np.linalg.inv(even) / np.outer(scale, scale), 2)) if regular else 0.0
+        found[name] = CLAIMED * least
     return found
-
-
-def complement_norm(Y: Array, P: Array, Q: Array) -> float:
-    """Return the operator norm of ``(I − P P*) Y (I − Q Q*)``."""
-    Y = as_array(Y)
-    Y = Y - P @ (P.conj().T @ Y)
-    Y = Y - (Y @ Q) @ Q.conj().T
-    return float(np.linalg.norm(Y, 2))
 
 
 def _range(explicit: ExplicitProblem, absent: dict[str, str]) -> dict[str, float]:

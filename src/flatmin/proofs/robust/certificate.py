@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from flatmin._core.arrays import Array, in_row_major_order
+from flatmin.linalg.forward_error import UNIT, gamma, inner_product, rounded_up
 from flatmin.linalg.metric import svd_of_product
+from flatmin.linalg.nuclear_bound import nuclear_bound
 from flatmin.linalg.operator_norm import TopSpectrum, top_spectrum
 from flatmin.linalg.subspaces import EPS
 from flatmin.losses import Absolute, clip_level
@@ -27,7 +29,7 @@ ROUNDING = 10 * EPS
 #: Errors below this share of the largest entry are set to zero, as rounding.
 NEGLIGIBLE = 1e-10
 #: Length of the pieces in which long vectors are summed.
-PIECE = 1 << 16
+PIECE = 1 << 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,6 +159,7 @@ class _Judged:
 
     problem: Problem
     grid: Grid
+    pair: Pair
     X: tuple[Array, Array, Array]
     errors: Array
     noise: Array | None
@@ -175,7 +178,10 @@ class _Judged:
         del W
         left = misfit(problem, grid, factors)
         noise = dense_part(problem, left, alpha) if alpha > 0 else None
-        return cls(problem, grid, (U, s, V), left if noise is None else left - noise, noise, dual, spectrum, alpha)
+        pair = problem.parametrization.pair(factors)
+        return cls(
+            problem, grid, pair, (U, s, V), left if noise is None else left - noise, noise, dual, spectrum, alpha
+        )
 
     @property
     def loss(self) -> Absolute:
@@ -192,7 +198,9 @@ class _Judged:
     def norm(self) -> float:
         """The divisor of the dual matrix, if it exceeds one."""
         given = self.loss.weight_for(self.problem.shape)
-        return self.spectrum.norm if given is None else max(self.spectrum.norm, _largest(self.dual) / given)
+        if given is None:
+            return self.spectrum.norm
+        return max(self.spectrum.norm, rounded_up(_largest(self.dual) / given, 1))
 
     @property
     def penalty(self) -> float:
@@ -200,18 +208,36 @@ class _Judged:
 
     @property
     def value(self) -> float:
-        return self._value(self.X[1], self.errors, self.noise)
+        """An upper bound on the objective, rounding counted."""
+        given = self.loss.weight_for(self.problem.shape)
+        gross = 0.0 if given is None else given * (self._gross + self._rounding)
+        dense = 0.0 if self.noise is None else _square(self.noise) / (2 * self.penalty)
+        return rounded_up(nuclear_bound(self.problem.metric, self.pair, self.X) + gross + dense)
 
     @property
     def excess(self) -> float:
-        return self._excess(self.errors)
+        """An upper bound on the excess of the errors over their limit, rounding counted."""
+        return 0.0 if self.loss.tau is None else max(0.0, self._gross + self._rounding - self.loss.tau)
+
+    @property
+    def _gross(self) -> float:
+        return _sum(self.errors) * (1 + gamma(2 * PIECE + len(self.errors) / PIECE))
+
+    @property
+    def _rounding(self) -> float:
+        """A bound on the sum of the rounding errors of all gross errors."""
+        sums = [float(np.linalg.norm(F, axis=1).sum()) for F in self.pair]
+        size = sums[0] * sums[1] + _sum(self.problem.data)
+        return 1.01 * gamma(self.pair[0].shape[1] + 8) * size
 
     @property
     def lower_bound(self) -> float:
-        """No split has a smaller objective."""
+        """No split has a smaller objective, rounding counted."""
         allowance = 0.0 if self.loss.tau is None else self.loss.tau * _largest(self.dual)
+        pairing, error = inner_product(self.problem.data, self.dual)
         scale = 1 / max(1.0, self.norm)
-        return scale * (float(self.problem.data @ self.dual) - allowance) - scale**2 * self._squares / 2
+        gained, lost = scale * (pairing - allowance), scale * error + scale**2 * self._squares / 2
+        return gained - lost - 8 * UNIT * (scale * (abs(pairing) + allowance) + lost)
 
     def split(self) -> Split:
         """Return the split with a feasible dual matrix; noise counts as errors (docs/theory/robust_noise.md)."""
@@ -242,7 +268,8 @@ class _Judged:
             return found
         split = self.split()
         size = split.size - float(self.noise @ self.noise) / (2 * self.penalty)
-        gap = found.gap - split.gap + size - float(np.vdot(self.grid.values(split.W), self.problem.data))
+        pairing, error = inner_product(self.grid.values(split.W), self.problem.data)
+        gap = found.gap - split.gap + size - pairing + error
         misfit = found.misfit - split.noise + float(np.linalg.norm(self.noise))
         return replace(found, gap=gap, size=size, misfit=misfit)
 
@@ -267,7 +294,7 @@ class _Judged:
 
     @property
     def _squares(self) -> float:
-        return self.penalty * float(self.dual @ self.dual) if self.alpha > 0 else 0.0
+        return self.penalty * _square(self.dual) if self.alpha > 0 else 0.0
 
     def _value(self, s: Array, errors: Array, noise: Array | None) -> float:
         given = self.loss.weight_for(self.problem.shape)
@@ -289,6 +316,12 @@ def misfit(problem: Problem, grid: Grid, factors: Factors) -> Array:
 def _largest(values: Array) -> float:
     """Return the largest absolute entry of a vector, without a copy."""
     return float(max(values.max(), -values.min()))
+
+
+def _square(values: Array) -> float:
+    """Return an upper bound on the squared norm of a vector."""
+    found, error = inner_product(values, values)
+    return found + error
 
 
 def _sum(values: Array) -> float:

@@ -77,7 +77,7 @@ def pairs(name: str, given: Array, found: Array, axes_titles: tuple[str, str]) -
 
 
 def strengths(name: str, values: Array, labels: Sequence[str], truth: Array | None = None) -> str:
-    """Return signed numbers as bars in two colours; those of the truth are diamonds."""
+    """Return signed numbers as bars in two colours; the true numbers are diamonds."""
     place = np.arange(len(values))
 
     def paint(figure: Any) -> None:

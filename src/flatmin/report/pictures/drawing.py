@@ -100,7 +100,7 @@ def draw(name: str, size: tuple[float, float], paint: Callable[[Any], None]) -> 
 
 
 def _slim(svg: str, name: str) -> str:
-    """Return a drawing without fonts, unused names and needless decimals, and with short names."""
+    """Return the SVG without fonts, unused ids and needless decimals, and with short ids."""
     short = f"d{hashlib.sha256(name.encode()).hexdigest()[:10]}"
     tags = "".join(re.findall(r"<[^>]*>", svg))
     used = list(dict.fromkeys(re.findall(r'(?:url\(|href=")#([^)"]+)', tags)))
@@ -132,7 +132,7 @@ def _rounded(attribute: re.Match[str]) -> str:
 
 
 def decades(values: Array) -> tuple[float, float]:
-    """Return the powers of ten around the absolute values, at most 18 decades, with one more below for zeros."""
+    """Return the powers of ten around the absolute values, at most 18 decades, plus a lower one if there are zeros."""
     sizes = np.abs(values[np.isfinite(values)])
     positive = sizes[sizes > 0]
     if not len(positive):

@@ -116,7 +116,7 @@ def singular_values(
     negative: Array | None = None,
     axis: str = "index of the singular value",
 ) -> str:
-    """Return singular values in descending order, zeros included, with the rank and those of the truth.
+    """Return singular values in descending order, zeros included, with the rank and the true singular values.
 
     The axis is logarithmic, without zeros, if they span more than three decades. Absolute values of ``negative``
     eigenvalues are squares.
@@ -166,7 +166,7 @@ def singular_values(
 def convergence(
     name: str, history: Mapping[str, Array], final: Mapping[str, float], thresholds: Mapping[str, float]
 ) -> str:
-    """Return the residual and the size of the duality gap over iterations, if ``final`` has them.
+    """Return a picture of residual and absolute duality gap by iteration, if ``final`` has them.
 
     Negative gaps are hollow, zeros lie on the bottom line, diamonds show the final solution and dashed lines the
     thresholds of a proof.

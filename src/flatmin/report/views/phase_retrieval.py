@@ -110,7 +110,7 @@ def _elsewhere(signals: _Signals, noun: str) -> list[str]:
 
 
 def _beyond_rank_one(solved: SolvedProblem) -> list[str]:
-    """Return a sentence if the matrix that fits does not have rank one."""
+    """Return a sentence if the fitted matrix does not have rank one."""
     if solved.solution.rank == 1:
         return []
     if solved.solution.rank == 0:

@@ -24,20 +24,21 @@ from flatmin.solvers.task import Task
 __all__ = ["CrossValidation", "Fold", "check_rule", "cross_validate"]
 
 RULES = ("best", "one_standard_error")
-#: Smaller alphas are left out if the errors of so many alphas in a row exceed the least error in every fold.
+#: Smaller alphas are left out if, in every fold, this many alphas in a row have errors above that of the best alpha.
 PATIENCE = 2
-#: Smaller alphas are left out if, in addition, the mean error exceeds the least one by this many standard errors.
+#: As a second condition, the mean error must exceed the least mean error by this many standard errors.
 CLEAR_RISE = 2.0
 #: Largest number of threads that can be asked for.
 MOST_JOBS = 10_000
 
-#: A function of the training and held-out indices that returns the problem to fit and the problem to evaluate it on.
+#: A function of the training and held-out indices. It returns the problem to fit, and the problem whose residual judges
+#: the fit.
 Pair = Callable[[Array, Array], tuple[Problem, Problem]]
 
 
 @dataclass(frozen=True, eq=False)
 class Fold:
-    """A problem without the held-out data, and the residual on held-out data, which judges its solutions."""
+    """A problem without the held-out data, and a function that returns the residual of its solution on these data."""
 
     problem: Problem
     residual: Callable[[Factors], Array]
@@ -108,7 +109,7 @@ class CrossValidation:
 
     @property
     def at_edge(self) -> bool:
-        """Whether the least error is that of the smallest alpha: a smaller one might be better."""
+        """Whether the smallest alpha has the least error: a still smaller alpha might be better."""
         return len(self.alphas) > 1 and self.best[1] == len(self.alphas) - 1
 
 
@@ -148,8 +149,8 @@ def cross_validate(
     problem : Problem
         The model and its data, with the loss `Squared`.
     alphas : array_like, shape (a,), optional
-        Positive numbers, in any order. By default they are spaced geometrically below the smallest alpha at which the
-        solution for all data is zero, for the metric power for which that alpha is largest.
+        Positive numbers, in any order. By default they are spaced geometrically below a largest one. This is the
+        smallest alpha at which the solution for all data is zero at every metric power.
     n_alphas, ratio : int, float
         The number of alphas by default, and the ratio of the smallest to the largest one.
     metric_powers : iterable of float
@@ -267,7 +268,7 @@ class _Run:
 
 @dataclass(eq=False)
 class _Search:
-    """The table of errors, which is filled alpha by alpha; ``starts`` are the solutions of the first fold."""
+    """The table of errors, which is filled alpha by alpha; ``starts`` holds the solutions of the first fold."""
 
     runs: list[list[_Run]]
     alphas: Array
@@ -315,7 +316,7 @@ def _parallel(runs: list[_Run], alpha: float, n_jobs: int | None) -> list[tuple[
 
 
 def _folds(problem: Problem, folds: Any, groups: Any, pair: Pair | None, seed: int) -> list[Fold]:
-    """Return the folds as they are given, or make them of parts of the problem."""
+    """Return the given folds, or make folds from parts of the problem."""
     if isinstance(folds, list | tuple) and folds and all(isinstance(fold, Fold) for fold in folds):
         return list(folds)
     found = []
@@ -343,7 +344,7 @@ def _checked_powers(metric_powers: Any) -> list[float]:
 
 
 def _rising(errors: Array, sizes: Array) -> bool:
-    """Return whether the errors (alphas, folds) have clearly risen above the least one, for enough alphas in a row."""
+    """Return whether the errors (alphas, folds) of the last alphas are clearly above those of the best alpha."""
     least = int(np.argmin(errors @ sizes))
     if len(errors) - 1 - least < PATIENCE or errors.shape[1] < 2:
         return False

@@ -123,7 +123,7 @@ def _by_group(groups: Array, m: int, count: int, rng: np.random.Generator) -> Ar
 
 
 def _lost(A: Entries, labels: Array, count: int, square: bool) -> Array:
-    """Return which held-out cells have a row or column without training cells, so that the solution is zero there."""
+    """Return which held-out cells lie in a row or column without training cells, where the solution is zero."""
     lost = np.zeros(A.size, bool)
     for fold in range(count):
         held = labels == fold

@@ -78,16 +78,16 @@ def flat_path(
 ) -> RegularizationPath:
     """Return the minima of ``loss + alpha · scaled trace`` for many alphas, each one certified.
 
-    Each solve starts at the solution for the next larger alpha, which has a lower rank. The preparations that do not
-    depend on alpha are made once.
+    Each solve starts at the solution for the next larger alpha, which has a lower rank. Computations that do not depend
+    on alpha are done once.
 
     Parameters
     ----------
     problem : Problem
         The model and its data.
     alphas : array_like, shape (n,), optional
-        Positive numbers, in any order. By default they are spaced geometrically below `alpha_max`, where the
-        solution is zero; this is for `Product`, `Gram` and `SignedGram` models with the loss `Squared`.
+        Positive numbers, in any order. By default they are spaced geometrically below `alpha_max`, where the solution
+        is zero. Only `Product`, `Gram` and `SignedGram` models with the loss `Squared` have default alphas.
     n_alphas, ratio : int, float
         The number of alphas by default, and the ratio of the smallest to the largest one.
     metric_power : float
@@ -99,7 +99,7 @@ def flat_path(
     max_iter : int, optional
         The largest number of Newton steps for each alpha.
     seed : int
-        Starts random choices.
+        Seed of random choices.
     callback : callable, optional
         Called after each alpha with a dict of alpha, rank, gap and seconds.
 
@@ -170,7 +170,7 @@ def alpha_max(problem: Problem, *, metric_power: float = 1.0, seed: int = 0) -> 
     metric_power : float
         p in ``‖D1^p X D2^p‖_*``.
     seed : int
-        Starts Lanczos iterations.
+        Seed of the first vectors of Lanczos iterations.
 
     Returns
     -------
@@ -205,7 +205,7 @@ def descending(alphas: Any) -> Array:
 
 
 def geometric(top: float, n_alphas: int, ratio: float) -> Array:
-    """Return ``n_alphas`` alphas from ``top`` down to ``ratio * top``. If top is 0, any alphas do: they start at 1."""
+    """Return ``n_alphas`` alphas from ``top`` down to ``ratio * top``. If top is 0, they start at 1 instead."""
     if whole_number(n_alphas, "n_alphas", 1) > MOST_ALPHAS:
         raise InputError(f"n_alphas is {shown(n_alphas)}, expected at most {MOST_ALPHAS}")
     ratio = positive(ratio, "ratio", below=1.0)
@@ -266,7 +266,7 @@ class Prepared:
             return augmented_lagrangian(model, scaled.b, clock, limits, warm, penalty)
 
     def _alternating(self, task: Task, clock: Clock, penalty: float) -> Outcome:
-        """Return the result of the solver of large tables, in scaled units."""
+        """Return the solution that the solver of large tables finds, in scaled units."""
         (L, R), converged = alternating_factors(task, clock)
         model, scaled = self.scaled.model, self.scaled
         U, s, V = self.problem.parametrization.singular((L, R), scaled.metric)

@@ -27,13 +27,14 @@ __all__ = ["SweepSchedule", "Sweeps", "alternating_factors", "alternating_minimu
 
 @dataclass(frozen=True)
 class SweepSchedule:
-    """Settings of sweeps: the problems they are for, their stages at decreasing alphas, and Newton's method after."""
+    """Settings of sweeps (to which problems they apply, their stages at decreasing alphas) and of Newton's method."""
 
-    #: Smallest `relative_alpha` for sweeps. Below it the fit is nearly exact, and they hardly move.
+    #: Smallest `relative_alpha` for sweeps. At smaller ones the fit is nearly exact, and sweeps hardly change it.
     min_alpha: float = 1e-7
     max_weight_ratio: float = 1e12  #: Largest ratio of weights that single precision can hold.
     max_entry: float = 1e18  #: Largest entry of a warm start. Single precision cannot hold the squares of larger ones.
-    #: Estimated norm of the dual matrix of the data below which the solution is certainly zero; the exact limit is one.
+    #: Estimated norm of the dual matrix of the data below which the solution is certainly zero. For the exact norm the
+    #: limit would be one.
     surely_zero: float = 0.1
     alpha_ratio: float = 3.0  #: Ratio of the alphas of two successive stages.
     stage_change: float = 3e-3  #: Relative change of the objective at which a stage ends.
@@ -41,8 +42,9 @@ class SweepSchedule:
     double_below: float = 1e-6  #: Relative change of the objective below which sweeps run in double precision.
     max_sweeps: int = 200  #: Largest number of sweeps in a stage.
     memory: int = 5  #: Number of sweeps that the extrapolation combines.
-    min_added: int = 8  #: Smallest number of columns added at a time.
-    #: Columns with at most these shares of the last change of the objective are dropped if the objective stays.
+    min_added: int = 8  #: Number of columns that may always be added at a time.
+    #: Columns whose singular values are at most this multiple of the last change of the objective are dropped, if the
+    #: objective hardly rises. The multiples are tried in this order.
     dropped: tuple[float, ...] = (0.5, 0.05, 0.005)
     max_rounds: int = 40  #: Largest number of rounds of Newton's method.
 
@@ -84,7 +86,7 @@ def alternating_minimum(task: Task, clock: Clock) -> Solution:
 
 
 def alternating_factors(task: Task, clock: Clock) -> tuple[tuple[Array, Array], bool]:
-    """Return some factors of the minimum, and whether they were found to the task's tolerance."""
+    """Return factors of the minimum, and whether the search reached the task's tolerance."""
     search = _Search(task, clock, RegularisedCells.from_task(task))
     with one_thread():
         return search.found(), search.converged
@@ -126,7 +128,7 @@ class _Search:
         return self._finish(L, R)
 
     def _start(self) -> tuple[tuple[Array, Array], list[float]]:
-        """Return the first factors, and the factor of the penalties at each stage."""
+        """Return the first factors L and R, and the number by which each stage multiplies the penalties."""
         task, problem = self.task, self.problem
         L, R = nothing = np.zeros((task.problem.shape[0], 0)), np.zeros((task.problem.shape[1], 0))
         S = problem.dual_matrix(problem.rows.values)
@@ -162,7 +164,7 @@ class _Search:
         return L, R
 
     def _widened(self, problem: RegularisedCells, L: Array, R: Array) -> tuple[Array, Array]:
-        """Return the factors with new columns that lower the objective, at most doubling (or ``min_added`` columns)."""
+        """Return the factors with new columns that lower the objective: at most ``min_added``, or as many as before."""
         U, _, V = problem.canonical(L, R)
         count = min(max(SCHEDULE.min_added, L.shape[1]), self.widest - L.shape[1])
         S = problem.dual_matrix(problem.errors(L, R))  # computed again below, to save memory
@@ -255,7 +257,7 @@ class _Search:
 
 
 def _gap(problem: RegularisedCells, errors: Array, norm: float, dual_norm: float) -> float:
-    """Return the relative duality gap of the bound ``2c⟨value, e⟩ − c² |e|²``, with the c for which ``‖c S‖ ≤ 1``."""
+    """Return the relative duality gap for the bound ``2c⟨value, e⟩ − c² |e|²``, ``c = min(1, 1/‖S‖)``."""
     square, share = float(errors @ errors), min(1.0, 1 / dual_norm)
     value = square + 2 * norm
     return (value - 2 * share * float(problem.rows.values @ errors) + share**2 * square) / value if value else 0.0
@@ -264,8 +266,8 @@ def _gap(problem: RegularisedCells, errors: Array, norm: float, dual_norm: float
 class Sweeps:
     """Alternating least squares as a fixed-point iteration on R, with the extrapolation of Anderson (1965).
 
-    The objective at R is that of the best L for R. It never rises, because an extrapolated R that raises it is replaced
-    by the plain one. ``rows`` and ``columns`` are the sides of the problem.
+    The objective at R is that of the best L for R. It never rises, because an extrapolated R that raises the objective
+    is replaced by the R without extrapolation. ``rows`` and ``columns`` are the sides of the problem.
     """
 
     def __init__(self, rows: Side, columns: Side, R: Array) -> None:
@@ -281,7 +283,7 @@ class Sweeps:
 
     @property
     def misfit(self) -> float:
-        """The sum of squared errors at (L, R), to the rounding of the objective."""
+        """The sum of squared errors at (L, R), up to rounding errors of the size of those in the objective."""
         return max(0.0, self.value - self._size(self.rows, self.L) - self._size(self.columns, self.R))
 
     @staticmethod

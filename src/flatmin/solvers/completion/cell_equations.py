@@ -18,15 +18,18 @@ __all__ = ["CellEquations", "inverse_blocks"]
 
 #: Largest number of conjugate gradient steps of a solve.
 MOST_STEPS = 100
-#: A solve ends after this many steps that did not halve the squared residual, because of rounding.
+#: A solve ends after this many steps in a row that do not halve the least squared residual, as rounding prevents
+#: progress.
 PATIENCE = 12
-#: A solve ends when the squared residual is this many times its minimum, because rounding in the null space grows.
+#: A solve ends when the squared residual is this many times its minimum so far, because rounding errors in the null
+#: space grow.
 MAX_GROWTH = 1e3
-#: Smallest factor by which one solve can shrink a residual. More digits need another solve for the new residual.
+#: Smallest ratio of final to first residual that one solve can reach. More digits need another solve for the final
+#: residual.
 MIN_SHRINK = 1e-8
 #: Largest number of successive solves, each for the residual of the one before.
 MAX_REFINEMENTS = 4
-#: Largest entry of the inverse of a block, times its trace, above which the block counts as singular.
+#: A block counts as singular if the largest entry of its inverse, times the trace of the block, exceeds this.
 SINGULAR_INVERSE = 1e10
 
 

@@ -27,7 +27,7 @@ __all__ = ["RegularisedCells", "Side", "relative_alpha"]
 
 #: Number of vectors in the block iteration that finds new columns, in addition to the wanted ones.
 SPARE_VECTORS = 6
-#: Number of products with S and its transpose in this iteration.
+#: Number of products with S and its transpose in the block iteration that finds new columns.
 BLOCK_PRODUCTS = 4
 
 
@@ -73,16 +73,16 @@ class Side:
         return Side(across, values, weights, penalties)
 
     def bare(self) -> Side:
-        """Return the same without its values."""
+        """Return the same data without the values."""
         return replace(self, values=self.values[:0])
 
     def single(self) -> Side:
-        """Return the same in single precision."""
+        """Return the same data in single precision."""
         weights = None if self.weights is None else self.weights.astype(np.float32)
         return replace(self, values=self.values.astype(np.float32), weights=weights)
 
     def half(self, F: Array) -> tuple[Array, float]:
-        """Return the best factor for the other factor F, and by how much it decreases Φ from a factor of zeros."""
+        """Return the best factor for a given other factor F, and how much lower Φ is than with a factor of zeros."""
         least = np.finfo(F.dtype).tiny  # so that small penalties stay positive
         penalties = np.where(self.penalties > 0, np.maximum(self.penalties, least), 1.0)
         found: tuple[Array, float] = self.cells.ridge(self.values, F, penalties, self.weights)
@@ -107,8 +107,9 @@ class RegularisedCells:
     def from_task(cls, task: Task) -> RegularisedCells:
         """Return the problem of a task whose measurement is `Entries`, for ``alpha > 0``.
 
-        Its objective is that of the task times m over ``scale²``. With values ``b / s``, weights ``w / u`` and a matrix
-        ``(u / s) X``, penalties are divided by ``s u``.
+        The objective Φ is the objective of the task times m over ``scale²``. Let ``s = scale`` and ``u = scale /
+        unit``. Values are ``b / s``, weights ``w / u``, and the matrix is ``(u / s) X``, so penalties are divided by
+        ``s u``.
         """
         problem, entries = task.problem, task.problem.measurement
         assert isinstance(entries, Entries)
@@ -123,7 +124,7 @@ class RegularisedCells:
         return cls(Side(cells, values, weights, a), c, scale, scale / heavy)
 
     def stronger(self, factor: float) -> RegularisedCells:
-        """Return the problem with both penalties multiplied."""
+        """Return the problem with the penalties of both factors multiplied by a number."""
         rows = replace(self.rows, penalties=factor * self.rows.penalties)
         return replace(self, rows=rows, columns=factor * self.columns)
 
@@ -155,7 +156,7 @@ class RegularisedCells:
         return errors if self.rows.weights is None else errors * self.rows.weights
 
     def best(self, R: Array) -> tuple[Array, float]:
-        """Return the best L for R, and Φ at both, without an array as long as the data."""
+        """Return the best L for R, and Φ at (L, R), without an array as long as the data."""
         L, gain = self.rows.half(R)
         return L, self.total - gain + float(self.columns @ np.sum(R**2, axis=1))
 
@@ -218,7 +219,7 @@ class RegularisedCells:
         return left[:, :count], s[:count], basis @ right.T[:, :count]
 
     def added(self, L: Array, R: Array, errors: Array, new: tuple[Array, Array, Array]) -> tuple[Array, Array]:
-        """Return the factors with new columns for triplets of S above one, each at half of its own best length."""
+        """Return the factors with new columns for triplets of S above one, each at half the length best for it."""
         U, s, V = new
         P, Q = self.inverse_roots[0] * U, self.inverse_roots[1] * V
         lengths = np.zeros(len(s))

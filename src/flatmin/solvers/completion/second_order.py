@@ -32,7 +32,7 @@ class FactorPoint:
 def newton_steps(
     problem: RegularisedCells, L: Array, R: Array, tol: float, clock: Clock, max_steps: int = 12
 ) -> FactorPoint:
-    """Minimise Φ from (L, R) until the gradient is at most ``tol`` relative to the factors, in the metric (A, C).
+    """Minimise Φ from (L, R) until the gradient is at most ``tol`` times the size of the factors, in the metric (A, C).
 
     Newton systems are solved by conjugate gradients in single precision, and the preconditioner is the inverse of a
     k×k block for every row. Gradients and step lengths are computed in double precision.

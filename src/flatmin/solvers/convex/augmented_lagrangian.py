@@ -17,7 +17,7 @@ from flatmin.solvers.factored.outcome import Outcome
 
 __all__ = ["augmented_lagrangian"]
 
-#: One schedule serves all problems, because `Scaled` brings them to the same units.
+#: The schedule of all problems; one is enough, because `Scaled` brings problems to the same units.
 DEFAULT = Schedule()
 
 
@@ -33,8 +33,8 @@ def augmented_lagrangian(
     """Solve ``min ‖Z‖_* s.t. q = b``, or ``min ‖Z‖_* + (penalty/2) ‖q − b‖²`` for a finite penalty.
 
     ``b`` is scaled so that its dual matrix has norm one; ``start`` is stacked factors and a multiplier. Narrow
-    penalised tables are first solved by proximal gradients; rounds follow if these are slow. docs/theory/algorithms.md
-    explains the rounds ("The convex programme").
+    penalised tables are first solved by proximal gradients; rounds follow if proximal gradients are slow.
+    docs/theory/algorithms.md explains the rounds ("The convex programme").
     """
     if applies_to(model, penalty, limits.max_rank):
         outcome = proximal_gradient(model, b, clock, limits, start, penalty)
@@ -52,10 +52,10 @@ def augmented_lagrangian(
 
 @dataclass(eq=False)
 class _Rounds:
-    """The state between two rounds: stacked factors x with ``value = q(x)``, the multiplier y, rho and tolerances.
+    """The state between two rounds: stacked factors x with ``value = q(x)``, the multiplier y, rho and the tolerances.
 
-    ``outcome`` keeps the best multiplier and the history. ``fit`` is the flattest exact fit with its misfit, if
-    matrices have more degrees of freedom than there are data.
+    ``outcome`` keeps the best multiplier and the history. ``fit`` is the flattest exact fit so far with its misfit; it
+    is kept only if matrices have more degrees of freedom than there are data.
     """
 
     model: QuadraticMap
@@ -82,7 +82,7 @@ class _Rounds:
         self.outcome = Outcome(*self.model.canonical(self.x), y=self.y, bound=-np.inf)
 
     def guess(self) -> None:
-        """Try an exact fit near the start and its shortest multiplier, which are the solution if data are ample."""
+        """If data are ample, try an exact fit near the start with its shortest multiplier: often the solution."""
         outcome, clock = self.outcome, self.clock
         if not self.exact or clock.exhausted or not self._identified(self.schedule.ample_data):
             return
@@ -117,7 +117,7 @@ class _Rounds:
 
     @property
     def _is_wide(self) -> bool:
-        """Whether an exact fit is wanted and matrices of this rank have more degrees of freedom than data."""
+        """Whether an exact fit is wanted and the degrees of freedom at this rank are no fewer than the data."""
         return self.exact and is_wide(self.model, self.x)
 
     def _identified(self, times: float = 1.0) -> bool:
@@ -129,9 +129,9 @@ class _Rounds:
         self.outcome.record(canonical, self.clock, callback, residual=misfit, gap=gap, rank=rank)
 
     def _first_factors(self, rho: float) -> tuple[Array, Array]:
-        """Return the first stacked factors, which are leading triplets of the dual matrix of the data, and their q.
+        """Return the first stacked factors x, made from leading triplets of the dual matrix of the data, and q(x).
 
-        The rank is that after which the singular values drop most, and the scale is that which fits best.
+        The singular values drop most after the chosen rank, and the factors are scaled to fit the data best.
         """
         model, b, schedule, first = self.model, self.b, self.schedule, self.schedule.first_rank
         S = model.dual_matrix(b)
@@ -147,10 +147,10 @@ class _Rounds:
         return (np.asarray(np.sqrt(fit) * x), fit * value) if fit > 0 else (x, value)
 
     def _minimum(self) -> tuple[Array, Minimum, float]:
-        """Minimise over the factors, dropping columns that vanish and adding those that help, until the width is right.
+        """Minimise over the factors, drop columns that vanish and add columns that help, until the width is right.
 
-        A good multiplier guides Newton's method; then columns are added early. Return the singular values, the result
-        of the last minimisation (before columns were dropped), and the norm of its dual matrix.
+        If the multiplier is good, it guides Newton's method, and columns are added early. Return the singular values,
+        the result of the last minimisation (before columns were dropped), and the norm of its dual matrix.
         """
         model, schedule, tol, x, value = self.model, self.schedule, self.tol, self.x, self.value
         rho, target, largest = self.weight, self.b + self.y / self.rho, min(model.whitened.shape)
@@ -185,7 +185,7 @@ class _Rounds:
         return s, end, norm
 
     def _best_point(self, s: Array, end: Minimum, wide: bool) -> tuple[Array, float, float]:
-        """Return the point of this round, or an exact fit near it or of an earlier round, with its misfit and gap."""
+        """Return a point with its misfit and gap: that of this round, an exact fit near it, or an earlier exact fit."""
         misfit, schedule = self.misfit, self.schedule
         objective = float(s.sum())
         if not self.exact:
@@ -222,7 +222,7 @@ class _Rounds:
         return point, misfit, outcome.gap(norm)
 
     def _is_converged(self, end: Minimum, misfit: float, gap: float, wide: bool) -> bool:
-        """Return whether the tolerance is met, and a smaller gap for a proof of uniqueness is not worth more rounds."""
+        """Return whether the tolerance is met and no more rounds are due that reduce the gap to prove uniqueness."""
         tol, schedule = self.limits.tol, self.schedule
         if abs(gap) > tol or (self.exact and misfit > min(tol, LARGEST_RESIDUAL)):
             return False
@@ -232,7 +232,7 @@ class _Rounds:
         return abs(gap) <= schedule.refined_gap or self.extra > enough
 
     def _is_stuck(self, gap: float) -> bool:
-        """Return whether a limit is reached, or rounds stall at contradictory data or at rounding."""
+        """Return whether a limit is reached, or rounds stall because of contradictory data or rounding errors."""
         left, schedule = self.misfit if self.rho < np.inf else abs(gap), self.schedule
         self.stalled = self.stalled + 1 if left > schedule.slow * self.progress else 0
         contradicted = gap < -schedule.contradiction or self.rho > schedule.max_rho

@@ -19,9 +19,9 @@ from flatmin.solvers.task import Task, status_of
 
 __all__ = ["convex_minimum", "packed", "working_memory"]
 
-#: No positive semidefinite matrix fits the data if the best one has a relative residual above this.
+#: The data count as fitted by no positive semidefinite matrix if the best one has a relative residual above this.
 UNFIT_RESIDUAL = 1e-4
-#: Largest number of bytes of an explicit derivative. That of `Entries` is never formed.
+#: Largest number of bytes of an explicit derivative. The derivative of `Entries` is never formed.
 JACOBIAN_BYTES = 1.2e9
 #: Number of copies of `Entries` that a solve holds in memory.
 ENTRIES_COPIES = 3.0
@@ -36,8 +36,8 @@ LARGEST_FORMED = 2000
 def convex_minimum(task: Task, clock: Clock) -> Solution:
     """Return the flat minimum of a `Product`, `Gram` or `SignedGram` model, certified.
 
-    If no matrix fits the data, they are replaced by the nearest data that some matrix fits. If a matrix fits them, but
-    no positive semidefinite one where the cone demands it, the best semidefinite fit is returned.
+    If no matrix fits the data, the data are replaced by the nearest data that some matrix fits. If some matrix fits the
+    data, but the cone demands a positive semidefinite one and none fits, the best semidefinite fit is returned.
     """
     require(working_memory(task.problem, task.max_rank), "solving this problem")
     with _threads_for(task.problem):
@@ -76,7 +76,7 @@ def _convex_minimum(task: Task, clock: Clock) -> Solution:
 
 
 def packed(task: Task, clock: Clock, scaled: Scaled, outcome: Outcome, consistent: bool = True) -> Solution:
-    """Return the solution with its certificate, made of the outcome of a solve."""
+    """Return the outcome of a solve as a solution with its certificate."""
     problem, model, alpha = task.problem, task.problem.parametrization, task.alpha
     with _threads_for(problem):
         factors = model.flattest(outcome.U, scaled.to_z * outcome.s, outcome.V, scaled.metric)

@@ -15,7 +15,7 @@ from flatmin.solvers.factored.tangent import TangentSpace, solve_definite
 
 __all__ = ["EXACT", "correct_dual", "fit_exactly", "fit_widely", "is_wide", "project_data"]
 
-#: Relative residual up to which a fit is exact.
+#: Relative residual up to which a fit counts as exact.
 EXACT = 1e-13
 #: A singular value below this share of the previous one may be an artefact of slow convergence.
 ARTEFACT_RATIO = 1e-2
@@ -25,9 +25,9 @@ STATIONARY_GRADIENT = 1e-14
 MAX_WIDE_STEPS = 12
 #: `fit_widely` ends if a step leaves more than this share of the misfit.
 MAX_WIDE_LEFT = 0.5
-#: Relative residual to which the linear equations of such a step are solved.
+#: Relative residual to which the linear equations of a step of `fit_widely` are solved.
 WIDE_ACCURACY = 1e-4
-#: Largest number of conjugate gradient steps for these equations.
+#: Largest number of conjugate gradient steps for the linear equations of a step of `fit_widely`.
 MAX_PRODUCTS = 100
 #: Number of observed entries up to which Gauss-Newton steps are as fast as `fit_widely`.
 MIN_ENTRIES = 2000
@@ -37,8 +37,8 @@ def fit_exactly(model: QuadraticMap, b: Array, x: Array, value: Array, enough: f
     """Move stacked factors that nearly fit onto the data; return them and their relative misfit.
 
     Smaller ranks are tried first if singular values drop sharply there and the data exceed the degrees of freedom,
-    because an exact fit of such a rank is no coincidence. It is returned if its nuclear norm is at most ``enough``:
-    near the recovery threshold, a fit of small rank may not be the flattest.
+    because an exact fit of such a rank is no coincidence. Such a fit is returned if its nuclear norm is at most
+    ``enough``. This test is needed because near the recovery threshold a fit of small rank may not be the flattest.
     """
     U, s, V = model.canonical(x)
     for rank in range(1, len(s)):
@@ -51,7 +51,7 @@ def fit_exactly(model: QuadraticMap, b: Array, x: Array, value: Array, enough: f
 
 
 def is_wide(model: QuadraticMap, x: Array) -> bool:
-    """Return whether `fit_widely` applies: many entries, but fewer than degrees of freedom at this rank."""
+    """Return whether `fit_widely` applies: there are many entries, but no more than degrees of freedom at this rank."""
     whitened = model.whitened
     if not model.is_product or whitened.size <= MIN_ENTRIES or model.freedom(x.shape[1]) < whitened.size:
         return False
@@ -62,8 +62,9 @@ def fit_widely(model: QuadraticMap, b: Array, x: Array, exact: float) -> tuple[A
     """Return the stacked factors of a matrix of the same rank that fits, and its relative misfit.
 
     Each step goes to the nearest fit in the tangent space, by conjugate gradients in the space of the data. With
-    orthonormal U and V, the equations ``q(U M2* + M1 V*) = r`` are well conditioned for any singular values. The trace
-    changes by ``⟨y, r⟩`` and terms of second order. The steps end at the relative misfit ``exact``.
+    orthonormal U and V, the equations ``q(U M2* + M1 V*) = r`` are well conditioned for any singular values. With a
+    multiplier y, the trace changes by ``⟨y, r⟩`` and terms of second order. The steps end at the relative misfit
+    ``exact``.
     """
     U, s, V = model.canonical(x)
     size, residual = float(np.linalg.norm(b)), b - model.value(model.stack(U, s, V))
@@ -88,7 +89,7 @@ def fit_widely(model: QuadraticMap, b: Array, x: Array, exact: float) -> tuple[A
 def _gauss_newton(model: QuadraticMap, b: Array, x: Array, residual: Array, steps: int = 8) -> tuple[Array, float]:
     """Take minimum-norm Gauss-Newton steps towards ``q(x) = b`` while they help.
 
-    The derivative is kept after a step that shrinks the residual a thousandfold.
+    After a step that divides the residual by more than a thousand, the next step uses the same derivative.
     """
     scale, inverse = float(np.linalg.norm(b)), None
     for _ in range(steps):
@@ -166,7 +167,7 @@ def _pseudo_inverse(derivative: Linearization) -> Callable[[Array, float], Array
 
 
 def project_data(model: QuadraticMap, b: Array) -> tuple[Array, float]:
-    """Return the data nearest to b, in their own units, that some matrix fits, and their relative distance from b.
+    """Return the data nearest to b that some matrix fits, and their relative distance from b in unweighted units.
 
     The distance is 0 if the least-squares iteration does not converge.
     """

@@ -29,11 +29,12 @@ __all__ = ["Scaled"]
 
 #: Relative difference above which data of repeated measurements contradict each other.
 INCONSISTENT = 1e-8
-#: Penalty in the search for the best fit of contradictory data: so large that the nuclear norm hardly counts.
+#: Penalty in the search for the best fit to data that no matrix of the cone fits. It is so large that the nuclear norm
+#: hardly counts.
 FITTING_PENALTY = 1e7
-#: Ratio of the largest to the smallest norm of a whitened sensing matrix above which weights make all norms equal.
+#: Largest ratio of the norms of two whitened sensing matrices. Above it, weights make all norms equal.
 SIMILAR_SIZES = 10.0
-#: Relative accuracy of the leading singular value that is the unit of the data.
+#: Relative accuracy of the norm of the first dual matrix, by which the data are divided.
 ROUGH_ACCURACY = 0.1
 
 
@@ -42,8 +43,8 @@ class Scaled:
     """A problem in whitened coordinates and scaled units, without redundant measurements.
 
     The map ``q = scale · B'`` is an isometry on average, and the dual matrix of its data has norm one. ``outside`` is
-    the part of the data in which repeated measurements contradict each other. ``weights`` give all sensing matrices the
-    same norm.
+    the part of the data in which repeated measurements contradict each other. ``weights`` are factors of the
+    measurements that give all sensing matrices the same norm, or None.
     """
 
     model: QuadraticMap
@@ -125,7 +126,7 @@ class Scaled:
         return 2 * self.size / (self.trace_factor * alpha * len(self.outside) * self.model.scale)
 
     def alpha(self, penalty: float) -> float:
-        """Return the alpha that corresponds to a penalty: `penalty` is its own inverse."""
+        """Return the alpha that corresponds to a penalty. The function `penalty` is its own inverse."""
         return self.penalty(penalty)
 
     def best_fit(self, clock: Clock, limits: Limits) -> tuple[Outcome, float]:

@@ -15,8 +15,8 @@ __all__ = ["hadamard_minimum"]
 def hadamard_minimum(task: Task, clock: Clock) -> Solution:
     """Return the flattest x with ``A x = b``, certified: the minimiser of ``2N Σ_j w_j |x_j|^(2 − 2/N)``.
 
-    With alpha > 0, x minimises ``(1/m) ‖A x − b‖² + 2N alpha Σ_j w_j |x_j|^(2 − 2/N)``. For two factors this is the
-    weighted lasso, and for more factors it is between the lasso and ridge regression.
+    With alpha > 0, x minimises ``(1/m) ‖A x − b‖² + 2N alpha Σ_j w_j |x_j|^(2 − 2/N)``. With two factors this problem
+    is the weighted lasso; with more factors it lies between the lasso and ridge regression.
     """
     task.expect_defaults("metric_power", "max_rank", "warm_start")
     problem, model = task.problem, task.problem.parametrization

@@ -17,13 +17,14 @@ __all__ = ["hadamard_pivotal_minimum"]
 
 #: Number of simulated residuals.
 DRAWS = 1000
-#: Quantile of their norms that is the threshold.
+#: The threshold is this quantile of the norms of simulated residuals.
 QUANTILE = 0.95
 #: Relative accuracy of alpha.
 ACCURACY = 1e-6
 #: Largest number of solves that look for alpha.
 MAX_SOLVES = 60
-#: Relative residual below which data are exact. Rounding to single precision is larger and counts as noise.
+#: Relative residual below which data count as exact. Errors from rounding data to single precision are larger, and
+#: count as noise.
 EXACT_RESIDUAL = 5e-9
 
 
@@ -32,8 +33,8 @@ def hadamard_pivotal_minimum(task: Task, clock: Clock) -> Solution:
 
     The rule is that of `pivotal_minimum`: ``2 alpha m = t ‖r‖`` for the residual r, where t is the 95 % quantile of
     ``‖Bᵀg‖_∞ / ‖g‖`` over normal g with ``B = A diag(1/w)``. The solution minimises ``‖A x − b‖ + t Σ w_j |x_j|``.
-    More than two factors raise `InputError`, because their penalty is smooth at 0 and selects no coordinates. Source:
-    Belloni, Chernozhukov, Wang, "Square-root lasso", Biometrika 98(4), 2011.
+    A model of more than two factors raises `InputError`, because its penalty is smooth at 0 and selects no coordinates.
+    Source: Belloni, Chernozhukov, Wang, "Square-root lasso", Biometrika 98(4), 2011.
     """
     problem, model = task.problem, task.problem.parametrization
     assert isinstance(model, Hadamard)

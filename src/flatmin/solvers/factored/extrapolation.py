@@ -8,13 +8,14 @@ __all__ = ["Extrapolation"]
 
 #: Largest number of earlier steps that an extrapolation combines.
 MAX_STEPS = 8
-#: Largest number of bytes that these steps may take.
+#: Largest number of bytes of the earlier steps that are kept.
 MAX_BYTES = 5e8
-#: Ratio to the shortest move above which a move has overshot. The iteration then returns to the best image so far.
+#: A move has overshot if it is longer than the shortest move so far by more than this factor. The iteration then
+#: returns to the image at the shortest move.
 OVERSHOT_RATIO = 2.0
 #: Number of steps without extrapolation after a move has overshot.
 PAUSE_STEPS = 25
-#: Number added to the diagonal of the least-squares problem, as a share of its trace.
+#: Number added to the diagonal of the Gram matrix of the least-squares problem, as a share of the matrix's trace.
 RIDGE = 1e-10
 
 

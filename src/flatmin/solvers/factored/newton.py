@@ -17,33 +17,37 @@ __all__ = ["Minimum", "NewtonSchedule", "minimise", "minimise_guided", "polynomi
 
 @dataclass(frozen=True)
 class NewtonSchedule:
-    """Settings of preconditioners and of the damping of guided steps. Products are conjugate gradient steps."""
+    """Settings of preconditioners and of the damping of guided steps. A product is one conjugate gradient step."""
 
     max_products: int = 300  #: Largest number of products in a Newton step.
     factorize_below: float = 0.1  #: Relative gradient below which a factorized Hessian nearby is a good preconditioner.
-    #: Products of a Newton step after which the Hessian is factorized if the derivative is not explicit.
+    #: Number of products in a Newton step above which the Hessian is factorized if the derivative is not explicit.
     slow: int = 60
-    #: A factorized preconditioner is renewed after a step with more products than this. Inverse blocks are renewed
-    #: after a step with this many more products than their first step.
+    #: A factorized preconditioner is renewed after a Newton step with more products than this. Inverse blocks are
+    #: renewed after a step that needs over this many products more than the first step with these blocks.
     worn: int = 4
-    #: For large blocks and guided steps, the products of the first step are multiplied by this before the comparison.
+    #: For large blocks and guided steps, the number of products in the first step is multiplied by this before the
+    #: comparison that ``worn`` describes.
     worn_factor: int = 2
-    #: Smallest distance of the resolvent of a factorization without explicit derivative from the spectrum; at smaller
-    #: ones, rounding spoils it below the recovery threshold.
+    #: Smallest distance of ``a`` from the spectrum of K in the resolvent ``(aI − K)^(-1/2)`` if the Hessian is
+    #: factorized without an explicit derivative. At smaller distances, rounding spoils the factorization below the
+    #: recovery threshold.
     min_shift: float = 1e-7
-    #: Entries from which inverse blocks count as large: they do not fit into the cache and are renewed less often.
+    #: Number of entries from which inverse blocks count as large: they do not fit into the cache and are renewed less
+    #: often.
     large_blocks: int = 1_000_000
     #: Largest trace of a block for which large inverse blocks are rounded to single precision.
     max_single_trace: float = 1e6
-    #: First damping of guided steps, and the largest one.
+    #: First damping of guided steps, relative to the Hessian; ``max_damping`` is the largest damping.
     damping: float = 1e-3
     max_damping: float = 0.03
-    #: Factor of the damping after a guided step that does not help, and after one that helps.
+    #: Factor of the damping after a guided step that does not help; ``damping_decay`` is that after a step that helps.
     damping_growth: float = 8.0
     damping_decay: float = 0.25
-    #: A guided step helps if it lowers the distance from stationarity, and this or the misfit at least by this factor.
+    #: A guided step helps if it lowers the distance from stationarity and, in addition, multiplies this distance or the
+    #: misfit by less than this factor.
     helpful: float = 0.7
-    guided_accuracy: float = 0.1  #: Smallest accuracy of a guided step, relative to the gradient.
+    guided_accuracy: float = 0.1  #: Smallest accuracy of a guided step, as a share of the relative gradient.
 
 
 SCHEDULE = NewtonSchedule()
@@ -51,7 +55,7 @@ SCHEDULE = NewtonSchedule()
 
 @dataclass(frozen=True, eq=False)
 class Minimum:
-    """The result of a minimisation in one round: the point x, q(x), the dual matrix S, the relative gradient, steps.
+    """The result of a minimisation: x, ``value = q(x)``, the dual matrix S, the relative gradient, the number of steps.
 
     ``factorized`` says whether a factorized Hessian was the preconditioner.
     """
@@ -172,9 +176,9 @@ def minimise_guided(
 
 
 def _stationarity(model: QuadraticMap, S: Any, x: Array) -> tuple[Array, float]:
-    """Return ``x − K x``, where K is the map of the dual matrix S, and its norm over that of x.
+    """Return ``x − K x``, where K is the map of the dual matrix S, and the norm of ``x − K x`` over that of x.
 
-    This is the gradient if S belongs to the residual.
+    The vector ``x − K x`` is the gradient if S is the dual matrix of the residual.
     """
     gradient = x - model.apply(S, x)
     return gradient, float(np.linalg.norm(gradient)) / max(float(np.linalg.norm(x)), 1e-300)
@@ -188,7 +192,7 @@ def _quartic_minimiser(x: Array, d: Array, residual: Array, linear: Array, quadr
 
 
 def polynomial_minimiser(*coefficients: Any) -> float:
-    """Return the real stationary point of least value of a polynomial, highest power first, or 0 if it has none."""
+    """Return the real stationary point where a polynomial is least, or 0 if it has none; highest power first."""
     roots = np.roots(np.polyder(coefficients))
     roots = roots[np.abs(roots.imag) <= 1e-8 * np.abs(roots)].real
     return float(min(roots, key=lambda t: np.polyval(coefficients, t), default=0.0))

@@ -26,7 +26,7 @@ class Outcome:
 
     @classmethod
     def zero(cls, shape: tuple[int, int], b: Array) -> Outcome:
-        """Return the zero matrix, which solves a problem without data."""
+        """Return the zero matrix as an outcome, with the multiplier zero."""
         return cls(np.zeros((shape[0], 0)), np.zeros(0), np.zeros((shape[1], 0)), np.zeros_like(b), 0.0, True)
 
     def improve_bound(self, b: Array, y: Array, norm: float, penalty: float = np.inf) -> None:

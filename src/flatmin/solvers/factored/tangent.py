@@ -16,7 +16,8 @@ from flatmin.linalg.subspaces import EPS
 
 __all__ = ["TangentSpace", "Weights", "solve_definite"]
 
-#: Largest weight of a direction, relative to the mean square of the map. Directions of this weight hardly move.
+#: Largest weight of a direction, relative to the mean square of the map. Along directions of this weight, the matrix
+#: hardly changes.
 MAX_WEIGHT = 1e8
 #: Share of the largest trace of a block that is added to the diagonal of all blocks before they are inverted.
 RIDGE = 1e-10
@@ -71,7 +72,7 @@ class Weights:
 
         At singular values s and smoothing ε, the log-det surrogate gives the element ``u_i v_j*`` the weight
         ``1 / (max(s_i, ε) max(s_j, ε))``. The part outside the tangent space is eliminated: the residual determines it.
-        This changes the weights to ``ε² / (s_i s_j − ε²)`` in the core and ``ε / (s_i − ε)`` off it.
+        The elimination changes the weights to ``ε² / (s_i s_j − ε²)`` in the core and ``ε / (s_i − ε)`` outside of it.
         """
         least = smoothing**2 / MAX_WEIGHT
         core = smoothing**2 / np.maximum(np.outer(s, s) - smoothing**2, least)
@@ -197,7 +198,7 @@ class TangentSpace:
         return solve_definite(hessian, r, tol, most, clock, self._preconditioner(weights))
 
     def _preconditioner(self, weights: Weights) -> Callable[[Array], Array]:
-        """Return the inverse of the diagonal blocks, one for each row. If q has no blocks, it counts as an isometry."""
+        """Return the inverse of the diagonal blocks, one for each row. A map without blocks counts as an isometry."""
         if self.shares is None:
             return lambda r: self.project(r / (1 + weights.off))
         blocks, diagonal = self.shares.copy(), np.arange(self.rank)
@@ -208,9 +209,9 @@ class TangentSpace:
     def loose(self) -> tuple[Array, Array]:
         """Return the rows and columns of Z that have data, but not enough to determine them at this rank.
 
-        A row is determined if the columns where it has data span all k directions. A row that has only as many data
-        as its columns span directions says nothing about columns, so these are judged without it. The same holds with
-        rows and columns exchanged.
+        A row is determined if the columns where it has data span all k directions. If a row has no more data than its
+        columns span directions, its data say nothing about columns, so columns are judged without this row. The same
+        holds with rows and columns exchanged.
         """
         n, d1, norms = len(self.U) + len(self.V), len(self.U), self.model.whitened.norms()
         cells = self.model.whitened.weighted(np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0))
@@ -236,8 +237,8 @@ class TangentSpace:
         """Estimate the ratio of the smallest to the largest singular value of q on the space, by power iterations.
 
         The true ratio is not larger, because plain and inverse iteration approach their limits from inside the
-        spectrum. They end when the value changes by less than a tenth. Singular vectors orthogonal to the start don't
-        count.
+        spectrum. The iterations end when the smallest singular value falls by less than a tenth. Singular vectors
+        orthogonal to the start do not count.
         """
         none = Weights.none(self.rank)
         top = bottom = self.project(start)

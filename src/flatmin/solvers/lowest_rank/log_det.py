@@ -25,15 +25,15 @@ MAX_WORK = 2e9
 #: products: Hermitian sensing matrices correlate through their traces, so orthonormalizing them improves convergence
 #: more.
 MAX_HERMITIAN_WORK = 1e10
-#: Squared norm of a combination of sensing matrices, relative to the largest one, below which it is rounding.
+#: A combination of sensing matrices counts as a rounding error if its squared norm is below this share of the largest.
 DEPENDENT_SQUARE = 1e-12
 
 
 @dataclass(frozen=True)
 class DescentSchedule:
-    """Settings of a descent: the smoothing, relative to the largest singular value, and the accuracy of fits."""
+    """Settings of a descent. Smoothings are relative to the largest singular value."""
 
-    #: First smoothing, and the one at which a descent ends.
+    #: First smoothing of a descent. The descent ends at the smoothing ``last_smoothing``.
     first_smoothing: float = 0.5
     last_smoothing: float = 1e-8
     #: Factors by which the smoothing shrinks: in the fast descent, and in the slow one that follows if no fit is found.
@@ -43,20 +43,21 @@ class DescentSchedule:
     max_shrinks: int = 4
     #: Smoothing below which a descent ends if more singular values are above it than the data can determine.
     hopeless_below: float = 1e-3
-    #: Share of the back-projected residual in a move: a smaller one is steadier, a larger one faster.
+    #: Share of the back-projected residual that a move adds: a smaller share is steadier, a larger share is faster.
     damping: float = 0.7
-    #: Number of rounds between two exact fits, which have the rank after which singular values drop most.
+    #: Number of rounds between two exact fits. Their rank is the one after which singular values drop most.
     fit_every: int = 4
-    gradient: float = 1e-2  #: Relative gradient at which a least-squares problem ends.
-    #: Smallest relative gradient in an exact fit, where it is otherwise the relative misfit.
+    gradient: float = 1e-2  #: Relative gradient at which a reweighted least-squares problem ends.
+    #: Each least-squares problem of an exact fit ends when its relative gradient is at most the relative misfit,
+    #: clipped to the range from this to ``gradient``.
     min_gradient: float = 1e-6
     max_products: int = 300  #: Largest number of conjugate gradient steps in a least-squares problem.
     max_steps: int = 25  #: Largest number of Gauss-Newton steps of an exact fit.
     max_left: float = 0.7  #: An exact fit ends if a step leaves more than this share of the misfit.
-    negligible: float = 1e-10  #: Singular values of a fit below this share of the largest one are rounding.
-    #: Smallest number of vectors in the block that finds singular triplets, without the spare ones.
+    negligible: float = 1e-10  #: Singular values of a fit below this share of the largest one are rounding errors.
+    #: Smallest number of vectors in the block that finds singular triplets, not counting spare vectors.
     min_block: int = 12
-    spare: int = 5  #: Number of spare vectors in that block.
+    spare: int = 5  #: Number of spare vectors in the block that finds singular triplets.
 
 
 SCHEDULE = DescentSchedule()
@@ -68,9 +69,9 @@ Triplets = tuple[Array, Array, Array]
 class Isotropic:
     """A measured model with orthonormal sensing matrices (or of equal norms), scaled to an isometry on average.
 
-    For a random Z that fits, ``B*(b − B(Z'))`` is then an unbiased estimate of ``Z − Z'``. The log-det surrogate uses
-    it outside the tangent space. ``outside`` is the relative size of the part of the original data that no matrix fits,
-    0 if unknown.
+    For any Z' and a random Z that fits, ``B*(b − B(Z'))`` is then an unbiased estimate of ``Z − Z'``. The log-det
+    surrogate uses it outside the tangent space. ``outside`` is the relative size of the part of the original data that
+    no matrix fits, 0 if unknown.
     """
 
     model: QuadraticMap
@@ -126,7 +127,7 @@ class Descent:
 
     @property
     def widest(self) -> int:
-        """The smallest rank with as many degrees of freedom as there are data, or the largest rank."""
+        """The smallest rank with at least as many degrees of freedom as data, or else the largest rank."""
         largest = int(min(*self.model.whitened.shape, self.task.max_rank or np.inf, self.ceiling))
         return next((k for k in range(1, largest) if self.model.freedom(k) >= len(self.b)), largest)
 
@@ -183,7 +184,8 @@ class Descent:
         """Return the next smoothing as a share of the largest singular value.
 
         The fast descent takes larger steps to the first singular value below the smoothing, because larger singular
-        values hardly move. Its number of rounds therefore depends little on the distances between singular values.
+        values hardly move. So the number of rounds of the fast descent depends little on the distances between singular
+        values.
         """
         s = self.point[1]
         if shrink != SCHEDULE.shrink[0] or above >= len(s):
@@ -201,7 +203,7 @@ class Descent:
     def _reweight(self, share: float) -> float:
         """Minimise the quadratic surrogate of log-det at the point, move there, and return the relative residual.
 
-        Singular values beyond the widest rank count as below the smoothing.
+        Singular values after the first `widest` ones are treated as if they were below the smoothing.
         """
         U, s, V = self.point
         smoothing = share * float(s[0])

@@ -40,10 +40,11 @@ def reweighted_minimum(
     seed: int = 0,
     callback: Callable[[dict[str, float]], Any] | None = None,
 ) -> Solution:
-    """Return the fit of lowest rank that log-det reweighting finds. It needs fewer data than the flat minimum.
+    """Return the fit of lowest rank that log-det reweighting finds.
 
-    The rank is replaced by ``Σ log max(σ_i, ε)`` (with a quadratic below ε), and ε is lowered from step to step. The
-    result is not flat in general. See docs/theory/lowest_rank.md.
+    Reweighting recovers a matrix from fewer data than the flat minimum. The rank is replaced by ``Σ log max(σ_i, ε)``
+    (with a quadratic below ε), and ε is lowered from step to step. The result is not flat in general. See
+    docs/theory/lowest_rank.md.
 
     Parameters
     ----------
@@ -54,7 +55,8 @@ def reweighted_minimum(
     max_rank : int, optional
         The largest rank allowed.
     tol : float
-        Target for the relative residual; values above 1e-8 count as 1e-8. Exact fits end at rounding.
+        Target for the relative residual; values above 1e-8 count as 1e-8. Exact fits end when rounding prevents
+        progress.
     max_iter : int, optional
         The largest number of least-squares problems, exact fits included.
     time_limit : float, optional
@@ -62,7 +64,7 @@ def reweighted_minimum(
     warm_start : Solution or tuple of ndarray, optional
         Start of the search, for instance the flat minimum. The dual vector of a `Solution` is used for the certificate.
     seed : int
-        Seeds the subspace iterations; a unique solution does not depend on it beyond rounding.
+        Seed of the subspace iterations; a unique solution depends on the seed only by rounding errors.
     callback : callable, optional
         Called after each round with a dict of iteration, seconds, residual, smoothing and rank.
 
@@ -70,11 +72,11 @@ def reweighted_minimum(
     -------
     Solution
         The factors are the flattest ones of the matrix found. The certificate is about flatness: it holds only if the
-        flattest and the lowest-rank solution agree, and ``relative_gap`` bounds how much less flat this one is. No
-        proof of lowest rank is known. Local uniqueness is estimated: ``parts["local_injectivity"]`` is the ratio of the
-        smallest to the largest singular value of the map from nearby matrices of this rank to data. If this ratio is
-        well above rounding, no other matrix nearby has this rank and fits. ``parts["loose_rows"]`` and
-        ``["loose_cols"]`` list rows and columns (of completion) with too few data for this rank.
+        solution found is also the flattest. Otherwise ``relative_gap`` bounds how much less flat the solution found is.
+        No proof of lowest rank is known. Local uniqueness is estimated: ``parts["local_injectivity"]`` is the ratio of
+        the smallest to the largest singular value of the map from nearby matrices of this rank to data. If this ratio
+        is well above rounding, no other matrix nearby has this rank and fits. For completion, ``parts["loose_rows"]``
+        and ``["loose_cols"]`` list rows and columns with too few data for this rank.
 
     Raises
     ------
@@ -119,9 +121,9 @@ def reweighted_minimum(
 def _search(
     task: Task, clock: Clock, scaled: Scaled, rounds: int | None, start: Triplets | None
 ) -> tuple[bool, Descent]:
-    """Search for a fit, and return whether any matrix fits the data, and the search.
+    """Search for a fit; return whether any matrix fits the data, and the search.
 
-    If none does, the search is repeated for the nearest data that some matrix fits.
+    If no matrix fits, the search is repeated for the nearest data that some matrix fits.
     """
     if scaled.size == 0:
         nothing = Descent(task, clock, scaled.model, scaled.b, rounds)
@@ -144,7 +146,7 @@ def _search(
 def _dual(task: Task, scaled: Scaled, found: Triplets, start: Array | None) -> Array:
     """Return a dual vector for the certificate: of two candidates, the one that proves the larger lower bound.
 
-    One is the shortest vector for which the matrix found is stationary, the other belongs to the warm start.
+    One candidate is the shortest vector for which the matrix found is stationary. The other belongs to the warm start.
     """
     if trace_is_determined(task.problem):
         return trivial_dual(task.problem)
@@ -191,7 +193,7 @@ def _working_memory(task: Task) -> float:
 
 
 def _check(task: Task, rounds: int | None) -> None:
-    """Raise `InputError` unless the model has a rank to be minimised and rounds is a count."""
+    """Raise `InputError` unless the rank of the model can be minimised and ``rounds`` is a whole number or None."""
     model, loss = task.problem.parametrization, task.problem.loss
     if not model.has_cone_norm:
         raise InputError(f"the model is {model!r}, expected Product, Gram or SignedGram: others have no rank to lower")

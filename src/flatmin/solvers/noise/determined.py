@@ -1,8 +1,8 @@
 """Penalised solutions where the data determine the trace, as for positive semidefinite matrices measured by vectors.
 
 Then ``tr Z = ⟨c, q⟩`` for all Z, with ``c_i = |x_i|² / (m · scale)`` and the scaled measurements q. A penalty on the
-trace is therefore a shift of the data: ``⟨c, q⟩ + (P/2) ‖q − b‖² = (P/2) ‖q − (b − c/P)‖² + constant``. It selects no
-rank, and the penalised solution is the positive semidefinite least-squares fit of the shifted data.
+trace is therefore a shift of the data: ``⟨c, q⟩ + (P/2) ‖q − b‖² = (P/2) ‖q − (b − c/P)‖² + constant``. So the penalty
+selects no rank, and the penalised solution is the positive semidefinite least-squares fit of the shifted data.
 """
 
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ from flatmin.solvers.vectors.interpolation import interpolate
 
 __all__ = ["implicit", "rank_one_fit", "shifted_minimum"]
 
-#: Largest number of steps from a spectral start towards a least-squares fit of rank one.
+#: Largest number of steps towards a least-squares fit of rank one, from a start at leading eigenvectors.
 START_STEPS = 40
 
 
@@ -33,7 +33,7 @@ class _ByTransforms(StackedGram):
 
 
 def implicit(scaled: Scaled) -> Scaled:
-    """Return the problem; for coded diffraction patterns, with a map whose derivative is never formed as a matrix."""
+    """Return the problem; for coded diffraction patterns, with a map that applies its derivative but never forms it."""
     if not isinstance(scaled.model.whitened, CodedDiffraction):
         return scaled
     return replace(scaled, model=_ByTransforms(scaled.model.whitened, scaled.model.scale, scaled.model.units))

@@ -15,9 +15,10 @@ __all__ = ["first_factors", "penalised_fit"]
 FIT_GRADIENT = 1e-4
 #: Largest number of changes of rank in a fit.
 MAX_CHANGES = 12
-#: Singular values below this multiple of ``tol / penalty`` are dropped.
+#: Singular values of a fit below this multiple of ``tol / penalty`` are dropped.
 NEGLIGIBLE = 3e-2
-#: Duality gap, as a multiple of ``tol / penalty``, at which a fit is as accurate as at the relative gradient tol.
+#: Duality gap, as a multiple of ``tol / penalty``, at which a fit is about as accurate as at the relative gradient
+#: ``tol``.
 GAP_PER_GRADIENT = 0.1
 #: Largest number of columns of the first fit.
 FIRST_RANK = 10
@@ -26,7 +27,7 @@ MIN_ADDED = 4
 
 
 def first_factors(scaled: Scaled, task: Task, penalty: float) -> Array:
-    """Return stacked factors of the penalised fit for measurements that are an isometry, as a start for others."""
+    """Return the stacked factors that the penalised fit would have if the measurements were an isometry, as a start."""
     model = scaled.model
     count = min(FIRST_RANK, task.max_rank or FIRST_RANK)
     U, s, V = model.leading(model.dual_matrix(scaled.b), count, task.limits.seed)

@@ -31,17 +31,18 @@ __all__ = ["level_of_noise", "pivotal_minimum"]
 ACCURACY = 1e-3
 #: Largest number of solves that look for alpha at one threshold.
 MAX_SOLVES = 30
-#: Relative gradient at which the last solve ends, as a multiple of the tolerance of the gap.
+#: The last solve ends at a relative gradient of this multiple of the tolerance of the gap.
 FINAL_GRADIENT = 1e-2
 #: Smallest relative gradient that is asked of the last solve.
 MIN_GRADIENT = 1e-11
 #: Relative distance below which two penalties are too close for a secant.
 MIN_DISTANCE = 1e-2
-#: Relative residual below which data may be exact. They are if an exact fit of no larger rank exists.
+#: Relative residual below which data may be exact. They count as exact if an exact fit of no larger rank exists.
 EXACT_RESIDUAL = 1e-7
-#: Largest relative residual of such an exact fit.
+#: Largest relative residual of the exact fit that shows that data are exact.
 FITTED_RESIDUAL = 1e-9
-#: Relative residual below which data are exact even without such a fit. Rounding to single precision counts as noise.
+#: Relative residual below which data count as exact even if no exact fit is found. Errors from rounding data to single
+#: precision are larger, and count as noise.
 FAINTEST_NOISE = 5e-9
 #: Relative change of the threshold at which it has settled.
 SETTLED_CHANGE = 0.01
@@ -54,9 +55,9 @@ def pivotal_minimum(task: Task, clock: Clock) -> Solution:
 
     The solution also minimises ``‖A(X) − b‖ + t · scaled trace``, in which the noise level does not occur: the dual
     matrix of its residual r has the norm ``t ‖r‖``. The threshold t is a quantile of the norm of the dual matrix of
-    noise g, divided by ``‖g‖``. It is the larger of two: that for Gaussian g, and that for the residual with random
-    signs. In scaled units, with the penalty P, the fixed point ``1/P = t ‖r(P)‖`` is found by secants on ``‖r‖²`` as a
-    function of ``u = 1/P²`` (see docs/theory/noise.md).
+    noise g, divided by ``‖g‖``. It is the larger of two quantiles: for Gaussian g, and for the residual with random
+    signs as g. In scaled units, with the penalty P, the fixed point ``1/P = t ‖r(P)‖`` is found by secants on ``‖r‖²``
+    as a function of ``u = 1/P²`` (see docs/theory/noise.md).
 
     References
     ----------
@@ -80,7 +81,7 @@ def pivotal_minimum(task: Task, clock: Clock) -> Solution:
 
 
 def level_of_noise(task: Task, clock: Clock) -> Noise:
-    """Return the noise that `pivotal_minimum` finds, without its penalised solution."""
+    """Return the noise that `pivotal_minimum` finds, without computing the certified penalised solution."""
     found = _started(task, clock)
     if isinstance(found, Solution):
         assert found.noise is not None
@@ -91,7 +92,7 @@ def level_of_noise(task: Task, clock: Clock) -> Noise:
 
 
 def _started(task: Task, clock: Clock) -> Solution | tuple[_Rule, Array, float]:
-    """Find the threshold and the penalty; return the rule, stacked factors and the penalty, or an exact solution."""
+    """Find threshold and penalty; return the rule, stacked factors and the penalty, or else an exact solution."""
     problem = task.problem
     problem.expect_convex("alpha is 'auto'")
     require(working_memory(problem), "solving this problem")
@@ -160,8 +161,8 @@ class _Rule:
     def settled(self) -> tuple[_Rule, Array, float | None]:
         """Adapt the threshold to the noise; return the new rule, stacked factors, and the penalty (None: exact data).
 
-        The search begins at the largest alpha that could be right. The size of the residual as a function of alpha does
-        not depend on the threshold, so points of this function are used again for the next threshold.
+        The search begins at the largest alpha that could be right. The size of the residual is a function of alpha that
+        does not depend on the threshold, so known points of this function are used again for the next threshold.
         """
         rule, known = self, list[tuple[float, float]]()
         u = self.threshold**2 * self.simulated.squares(self.scaled.b)
@@ -227,10 +228,10 @@ class _Rule:
         return augmented_lagrangian(model, b, self.clock, limits, (x, penalty * (b - model.value(x))), penalty)
 
     def noise(self, x: Array, penalised_rank: int, penalty: float) -> Noise:
-        """Test the ranks around that of stacked factors x, fit without penalty, and estimate the level of noise.
+        """Test ranks near that of stacked factors x, fit the data without penalty, and estimate the level of noise.
 
-        If the penalty selects no rank, the rank of x is the result of such a test already. If the tested rank differs
-        from that of the penalised solution, it is the better one.
+        If the penalty selects no rank, x has been tested already, and its rank is kept. If the test finds another rank
+        than the penalised solution has, the rank of the test is the better one.
         """
         scaled, model, problem, m = self.scaled, self.scaled.model, self.task.problem, len(self.task.problem.data)
         x, residual = self._test(penalty).passed(x) if self.selects else self._test(penalty).fit(x)
@@ -252,13 +253,13 @@ class _Rule:
         return RankTest(self.simulated, penalty, len(problem.data), widest, self.clock)
 
     def _penalty_for(self, residual: Array) -> float:
-        """Return the penalty at which the dual matrix of noise of the size of a residual has norm one."""
+        """Return the penalty at which the dual matrix of noise of the residual's size has norm one."""
         return 1 / (self.threshold * float(np.sqrt(self.simulated.squares(residual))))
 
     def _next(self, known: list[tuple[float, float]]) -> float:
         """Return the next guess of the fixed point, from the known points (u, ρ).
 
-        If alpha is too large, a step of the rule itself does not overshoot.
+        If alpha is too large, the fixed-point iteration of the rule itself does not overshoot.
         """
         u, left = known[-1]
         wanted = self.threshold**2 * left
@@ -276,7 +277,7 @@ def _is_determined(problem: Problem, scaled: Scaled) -> bool:
 
 
 def _secant(threshold: float, before: tuple[float, float], now: tuple[float, float]) -> float:
-    """Return the fixed point of ``u = t² ρ(u)`` for the line ρ through two points (u, ρ), or infinity without one."""
+    """Return the fixed point of ``u = t² ρ(u)`` if ρ is linear through two points (u, ρ); infinity if there is none."""
     (u0, rho0), (u1, rho1) = before, now
     slope = (rho0 - rho1) / (u0 - u1) if u0 != u1 else np.inf
     constant = rho1 - slope * u1

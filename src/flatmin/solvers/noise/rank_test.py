@@ -13,10 +13,10 @@ __all__ = ["RankTest"]
 
 #: Largest number of ranks that are tested above the rank of the penalised solution.
 MAX_STEPS_UP = 8
-#: Relative gradient at which fits end that are only tested.
+#: Relative gradient at which fits end that are computed only for the test.
 TEST_GRADIENT = 1e-4
 
-#: Stacked factors and the residual that they leave.
+#: Stacked factors and their residual.
 _Fit = tuple[Array, Array]
 
 
@@ -24,7 +24,7 @@ _Fit = tuple[Array, Array]
 class RankTest:
     """The sequential test after a solve with ``penalty``, in the scaled units of `SimulatedNoise`.
 
-    ``measurements`` counts repeated ones too; ``widest`` is the largest rank allowed.
+    ``measurements`` is the number of measurements, repeated ones included; ``widest`` is the largest rank allowed.
     """
 
     noise: SimulatedNoise
@@ -39,11 +39,11 @@ class RankTest:
         return end.x, self.noise.scaled.b - end.value
 
     def passed(self, x: Array) -> _Fit:
-        """Return the fit of the smallest rank around that of stacked factors x whose residual passes for noise.
+        """Return the fit of the smallest rank near that of stacked factors x whose residual passes for noise.
 
         Columns are removed while the residual passes, or added until it does. When time is up, the rank is the last one
         tested. If the data determine the trace, the penalty selects no rank, and a few outliers among the measurements
-        can add columns.
+        can increase the rank found.
         """
         model, fit = self.noise.scaled.model, self.fit(x, TEST_GRADIENT)
         passes, column = self._passes(*fit)

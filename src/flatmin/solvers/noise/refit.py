@@ -18,8 +18,8 @@ from flatmin.solvers.factored.newton import Minimum, minimise
 
 __all__ = ["least_squares", "refit", "unscaled"]
 
-#: Factor of the penalty on the misfit in a refit. The bias falls to a hundredth of the noise, and rows with fewer data
-#: than columns stay bounded.
+#: Factor by which a refit multiplies the weight of the misfit. This reduces the bias to a hundredth of the noise, and
+#: rows of factors with fewer data than columns stay bounded.
 UNBIASED = 100.0
 #: Relative gradient at which a refit ends.
 REFIT_GRADIENT = 1e-6
@@ -89,10 +89,11 @@ def refit(
 
 
 def least_squares(scaled: Scaled, x: Array, penalty: float, clock: Clock, tol: float | None = None) -> Minimum:
-    """Return a fit of the rank of stacked factors x, at a hundred times the penalty on the misfit.
+    """Return a fit of the rank of stacked factors x, with a hundred times the weight ``penalty`` of the misfit.
 
-    If x is a minimum at ``penalty``, the residual of the fit is not larger. Proof: let F and G be the objectives at the
-    old and new penalty. Then ``G(end) ≤ G(x)`` and ``F(x) ≤ F(end)``, and the traces cancel in the sum.
+    If x is a minimum at ``penalty``, the residual of the fit is not larger. Proof: let F and G be the objectives with
+    the old and the new weight. Then ``G(end) ≤ G(x)`` and ``F(x) ≤ F(end)``. In the sum of these inequalities the
+    traces cancel.
     """
     return minimise(scaled.model, x, scaled.model.value(x), scaled.b, UNBIASED * penalty, tol or REFIT_GRADIENT, clock)
 

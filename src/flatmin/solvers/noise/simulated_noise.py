@@ -17,7 +17,7 @@ __all__ = ["SimulatedNoise"]
 
 #: Number of simulated residuals.
 DRAWS = 20
-#: Quantile of their norms that is the threshold.
+#: The threshold is this quantile of the norms of simulated residuals.
 QUANTILE = 0.95
 
 
@@ -25,9 +25,9 @@ QUANTILE = 0.95
 class SimulatedNoise:
     """Quantiles of ``|B*(g)| / ‖g‖`` over random g, in the scaled units of `Scaled`.
 
-    Here ``|S|`` is the largest inner product of a dual matrix S with a matrix of the cone of norm one, but at least 0.
-    ``outside`` is the squared norm of the differences between repeated measurements. ``even`` is the quantile for
-    Gaussian noise in all measurements, repeated ones included.
+    Here ``|S|`` is the largest inner product of a dual matrix S with a matrix of norm one in the cone, or 0 if that is
+    negative. ``outside`` is the squared norm of the differences between repeated measurements. ``even`` is the quantile
+    for Gaussian noise in all measurements, repeated ones included.
     """
 
     scaled: Scaled
@@ -48,7 +48,8 @@ class SimulatedNoise:
     def flipped(self, residual: Array) -> float:
         """Return the quantile of a residual with random signs, or that of Gaussian noise if it is larger.
 
-        The signs of the user's measurements are changed, not those of merged measurements, which mix many of them.
+        The random signs multiply the residuals of the user's measurements, because a merged measurement mixes many of
+        them.
         """
         scaled, rng = self.scaled, np.random.default_rng(self.seed)
         if scaled.merge is not None:

@@ -10,8 +10,8 @@ __all__ = ["relative_error"]
 def relative_error(residual: Array, free: int) -> float:
     """Return the relative standard error of the root mean square of independent numbers, or 0 if all are 0.
 
-    It is computed from the spread of the squares, with ``free`` degrees of freedom. The squares neither overflow nor
-    vanish, because the largest number is the unit.
+    The error is computed from the spread of the squares, with ``free`` degrees of freedom. The numbers are first
+    divided by the largest one, so that their squares neither overflow nor vanish.
     """
     largest = float(np.max(np.abs(residual), initial=0.0))
     squares = (residual / (largest or 1.0)) ** 2

@@ -15,8 +15,8 @@ __all__ = ["uncertified_minimum"]
 def uncertified_minimum(task: Task, clock: Clock, noise: Noise | None = None) -> Solution:
     """Return the least-squares fit of the smallest rank whose residual passes for noise.
 
-    The certificate of the solution bounds its distance from the minimum of loss + alpha · scaled trace. ``noise`` is
-    the result of `level_of_noise`, if it is known.
+    The certificate of the solution bounds how far loss + alpha · scaled trace is above its minimum. ``noise`` is the
+    result of `level_of_noise`, if it is known.
     """
     problem, noise = task.problem, noise or level_of_noise(task, clock)
     if noise.alpha == 0:

@@ -1,4 +1,4 @@
-"""Variance stabilization: weights that give all counts the same noise, although a count varies like its mean."""
+"""Variance stabilization: weights that give all counts the same noise, although variances differ like means."""
 
 from dataclasses import dataclass, replace
 
@@ -25,7 +25,7 @@ __all__ = ["StabilizedCounts", "stabilize_variance"]
 SETTLED_CHANGE = 1e-2
 #: Largest number of rounds, each with new weights and a new fit.
 MAX_ROUNDS = 20
-#: Number added to expected counts, in units of φ, since an expectation of zero is not known exactly.
+#: Number added to expected counts, in units of φ, because an expected count of zero is only an estimate.
 DARK_COUNT = 0.5
 #: Smallest unit φ, relative to the mean of the counts.
 MIN_UNIT = 1e-6
@@ -47,7 +47,7 @@ class StabilizedCounts:
     weights : ndarray, shape (m,)
         The weights w, which are positive.
     factors : tuple of ndarray
-        The fit behind the weights; it is not certified.
+        The fit from which the weights were computed; it is not certified.
     unit : float
         φ, the ratio of the variance of a count to its mean.
     std_error : float
@@ -72,11 +72,11 @@ def stabilize_variance(
     """Return a problem of counts with weights that give all counts the same noise.
 
     Counts y, in any unit, have the variance ``φ E y``, where φ is the unit: 1 for counts that are not rescaled. With
-    weights w proportional to ``1 / (E y + φ/2)^½`` the noise of ``w ∘ y`` is even, and w is scaled so that its mean
-    variance is φ. The expectations E y come from a low-rank fit. Weights are computed from the fit, and the fit is
-    computed with the weights, in turn. Least squares with these weights is Fisher scoring, so the result solves the
-    likelihood equations of the Poisson distribution, except for the small constant φ/2. Unlike weights ``1/y``, these
-    do not favour measurements that came out low by chance.
+    weights w proportional to ``1 / (E y + φ/2)^½`` the noise of ``w ∘ y`` is even, and w is scaled so that the mean
+    variance of ``w ∘ y`` is φ. The expectations E y come from a low-rank fit. Weights are computed from the fit, and
+    the fit is computed with the weights, in turn. Least squares with these weights is Fisher scoring, so the result
+    solves the likelihood equations of the Poisson distribution, except for the small constant φ/2. Unlike weights
+    ``1/y``, these do not favour measurements that came out low by chance.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def stabilize_variance(
     max_iter : int, optional
         The largest number of steps.
     seed : int
-        Starts random choices.
+        Seed of random choices.
     noise : Noise, optional
         The noise that ``alpha="auto"`` finds in the data without weights; it saves a search for the rank.
 
@@ -184,7 +184,7 @@ def _weights(expected: Array, unit: float) -> Array:
 
 
 def _weighted(problem: Problem, weights: Array) -> Problem:
-    """Return the weighted problem. Small diffraction patterns are measured by vectors, which weights leave so."""
+    """Return the weighted problem. Small diffraction patterns become `RankOne`, a form that weights preserve."""
     A = problem.measurement
     if np.all(weights == 1):
         return problem

@@ -14,11 +14,12 @@ from flatmin.measurements.entries import Entries
 
 __all__ = ["OffsetEquations", "Triple", "roots"]
 
-#: Largest number of offsets of the smaller kind whose equations are factorized. For more, they are solved by iteration.
+#: Largest number of unknowns whose equations are factorized after the elimination. Larger systems are solved by
+#: iteration.
 LARGEST_FACTORIZED = 4000
-#: Relative residual at which this iteration ends, usually after some ten steps.
+#: Relative residual at which the iterative solution ends, usually after about ten steps.
 SOLVED_RESIDUAL = 1e-14
-#: Largest number of steps of this iteration.
+#: Largest number of steps of the iterative solution.
 MOST_STEPS = 1000
 #: Largest number of entries of a block that is multiplied as a dense array, which is faster than a sparse product.
 LARGEST_BLOCK = 16_000_000
@@ -39,22 +40,23 @@ class OffsetEquations:
 
     entries: Entries
     strengths: tuple[float | None, float | None]
-    #: Whether columns are the kind that is eliminated.
+    #: Whether the offsets of columns are eliminated, not those of rows.
     swapped: bool
     with_constant: bool
-    #: The diagonal of the e eliminated unknowns: the weights of their observations plus κ.
+    #: The diagonal (e,) of the eliminated unknowns: for each, the sum of the weights of its observations plus κ.
     large: Array
-    #: The diagonal of the s other unknowns.
+    #: The diagonal of the other unknowns: the constant, if there is one, and s offsets.
     small: Array
-    #: The weights of observations alone (e,): the block between the eliminated unknowns and the constant.
+    #: The sums of weights without κ, (e,), which are the block between the eliminated unknowns and the constant.
     counts: Array
     #: The sparse block between the eliminated unknowns and the others without the constant.
     coupling: Any
     #: The row of the constant among the small unknowns, without its diagonal.
     first: Array
-    #: Indicators (s, components) of connected components if both kinds are free, otherwise None.
+    #: The part of each connected component in the small system, as columns of zeros and ones, if both kinds are free;
+    #: else None.
     pins: Any
-    #: The number of free offsets without observations; their diagonal is set to one.
+    #: The number of free offsets without observations. Their diagonal entries are set to one.
     idle: int
 
     @classmethod
@@ -85,14 +87,14 @@ class OffsetEquations:
         return cls(entries, (rows, columns), swapped, with_constant, large, small, counts, coupling, first, pins, idle)
 
     def with_strengths(self, rows: float | None, columns: float | None) -> OffsetEquations:
-        """Return the equations at other strengths. The same kinds must be present, and penalised before and after."""
+        """Return the equations at other strengths. Kinds stay absent, or are penalised before and after."""
         kappa, tau = (columns, rows) if self.swapped else (rows, columns)
         others = self.entries.gram_diagonals()[not self.swapped][: self.coupling.shape[1]] + (tau or 0.0)
         small = np.concatenate([self.small[: self.with_constant], others])
         return replace(self, strengths=(rows, columns), large=self.counts + (kappa or 0.0), small=small)
 
     def sums(self, y: Array, entries: Entries | None = None) -> Triple:
-        """Return ``Hᵀ y``, shapes (), (d1,) and (d2,), for y (m,); or with the H of other entries."""
+        """Return ``Hᵀ y``, shapes (), (d1,) and (d2,), for y (m,). If other ``entries`` are given, H is theirs."""
         entries = entries or self.entries
         d1, d2 = entries.shape
         if entries.size >= MIN_COMPILED_CELLS:
@@ -142,7 +144,7 @@ class OffsetEquations:
 
     @cached_property
     def pulled(self) -> tuple[float, float]:
-        """The parts of ``tr(K G)`` of rows and of columns. Without a factorization, G is taken as its diagonal."""
+        """The parts of ``tr(K G)`` of rows and of columns. Without a factorization, G is taken to be diagonal."""
         of_large, of_small = float(np.sum(1 / self.large)), float(np.sum(1 / self.small[self.with_constant :]))
         if len(self.small) <= LARGEST_FACTORIZED:
             inverse = self._inverse
@@ -166,7 +168,7 @@ class OffsetEquations:
         return np.asarray(found)
 
     def _product(self, y: Array) -> Array:
-        """Return the small matrix times y."""
+        """Return the product of the matrix of the small system with y."""
         out = self.small * y + self.first * (y[0] if self.with_constant else 0.0)
         if self.with_constant:
             out[0] += self.first @ y
@@ -183,7 +185,7 @@ class OffsetEquations:
         return out if self.pins is None else np.asarray(out + self.pins @ (self.pins.T @ y))
 
     def _across(self, y: Array) -> Array:
-        """Return the product of the coupling block with the small unknowns, among them the constant."""
+        """Return the product of the coupling block with the small unknowns, including the constant."""
         if self.with_constant:
             return np.asarray(self.coupling @ y[1:] + self.counts * y[0])
         return np.asarray(self.coupling @ y)
@@ -210,7 +212,7 @@ class OffsetEquations:
 
     @cached_property
     def _factor(self) -> Any:
-        """The Cholesky factor of the small matrix."""
+        """The Cholesky factor of the matrix of the small system."""
         from scipy.linalg import cho_factor
 
         T = -self._gram(1 / self.large)
@@ -224,7 +226,7 @@ class OffsetEquations:
 
     @property
     def _inverse(self) -> Array:
-        """The inverse of the small matrix."""
+        """The inverse of the matrix of the small system."""
         from scipy.linalg import lapack
 
         if len(self.small) == 0:
@@ -234,12 +236,12 @@ class OffsetEquations:
 
 
 def roots(entries: Entries) -> Array:
-    """Return the factors of values and entries, shape (m,), which are the roots of the weights of squares."""
+    """Return the numbers (m,) that multiply values and entries: roots of the weights of squared residuals."""
     return np.ones(entries.size) if entries.weights is None else np.asarray(entries.weights)
 
 
 def _given(entries: Entries) -> Array:
-    """Return the factors of values for compiled loops: an empty array if all are one."""
+    """Return the numbers of `roots` for compiled loops: an empty array if all of them are one."""
     return np.zeros(0) if entries.weights is None else np.ascontiguousarray(entries.weights, float)
 
 

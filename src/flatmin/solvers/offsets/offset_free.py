@@ -14,7 +14,7 @@ from flatmin.solvers.offsets.equations import OffsetEquations, roots
 
 __all__ = ["OffsetFree", "OtherEntries"]
 
-#: The right-hand side of the equations of offsets is rounding below this share of its largest possible size.
+#: Right-hand sides of the equations of offsets count as zero below this share of their largest possible size.
 VANISHING = 64 * float(np.finfo(float).eps)
 
 
@@ -23,8 +23,8 @@ class OffsetFree(Measurement):
     """Observed entries after offsets are eliminated: ``√((m + n)/m) M A`` of `flatmin.solvers.offsets.offsets`.
 
     It has m + n measurements, where n is the number of penalised offsets. The mean of squares of a residual is the
-    least joint objective over all offsets. The metric is that of the entries A, which belongs to the Hessian in the
-    factors at fixed offsets.
+    least joint objective over all offsets. The metric is that of the entries A: the Hessian in the factors is taken at
+    fixed offsets.
     """
 
     entries: Entries
@@ -82,11 +82,11 @@ class OffsetFree(Measurement):
         return self.entries.metric()
 
     def norms(self) -> Array:
-        """Return bounds on the norms of the sensing matrices: those of the entries; offsets count for nothing."""
+        """Return bounds on the norms of the sensing matrices: those of the entries, and zeros for penalised offsets."""
         return self._factor * np.concatenate([self.entries.norms(), np.zeros(sum(self._penalised))])
 
     def curvature_blocks(self, L: Array, R: Array) -> Array:
-        """Return the blocks of the entries, which are nearly the same: offsets with many observations change little."""
+        """Return the blocks of the entries, nearly exact since offsets with many observations change little."""
         return self._factor**2 * self.entries.curvature_blocks(L, R)
 
     def congruence(self, P1: Metric, P2: Metric) -> Measurement:
@@ -103,7 +103,7 @@ class OffsetFree(Measurement):
 
     @property
     def _penalised(self) -> tuple[int, int]:
-        """The numbers of penalised offsets of rows and of columns."""
+        """The number of penalised offsets of rows, and that of columns."""
         kappa, tau = self.equations.strengths
         return (self.shape[0] if kappa else 0), (self.shape[1] if tau else 0)
 

@@ -4,8 +4,8 @@ The model of an observed entry is ``v_ij = g + a_i + b_j + X_ij``. Its fit minim
 
     (1/m) Σ w_ij² (v_ij − g − a_i − b_j − X_ij)² + (1/m) (κ₁ ‖a‖² + κ₂ ‖b‖²) + alpha · str(X),
 
-in which κ counts phantom observations of the value zero. Let H be the weighted matrix of the offsets z = (g, a, b), K
-their penalty, and ``G = (HᵀH + K)⁺``. The least value over z is a quadratic form of ``y = w (v − X)``,
+in which κ is a number of phantom observations of the value zero. Let H be the weighted matrix of the offsets z = (g, a,
+b), K their penalty, and ``G = (HᵀH + K)⁺``. The least value over z is a quadratic form of ``y = w (v − X)``,
 
     min_z ‖y − H z‖² + zᵀ K z = yᵀ (I − H G Hᵀ) y = ‖M y‖²,    M = [I − H G Hᵀ; K^½ G Hᵀ].
 
@@ -37,13 +37,11 @@ EPS = float(np.finfo(float).eps)
 MIN_PHANTOMS = 1e-6
 #: Largest number of phantom observations. Squares of larger ones would overflow.
 MAX_PHANTOMS = 1e150
-#: Largest number of phantom observations. Squares of larger ones would overflow.
-MAX_PHANTOMS = 1e150
-#: Residuals are rounding if they are at most this many machine epsilons times the largest value.
+#: Residuals count as zero if they are at most this many machine epsilons times the largest value.
 ROUNDING_EPSILONS = 40
 #: Relative accuracy of estimated strengths.
 ACCURACY = 1e-3
-#: Largest number of rounds of their estimation.
+#: Largest number of rounds of the estimation of strengths.
 MAX_ROUNDS = 50
 
 
@@ -59,7 +57,7 @@ class Offsets:
     columns: Array
 
     def at(self, rows: Any, columns: Any) -> Array:
-        """Return ``g + a_i + b_j``, shape (n,), for positions (n,). −1 is a row or column outside of the matrix."""
+        """Return ``g + a_i + b_j``, shape (n,), for positions (n,). −1 means a row or column outside the matrix."""
         i, j = np.asarray(rows), np.asarray(columns)
         return np.asarray(self.constant + np.where(i >= 0, self.rows[i], 0.0) + np.where(j >= 0, self.columns[j], 0.0))
 
@@ -75,8 +73,8 @@ class OffsetModel:
     constant : bool
         Whether there is a constant; it is not penalised.
     rows, columns : float or None
-        The number κ of phantom observations of zero in each row (column): an offset is
-        ``(sum of its residuals) / (n + κ)``. With 0 it is not penalised; None means no such offsets.
+        The number κ of phantom observations of zero in each row (column): an offset with n observations is ``(sum of
+        its residuals) / (n + κ)``. With 0 offsets are not penalised; with None there are no offsets of rows (columns).
 
     Raises
     ------
@@ -114,7 +112,8 @@ class OffsetModel:
 
         If the offsets of a kind are normal with variance τ² and residuals with variance σ², then κ = σ²/τ² gives each
         offset its conditional mean. Both variances are estimated from the fit, each with its degrees of freedom, and
-        the fit is repeated. The matrix counts as noise here, so the strengths are slightly too large if it is large.
+        the fit is repeated. The low-rank matrix X is treated as noise here, so the strengths are slightly too large if
+        X is large.
 
         References
         ----------
@@ -133,11 +132,11 @@ class OffsetModel:
         return model
 
     def fit(self, values: Any) -> Offsets:
-        """Return the offsets ``G Hᵀ w v`` of values (m,) for the matrix zero."""
+        """Return the offsets ``G Hᵀ w v`` of values v (m,) if the matrix X is zero."""
         return self._shifted(self.equations.solve(self.equations.sums(roots(self.entries) * self._checked(values))))
 
     def problem(self, values: Any) -> Problem:
-        """Return the problem whose penalised solution is X of the joint fit of values (m,); see `OffsetFree`."""
+        """Return the problem whose penalised solution is the X of the joint fit of values (m,); see `OffsetFree`."""
         measurement, y = OffsetFree(self.entries, self.equations), roots(self.entries) * self._checked(values)
         return Problem(measurement, _unless_rounding(measurement.reduce(y), y))
 
@@ -151,8 +150,8 @@ class OffsetModel:
         """Return the problem whose residual at X is the error of predictions for other entries.
 
         The values of the other entries are ``others``. Their prediction is X plus the offsets that the joint fit of
-        ``values`` gives for X, an affine function of X. In cross-validation a fold is the pair of ``problem(values)``
-        and this problem.
+        ``values`` gives for X, an affine function of X. In cross-validation, a fold consists of ``problem(values)`` and
+        this problem.
         """
         if entries.shape != self.entries.shape:
             raise InputError(f"the other entries are of a matrix {entries.shape}, expected {self.entries.shape}")
@@ -161,7 +160,7 @@ class OffsetModel:
 
     @property
     def freedom(self) -> float:
-        """The degrees of freedom of the offsets, ``tr(H G Hᵀ)``. Penalised offsets have less than one each."""
+        """The degrees of freedom of the offsets, ``tr(H G Hᵀ)``. A penalised offset has less than one."""
         return self.equations.unknowns - sum(self.equations.pulled)
 
     def _at(self, rows: float | None, columns: float | None) -> OffsetModel:
@@ -222,6 +221,6 @@ class OffsetModel:
 
 
 def _unless_rounding(left: Array, values: Array) -> Array:
-    """Return residuals of values, or zeros if they are rounding."""
+    """Return the residuals of values, or zeros if the residuals are only rounding errors."""
     size = float(np.max(np.abs(values), initial=0.0))
     return np.zeros_like(left) if np.max(np.abs(left), initial=0.0) <= ROUNDING_EPSILONS * EPS * size else left

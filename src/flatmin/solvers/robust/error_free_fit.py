@@ -29,27 +29,31 @@ class ErrorFreeSchedule:
     residual that counts as free of errors there, and never rises.
     """
 
-    limit_medians: float = 10.0  #: The limit of a row or column aims at this many medians of it.
-    fall: float = 0.1  #: A step multiplies no limit by less than this, so that slowly fitted rows can follow.
-    #: If few cells changed sides in the last step, that factor is their share of all cells times this.
+    limit_medians: float = 10.0  #: The limit of a row or column falls towards this multiple of its median.
+    fall: float = 0.1  #: A step multiplies a limit by at least this, so that slowly fitted rows can follow.
+    #: If few cells crossed their limits in the last step, the factor ``fall`` is replaced by their share of all cells
+    #: times this.
     fall_rate: float = 100.0
     min_fall: float = 1e-4  #: No step multiplies a limit by less than this.
-    #: Accuracy of the linear least squares of a step, in units of the smallest factor of limits.
+    #: Accuracy of the linear least squares of a step, in units of the smallest factor by which it may multiply a limit.
     step_accuracy: float = 0.5
-    step_products: int = 12  #: Largest number of conjugate gradient steps for this least squares.
+    step_products: int = 12  #: Largest number of conjugate gradient steps in a Gauss-Newton step.
     max_steps: int = 40  #: Largest number of Gauss-Newton steps of a fit.
-    #: A step is slow if it leaves more than this share of the median; two slow steps in a row end the fit.
+    #: A step is slow if the median of the residual stays above this share of its minimum so far. Two slow steps in a
+    #: row end the fit.
     slow: float = 0.7
-    exact_median: float = 1e-13  #: Median that is rounding.
+    exact_median: float = 1e-13  #: Median up to which a residual is only rounding errors.
     accepted_median: float = 1e-8  #: Largest median of a fit that is accepted. It allows for rounded data.
     single_above: float = 1e-5  #: Median above which residuals are computed in single precision.
     #: A row or column is an outlier if its median is above this many medians of the matrix.
     outlier_medians: float = 1e3
-    #: Largest share of outliers among the rows, or columns, that are fitted again by least absolute deviations.
+    #: Outlying rows and columns are fitted again by least absolute deviations if they are at most this share of all
+    #: rows, and of all columns.
     max_outliers: float = 0.1
-    max_refits: int = 3  #: Largest number of such refits.
-    deviation_steps: int = 60  #: Number of reweighted least squares in such a refit.
-    #: Factor of the floor under residuals in the weights, from one of these least squares to the next.
+    max_refits: int = 3  #: Largest number of times that outlying rows and columns are fitted again.
+    deviation_steps: int = 60  #: Number of reweighted least-squares steps in a fit by least absolute deviations.
+    #: In fits by least absolute deviations, smaller residuals than a floor are weighted as if they were equal to it.
+    #: Each step multiplies the floor by this factor.
     floor_fall: float = 0.6
 
 
@@ -59,7 +63,7 @@ SCHEDULE = ErrorFreeSchedule()
 def fitted(rounds: Rounds, free: Array, clock: Clock) -> tuple[Triplets, float]:
     """Return the fit to the cells without errors, of the rank that the rounds found, and the median of its residual.
 
-    Rows and columns whose small errors were taken for data are fitted again.
+    Rows and columns are fitted again if the fit has followed their small errors.
     """
     U, s, V = (part[..., : rounds.rank] for part in rounds.triplets)
     limit = SCHEDULE.limit_medians * rounds.median(U, s, V)
@@ -75,7 +79,7 @@ def fitted(rounds: Rounds, free: Array, clock: Clock) -> tuple[Triplets, float]:
 
 
 def _descended(rounds: Rounds, start: Triplets, limits: Pair, free: Array, clock: Clock) -> tuple[Triplets, float]:
-    """Take Gauss-Newton steps from given triplets and limits; return the best triplets and their median."""
+    """Take Gauss-Newton steps from given triplets and limits; return the best triplets and their median residual."""
     U, s, V = start
     best, least, slow = start, rounds.median(U, s, V), 0
     median, count, (high, wide) = least, -1, limits
@@ -99,7 +103,7 @@ def _descended(rounds: Rounds, start: Triplets, limits: Pair, free: Array, clock
 
 
 def _caught_up(rounds: Rounds, triplets: Triplets, median: float) -> tuple[Triplets, Pair] | None:
-    """Fit outlying rows and columns again; return triplets and limits, or None if there are none, or too many."""
+    """Fit outlying rows and columns again; return triplets and limits, or None if there are no outliers or too many."""
     U, s, V = triplets
     Y, seen, behind = rounds.passes.Y, rounds.passes.seen, SCHEDULE.outlier_medians * max(median, SCHEDULE.exact_median)
     left, right = U * s, V.copy()
@@ -120,7 +124,7 @@ def _caught_up(rounds: Rounds, triplets: Triplets, median: float) -> tuple[Tripl
 
 
 def least_deviations(Y: Array, seen: Array | None, B: Array, start: Array) -> Array:
-    """Return the coefficients T of least ``‖Y − T Bᵀ‖_1`` over the observed cells, if most can be fitted exactly."""
+    """Return T of least ``‖Y − T Bᵀ‖_1`` over observed cells, for rows of Y that fit exactly in most cells."""
     T, rank = start, B.shape[1]
     squares = (B[:, :, None] * B[:, None, :]).reshape(len(B), -1)
     ridge = EPS * np.eye(rank)
@@ -167,7 +171,7 @@ def projected(U: Array, GV: Array, GtU: Array) -> Pair:
 def least_squares(
     passes: RowPasses, free: Array, U: Array, V: Array, right: Pair, accuracy: float, steps: int
 ) -> tuple[Pair, bool]:
-    """Return H in the tangent space with ``P_T P_F H = right``, by conjugate gradients, and whether it was reached."""
+    """Return H in the tangent space with ``P_T P_F H = right``, and whether the iteration reached the accuracy."""
     x = np.zeros_like(right[0]), np.zeros_like(right[1])
     r, p = right, right
     size = first = product(r, r)
@@ -187,7 +191,7 @@ def least_squares(
 
 
 def product(a: Pair, b: Pair) -> float:
-    """Return the inner product of two tangents."""
+    """Return the inner product of two tangent matrices, each given as (F, E)."""
     return float(np.vdot(a[0], b[0]) + np.vdot(a[1], b[1]))
 
 
@@ -210,5 +214,5 @@ def _retracted(U: Array, s: Array, V: Array, H: Pair) -> Triplets:
 
 
 def _orthonormal(U: Array) -> Array:
-    """Return columns after one Newton step towards orthonormal ones."""
+    """Return the columns after one Newton step that makes them more nearly orthonormal."""
     return np.asarray(1.5 * U - 0.5 * U @ (U.T @ U))

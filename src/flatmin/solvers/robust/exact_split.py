@@ -20,11 +20,11 @@ Look = Callable[[Triplets, float, float], Any]
 MIN_SIDE = 64
 #: Number of rounds with the same rank after which a fit is tried.
 CONSTANT_ROUNDS = 3
-#: Number of rounds between one trial of a fit and the next.
+#: Numbers of rounds between the first trial of a fit and the second, the second and the third, and so on.
 ROUNDS_BETWEEN_TRIALS = (4, 6, 9)
 #: Largest number of rounds.
 MAX_ROUNDS = 30
-#: Smallest residual that counts as an error; the largest entry of Y is one.
+#: Smallest residual that counts as an error, relative to the largest entry of Y.
 MIN_ERROR = 1e-10
 #: Smallest residual that counts as an error, in units of the median residual.
 ERROR_MEDIANS = 30.0
@@ -35,7 +35,7 @@ class Attempt:
     """The result of one try at an exact split: the singular triplets ``U, s, V`` of X, and a dual matrix W (d1, d2).
 
     ``gap`` is the relative duality gap of X and W, estimated with a block Krylov method. It is infinite if no exact
-    split was found. ``rounds`` is the number of rounds before.
+    split was found. ``rounds`` is the number of rounds before the fit.
     """
 
     triplets: Triplets
@@ -58,7 +58,7 @@ def exact_split(
 
     Rounds of the augmented Lagrangian method find the rank and, roughly, the cells with errors. Then X is fitted to the
     other cells at this rank, and the dual matrix is corrected there (see docs/theory/robust_pca.md, "The algorithm").
-    Nothing is proved here; the certificate is computed later. If the gap is too large, slower methods start from the
+    Nothing is proved here; the certificate is computed later. If the gap is too large, the pursuit starts from the
     result.
 
     Y has entries of at most one in size, zero where missing; ``seen`` is None if all cells are observed. ``look`` is

@@ -20,11 +20,11 @@ MEDIAN = 1.4826
 MAX_SWEEPS = 100
 #: Largest number of times that gross errors are rejected and the other cells are fitted.
 MAX_REJECTIONS = 20
-#: Share of cells: rejections end when at most so many change sides.
+#: Rejections end when at most this share of the cells changes between rejected and fitted.
 SETTLED_SHARE = 1e-4
 #: Number of sweeps with Huber's loss before the first rejection.
 HUBER_SWEEPS = 10
-#: Residuals beyond this many standard deviations have reduced weight in these sweeps.
+#: Residuals beyond this many standard deviations have reduced weight in sweeps with Huber's loss.
 EASED = 1.5
 #: Largest number of steps of the fixed-point iteration for the standard deviation.
 MAX_FIXED_POINT_STEPS = 1000
@@ -37,8 +37,8 @@ TINY = float(np.finfo(float).tiny)
 class Trimmed:
     """A least-squares fit ``L Rᵀ`` to the cells with small residuals, with balanced factors (d1, r) and (d2, r).
 
-    ``inliers`` marks the observed cells that count. ``residual`` is ``Y − L Rᵀ``, zero in missing cells. ``freedom`` is
-    the number of degrees of freedom of matrices of this rank.
+    ``inliers`` marks the observed cells that are fitted. ``residual`` is ``Y − L Rᵀ``, zero in missing cells.
+    ``freedom`` is the number of degrees of freedom of matrices of this rank.
     """
 
     L: Array
@@ -128,9 +128,9 @@ def trimmed_fit(Y: Array, seen: Array, L: Array, R: Array, ridge: float, settled
     """Return a least-squares fit, of the rank of the start (L, R), to the cells that it fits well.
 
     First a few sweeps minimise Huber's loss, so that a row that the start fits badly is not rejected. Then cells with
-    residuals beyond three standard deviations are rejected, and the others are fitted, until no cell changes sides. The
-    problem is not convex, so the result may depend on the start. ``ridge`` is the weight of ``‖L‖² + ‖R‖²``; sweeps end
-    when the fit moves by at most ``settled`` times the noise.
+    residuals beyond three standard deviations are rejected, and the others are fitted, until hardly any cell changes
+    between rejected and fitted. The problem is not convex, so the result may depend on the start. ``ridge`` is the
+    weight of ``‖L‖² + ‖R‖²``; sweeps end when the fit moves by at most ``settled`` times the noise.
     """
     freedom = L.shape[1] * (sum(Y.shape) - L.shape[1])
     inliers = seen

@@ -28,15 +28,15 @@ __all__ = ["ObservedBlock", "packed_split", "robust_minimum", "robust_solution",
 MOST_ROUNDS = 5000
 #: Number of matrices of the size of the data that a solve is estimated to hold in memory.
 MATRICES_IN_MEMORY = 20
-#: Size to which larger entries are reduced during a solve, in units of the median size.
+#: Entries larger than this multiple of the median size are reduced to this size during a solve.
 EXTREME_MEDIANS = 1000.0
-#: A reduced entry gets its own size back if its error turns out to be smaller than this share of its reduced size.
+#: A reduced entry gets its own size back if its error is at most this share of the reduced size.
 MIN_EXTREME_ERROR = 1e-6
 #: Largest number of solves with reduced entries.
 MAX_ATTEMPTS = 3
-#: Largest number of rounds of each of these solves.
+#: Largest number of rounds of a solve with reduced entries.
 MAX_ATTEMPT_ROUNDS = 300
-#: Relative distance from its bound within which a dual value has reached it.
+#: Relative distance from its bound within which a dual value counts as at the bound.
 AT_BOUND = 1e-9
 #: Certified gap, in units of the tolerance, above which the pursuit is repeated because it ended too early.
 GAP_TOLERANCES = 3.0
@@ -111,7 +111,7 @@ class ObservedBlock:
         return cls(grid.matrix(data / unit), grid, unit)
 
     def seen_of(self, found: Pursuit) -> Pursuit:
-        """Return a pursuit with its dual matrix as the vector of its values in the observed cells."""
+        """Return a pursuit whose dual matrix is replaced by the vector of its values in the observed cells."""
         return replace(found, W=self.grid.values(found.W))
 
 
@@ -178,7 +178,7 @@ def _extreme(Y: Array) -> tuple[float, Array]:
 
 
 def _mistaken(reduced: Array, Y: Array, found: Pursuit, limit: float) -> Array:
-    """Return which of the reduced entries are not errors with the sign of the entry."""
+    """Return which of the reduced entries turn out not to be errors of the same sign as the entry."""
     U, s, V = found.triplets
     signs, most = np.sign(Y), float(np.max(np.abs(found.W)))
     left = (Y - (U * s) @ V.T) * signs

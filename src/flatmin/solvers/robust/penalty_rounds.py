@@ -19,9 +19,9 @@ GROWTH = 1.7
 #: Precision of the rounds, whose result is only a start for the fit and for the dual matrix.
 SINGLE = np.float32
 EPS = float(np.finfo(SINGLE).eps)
-#: Number of right singular vectors in the subspace beyond those in use, so that new ones can appear.
+#: Number of spare right singular vectors in the subspace, in addition to those in use, so that new ones can appear.
 SPARE_VECTORS = 10
-#: Share of the smaller side above which the rank is too large for the rounds.
+#: Rounds end if the rank exceeds this share of the smaller side, because they would be slow.
 MAX_RANK_SHARE = 0.2
 #: Number of cells of a row or a column from which its median is estimated.
 CELLS_PER_LINE = 64
@@ -30,7 +30,7 @@ SAMPLED_CELLS = 5_000
 
 
 class Rounds:
-    """The state of the rounds: ``Z = Y − S + W/ρ``, the last X, and the rank after which its singular values drop most.
+    """The state of the rounds: ``Z = Y − S + W/ρ``, the last X, and the rank after which Z's singular values drop most.
 
     The rounds use ``rough``, the data in single precision. The fit after them uses ``passes``, in double precision.
     """

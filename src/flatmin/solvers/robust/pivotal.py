@@ -25,22 +25,22 @@ class RobustNoiseSchedule:
     """Settings of the search for alpha and for the rank. Sizes of noise are relative to the size of the data."""
 
     draws: int = 20  #: Number of simulated noise matrices.
-    large_draws: int = 6  #: Number of simulated noise matrices that are large.
-    large: int = 200_000  #: Number of cells above which a matrix is large: its norm is computed by power steps.
+    large_draws: int = 6  #: Number of simulated noise matrices if they are large.
+    large: int = 200_000  #: Number of cells above which a matrix is large: its norm is then computed by power steps.
     power_steps: int = 30  #: Number of power steps for the norm of a large matrix, which give it to about 1 %.
-    quantile: float = 0.95  #: Quantile of the norms of simulated noise that is the threshold.
+    quantile: float = 0.95  #: The threshold is this quantile of the norms of simulated noise.
     accuracy: float = 1e-2  #: Relative accuracy of alpha.
     max_splits: int = 40  #: Largest number of splits that look for alpha.
-    split_rounds: int = 30  #: Largest number of rounds of such a split.
-    split_gap: float = 1e-3  #: Gap at which such a split ends.
+    split_rounds: int = 30  #: Largest number of rounds of a split that looks for alpha.
+    split_gap: float = 1e-3  #: Gap at which a split that looks for alpha ends.
     max_fall: float = 0.1  #: Smallest factor of the guessed size of the noise from one split to the next.
     exact: float = 1e-9  #: Size of the noise below which data count as free of noise.
     faint: float = 1e-3  #: Size of the noise below which a split without penalty decides whether the data have noise.
-    faint_rounds: int = 500  #: Largest number of rounds of that split.
-    surplus: float = 1.5  #: That split is believed if it fits more than this many cells per degree of freedom.
-    #: Penalty of the split divided by that of the fits after it, which are therefore hardly biased.
+    faint_rounds: int = 500  #: Largest number of rounds of the split without penalty.
+    surplus: float = 1.5  #: The split without penalty is trusted if it fits over this many cells per degree of freedom.
+    #: The fits after the split have the penalty of the split divided by this, so they are hardly biased.
     unbiased: float = 100.0
-    test_accuracy: float = 1e-3  #: Accuracy of fits that are only tested, as a share of the noise.
+    test_accuracy: float = 1e-3  #: Accuracy of fits that are computed only for the test, as a share of the noise.
     last_accuracy: float = 1e-6  #: Accuracy of the last fit, as a share of the noise.
     max_steps_up: int = 8  #: Largest number of ranks that are tested above the rank of the penalised split.
 
@@ -52,9 +52,9 @@ def robust_pivotal_minimum(task: Task, clock: Clock) -> Solution:
     """Return the penalised split at the alpha that follows from its own residual, certified.
 
     The rule is ``2 alpha m = t σ``. Here t is the 95 % quantile of the norm of standard normal noise on the m observed
-    cells. The standard deviation σ is estimated from the middle of the residuals, as if they were normal there. Then
-    `trimmed_fit` tests ranks near that of the split. The factors ``noise.refit`` and the part "outliers" come from
-    these fits and are not certified. See docs/theory/robust_noise.md, "Noise of unknown level".
+    cells. The standard deviation σ is estimated from the smaller residuals, as if they were normal. Then `trimmed_fit`
+    tests ranks near that of the split. The factors ``noise.refit`` and the part "outliers" come from these fits and are
+    not certified. See docs/theory/robust_noise.md, "Noise of unknown level".
     """
     task.expect_defaults("metric_power")
     cells = ObservedBlock.from_problem(task.problem)
@@ -123,7 +123,7 @@ class _Rule:
 
     @classmethod
     def from_block(cls, data: ObservedBlock, task: Task, clock: Clock) -> _Rule:
-        """Simulate noise."""
+        """Simulate noise, and return the rule with its threshold."""
         seen = np.ones(data.Y.shape, bool) if data.grid.seen is None else data.grid.seen > 0
         rng = np.random.default_rng(task.limits.seed)
         draws = (np.where(seen, rng.standard_normal(seen.shape), 0.0) for _ in range(_count(seen)))
@@ -135,7 +135,7 @@ class _Rule:
         return len(self.task.problem.data)
 
     def balanced(self) -> tuple[float, tuple[Array, Array] | None]:
-        """Return the alpha that meets the rule, 0 for data without noise, and a start for the split at this alpha."""
+        """Return the alpha that meets the rule (0 for data without noise), and a start for the split at this alpha."""
         data, start, alpha, looked = self.data, None, 0.0, False
         size = first = typical_size(data.Y[self.seen])
         points: list[tuple[float, float]] = []
@@ -163,8 +163,8 @@ class _Rule:
     def _unpenalised(self, first: float) -> tuple[tuple[Array, Array], float] | None:
         """Return the start that a split without penalty gives, and the size of the noise in its residual.
 
-        With faint noise, alpha falls faster than coarse splits converge. The result is None if the low-rank part has
-        about as many degrees of freedom as fitted cells, because it fits noise then.
+        This split is for faint noise, where alpha falls faster than coarse splits converge. The result is None if the
+        low-rank part has about as many degrees of freedom as fitted cells, because then it fits noise.
         """
         found = split(self.data, replace(self.task, alpha=0.0), self.clock, None, most=SCHEDULE.faint_rounds)
         U, s, V = found.triplets
@@ -175,7 +175,7 @@ class _Rule:
         return (start, size) if near > SCHEDULE.surplus * rank * (sum(self.seen.shape) - rank) else None
 
     def tested(self, solution: Solution, alpha: float) -> tuple[Trimmed, float]:
-        """Return the fit of the smallest rank whose residual passes for noise, and the unevenness of that noise.
+        """Return the fit of the smallest rank whose residual passes for noise, and the unevenness of its residual.
 
         Ranks near that of the penalised solution are tested.
         """
@@ -245,7 +245,7 @@ class _Rule:
         return bool(passes), (root * u[:, None], root * v[:, None])
 
     def _even(self, fit: Trimmed) -> float:
-        """Return the quantile of the norm of normal noise of the size of the residual."""
+        """Return the quantile of the norm of normal noise that has the size of the residual."""
         return self.threshold * float(np.linalg.norm(fit.left)) / float(np.sqrt(max(1, fit.spare)))
 
     def _flipped(self, fit: Trimmed) -> float:
@@ -287,7 +287,7 @@ def _norm(matrix: Array, rng: np.random.Generator) -> float:
 
 
 def _leading(matrix: Array, rng: np.random.Generator) -> tuple[Array, float, Array]:
-    """Return the leading singular triplet, of large matrices by power steps on a few vectors."""
+    """Return the leading singular triplet; that of a large matrix is computed by power steps on a few vectors."""
     if matrix.size <= SCHEDULE.large:
         U, s, Vt = np.linalg.svd(matrix, full_matrices=False)
         return U[:, 0], float(s[0]), Vt[0]

@@ -26,29 +26,32 @@ class PursuitSchedule:
     """Settings of the rounds: how rho changes, when they are extrapolated, and when they end."""
 
     first_rho: float = 1.25  #: First rho, in units of one over the norm of the data.
-    min_rho: float = 8.0  #: Smallest rho that the data can ask for, in the same unit.
-    #: Smallest rho that the matrix can ask for, in units of one over its median singular value.
+    min_rho: float = 8.0  #: Smallest rho at which a change aims, in units of one over the norm of the data.
+    #: Smallest rho at which a change aims, in units of one over the median singular value of X.
     min_rho_of_values: float = 0.3
     early_rounds: int = 10  #: Number of early rounds, each of which may change rho.
     growth: float = 1.4  #: Largest factor of rho in an early round.
     adapt_every: int = 20  #: Number of later rounds between two changes of rho.
     change: float = 2.0  #: Factor of a later change of rho; rho stays if the wanted change is smaller.
-    #: Number of right singular vectors in the subspace beyond those in use, so that new ones can appear.
+    #: Number of spare right singular vectors in the subspace, in addition to those in use, so that new ones can appear.
     spare: int = 10
     probes: int = 2  #: Number of random directions added to the subspace in every round.
     plain_rounds: int = 30  #: Number of rounds before extrapolation may begin.
-    #: A slow round, which is extrapolated, moves by more than this share of the move ``early_rounds`` rounds before.
+    #: A round is slow, and is extrapolated, if it moves by more than this share of the move ``early_rounds`` rounds
+    #: before.
     slow: float = 0.1
     check_every: int = 5  #: Number of rounds between two computations of the gap.
-    fine_gap: float = 1e-12  #: Gap at which rounds end that go on after the tolerance is met.
-    extra_rounds: float = 1.5  #: Slow rounds end after this multiple of the number of rounds that met the tolerance.
-    rounding_move: float = 1e-14  #: Relative move of a round below which it is rounding.
+    fine_gap: float = 1e-12  #: Once the tolerance is met, rounds continue until the gap is at most this.
+    extra_rounds: float = 1.5  #: If rounds are slow, the number that met the tolerance is multiplied by this.
+    rounding_move: float = 1e-14  #: Relative move of a round below which the move is only rounding errors.
     power_steps: int = 20  #: Number of power steps that find a subspace.
-    #: Relative accuracy of singular vectors from a block Krylov method. That of a confirmed norm is its square.
+    #: Relative accuracy of singular vectors from a block Krylov method. A confirmed norm has the square of this
+    #: accuracy.
     accuracy: float = 1e-5
-    rounding: float = 1e-9  #: Errors below this share of the largest one are rounding.
+    rounding: float = 1e-9  #: Errors below this share of the largest one count as rounding errors.
     feasible: float = 0.98  #: Estimated norm below which a dual matrix is certainly feasible.
-    #: A singular value below this share of the previous one is dropped, with all smaller ones, if the objective stays.
+    #: A singular value below this share of the previous one is dropped, with all smaller ones, if the objective then
+    #: hardly rises.
     negligible: float = 1e-3
 
 
@@ -85,15 +88,15 @@ class Corrupted:
         return self.visible(np.clip(state, -level, level)), level
 
     def trivial(self) -> Array:
-        """Return the dual matrix of X = 0."""
+        """Return the dual matrix that proves X = 0 optimal if its norm is at most one."""
         assert self.weight is not None
         return np.clip(self.Y / self.noise, -self.weight, self.weight) if self.noise else self.weight * np.sign(self.Y)
 
     def cost(self, triplets: Triplets) -> float:
         """Return the objective of ``X = U s Vᵀ`` with the best errors for it.
 
-        With tau and without noise, the excess of ``‖S‖_1`` over tau costs two per unit. Moving it from S to X would
-        raise the nuclear norm by at most one per unit, so no infeasible split is the best.
+        With tau and without noise, the excess of ``‖S‖_1`` over tau costs two per unit. Moving the excess from S to X
+        would raise the nuclear norm by at most one per unit, so an infeasible split is never the best.
         """
         U, s, V = triplets
         left = self.visible(self.Y - (U * s) @ V.T)
@@ -149,8 +152,8 @@ def pursue(
         W = clip(state),   X = shrink(Y + (2W − state)/ρ),   state ← ρ(Y − X) + W,
 
     where ``clip`` cuts entries to ±weight, and to zero in missing cells; with tau, it cuts at the level for which the
-    errors have that size. ``shrink`` reduces singular values by 1/ρ, in a subspace that is kept from round to round.
-    The best X and the best W need not come from the same round.
+    errors satisfy ``‖S‖_1 = tau``. ``shrink`` reduces singular values by 1/ρ, in a subspace that is kept from round to
+    round. The best X and the best W need not come from the same round.
 
     Entries are of size one at most. ``start`` is a matrix X and a dual matrix; ``attempt`` is the result of
     `exact_split`, which serves as the start and as the first best split. At most ``most`` rounds are computed.
@@ -198,7 +201,7 @@ def shortcut(
     seed: int = 0,
     callback: Callable[[dict[str, float]], Any] | None = None,
 ) -> tuple[Pursuit | None, Attempt | None]:
-    """Try `exact_split`. Return a pursuit if it converged or a limit was reached, or else its result for `pursue`."""
+    """Try `exact_split`. Return a pursuit if it converged or a limit was reached, or else the attempt for `pursue`."""
     history: dict[str, list[float]] = {}
 
     def look(triplets: Triplets, residual: float, gap: float) -> None:
@@ -259,7 +262,7 @@ class _Rounds:
         return float(found[1].max(initial=0.0))
 
     def _clipped(self, state: Array) -> tuple[Array, Array]:
-        """Return the W of a state, and the matrix whose singular values the round reduces."""
+        """Return the dual matrix W of a state, and the matrix whose singular values the round reduces."""
         W, self.level = self.data.clip(state, self.rho, self.level)
         Z = 2 * W
         Z -= state
@@ -292,7 +295,7 @@ class _Rounds:
         return float(np.linalg.norm(np.linalg.qr(W @ basis)[0].T @ W, 2))
 
     def _target(self, S: Array) -> float | None:
-        """Return the rho that turns a typical error, or singular value, into its dual value in one round."""
+        """Return the rho at which one round takes a typical error, or a typical singular value, to its dual value."""
         sizes, s = np.abs(S), self.triplets[1]
         sizes = sizes[sizes > SCHEDULE.rounding * float(sizes.max())]
         if not sizes.size:
@@ -336,7 +339,7 @@ class _Best:
         self._history: dict[str, list[float]] = {}
 
     def zero(self, rounds: _Rounds) -> bool:
-        """Return whether X = 0 is certainly optimal: the signs of the data are a dual matrix."""
+        """Return whether X = 0 is certainly optimal, because the dual matrix `Corrupted.trivial` is feasible."""
         self._consider(self._triplets)
         if self.data.weight is None:
             return self._cost == 0
@@ -347,7 +350,7 @@ class _Best:
         return True
 
     def improve(self, rounds: _Rounds, triplets: Triplets, W: Array) -> None:
-        """Keep a matrix and a dual matrix if they are better."""
+        """Keep a matrix if its objective is better than the best so far, and a dual matrix if its bound is better."""
         self._consider(triplets)
         level = float(max(W.max(), -W.min()))
         norm = max(rounds.norm(W), level / self.data.weight if self.data.weight else 0.0)

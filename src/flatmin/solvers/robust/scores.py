@@ -28,9 +28,10 @@ def robust_coefficients(
 
     Rows are fitted independently. First ``Σ_j h(y_j − (R t)_j)`` is minimised over the observed cells, where h is
     Huber's loss: quadratic up to the level, then linear. At level 0 it is the absolute value, whose fit is exact if few
-    cells are wrong. The alternating direction method approximates the minimum. In each row, the result of reweighted
-    least squares replaces it if its loss is not larger. If the standard deviation of the noise is given as ``sigma``,
-    cells with residuals beyond three standard deviations are then left out, and the others fitted by least squares.
+    cells are wrong. The alternating direction method approximates the minimum. Then reweighted least squares is
+    applied, and each row keeps the result with the smaller loss. If the standard deviation of the noise is given as
+    ``sigma``, cells with residuals beyond three standard deviations are then left out, and the others fitted by least
+    squares.
 
     Y and ``seen`` have shape (n, d), the basis R has shape (d, r), and ``ridge`` is the weight of ``‖t‖²`` in least
     squares, which determines rows with too few cells.

@@ -1,4 +1,4 @@
-"""The dual matrix of an exact split: signs on the cells with errors, and that of the rounds, corrected, elsewhere."""
+"""The dual matrix of an exact split: signs on cells with errors; elsewhere the dual matrix of the rounds, corrected."""
 
 from __future__ import annotations
 
@@ -23,16 +23,20 @@ MAX_PRODUCTS = 40
 MAX_CORRECTIONS = 20
 #: Corrections end if an entry exceeds this multiple of its bound.
 MAX_EXCESS = 1.5
-#: Entries beyond their bound are reflected at this share of it, which leaves room for the next correction.
+#: Entries beyond their bound are reflected at this share of the bound, which leaves room for the next correction.
 MIRROR_SHARE = 0.98
-#: Relative accuracy of the singular vectors that give the norm outside the tangent space. That norm's is its square.
+#: Relative accuracy of the singular vectors that give the norm outside the tangent space. The norm has the square of
+#: this accuracy.
 NORM_ACCURACY = 1e-3
 #: A norm below this is certainly feasible, and its computation ends early.
 FEASIBLE_NORM = 0.9
 
 
 def write_signs(rounds: Rounds, triplets: Triplets, limit: float, free: Array, W: Array) -> float:
-    """Set W to the dual matrix of the rounds, and on cells with errors to their signs; return the objective."""
+    """Set W to the weighted signs of the errors on cells with errors, and to the dual matrix of the rounds elsewhere.
+
+    Mark the other observed cells in ``free``, and return the objective.
+    """
     U, s, V = triplets
     weight, sizes = rounds.weight, []
 
@@ -49,7 +53,7 @@ def write_signs(rounds: Rounds, triplets: Triplets, limit: float, free: Array, W
 
 
 def correct(rounds: Rounds, triplets: Triplets, W: Array, free: Array, cost: float, tol: float, clock: Clock) -> float:
-    """Correct W on free cells, in place, until ``P_T W = U Vᵀ`` and no entry exceeds the weight; return its bound."""
+    """Correct W on free cells, in place, until ``P_T W = U Vᵀ`` and no entry exceeds the weight; return W's bound."""
     passes, (U, _, V), weight = rounds.passes, triplets, rounds.weight
     bound, limit = -np.inf, MAX_EXCESS * weight
     for _ in range(MAX_CORRECTIONS):

@@ -19,7 +19,7 @@ LANCZOS_STEPS = 14
 BFGS_MEMORY = 10
 #: Largest number of BFGS steps.
 BFGS_STEPS = 150
-#: Relative residual of the amplitudes at which the descent ends. Single precision allows no smaller one.
+#: Relative residual of the amplitudes at which the descent ends. Single precision allows no smaller residual.
 SINGLE_RESIDUAL = 2e-5
 
 
@@ -127,7 +127,7 @@ def _loss(masks: _Masks, target: Array, waves: Array) -> tuple[float, Array]:
 
 
 def _inverse_hessian(memory: list[tuple[Array, Array, float]], gradient: Array, seen: Array) -> Array:
-    """Return the two-loop product of the BFGS approximation with the gradient."""
+    """Return the product of BFGS's inverse Hessian with the gradient, by the two-loop recursion."""
     q, shares = gradient.copy(), []
     for step, turn, rho in reversed(memory):
         shares.append(rho * _dot(step, q))

@@ -17,15 +17,16 @@ from flatmin.solvers.vectors.amplitudes import row_inner
 
 __all__ = ["SLOW_DESCENT", "SLOW_STEP", "Point", "Search", "descend"]
 
-#: Relative misfit below which no step is taken, because it is rounding.
+#: Relative misfit up to which no step is taken, because the misfit is only rounding errors.
 ROUNDING_MISFIT = 1e-15
-#: A descent (a series of steps) is slow if it leaves more than this share of the misfit: more columns are needed.
+#: A descent (a series of steps) is slow if it leaves more than this share of the misfit. Then more columns are needed.
 SLOW_DESCENT = 0.3
 #: A step is slow if it leaves more than this share of the misfit. Three slow steps in a row end a descent.
 SLOW_STEP = 0.9
-#: A Newton step is slow if it reduces the misfit by less than this share. It is for data that no matrix fits.
+#: A Newton step is slow if it reduces the misfit by less than this share. Newton steps are for data that no matrix
+#: fits.
 MIN_NEWTON_DECREASE = 1e-12
-#: A step that leaves more than this share of the misfit is followed by a Newton step, with the exact Hessian.
+#: A step that leaves more than this share of the misfit is followed by a Newton step, which has the exact Hessian.
 NEWTON_ABOVE = 0.5
 #: Largest number of conjugate gradient steps in a Levenberg–Marquardt step.
 MAX_PRODUCTS = 150
@@ -82,21 +83,21 @@ class Search:
 
     @cached_property
     def pixels(self) -> Array:
-        """The inverse of the diagonal metric of coded diffraction, (d, 1), with largest entry 1; else the number 1."""
+        """The inverse of coded diffraction's diagonal metric, (d, 1), scaled to largest entry 1; else a single 1."""
         if not isinstance(self.measurement, CodedDiffraction):
             return np.ones((1, 1))
         square = self.whitening.values[:, None] ** 2
         return np.asarray(square / square.max())
 
     def freedom(self, rank: int) -> int:
-        """Return the number of degrees of freedom of positive semidefinite matrices of a rank."""
+        """Return the number of degrees of freedom of positive semidefinite matrices of the given rank."""
         d = self.measurement.shape[0]
         if np.issubdtype(self.measurement.dtype, np.complexfloating):
             return 2 * d * rank - rank**2
         return d * rank - rank * (rank - 1) // 2
 
     def scaled(self, U: Array) -> Array:
-        """Return the multiple of U that fits the data best. If that is zero, it has no columns."""
+        """Return the multiple of U that fits the data best. If this multiple is zero, the result has no columns."""
         V = self.measurement.amplitudes(U)
         q = self.weights * row_inner(V, V)
         square = float(q @ (self.weights * self.b)) / max(float(q @ q), 1e-300)
@@ -107,8 +108,8 @@ def descend(search: Search, point: Point, steps: int, curved: bool = False) -> P
     """Take Levenberg–Marquardt steps, at most ``steps``, and return a point whose misfit is no larger.
 
     Each step goes to the minimiser of the misfit along its direction. The steps end when they become slow. With
-    ``curved`` they are Newton steps, for data that no matrix fits, and end when the misfit no longer changes. The
-    residuals of the result are computed from its factor, without the rounding of the steps.
+    ``curved`` all steps are Newton steps, for data that no matrix fits, and they end when the misfit no longer changes.
+    The residuals of the result are computed from its factor, without the rounding of the steps.
     """
     shares: list[float] = []
     slow = 1 - MIN_NEWTON_DECREASE if curved else SLOW_STEP

@@ -86,7 +86,7 @@ class Complement:
     def normalized(self, dual: Array) -> Array:
         """Return the multiple of λ for which ``A*(λ)`` has a mean eigenvalue of one on the complement.
 
-        If the trace of ``A*(λ)`` is not positive, there is no such multiple, and λ is returned.
+        If the trace of ``A*(λ)`` is not positive, there is no such multiple, and λ is returned unchanged.
         """
         total = float(dual @ self.measurement.traces())
         return np.asarray(dual * (self.dimension / total)) if total > 0 else dual

@@ -28,13 +28,13 @@ __all__ = ["another_interpolant", "interpolating_minimum", "prove_unique"]
 LONGEST_PROOF = 5.0
 #: Largest number of entries of the factor for which a second solution is looked for.
 LARGEST_SEARCH = 20_000
-#: Smallest time limit of that search, in seconds.
+#: Smallest time limit of the search for a second solution, in seconds.
 SHORTEST_SEARCH = 0.2
-#: Time limit of that search, as a multiple of the time that the first solution took.
+#: Time limit of the search for a second solution, as a multiple of the time that the first solution took.
 SEARCH_SHARE = 1.0
 #: Largest relative residual of a second solution.
 SECOND_RESIDUAL = 1e-10
-#: Largest number of Levenberg–Marquardt steps from each start of that search.
+#: Largest number of Levenberg–Marquardt steps from each start of the search for a second solution.
 SEARCH_STEPS = 96
 #: Relative distance from which two solutions count as different.
 DISTINCT_DISTANCE = 1e-3
@@ -59,7 +59,7 @@ def interpolating_minimum(task: Task, clock: Clock) -> Solution:
 
 
 def _start(task: Task) -> Array | None:
-    """Return the factor of the warm start in whitened coordinates, if given."""
+    """Return the factor of the warm start in whitened coordinates, or None if there is no warm start."""
     if task.warm_start is None:
         return None
     problem, given = task.problem, task.warm_start
@@ -101,8 +101,8 @@ def another_interpolant(
 ) -> Array | None:
     """Look for a second positive semidefinite matrix that fits the data, from random starts with many columns.
 
-    Return its factor (d, k'), or None if no attempt finds such a matrix. Its relative residual is at most 1e-10, and
-    its relative distance from the known solution ``U U*`` is at least 1e-3.
+    Return the factor (d, k') of this matrix, or None if no attempt finds one. The relative residual of the matrix is at
+    most 1e-10, and its relative distance from the known solution ``U U*`` is at least 1e-3.
     """
     d, b = measurement.shape[0], np.asarray(b, dtype=float)
     size = root_mean_square(b)

@@ -29,17 +29,18 @@ class InterpolationSchedule:
     fit_residual: float = 1e-10  #: Largest relative residual at which a smaller rank is accepted.
     min_drop: float = 1.5  #: Smallest ratio of neighbouring singular values between which a factor is truncated.
     patience: int = 3  #: Number of slow descents in a row after which the search for a fit ends.
-    #: In the search for a fit, squared residuals are divided by the intensity plus this share of its mean.
+    #: In the search for a fit, each squared residual is divided by its intensity plus this share of the mean intensity.
     floor: float = 0.03
     #: The search for a fit ends if no matrix can reduce the squared misfit by more than this share.
     hopeless: float = 0.5
     #: The search for the least misfit ends if no matrix can reduce the squared misfit by more than this share.
     optimal: float = 1e-6
-    #: The same share if the misfit no longer falls, because rounding can then hide smaller shares.
+    #: If the misfit no longer falls, the search for the least misfit ends already at this share, because rounding can
+    #: hide smaller shares.
     optimal_if_stalled: float = 1e-2
     max_rounds: int = 40  #: Largest number of rounds of the search for the least misfit, each of which adds columns.
-    negligible: float = 1e-5  #: Relative singular value below which that search removes a column.
-    #: A direction of descent is appended if its negative eigenvalue is at least this share of the lowest one.
+    negligible: float = 1e-5  #: Relative singular value below which the search for the least misfit removes a column.
+    #: A direction of descent is appended if its negative eigenvalue is at least this share of the lowest eigenvalue.
     steep: float = 0.3
     largest_dense: int = 1500  #: Largest dimension in which eigenvectors are computed from a dense array.
 
@@ -55,7 +56,8 @@ class Interpolation:
 
     The columns of U are orthogonal and not zero; ``residual`` is ``‖A(U U*) − b‖ / ‖b‖``, 0 for zero data. If
     ``optimal_misfit`` is true, no positive semidefinite matrix fits, and U has nearly the least residual: convexity
-    proves that the squared residual of any other one is smaller by at most one percent (mostly, by a millionth).
+    proves that the squared residual of any other matrix is smaller by at most 1 % (in most cases, by at most 1e-6 of
+    it).
     """
 
     U: Array
@@ -78,8 +80,8 @@ def interpolate(
 
     docs/theory/algorithms.md explains the search ("Measurements by vectors: a fit"). The measurement has
     ``is_rank_one``; the search converges faster if it is whitened. Negative data are kept, though no matrix fits them.
-    A fit has a relative residual of at most ``limits.tol``, and further steps reduce it to rounding. The search starts
-    at the factor ``start`` (d, k), or else at ``width`` leading eigenvectors.
+    A fit has a relative residual of at most ``limits.tol``, which further steps reduce to rounding errors. The search
+    starts at the factor ``start`` (d, k), or else at ``width`` leading eigenvectors.
     """
     d, tol, seed = measurement.shape[0], limits.tol, limits.seed
     b = np.asarray(b, dtype=float)
@@ -105,7 +107,7 @@ def interpolate(
 
 
 def _spectral_start(search: Search, width: int, seed: int) -> Array:
-    """Return the leading eigenvectors of ``A*(T(b))``, scaled to fit best. T limits large intensities."""
+    """Return the leading eigenvectors of ``A*(T(b))``, scaled to fit the data best. T limits large intensities."""
     A, b = search.measurement, search.b
     d = A.shape[0]
     energy = A.traces()
@@ -165,7 +167,7 @@ def _least_misfit(search: Search, point: Point, seed: int) -> tuple[Point, bool]
 def _truncate(search: Search, point: Point, enough: float) -> Point | None:
     """Return a fit at a smaller rank, or None; the two ranks after which the singular values drop most are tried.
 
-    They must have fewer degrees of freedom than there are data, so that a fit is no coincidence.
+    Matrices of these ranks must have fewer degrees of freedom than there are data, so that a fit is no coincidence.
     """
     U, s, _ = np.linalg.svd(point.U, full_matrices=False)
     drops = s[:-1] / np.maximum(s[1:], 1e-300)
@@ -221,7 +223,7 @@ def _lowest(A: Measurement, y: Array, count: int, whitening: Metric, seed: int) 
 
 
 def _avoidable(search: Search, point: Point, lowest: float) -> float:
-    """Return a bound on the share of the squared misfit that positive semidefinite matrices can avoid.
+    """Return an upper bound on the share of the squared misfit by which any positive semidefinite matrix can reduce it.
 
     docs/theory/algorithms.md derives it ("No fit"), with ``S = A*(wr)`` and its lowest eigenvalue in the metric.
     """

@@ -21,15 +21,16 @@ __all__ = ["RAISED_LEVEL", "ascend_margin", "raise_lowest"]
 MAX_STEPS = 40
 #: Factor of the weight μ of the barrier after a step that ends near the minimiser of the barrier function.
 BARRIER_FALL = 0.2
-#: Smallest margin of interest. The ascent ends when the margin is known to stay below.
+#: Smallest margin of interest. The ascent ends when the margin is known to stay below this.
 SMALLEST_MARGIN = 1e-3
 #: Number of lowest eigenvalues that a round of `raise_lowest` considers.
 RAISED_EIGENVALUES = 32
-#: Eigenvalue below which `raise_lowest` raises eigenvalues further; the target of a round is a little above.
+#: Half of this is the lowest eigenvalue at which `raise_lowest` ends. The target of a round is somewhat higher than
+#: this.
 RAISED_LEVEL = 0.015
 #: Largest number of rounds of `raise_lowest`.
 RAISING_ROUNDS = 5
-#: Largest number of conjugate gradient steps for a change of λ in such a round.
+#: Largest number of conjugate gradient steps for a change of λ in a round of `raise_lowest`.
 MAX_PRODUCTS = 60
 
 
@@ -54,7 +55,8 @@ def ascend_margin(complement: Complement, dual: Array) -> Array:
     """Maximise the margin t over all λ with ``A*(λ) Q = 0`` and a fixed trace, starting at a λ of any margin.
 
     Newton steps minimise the barrier function ``−t/μ − log det(Σ p_i y_i y_i* − tI)``; see docs/theory/algorithms.md
-    ("Interior point"). The result meets the constraints approximately; `Complement.polished` corrects the rest.
+    ("Interior point"). The result meets the constraints approximately; `Complement.polished` makes it meet them
+    exactly.
     """
     X = complement.measurement.amplitudes(complement.basis.astype(complement.Q.dtype))
     length = np.sqrt(np.maximum(row_inner(X, X), 1e-3 * complement.energy))
@@ -85,7 +87,7 @@ def ascend_margin(complement: Complement, dual: Array) -> Array:
 
 
 def _constraints(Y: Array, V: Array) -> Array:
-    """Return a matrix C with ``Cᵀ p = 0`` for ``Σ p_i [v_i; y_i] v_i* = 0``; its last column fixes the trace."""
+    """Return C such that changes p with ``Cᵀ p = 0`` have ``Σ p_i [v_i; y_i] v_i* = 0`` and ``Σ p_i = 0``."""
     r = V.shape[1]
     rows, cols = np.triu_indices(r)
     own = V[:, rows] * V[:, cols].conj()
@@ -116,7 +118,7 @@ def _newton_direction(Y: Array, constraints: Array, point: _Barrier, mu: float) 
 
 
 def _step_length(Y: Array, point: _Barrier, dp: Array, dt: float, mu: float) -> tuple[float, bool]:
-    """Return the step length that minimises the barrier function, and whether this comes close to its minimiser."""
+    """Return the step length that minimises the barrier function, and whether the step ends near the minimiser."""
     change = (Y.conj().T * dp) @ Y
     change[np.diag_indices(len(change))] -= dt
     e = np.linalg.eigvalsh(point.inverse_root @ change @ point.inverse_root.conj().T)

@@ -1,8 +1,8 @@
 """Dual vectors which prove that a positive semidefinite interpolant of rank-one measurements is unique.
 
 They are λ for which ``W = A*(λ)`` vanishes on the interpolant's range and is positive definite on the complement; see
-docs/theory/uniqueness.md ("Measurements by vectors"). The smallest eigenvalue of W there is the margin: the larger it
-is, the less any other matrix that nearly fits can differ.
+docs/theory/uniqueness.md ("Measurements by vectors"). The smallest eigenvalue of W on the complement is the margin. The
+larger the margin, the less any other matrix that nearly fits can differ from the interpolant.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ from flatmin.solvers.vectors.margin_ascent import RAISED_LEVEL, ascend_margin, r
 
 __all__ = ["uniqueness_dual"]
 
-#: Largest dimension in which margins are eigenvalues of a dense array. In larger ones they are Lanczos estimates.
+#: Largest dimension in which margins are eigenvalues of a dense array. In larger dimensions they are Lanczos estimates.
 LARGEST_DENSE = 800
 #: Largest number of floating-point operations of an interior point step that is affordable.
 LARGEST_STEP = 4e9
@@ -25,7 +25,7 @@ LARGEST_STEP = 4e9
 CHEAP_STEP = 5e8
 #: Margin from which more expensive interior point steps are not worthwhile.
 GOOD_MARGIN = 0.01
-#: Margin below which the lowest eigenvalues are not raised, as there is little hope to make it positive.
+#: Margin below which the lowest eigenvalues are not raised, because the margin would probably stay negative.
 HOPELESS_MARGIN = -0.1
 #: Largest dimension in which a margin can be proved, and is therefore improved.
 LARGEST_RAISED = 5000
@@ -67,7 +67,7 @@ def uniqueness_dual(
 
 
 def _proposal(complement: Complement, seed: int) -> Array | None:
-    """Return the λ that would have the largest margin for independent random vectors, or None if there is none.
+    """Return the λ whose margin would be largest if the x_i were independent random vectors, or None without such a λ.
 
     Its values are ``p_i = τ ((a + q_i)^-½ − 1)`` with ``q_i |x_i|² = Re⟨x_i* Q, x_i* G⟩``; Newton's method finds the
     multipliers G (docs/theory/algorithms.md, "Proposal").

@@ -29,7 +29,7 @@ def trace_cases(n: int = 150, seed: int = 0) -> tuple[TraceCase, ...]:
 
     Matrices are ``Q diag(λ) Qᵀ`` with a random rotation Q, and their trace is ``Σ λ_i``. The Hessian of a linear model
     with `torch.nn.MSELoss` and N samples has the trace ``(2/N) Σ_i (‖x_i‖² + 1)``. Factored models are taken far from a
-    minimum, where their Hessian is indefinite; their traces are those of `flatmin.flatness`.
+    minimum, where their Hessian is indefinite; the traces are computed by `flatmin.flatness`.
 
     Parameters
     ----------

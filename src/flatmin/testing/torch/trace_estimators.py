@@ -110,12 +110,12 @@ def check_trace_estimator(
 ) -> TraceCheck:
     """Test the bias, the intervals, the stated number of products and the use of the seed of any trace estimator.
 
-    The estimator runs many times on each case. It sees only products with the operator, and these are counted. Detected
-    faults are: 95 % intervals that contain the trace in less than 94 % of all runs, or in more than 99 % of the runs
-    with more than rounding errors (binomial tests); a mean that differs from the trace (t-test); a number of products
-    that is not the stated one or exceeds ``max_products``; different seeds that give the same value, or the same seed
-    that gives different ones. With 400 trials, a coverage of 85 % is always detected and a coverage of 90 % sometimes;
-    intervals that are too wide need about 800 trials.
+    The estimator runs many times on each case. The estimator sees only products with the operator, which are counted.
+    Detected faults are: 95 % intervals that contain the trace in less than 94 % of all runs, or in more than 99 % of
+    the runs with more than rounding errors (binomial tests); a mean that differs from the trace (t-test); a number of
+    products that is not the stated one or exceeds ``max_products``; different seeds that give the same value, or the
+    same seed that gives different ones. With 400 trials, a coverage of 85 % is always detected and a coverage of 90 %
+    sometimes; intervals that are too wide need about 800 trials.
 
     Parameters
     ----------
@@ -199,8 +199,8 @@ def _run(estimator: Callable[..., Any], max_products: int, operator: Operator, s
 def _faults(values: np.ndarray, covers: np.ndarray, exact: np.ndarray, bias: float, level: float) -> Iterator[str]:
     """Yield a sentence for each fault.
 
-    The faults are: the intervals contain the trace too rarely; those of inexact estimates contain it too often; the
-    mean is biased; different seeds give the same value.
+    The faults are: the intervals contain the trace too rarely; the intervals of inexact estimates contain the trace too
+    often; the mean is biased; different seeds give the same value.
     """
     trials, inexact = len(values), covers[~exact]
     if bdtr(covers.sum(), trials, MIN_COVERAGE) <= level / 2:

@@ -35,9 +35,9 @@ class NoiseInjection(Competitor):
 class TwoPoint(Competitor):
     """Descent by the loss at ``w + σv`` and ``w − σv`` with normal v, without gradients; a step costs one gradient.
 
-    The strength is σ over the root mean square of natural weights. The descent is on ``f + (σ²/2) tr ∇²f``. Its noise
-    grows with the number of weights, so step sizes are as small as for batches of one sample. The steps are those of
-    `flatmin.nn.TwoPoint`, without the gradient that its training loop computes and discards.
+    The strength is σ over the root mean square of natural weights. The descent is on ``f + (σ²/2) tr ∇²f``. The noise
+    of the estimate grows with the number of weights, so step sizes are as small as for batches of one sample. The steps
+    are those of `flatmin.nn.TwoPoint`, without the gradient that its training loop computes and discards.
     """
 
     def objective(self, model: nn.Module, loss: nn.Module, entry: Entry) -> Objective:
@@ -55,7 +55,7 @@ class TwoPoint(Competitor):
         return value
 
     def unit(self, task: Task) -> float:
-        """Return one over the trace: the squared norm of the estimate grows with the number of weights."""
+        """Return 1 / trace, because the squared norm of the estimate grows with the number of weights."""
         return 1 / task.curvature(self.size, 1)
 
 

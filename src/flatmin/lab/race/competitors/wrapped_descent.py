@@ -13,8 +13,8 @@ __all__ = ["COMPETITORS", "SAM", "LabelNoise", "ScaledGradient", "WeightDecay"]
 class SAM(Competitor):
     """Sharpness-aware minimization with the gradient at ``w + ρ ∇f/‖∇f‖``; a step costs two gradients.
 
-    The strength is ρ over the norm of natural weights. SAM is said to minimise the largest eigenvalue of the Hessian
-    with all data in each step, and the trace with one sample in each step.
+    The strength is ρ divided by the norm of natural weights. SAM is said to minimise the largest eigenvalue of the
+    Hessian with all data in each step, and the trace with one sample in each step.
     """
 
     def optimizer(self, model: nn.Module, loss: nn.Module, entry: Entry) -> Optimizer:
@@ -26,9 +26,9 @@ class SAM(Competitor):
 class LabelNoise(Competitor):
     """Gradient descent with fresh noise on the targets in every step.
 
-    The strength is the standard deviation of the noise over the root mean square of the targets. For class numbers it
-    is ten times the probability of a random class. On the zero-loss set the noise moves the weights against the
-    gradient of the trace, as a penalty η σ²/(2 B) on the Hessian trace does for step size η and B samples.
+    The strength is the standard deviation of the noise divided by the root mean square of the targets. For class
+    numbers it is ten times the probability of a random class. On the zero-loss set the noise moves the weights against
+    the gradient of the trace, as a penalty η σ²/(2 B) on the Hessian trace does for step size η and B samples.
     """
 
     def optimizer(self, model: nn.Module, loss: nn.Module, entry: Entry) -> Optimizer:
@@ -53,8 +53,8 @@ class WeightDecay(Competitor):
 class ScaledGradient(Competitor):
     """Gradients of each factor times the inverse Gram matrix of the other factor, ``(QᵀQ + ε)⁻¹``.
 
-    The strength is ε over the square of a natural weight and over the smaller dimension. The speed does not depend on
-    the condition number of the matrix. The model must be a product of two factors.
+    The strength is ε divided by the square of a natural weight and by the smaller dimension. The speed does not depend
+    on the condition number of the matrix. The model must be a product of two factors.
     """
 
     def optimizer(self, model: nn.Module, loss: nn.Module, entry: Entry) -> Optimizer:
@@ -70,7 +70,7 @@ class ScaledGradient(Competitor):
         return super().objection(task)
 
     def unit(self, task: Task) -> float:
-        """Return one over the curvature of the loss as a function of the matrix."""
+        """Return 1 / (curvature of the loss as a function of the matrix)."""
         assert isinstance(task, FactoredTask)
         return 1 / task.matrix_curvature
 

@@ -1,4 +1,4 @@
-"""Ranking: the order of the competitors of a race. Those that fit the data come first, the flattest of them before."""
+"""Ranking: the order of the competitors of a race; those that fit the data come first, the flattest at the top."""
 
 import math
 from dataclasses import dataclass
@@ -62,7 +62,7 @@ class Ranking:
 
     @cached_property
     def near(self) -> tuple[float, list[dict[str, Any]]]:
-        """The smallest limit that a fitting competitor reaches, and the rows of all that do; or infinity and []."""
+        """The smallest limit that a fitting competitor reaches, and the rows of those below it; or infinity and []."""
         fitting = [row for row in self.rows if row["fits"]]
         for level in NEAR_GAPS:
             reached = [row for row in fitting if _size(row["flatness_gap"]) <= level]

@@ -97,7 +97,7 @@ def _finite(values: Array) -> Array:
 
 
 def _reach(bands: Iterable[Band]) -> Array:
-    """Return the values that the axis must show: those of competitors whose median does not diverge in the end."""
+    """Return the values that the axis must show: those of competitors whose median is finite in the end."""
     kept = [b for b in bands if np.isfinite(b.middle[-1])] or list(bands)
     values = np.concatenate([b.middle for b in kept])
     return np.asarray(values[np.isfinite(values)])

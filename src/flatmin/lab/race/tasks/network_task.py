@@ -25,8 +25,8 @@ TRACE_ESTIMATORS: tuple[tuple[Literal["per_example", "vjp"], int], ...] = (("per
 class NetworkTask(Task):
     """A network on data as a task. Step sizes and strengths are tuned by the error on validation data.
 
-    The flattest value of a network is not known, so there is no flatness gap, and the trace itself is compared. It is
-    estimated with the same random vectors every time.
+    The flattest value of a network is not known, so there is no flatness gap, and the trace itself is compared. The
+    trace is estimated with the same random vectors every time.
 
     Parameters
     ----------

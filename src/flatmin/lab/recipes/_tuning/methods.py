@@ -50,7 +50,7 @@ def _plain(model: Replicas, loss: nn.Module, lr: float, strength: float) -> Trai
 
 
 def _weight_decay(model: Replicas, loss: nn.Module, lr: float, strength: float) -> Training:
-    """Add ``strength |w|²`` to the loss of each: torch adds ``weight_decay · w`` to the gradient of their mean."""
+    """Add ``strength |w|²`` to each replica's loss: torch adds ``weight_decay · w`` to the mean's gradient."""
     decay = 2 * strength / len(model)
     return _on_loss(Adam(model.parameters(), lr=lr, weight_decay=decay), model, loss)
 

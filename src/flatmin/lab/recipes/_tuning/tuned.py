@@ -85,7 +85,7 @@ class Setting:
 
 
 def tuned_errors(setting: Setting, name: str, strengths: Sequence[float] | Array, seed: int) -> Metrics:
-    """Return test errors of a method of `METHODS`, for each seed of the data at the strength that validates best.
+    """Return test errors of a method of `METHODS`, for each seed at the strength with the smallest validation error.
 
     Of equally good strengths the largest is taken. ``seed`` determines the initial weights and the batches, which are
     the same for all strengths and methods. Metrics are lists with an entry for each seed of the data, except ``tried``,

@@ -1,0 +1,90 @@
+"""Bounds from whole decompositions, against many digits and against decompositions that are wrong."""
+
+import mpmath
+import numpy as np
+import pytest
+
+from flatmin.linalg.decompositions import ProvedBlocks, leading_count
+
+
+def _matrix(kind, rng):
+    P, Q = (np.linalg.qr(rng.standard_normal((n, n)))[0] for n in (9, 7))
+    s = {
+        "one": np.r_[1.0, 0.9 * rng.random(6)],
+        "cluster": np.r_[1.0, 1 - 1e-15, 1 - 1e-9, 1 - 1e-7, 0.3 * rng.random(3)],
+        "all": np.ones(7),
+        "tiny": np.r_[1.0, 10.0 ** -np.arange(2, 14, 2)],
+        "scaled": 1e-150 * np.r_[1.0, 0.5 * rng.random(6)],
+    }[kind]
+    return (P[:, :7] * s) @ Q.T
+
+
+@pytest.mark.parametrize("kind", ["one", "cluster", "all", "tiny", "scaled"])
+@pytest.mark.parametrize("seed", range(3))
+def test_norms_are_bounded_tightly(kind, seed):
+    S = _matrix(kind, np.random.default_rng(seed))
+    U, s, Vt = np.linalg.svd(S, full_matrices=False)
+    found = ProvedBlocks.from_triplets(S, U, s, Vt.T, leading_count(s, 1, 0.99))
+    with mpmath.workdps(40):
+        true = mpmath.svd_r(mpmath.matrix(S.tolist()), compute_uv=False)[0]
+    assert true <= found.norm <= float(true) * (1 + 1e-13)
+    assert found.slack <= 1e-13 * s[0]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_largest_eigenvalue_is_bounded_whatever_the_smallest(seed):
+    rng = np.random.default_rng(seed)
+    Q = np.linalg.qr(rng.standard_normal((8, 8)))[0]
+    S = (Q * np.r_[0.7, 0.2, -np.ones(3), -5.0, -0.1, -9.0]) @ Q.T
+    S = (S + S.T) / 2
+    values, vectors = np.linalg.eigh(S)
+    values, vectors = values[::-1], vectors[:, ::-1]
+    found = ProvedBlocks.from_triplets(S, vectors, values, vectors, 1, by_eigenvalue=True)
+    with mpmath.workdps(40):
+        true = max(mpmath.eigsy(mpmath.matrix(S.tolist()), eigvals_only=True))
+    assert true <= found.norm <= float(true) + 1e-12
+    assert 0.2 <= found.rest <= 0.2 + 1e-12
+    negative = ProvedBlocks.from_triplets(-np.eye(4), np.eye(4), -np.ones(4), np.eye(4), 1, by_eigenvalue=True)
+    assert 0 <= negative.norm < 1e-14
+
+
+def test_the_rest_is_bounded_outside_the_leading_triplets():
+    S = _matrix("one", np.random.default_rng(0))
+    U, s, Vt = np.linalg.svd(S, full_matrices=False)
+    found = ProvedBlocks.from_triplets(S, U, s, Vt.T, 2)
+    assert s[2] <= found.rest <= s[2] + 1e-13
+    assert ProvedBlocks.from_triplets(S, U, s, Vt.T, 7).rest < 1e-13
+
+
+@pytest.mark.parametrize("p", [0, 1, 3, 7])
+def test_wrong_decompositions_give_poor_bounds_and_no_wrong_ones(p):
+    rng = np.random.default_rng(p)
+    S = _matrix("one", rng)
+    U, s, Vt = np.linalg.svd(S, full_matrices=False)
+    turned = np.linalg.qr(U + 1e-3 * rng.standard_normal(U.shape))[0]
+    others = [
+        (turned, s, Vt.T),
+        (U, 0.5 * s, Vt.T),
+        (1.1 * U, s, Vt.T),
+        (U[:, ::-1], s[::-1], Vt.T),
+        (U, s, turned[:7]),
+    ]
+    for left, values, right in others:
+        assert ProvedBlocks.from_triplets(S, left, values, right, p).norm >= 1
+
+
+def test_complex_matrices():
+    rng = np.random.default_rng(0)
+    S = rng.standard_normal((6, 6)) + 1j * rng.standard_normal((6, 6))
+    U, s, Vh = np.linalg.svd(S)
+    found = ProvedBlocks.from_triplets(S, U, s, Vh.conj().T, 1)
+    assert s[0] * (1 - 1e-14) <= found.norm <= s[0] * (1 + 1e-13)
+
+
+def test_how_many_values_lead():
+    s = np.array([1.0, 1 - 1e-9, 0.999, 0.5])
+    assert leading_count(s, 0, 0.9999) == 2
+    assert leading_count(s, 3, 0.9999) == 3
+    assert leading_count(s, 9, 0.9999) == 4
+    assert leading_count(0.1 * s, 0, 0.9999) == 2
+    assert leading_count(np.zeros(0), 2, 0.9) == 0
