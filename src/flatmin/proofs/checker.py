@@ -1164,7 +1164,7 @@ def measurement_of(model: dict[str, Any], arrays: dict[str, Array]) -> tuple[Mea
         return VectorMap(X, other, 1 + model["complex"]), b, {"d2": sizes["d1"], **sizes}
     require(all(arrays[name].is_integer for name in ("rows", "cols", "shape")), "rows, cols, shape must be integers")
     (rows, columns, (d1, d2)) = ([int(i) for i in arrays[name].parts[0]] for name in ("rows", "cols", "shape"))
-    require(0 < min(d1, d2) and max(d1, d2) <= MAX_ORDER, f"the shape {(d1, d2)} of the matrix is impossible")
+    require(min(d1, d2) > 0 and max(d1, d2) <= MAX_ORDER, f"the shape {(d1, d2)} of the matrix is impossible")
     weights = arrays["weights"].matrix() if "weights" in arrays else Matrix([[1]] * m)
     cells = EntryMap(list(zip(rows, columns, strict=True)), weights, (d1, d2))
     good = all(0 <= i < d1 and 0 <= j < d2 for i, j in cells.cells) and all(map(any, weights.rows))
