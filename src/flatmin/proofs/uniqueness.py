@@ -11,7 +11,7 @@ from flatmin.measurements import Entries
 from flatmin.proofs.cores import MAX_CORES, CoreMap, core_basis, nearest_core, remainder, triangle_of_product
 from flatmin.proofs.radius import Stability, Uniqueness, distance_to_cores
 from flatmin.proofs.tangent.inexact_dual import nearest_others
-from flatmin.proofs.tangent.tangent_map import tangent_map
+from flatmin.proofs.tangent.tangent_map import column_error, tangent_map
 from flatmin.proofs.uniqueness_conditions import UniquenessConditions
 from flatmin.proofs.whitening import WhitenedSolution
 
@@ -121,7 +121,7 @@ def _from_dual_matrix(
     space, core, tangent = "tangent", None, tangent_map(point, U, V, sides)
     injectivity = 0.0 if tangent is None else tangent.injectivity
     if injectivity == 0 and cores is not None:
-        space, injectivity = "core", cores.injectivity
+        space, injectivity = "core", max(0.0, cores.injectivity - column_error(point))
         allowed = np.abs(core_basis(q, cone.core_pairs(U, V), U.dtype)).sum(axis=0) > 0
         core = np.where(allowed, nearest_core(point.Z, U, V), 0)
     if injectivity == 0:

@@ -103,14 +103,15 @@ class WhitenedSolution:
 
     @property
     def gain(self) -> float:
-        """A bound on ``‖B(Z)‖ / ‖Z‖_*``."""
+        """A bound on ``‖B(Z)‖ / ‖Z‖_*``, with the error of the metric."""
         m, plain = self.problem.measurement.size, self.problem.metric
-        return gain_bound(m, plain, self.metric, self.cone.is_hermitian)
+        return gain_bound(m, plain, self.metric, self.cone.is_hermitian) * float(np.sqrt(1 + max(self.defects)))
 
     @property
     def unwhiten(self) -> float:
-        """``‖D1^-p‖ ‖D2^-p‖``."""
-        return float(np.prod([np.max(D.power(-1).values, initial=0.0) for D in self.metric]))
+        """A bound on ``‖D1^-p‖ ‖D2^-p‖``, for these matrices as they are stored."""
+        largest = float(np.prod([np.max(D.power(-1).values, initial=0.0) for D in self.metric]))
+        return largest * (1 + gamma(8 * sum(self.whitened.shape)))
 
     @cached_property
     def norm(self) -> float:

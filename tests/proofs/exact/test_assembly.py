@@ -185,6 +185,24 @@ def test_unseen_rows_are_left_out():
         assert "vanish in rows and columns that no measurement sees" in proof.statement("T").words
 
 
+def test_problems_with_odd_shapes_and_scales_have_proofs_or_reasons():
+    rng = np.random.default_rng(0)
+    for seed in range(60):
+        d1, d2, m, r = (int(rng.integers(1, top)) for top in (6, 6, 20, 3))
+        scale = 10.0 ** rng.choice([-20, -8, 0, 8, 20])
+        L, R, x = (rng.integers(-3, 4, shape) + 0.0 for shape in ((d1, r), (d2, r), (m, d1)))
+        A = [
+            fm.measurements.Dense(rng.standard_normal((m, d1, d2)) * scale),
+            fm.measurements.Entries(rng.integers(0, d1, m), rng.integers(0, d2, m), (d1, d2)),
+            fm.measurements.RankOne(x, rng.integers(-3, 4, (m, d2)) * scale),
+            fm.measurements.RankOne(x),
+        ][seed % 4]
+        R, model = (L, fm.Gram()) if seed % 4 == 3 else (R, fm.Product())
+        problem = fm.Problem(A, A.forward_factors(L, R), model)
+        proof = proved(problem, alpha=float(rng.choice([0.0, 0.1])), metric_power=float(rng.choice([0.0, 1.0])))
+        assert verdict(proof) if proof.statements else proof.absent
+
+
 def test_zero_data_have_the_zero_matrix():
     proof = proved(fm.Problem(fm.measurements.Entries([0, 1], [0, 1], (2, 2)), [0.0, 0.0]))
     assert verdict(proof)

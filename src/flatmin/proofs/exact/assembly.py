@@ -156,7 +156,10 @@ class _Claims:
 
     def _state_lower(self) -> None:
         """State the lower bound, from a dual vector that leaves its test as little room for rounding as it needs."""
-        room = ROOM
+        room, dual = ROOM, self.witness.duals.get("value")
+        if dual is not None and not np.any(dual) and np.any(self.explicit.problem.data):
+            self.absent["V"] = "no multiple of the dual vector passes its test: the metric is singular up to rounding"
+            return
         for _ in range(DOUBLINGS):
             self._state("V", lambda: {"lower": self.theorem.lower})
             if "V" in self.claims or not self.witness.candidates:
@@ -198,7 +201,7 @@ class _Claims:
             ExactStatement(kind, {name: x for name, x in claim.items() if name != "text"}, self.words[kind])
             for kind, claim in self.claims.items()
         )
-        subject = checker.introduction(self.theorem)
+        subject = checker.introduction(self.theorem).removeprefix("Theorem. ")
         if self.explicit.transformed:
             subject += " The vectors are those of the Fourier transform, as rounded to floating point."
         return Proof(subject, theorems, self.absent, sealed(document), self.explicit.file)

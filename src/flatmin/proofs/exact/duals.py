@@ -1,5 +1,7 @@
 """Dual vectors for exact proofs: scaled until their test passes, and moved to the tangent space of a solution."""
 
+import math
+
 import numpy as np
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
@@ -28,9 +30,9 @@ def value_dual(explicit: ExplicitProblem, duals: list[Array], room: float = ROOM
     return without_traces(best)
 
 
-def without_traces(dual: Array) -> Array:
-    """Return a dual vector with exact zeros for numbers that are far below the rounding errors of the others."""
-    return np.where(np.abs(dual) < TRACE * np.max(np.abs(dual), initial=0.0), 0.0, dual)
+def without_traces(values: Array, share: float = TRACE) -> Array:
+    """Return an array with exact zeros for numbers below a share of the largest, which only lengthen exact products."""
+    return np.where(np.abs(values) < share * np.max(np.abs(values), initial=0.0), 0.0, values)
 
 
 def lower_bound(explicit: ExplicitProblem, dual: Array) -> float:
@@ -53,7 +55,7 @@ def _share(explicit: ExplicitProblem, dual: Array, room: float) -> float:
         while top * largest > weight:
             largest = min(weight / top, np.nextafter(largest, 0))
     if explicit.objective != "penalised":
-        return largest
+        return largest if largest < math.inf else 1.0
     f, m, data = explicit.problem.parametrization.trace_factor, len(dual), explicit.problem.data
     best = 2 * float(data @ dual) / (f * m * explicit.alpha * float(dual @ dual))
     return min(largest, max(best, 0.0))
@@ -62,19 +64,24 @@ def _share(explicit: ExplicitProblem, dual: Array, room: float) -> float:
 def largest_multiple(explicit: ExplicitProblem, dual: Array, room: float = ROOM) -> float:
     """Return the largest θ for which θ Λ passes the test of its cone with room for rounding, about ``room · n · 2⁻⁵²``.
 
+    It is 0 for a metric that is singular up to rounding, and infinite if all multiples pass.
+
     With ``G_j − slack = T_j T_j*`` after scaling to unit diagonals, it is one over the norm of ``T_1⁻¹ Λ T_2⁻*``.
     """
     G1, G2 = explicit.squares
     n = sum(explicit.shape) if explicit.cone == "rectangular" else explicit.shape[0]
     slack = room * (n + 8) * 2.0**-52
     M = as_array(explicit.problem.measurement.adjoint_operator(dual))
-    M = _divided(G1, _divided(G2, M.conj().T, slack).conj().T, slack)
+    try:
+        M = _divided(G1, _divided(G2, M.conj().T, slack).conj().T, slack)
+    except LinAlgError:
+        return 0.0
     if explicit.cone == "rectangular":
         norm = float(np.linalg.norm(M, 2))
     else:
         values = np.linalg.eigvalsh((M + M.conj().T) / 2)
         norm = float(values[-1]) if explicit.cone == "semidefinite" else float(np.max(np.abs(values)))
-    return 1 / norm if norm > 0 else 0.0
+    return 1 / norm if norm > 0 else math.inf
 
 
 def _divided(G: Array, M: Array, slack: float) -> Array:
@@ -87,10 +94,7 @@ def _divided(G: Array, M: Array, slack: float) -> Array:
         return np.asarray(scaled / np.sqrt(1 - slack))
     even = scale[:, None] * G * scale
     even[np.diag_indices_from(even)] = np.where(seen, 1 - slack, 1.0)
-    try:
-        return np.asarray(solve_triangular(cholesky(even, lower=True), scaled, lower=True))
-    except LinAlgError:
-        return scaled * np.inf
+    return np.asarray(solve_triangular(cholesky(even, lower=True), scaled, lower=True))
 
 
 def aligned(tangent: TangentEquations, dual: Array, target: Array) -> Array:

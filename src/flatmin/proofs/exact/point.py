@@ -12,6 +12,7 @@ from flatmin.linalg.metric import Metric
 from flatmin.measurements import Dense, Entries, Measurement, RankOne
 from flatmin.parametrizations.base import Factors, Metrics
 from flatmin.proofs.certificate import ratio
+from flatmin.proofs.exact.duals import without_traces
 from flatmin.proofs.exact.explicit_problem import ExplicitProblem
 from flatmin.proofs.exact.tangent_equations import TangentEquations
 from flatmin.proofs.whitening import whiten
@@ -25,6 +26,8 @@ DROPPED = ((1e-6, 2), (1e-9, 2), (1e-12, 2))
 UNTOUCHED = ((1e-12, 0),)
 #: Relative residuals below this are not told apart, nor relative differences of norms below the second number.
 GOOD, SAME = 1e-12, 1e-11
+#: Entries of factors below this share of the largest are set to zero.
+VANISHING = 1e-50
 #: Last steps, which are too small to spoil the bases.
 LAST = 3
 #: Number of blocks in which dense sensing matrices are converted to extended precision.
@@ -68,17 +71,18 @@ class PolishedPoint:
         return np.asarray(self.L @ self.C @ self.R.conj().T)
 
 
-def polished(explicit: ExplicitProblem, factors: Factors) -> PolishedPoint | None:
+def polished(explicit: ExplicitProblem, factors: Factors, *, moves: bool = True) -> PolishedPoint | None:
     """Return the point near the factors that fits the data best, None for the zero matrix.
 
-    Among points of several ranks that fit equally well and are equally flat it is the one of lowest rank.
+    Among points of several ranks that fit equally well and are equally flat it is the one of lowest rank. If it must
+    not move, or the problem is penalised, only its bases change.
     """
     whitened, metric = whiten(explicit.problem, explicit.metric_power)
     P, s, Q = explicit.problem.parametrization.singular(factors, metric)
     if not len(s) or s[0] == 0:
         return None
     points: dict[tuple[int, int], PolishedPoint] = {}
-    for share, steps in UNTOUCHED if explicit.objective == "penalised" else (*DROPPED, *UNTOUCHED):
+    for share, steps in (*DROPPED, *UNTOUCHED) if moves and explicit.objective != "penalised" else UNTOUCHED:
         rank = int(np.count_nonzero(s > share * s[0]))
         if (rank, steps) not in points:
             start = P[:, :rank], s[:rank], Q[:, :rank]
@@ -138,7 +142,8 @@ def _settled(
             L = L + first @ (F / core)
             R = L if hermitian else R + second @ (E / core)
     misfit, norm = ratio(smallest, float(np.linalg.norm(problem.data))), float(np.sum(np.abs(core)))
-    return PolishedPoint(best[0], np.diag(core), best[1], metric, tangent, misfit, norm)
+    L, R = (without_traces(F, VANISHING) for F in best)
+    return PolishedPoint(L, np.diag(core), R, metric, tangent, misfit, norm)
 
 
 def accurate_forward(measurement: Measurement, L: Array, core: Array, R: Array) -> Array:

@@ -77,16 +77,21 @@ class Outside:
         return dual
 
     def _schatten(self, dual: Array, exponent: int) -> float:
-        return float(np.linalg.norm(np.linalg.svd(self.part(dual), compute_uv=False), exponent))
+        return _vector_norm(np.linalg.svd(self.part(dual), compute_uv=False), exponent)
 
     def _gradient(self, dual: Array, exponent: int) -> tuple[float, Array]:
         """Return the Schatten norm, and its gradient among changes of λ that vanish on the tangent space."""
         U, s, Vh = np.linalg.svd(self.part(dual), full_matrices=False)
-        value = float(np.linalg.norm(s, exponent))
+        value = _vector_norm(s, exponent)
         if value == 0:
             return 0.0, np.zeros_like(dual)
         gradient = self.tangent.measurement.forward((U * (s / value) ** (exponent - 1)) @ Vh)
         return value, gradient - self.tangent.dual_step(self.tangent.adjoint(gradient))
+
+
+def _vector_norm(s: Array, exponent: int) -> float:
+    """Return the norm of nonnegative numbers in descending order, without overflow."""
+    return float(s[0] * np.linalg.norm(s / s[0], exponent)) if s[0] > 0 else 0.0
 
 
 def outside_norm(Y: Any, P: Array, Q: Array) -> float:

@@ -78,8 +78,6 @@ def rectangular_witness(
         constants |= _range(explicit, absent)
     candidates = [dual, near]
     value = value_dual(explicit, candidates)
-    if not np.any(value):
-        absent["V"] = "the metric is too ill-conditioned for a lower bound"
     core = {"U": point.L, "C": point.C} if hermitian else {"L": point.L, "C": point.C, "R": point.R}
     duals = {"value": value, "uniqueness": near}
     core = core if whole is None else whole

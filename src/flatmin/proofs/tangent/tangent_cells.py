@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -17,6 +19,8 @@ __all__ = ["CellElimination", "CellGram"]
 LARGEST_ORDER = 1500
 #: Largest number of multiplications that form this matrix.
 MAX_ELIMINATION = 4e8
+#: Number of pairs of cells that are processed at once.
+MOST_PAIRS = 1_000_000
 #: Shares of the estimated smallest eigenvalue that a factorization tries to prove, in this order.
 SHARES = (0.95, 0.7, 0.3)
 #: Weight of ``‖Vᵀ E‖²`` in the form, in units of the mean diagonal entry of its matrix.
@@ -192,16 +196,33 @@ class CellElimination:
 
 def _eliminated(gram: CellGram, reduced: Array) -> Array:
     """Return ``Q − Cᵀ W C`` of order q·d2, where ``reduced`` (cells, q) has ``w N v`` for every cell."""
-    q, d2, (rows, cols, weights, starts) = gram.U.shape[1], len(gram.V), gram.cells
-    matrix = np.kron(np.eye(q), gram.gauge * (gram.V @ gram.V.T))
-    offsets = d2 * np.arange(q)[:, None]
-    for first, last in zip(starts, [*starts[1:], len(rows)], strict=True):
-        line = slice(first, last)
-        part, w, u = -(reduced[line] @ reduced[line].T), weights[line], gram.U[rows[first]]
-        part[np.diag_indices(len(part))] += 1
-        place = (offsets + cols[line]).ravel()
-        matrix[np.ix_(place, place)] += np.kron(np.outer(u, u), w[:, None] * part * w)
-    return np.asarray(matrix, order="F")
+    q, d2, (rows, cols, weights, _) = gram.U.shape[1], len(gram.V), gram.cells
+    blocks = np.zeros((q, q, d2 * d2))
+    for first, second in _pairs_in_rows(rows):
+        values = np.where(first == second, 1.0, 0.0) - np.einsum("ka,ka->k", reduced[first], reduced[second])
+        values *= weights[first] * weights[second]
+        place, sides = cols[first] * d2 + cols[second], gram.U[rows[first]]
+        for a in range(q):
+            side = values * sides[:, a]
+            for b in range(a + 1):
+                blocks[a, b] += np.bincount(place, side * sides[:, b], d2 * d2)
+    for a in range(q):
+        blocks[a, a] += gram.gauge * (gram.V @ gram.V.T).ravel()
+        blocks[:a, a] = blocks[a, :a]
+    return np.asarray(blocks.reshape(q, q, d2, d2).transpose(0, 2, 1, 3).reshape(q * d2, q * d2), order="F")
+
+
+def _pairs_in_rows(rows: Array) -> Iterator[tuple[Array, Array]]:
+    """Return all ordered pairs of cells in the same row, for sorted rows, at most about `MOST_PAIRS` at once."""
+    starts = np.flatnonzero(np.r_[True, rows[1:] != rows[:-1]])
+    counts = np.diff(np.r_[starts, len(rows)])
+    begin, count = np.repeat(starts, counts), np.repeat(counts, counts)
+    pieces = np.flatnonzero(np.diff(np.cumsum(count) // MOST_PAIRS, prepend=-1))
+    for first, last in pairwise([*pieces, len(rows)]):
+        lengths = count[first:last]
+        left = np.repeat(np.arange(first, last), lengths)
+        within = np.arange(len(left)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        yield left, np.repeat(begin[first:last], lengths) + within
 
 
 def _compressed(index: Array) -> tuple[Array, Array]:

@@ -15,7 +15,7 @@ from flatmin.measurements import Entries
 from flatmin.proofs.tangent.tangent_cells import CellElimination, CellGram
 from flatmin.proofs.whitening import WhitenedSolution
 
-__all__ = ["TangentCells", "TangentColumns", "TangentMap", "reach", "tangent_map"]
+__all__ = ["TangentCells", "TangentColumns", "TangentMap", "column_error", "reach", "tangent_map"]
 
 
 class TangentMap(ABC):
@@ -61,7 +61,7 @@ def tangent_map(point: WhitenedSolution, U: Array, V: Array, sides: Array | None
     products = [U.T] if cone.is_hermitian else [U.T, V.T]  # of U V*
     both = np.concatenate([sides, np.hstack(products)[None]])
     columns = cone.tangent_columns(both, U, V, point.blind)
-    return TangentColumns(columns[:-1], columns[-1], reach(point), sum(whitened.shape))
+    return TangentColumns(columns[:-1], columns[-1], reach(point), sum(whitened.shape), column_error(point))
 
 
 def reach(point: WhitenedSolution) -> float:
@@ -72,6 +72,16 @@ def reach(point: WhitenedSolution) -> float:
         inverse = D.power(-1).values
         size *= float(np.max(inverse, initial=0.0) if D.is_diagonal else np.linalg.norm(inverse))
     return size * (1 + 1e2 * EPS)
+
+
+def column_error(point: WhitenedSolution) -> float:
+    """Return a bound on the rounding error of products of the whitened map with orthonormal columns on both sides.
+
+    They are four products in turn, but for entries only a product of three numbers.
+    """
+    length = sum(point.whitened.shape)
+    terms = 8 if isinstance(point.whitened, Entries) else (2 * length + 8) * length
+    return terms * EPS * reach(point)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,17 +99,15 @@ class TangentColumns(TangentMap):
         are multiplied by it.
     length : int
         ``d1 + d2``, the number of terms of those products.
+    column_error : float
+        A bound on the rounding error of the matrix, in the Frobenius norm.
     """
 
     columns: Array
     sign: Array
     reach: float
     length: int
-
-    @property
-    def column_error(self) -> float:
-        """A bound on the error of the matrix: four products in turn, whose last factors have orthonormal columns."""
-        return (2 * self.length + 8) * EPS * self.length * self.reach
+    column_error: float
 
     @cached_property
     def injectivity(self) -> float:

@@ -136,8 +136,7 @@ class Task(ABC):
 
         For all data it is λ, the largest eigenvalue of the Hessian. For B samples the curvature is
         ``λ + (trace − λ) / B``, since a step along the gradient of one sample is stable up to about 2 / ‖its
-        Jacobian‖². Initial weights below the natural size will grow, so their curvature is computed at the natural
-        size.
+        Jacobian‖². Initial weights below the natural size will grow, so the curvature is taken at the natural size.
         """
         sharpest, trace = self._curvatures(max(self.sizes[size], 1.0))
         return sharpest + (trace - sharpest) / batch if batch else sharpest
