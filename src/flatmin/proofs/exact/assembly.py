@@ -201,7 +201,7 @@ class _Claims:
             ExactStatement(kind, {name: x for name, x in claim.items() if name != "text"}, self.words[kind])
             for kind, claim in self.claims.items()
         )
-        subject = checker.introduction(self.theorem)
+        subject = checker.introduction(self.theorem).removeprefix("Theorem. ")
         if self.explicit.transformed:
             subject += " The vectors are those of the Fourier transform, as rounded to floating point."
         return Proof(subject, theorems, self.absent, sealed(document), self.explicit.file)
