@@ -190,6 +190,15 @@ class Metric:
         return self.dense if self.is_whole else self.values[inside, None] * self.vectors[:, inside].conj().T
 
     @cached_property
+    def whitening_norm(self) -> float:
+        """A bound on ``‖W‖_op`` for the stored `whitening` W."""
+        largest = float(np.max(self.power(-1).values, initial=0.0))
+        if self.vectors is None:
+            return rounded_up(largest)
+        skew, n = defect_of_columns(self.vectors), len(self.values)
+        return largest * (1 + skew) * (1 + n * gamma(n + 8, np.iscomplexobj(self.vectors)))
+
+    @cached_property
     def inverse_defect(self) -> float:
         """A bound on ``‖W C − I‖_op`` for the stored `whitening` W and `coordinates` C; 0 unless `is_whole`."""
         W, C = self.whitening, self.coordinates

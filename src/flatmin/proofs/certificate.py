@@ -156,9 +156,14 @@ class Certificate:
             "radius": "none" if self.radius is None else f"any other such solution is within {self.radius:.2e}",
         }
 
+    @property
+    def is_hidden_by_rounding(self) -> bool:
+        """Whether only rounding errors keep the relative gap above what a certificate allows."""
+        return self.relative_gap - self.rounding <= LARGEST_GAP < max(self.relative_gap, self.rounding)
+
     def _nothing(self) -> str:
-        """Return why nothing is proved, if rounding errors alone prevent it."""
-        if not self.relative_gap - self.rounding <= LARGEST_GAP < self.relative_gap:
+        """Return the words for a certificate that does not hold, with the reason if rounding is one."""
+        if not self.is_hidden_by_rounding:
             return "nothing"
         return f"nothing: rounding hides {self.rounding:.0e} of the value, since the metric is nearly singular"
 
