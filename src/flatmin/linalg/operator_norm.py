@@ -90,7 +90,7 @@ class TopSpectrum:
         return replace(self, values=c * self.values, norm=c * self.norm, rest=c * self.rest, slack=c * self.slack)
 
     def widened(self, error: float) -> TopSpectrum:
-        """Return bounds on every matrix whose distance from S has at most this operator norm."""
+        """Return bounds that hold for every matrix ``S + E`` with ``‖E‖_op ≤ error``."""
         return replace(self, norm=self.norm + error, slack=self.slack + error)
 
     def below(self, q: int) -> float:
