@@ -82,3 +82,9 @@ def test_the_norm_of_four_blocks(seed):
     top = np.linalg.eigvalsh([[-a, b], [b, -d]])[-1]
     found = norm_of_blocks(-a, b, b, -d, lopsided=True)
     assert top - 1e-14 <= found <= top + 1e-14
+
+
+def test_a_product_beyond_all_numbers_is_infinite():
+    x = np.full(3, 1e200)
+    assert inner_product(x, x) == (np.inf, np.inf)
+    assert inner_product(x, -x)[0] == -np.inf

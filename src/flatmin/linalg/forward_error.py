@@ -95,7 +95,8 @@ def inner_product(x: Array, y: Array) -> tuple[float, float]:
         value = math.fsum([*products.tolist(), *_tails(x, y, products).tolist()])
         error = UNIT * abs(value)
     error += len(x) * 1e-300  # underflow
-    return math.ldexp(value, sum(shifts)), rounded_up(math.ldexp(error, sum(shifts)))
+    with np.errstate(over="ignore"):  # a product beyond all numbers is infinite
+        return float(np.ldexp(value, sum(shifts))), rounded_up(float(np.ldexp(error, sum(shifts))))
 
 
 def spread(values: Array) -> float:
