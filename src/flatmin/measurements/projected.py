@@ -13,6 +13,7 @@ from flatmin._core.validation import numeric
 from flatmin.errors import InputError
 from flatmin.linalg.forward_error import gamma
 from flatmin.linalg.metric import Metric
+from flatmin.linalg.row_space import row_space
 from flatmin.measurements.base import Measurement
 from flatmin.measurements.dense import Dense
 
@@ -190,7 +191,7 @@ class Projected(Measurement):
         at = np.triu_indices(d1) if symmetric else np.divmod(np.arange(d1 * d2), d2)
         if self.dtype != float or self.size <= len(at[0]) or self.size * len(at[0]) ** 2 > LARGEST_MERGE:
             return None
-        Q, rows = np.linalg.qr(self.matrices()[:, at[0], at[1]])
+        Q, rows = row_space(self.matrices()[:, at[0], at[1]])
         tensor = np.zeros((len(rows), d1, d2))
         tensor[:, at[0], at[1]] = rows
         if symmetric:
