@@ -74,7 +74,7 @@ def prove(problem: Problem, solution: Any) -> Proof:
     if not isinstance(problem, Problem):
         raise InputError(f"problem is a {type(problem).__name__}, expected a flatmin Problem")
     certificate, settings = solution.checked_certificate, solution.settings
-    objective = Objective.of(problem, settings.get("alpha", 0.0), settings.get("metric_power", 1.0))
+    objective = Objective.from_problem(problem, settings.get("alpha", 0.0), settings.get("metric_power", 1.0))
     proof = prove_point(problem, solution.factors, certificate.dual, certificate.uniqueness_dual, objective)
     return replace(proof, certificate=_exact(certificate, proof))
 
