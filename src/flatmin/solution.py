@@ -376,7 +376,7 @@ class Solution:
             raise InputError(
                 f"the solution has the model {self.parametrization!r}, expected that of the problem: {model!r}"
             )
-        factors, (D1, D2) = problem.check(self.factors), problem.metric
+        factors, (D1, D2) = problem.within_range(problem.check(self.factors)), problem.metric
         proof = judge(problem, factors, *self.duals, alpha=alpha, metric_power=metric_power)
         status = Status.proved(proof) or Status.not_certified
         searched = self.claimed["status"] == Status.low_rank_interpolant.name

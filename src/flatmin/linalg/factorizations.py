@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin.linalg.forward_error import defect_of_columns, gamma
 from flatmin.linalg.subspaces import EPS
 
 __all__ = ["complement_below", "positive_on_complement", "root_of_smallest", "smallest_singular_value"]
@@ -34,6 +35,7 @@ def complement_below(S: Any, U: Array, V: Array, UtS: Array, SV: Array, bounds: 
 
     ``bound² I − Sᵀ(I−UUᵀ)S + c VVᵀ`` is positive definite if its Cholesky factorization succeeds, up to a backward
     error that is subtracted beforehand (Rump 2006: ``γ_{n+1}`` times the trace, and the error of forming the matrix).
+    That of UᵀS, and the defect of the columns of U from orthonormal ones, are subtracted too.
     """
     from scipy.linalg import blas, lapack
 
@@ -49,9 +51,11 @@ def complement_below(S: Any, U: Array, V: Array, UtS: Array, SV: Array, bounds: 
     shift, trace = 4.0 + max(bounds) ** 2, float(np.trace(gram))
     known = np.vstack([UtS, np.sqrt(shift) * V.T])
     gram = blas.dsyrk(1.0, known.T, beta=-1.0, c=gram.T, lower=0, overwrite_c=1)
+    given = 4 * gamma(widest + 2) * float(np.sqrt(U.shape[1] * spread)) * float(np.linalg.norm(UtS))
+    given += 1.1 * defect_of_columns(U) * spread
     for left, bound in zip(range(len(bounds) - 1, -1, -1), bounds, strict=True):
         whole = trace + n * bound**2 + shift * V.shape[1]
-        error = 1.1 * EPS * ((widest + U.shape[1] + 4) * spread + (n + 2) * whole)
+        error = given + 1.1 * EPS * ((widest + U.shape[1] + 4) * spread + (n + 2) * whole)
         shifted = gram.copy(order="F") if left else gram
         shifted[np.diag_indices(n)] += bound**2 - error
         if lapack.dpotrf(shifted, lower=0, clean=0, overwrite_a=1)[1] == 0:

@@ -12,11 +12,13 @@ from flatmin._core.arrays import Array
 from flatmin.errors import InputError
 from flatmin.linalg.forward_error import UNIT, defect_of_columns, gamma, rounded_up
 
-__all__ = ["Metric", "condition_number", "hermitian_of_product", "svd_of_product"]
+__all__ = ["Metric", "check_squares", "condition_number", "hermitian_of_product", "svd_of_product"]
 
 #: A matrix is not equilibrated if its rows differ in scale by at most this factor, and its eigenvalues by at most the
 #: fourth power of this factor.
 EVEN = 10.0
+#: Largest sum of squares of sensing matrices, and inverse of the smallest one.
+LARGEST_SQUARE = 1e300
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,11 +62,7 @@ class Metric:
 
         ``rounding`` bounds the error of ``D²`` itself, see `Metric`.
         """
-        largest = float(np.max(np.abs(square), initial=0.0))
-        if not largest < 1e300 or 0 < largest < 1e-300:
-            raise InputError(
-                f"the sensing matrices have squares of about {largest:.1g}, expected numbers to scale; scale them"
-            )
+        check_squares(square)
         if square.ndim == 1:
             return cls(np.sqrt(square), None, square, rounding)
         scale = np.sqrt(np.diagonal(square).real)
@@ -192,6 +190,15 @@ class Metric:
         return self.dense if self.is_whole else self.values[inside, None] * self.vectors[:, inside].conj().T
 
     @cached_property
+    def whitening_norm(self) -> float:
+        """A bound on ``‖W‖_op`` for the stored `whitening` W."""
+        largest = float(np.max(self.power(-1).values, initial=0.0))
+        if self.vectors is None:
+            return rounded_up(largest)
+        skew, n = defect_of_columns(self.vectors), len(self.values)
+        return largest * (1 + skew) * (1 + n * gamma(n + 8, np.iscomplexobj(self.vectors)))
+
+    @cached_property
     def inverse_defect(self) -> float:
         """A bound on ``‖W C − I‖_op`` for the stored `whitening` W and `coordinates` C; 0 unless `is_whole`."""
         W, C = self.whitening, self.coordinates
@@ -240,6 +247,14 @@ class Metric:
         if self.vectors is not None:
             return np.asarray(np.asarray(other) @ self.dense)
         return np.asarray(np.asarray(other) * self.values)
+
+
+def check_squares(squares: Array) -> None:
+    """Raise `InputError` if sums of squares of sensing matrices have over- or underflowed."""
+    largest = float(np.max(np.abs(squares), initial=0.0))
+    if not largest < LARGEST_SQUARE or 0 < largest < 1 / LARGEST_SQUARE:
+        expected = f"{1 / LARGEST_SQUARE:g} to {LARGEST_SQUARE:g}"
+        raise InputError(f"the sensing matrices have squares of about {largest:.1g}, expected {expected}; scale them")
 
 
 def condition_number(metric: tuple[Metric, Metric]) -> float:

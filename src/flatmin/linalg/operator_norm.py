@@ -15,11 +15,13 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin.linalg.decompositions import ProvedBlocks, leading_count
 from flatmin.linalg.factorizations import complement_below
+from flatmin.linalg.forward_error import defect_of_columns
 from flatmin.linalg.random_starts import (
     FAILURE,
     SETTLED,
     complement_norm_bound,
     extreme_eigenvalue_bound,
+    product_rounding,
     stored_entries,
 )
 from flatmin.linalg.subspaces import (
@@ -88,7 +90,7 @@ class TopSpectrum:
         return replace(self, values=c * self.values, norm=c * self.norm, rest=c * self.rest, slack=c * self.slack)
 
     def widened(self, error: float) -> TopSpectrum:
-        """Return bounds on every matrix whose distance from S has at most this operator norm."""
+        """Return bounds that hold for every matrix ``S + E`` with ``‖E‖_op ≤ error``."""
         return replace(self, norm=self.norm + error, slack=self.slack + error)
 
     def below(self, q: int) -> float:
@@ -164,7 +166,8 @@ def _likely_hermitian(S: Any, Q: Array, unit: float, seed: int, by_size: bool) -
     for attempt in range(ATTEMPTS):
         SQ = S @ Q
         inner = Q.conj().T @ SQ
-        slack = float(np.linalg.norm(SQ - Q @ inner)) + 1e2 * EPS
+        formed = product_rounding(S, Q.shape[1], max(1.0, float(np.linalg.norm(inner)))) * float(np.sqrt(Q.shape[1]))
+        slack = float(np.linalg.norm(SQ - Q @ inner)) + formed + 1e2 * EPS
         if slack > ACCURATE and attempt == 0 and given:
             Q = np.linalg.qr(leading_eigenpairs(S, given, seed, by_size, tol=1e-9)[1])[0]
             continue
@@ -214,13 +217,16 @@ def _bounded(S: Any, U: Array, V: Array, unit: float, seed: int, randomized: boo
     UtS, SV, U, V = left.conj().T @ UtS, SV @ right.conj().T, U @ left, V @ right.conj().T
     top = max(min(found.given, len(s)), int(np.count_nonzero(s > unit * max(1.0, s.max(initial=0.0)))))
 
+    formed = float(np.sqrt(U.shape[1])) * product_rounding(S, 0, max(1.0, float(s.max(initial=0.0)))) + 1e2 * EPS
+    skew = 1 + 2 * (defect_of_columns(U) + defect_of_columns(V))
+
     def apart(columns: slice) -> Array:
         off = UtS.conj().T[:, columns] - V[:, columns] * s[columns], SV[:, columns] - U[:, columns] * s[columns]
-        return np.array([np.linalg.norm(block) for block in off]) + 1e2 * EPS
+        return np.array([np.linalg.norm(block) for block in off]) + formed
 
     rest = block_norm(np.diag(s[top:]), apart(slice(top, None)), rest)
     coupling = apart(slice(top))
-    norm = block_norm(np.diag(s[:top]), coupling, rest)
+    norm = skew * block_norm(np.diag(s[:top]), coupling, rest)
     return TopSpectrum(U[:, :top], s[:top], V[:, :top], norm, rest, kind, float(max(coupling)), failure)
 
 

@@ -339,7 +339,7 @@ class _Selection(Measurement):
         return None if inner is None else np.asarray(self.weights[:, None, None] * inner)
 
     def _spread(self, values: Array) -> Array:
-        """Return, for every measurement of the other map, the sum of the values that belong to it."""
+        """Return, for each measurement j of ``inner``, the sum of the ``values[i]`` with ``index[i] == j``."""
         if isinstance(self.index, slice):
             return values
         spread = np.zeros((self.inner.size, *values.shape[1:]), values.dtype)

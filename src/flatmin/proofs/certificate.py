@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
@@ -28,6 +29,7 @@ __all__ = [
     "Fit",
     "check_alpha",
     "check_dual",
+    "check_strength",
     "ratio",
     "union_bound",
 ]
@@ -42,6 +44,8 @@ LARGEST_WHITENED_RESIDUAL = 1e-7
 LARGEST_CHANCE = 1e-10
 #: The largest alpha that is accepted; stronger penalties overflow, and their solution is zero.
 LARGEST_ALPHA = 1e152
+#: Powers of ten between which alpha must lie, relative to the value that balances loss and penalty.
+WEAKEST, STRONGEST = -100, 155
 #: A dual vector with larger entries is scaled down to this largest entry, so that nothing overflows.
 LARGEST_DUAL = 1e100
 
@@ -154,9 +158,14 @@ class Certificate:
             "radius": "none" if self.radius is None else f"any other such solution is within {self.radius:.2e}",
         }
 
+    @property
+    def is_hidden_by_rounding(self) -> bool:
+        """Whether only rounding errors keep the relative gap above what a certificate allows."""
+        return self.relative_gap - self.rounding <= LARGEST_GAP < max(self.relative_gap, self.rounding)
+
     def _nothing(self) -> str:
-        """Return why nothing is proved, if rounding errors alone prevent it."""
-        if not self.relative_gap - self.rounding <= LARGEST_GAP < self.relative_gap:
+        """Return the words for a certificate that does not hold, with the reason if rounding is one."""
+        if not self.is_hidden_by_rounding:
             return "nothing"
         return f"nothing: rounding hides {self.rounding:.0e} of the value, since the metric is nearly singular"
 
@@ -311,6 +320,22 @@ def check_alpha(alpha: float, metric_power: float = 1.0) -> tuple[float, float]:
     if checked[0] > LARGEST_ALPHA:
         raise InputError(f"alpha is {shown(alpha)}, expected at most {LARGEST_ALPHA:g}")
     return checked
+
+
+def check_strength(alpha: float, balanced: float, weakest: int = WEAKEST) -> None:
+    """Raise `InputError` if a penalty is out of all proportion to the data.
+
+    ``balanced`` is the size of alpha at which loss and penalty of a fit are about equal, ``weakest`` the least power of
+    ten of their ratio.
+    """
+    if not (alpha > 0 and balanced > 0):
+        return
+    power = math.log10(alpha) - math.log10(balanced)
+    if not weakest < power < STRONGEST:
+        raise InputError(
+            f"alpha is 10^{power:.0f} times the value that balances loss and penalty, expected 10^{weakest} to "
+            f"10^{STRONGEST}, or alpha = 0 for an exact fit"
+        )
 
 
 def union_bound(*chances: float | None) -> float | None:

@@ -8,7 +8,7 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin.linalg.forward_error import UNIT, gamma, inner_product, rounded_up
 from flatmin.linalg.operator_norm import TopSpectrum
-from flatmin.linalg.random_starts import FAILURE
+from flatmin.linalg.random_starts import FAILURE, product_rounding
 from flatmin.linalg.subspaces import EPS
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
@@ -161,6 +161,7 @@ def _complement_spectrum(point: WhitenedSolution, dual: Array, seed: int, random
         return matrix.complement().spectrum(U, U, **options).widened(matrix.error)
     W = matrix.whole
     margin, kind = complement_margin(W, U, point.metric[0].power(0), seed=seed, randomized=randomized)
-    slack = float(np.linalg.norm(W @ U)) + matrix.error
+    formed = product_rounding(W, 0, 1.0) * float(np.sqrt(U.shape[1]))
+    slack = float(np.linalg.norm(W @ U)) + formed + matrix.error
     failure = FAILURE if kind == "probabilistic" else 0.0
     return TopSpectrum(U, np.ones(U.shape[1]), U, 1.0 + slack, 1.0 - margin, kind, slack, failure)

@@ -70,6 +70,7 @@ def flatness(problem: Problem, factors: Any) -> Flatness:
         raise InputError(f"problem is a {type(problem).__name__}, expected a flatmin Problem")
     model = problem.parametrization
     weights, measurement, metric = model.check(factors, problem.shape), problem.measurement, problem.metric
+    weights = problem.within_range(weights)
     residual = problem.residual(weights)
     return Flatness(
         hessian_trace=model.hessian_trace(weights, measurement, metric, residual),

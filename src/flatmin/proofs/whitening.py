@@ -105,13 +105,16 @@ class WhitenedSolution:
     def gain(self) -> float:
         """A bound on ``‖B(Z)‖ / ‖Z‖_*``, with the error of the metric."""
         m, plain = self.problem.measurement.size, self.problem.metric
-        return gain_bound(m, plain, self.metric, self.cone.is_hermitian) * float(np.sqrt(1 + max(self.defects)))
+        found = gain_bound(m, plain, self.metric, self.cone.is_hermitian)
+        for D, other in zip(self.metric, plain, strict=True):
+            weakest = float(np.min(D.values[D.values > 0], initial=np.inf))
+            found *= (1 + D.defect + other.defect) * (D.whitening_norm * weakest if np.isfinite(weakest) else 1.0)
+        return rounded_up(found, 16)
 
     @property
     def unwhiten(self) -> float:
-        """A bound on ``‖D1^-p‖ ‖D2^-p‖``, for these matrices as they are stored."""
-        largest = float(np.prod([np.max(D.power(-1).values, initial=0.0) for D in self.metric]))
-        return largest * (1 + gamma(8 * sum(self.whitened.shape)))
+        """A bound on ``‖W1‖ ‖W2‖`` for the stored whitenings."""
+        return rounded_up(self.metric[0].whitening_norm * self.metric[1].whitening_norm)
 
     @cached_property
     def norm(self) -> float:

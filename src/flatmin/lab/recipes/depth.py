@@ -1,4 +1,4 @@
-"""Recovery by flat products of more and more factors: of sparse vectors, and of low-rank matrices.
+"""Recovery of sparse vectors and of low-rank matrices by flat products of two or more factors.
 
 The unknowns are ``x = u_1 ∘ … ∘ u_N`` of length 80 and ``X = W_N ⋯ W_1`` of shape 8×8. All depths N see the same
 Gaussian measurements. Flat products of vectors are certified. Flat products of over two matrices are found by a search

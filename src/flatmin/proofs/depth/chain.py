@@ -80,10 +80,12 @@ def _penalised_bound(problem: Problem, dual: Array, norm: float, penalty: float)
     if p == 1:
         y, conjugate = y / max(1.0, norm), 0.0
     else:
-        conjugate = penalty * (p - 1) * (norm / p) ** (p / (p - 1))
+        with np.errstate(over="ignore"):  # a dual vector that is too long proves nothing
+            conjugate = float(penalty * (p - 1) * np.float64(norm / p) ** (p / (p - 1)))
     (gained, off), (square, more) = inner_product(problem.data, y), inner_product(y, y)
     lost = m / 4 * (square + more) + conjugate
-    return gained - off - lost - 100 * UNIT * (abs(gained) + lost)
+    bound = gained - off - lost - 100 * UNIT * (abs(gained) + lost)
+    return bound if np.isfinite(bound) else -np.inf
 
 
 @dataclass(frozen=True, eq=False)

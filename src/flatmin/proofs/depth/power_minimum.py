@@ -12,12 +12,16 @@ from scipy.linalg import LinAlgError, cho_factor, lstsq, solve_triangular
 
 from flatmin._core.arrays import Array
 from flatmin._core.limits import Clock
+from flatmin.errors import InputError
+from flatmin.proofs.certificate import check_strength
 from flatmin.proofs.depth.power_bounds import dual_power_norm, normal_equations, penalised_bound, scaled_bound
 
 __all__ = ["PowerNormMinimum", "minimise_power_norm"]
 
 #: Rows may be redundant if pivots of the Cholesky factor of their Gram matrix are below this share of the largest.
 REDUNDANT = 1e-5
+#: Largest size of data, of whitened solutions and of fourth powers of rows, and inverse of the smallest one.
+LARGEST_SIZE = 1e150
 #: Singular values below this share of the largest count as zero when redundant rows are removed.
 NUMERICAL_RANK = 1e-12
 #: Equations are contradictory if the data are farther than this, relatively, from the range of B.
@@ -73,8 +77,14 @@ def minimise_power_norm(
     clock = Clock() if clock is None else clock
     reduced = _Reduced.from_equations(B, b) if penalty == 0 else _Reduced.from_rotation(B, b)
     rows, scale = reduced.rows, float(np.linalg.norm(reduced.data))
+    length = float(np.max(np.abs(rows), initial=0.0))
+    if np.any(reduced.data) and length and not _is_moderate(scale, length):
+        raise InputError(
+            "the weighted sensing vectors or the solution have extreme sizes, whose powers overflow; scale them"
+        )
     if scale == 0:
         return PowerNormMinimum(np.zeros(B.shape[1]), b / penalty if penalty else 0 * b, True, reduced.consistent)
+    check_strength(penalty, scale ** (2 - p))
     data, scaled = reduced.data / scale, penalty * scale ** (p - 2)
     if p == 1 and penalty and dual_power_norm(rows.T @ data, 1.0) <= scaled:
         return PowerNormMinimum(np.zeros(B.shape[1]), b / penalty, True, True)
@@ -93,6 +103,12 @@ def minimise_power_norm(
     norm = dual_power_norm(rows.T @ y, p)
     y = y / norm if norm > 0 else y
     return PowerNormMinimum(scale * reduced.spread(z), reduced.dual(y), converged, reduced.consistent, history)
+
+
+def _is_moderate(scale: float, length: float) -> bool:
+    """Return whether no power of the sizes of data, rows and solution over- or underflows."""
+    extreme = LARGEST_SIZE, LARGEST_SIZE, LARGEST_SIZE**0.25
+    return all(1 / most < size < most for most, size in zip(extreme, (scale, scale / length, length), strict=True))
 
 
 @dataclass(frozen=True, eq=False)

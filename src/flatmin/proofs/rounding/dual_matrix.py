@@ -92,10 +92,10 @@ def _sums(point: WhitenedSolution, dual: Array) -> float:
     rounding error of a sum.
     """
     rounding = point.problem.measurement.adjoint_rounding + 8 * UNIT
-    reaches, norms = [], []
+    reaches = []
     for D, sizes in zip(point.metric, row_sizes(point.problem), strict=True):
         W = np.abs(D.whitening)
         reaches.append(float(np.linalg.norm(W * sizes if W.ndim == 1 else W.T @ sizes)))
-        norms.append(float(W.max(initial=0.0)) if W.ndim == 1 else float(np.sqrt(W.sum(0).max() * W.sum(1).max())))
-    reach = min(reaches[0] * norms[1], reaches[1] * norms[0])
+    D1, D2 = point.metric
+    reach = min(reaches[0] * D2.whitening_norm, reaches[1] * D1.whitening_norm)
     return rounding * float(np.linalg.norm(dual)) * reach * (1 + gamma(dual.size + 4 * sum(point.problem.shape)))

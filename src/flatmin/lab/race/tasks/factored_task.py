@@ -88,7 +88,7 @@ class FactoredTask(Task):
         return FactoredModel(self.problem, self.rank, seed, scale=self.weight_scale * factor)
 
     def penalised(self, model: nn.Module, loss: nn.Module, seed: int) -> Objective:
-        """Return loss plus the scaled trace in closed form, or plus an estimate for products of vectors and chains."""
+        """Return loss + strength · trace: in closed form, but estimated for `Hadamard` and `Chain` models."""
         assert isinstance(model, FactoredModel)
         if not self.problem.parametrization.has_cone_norm:
             return HessianTracePenalty(model, loss, seed=seed).objective
