@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from benchmarks.adversary.small_proofs import PROBLEMS, proof_of
 
+import flatmin as fm
 from flatmin.proofs import checker
 from tests.proofs.exact.best_witness import instance_bytes, packed
 from tests.proofs.exact.elimination import is_semidefinite
@@ -232,6 +233,28 @@ def test_margins_and_injectivities_above_the_true_ones_are_refused(symmetric):
                     pass
     assert accepted[0] > 20
     assert accepted[1] > 20
+
+
+def test_no_exact_fit_is_flatter_than_the_bound_or_farther_than_the_radius():
+    checked = 0
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        problem = fm.families.matrix_sensing.sample((6, 5), 1, int(rng.integers(20, 28)), seed=seed).problem
+        solution = fm.flat_minimum(problem, tol=1e-12)
+        proof = fm.prove(problem, solution)
+        proved = checker.theorem_of(json.loads(proof.text), checker.read_instance(proof.instance))
+        if proof.statement("F") is None:
+            continue
+        A = problem.measurement.tensor.reshape(problem.measurement.size, -1)
+        directions = np.linalg.svd(A)[2][len(A) :]
+        D1, D2 = (np.asarray(D) for D in problem.metric)
+        for _ in range(25):
+            H = (rng.standard_normal(len(directions)) @ directions).reshape(6, 5) * 10.0 ** rng.uniform(-6, 1)
+            level = 4 * np.linalg.norm(D1 @ (solution.matrix + H) @ D2, "nuc")
+            assert level >= float(proved.lower) * (1 - 1e-12)
+            assert np.linalg.norm(H) <= float(proved.radius(Fraction(level * (1 + 1e-12))))
+            checked += 1
+    assert checked >= 100
 
 
 def claims(name):

@@ -28,6 +28,8 @@ __all__ = [
 UNIT = float(np.finfo(float).eps) / 2
 #: Sums of at most this many products are formed exactly.
 FEW = 20_000
+#: Longer sums are formed exactly too if their relative error bound would exceed this.
+CANCELLING = 1e-12
 #: Largest number of terms that `_tree` adds in any order. Longer sums are added in levels.
 BRANCHES = 64
 #: Sums of at most this many terms are not cut into pieces.
@@ -91,7 +93,7 @@ def inner_product(x: Array, y: Array) -> tuple[float, float]:
     if len(x) > FEW:
         levels = math.ceil(math.log(len(x), BRANCHES))
         error = gamma(BRANCHES * levels + 1) * spread(products)
-    if error > 1e-13 * abs(value):
+    if error > CANCELLING * abs(value):
         value = math.fsum([*products.tolist(), *_tails(x, y, products).tolist()])
         error = UNIT * abs(value)
     error += len(x) * 1e-300  # underflow

@@ -72,7 +72,7 @@ def use_numpy(wanted: bool = True) -> bool:
     """Use NumPy from now on for guesses and exact products, if wanted and installed; return whether it is used."""
     global _numpy
     _numpy = importlib.import_module("numpy") if wanted and importlib.util.find_spec("numpy") else None
-    return _numpy is not None
+    return bool(_numpy)
 
 
 class Refused(Exception):
@@ -1071,8 +1071,9 @@ def expect_keys(found: Any, required: str, optional: str, name: str) -> None:
 
 def bind(sizes: dict[str, int], shape: tuple[int, ...], axes: str, name: str) -> None:
     """Give lengths to axes such as "m d1", or raise `Refused` if they have others."""
-    pairs = list(zip(axes.split(), shape, strict=False))
-    fits = len(shape) == len(axes.split()) and all(sizes.setdefault(axis, n) == n for axis, n in pairs)
+    pairs, limits = list(zip(axes.split(), shape, strict=False)), {"d": MAX_ORDER, "r": MAX_ORDER}
+    fits = all(type(n) is int and sizes.setdefault(a, n) == n <= limits.get(a[0], 2**40) for a, n in pairs)
+    fits = fits and len(shape) == len(axes.split())
     require(fits, f"the array {name!r} has the shape {shape}, expected ({axes}) with {sizes}")
 
 
@@ -1259,8 +1260,7 @@ def prove(theorem: Theorem, kind: str, claim: dict[str, Any], claims: dict[str, 
         proved = (upper - lower) / upper if upper else upper
     elif kind == "F":
         level = claim["noise" if "noise" in claim else "upper"]
-        stated = level >= 0 and theorem.point and not theorem.weight
-        require(stated, "a radius is not a statement about zero data, splits of tables, or negative levels")
+        require(level >= 0 and theorem.point and not theorem.weight, "splits, zero data and levels < 0 have no radius")
         proved = theorem.radius(level)
     else:
         require(kind == "B" or ("B" in claims and claims["B"]["beta"] == 0), "it needs statement B with beta 0")
