@@ -10,9 +10,9 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin._core.validation import numeric
 from flatmin.errors import InputError
+from flatmin.linalg.factorizations import row_space
 from flatmin.linalg.forward_error import gamma, pieces, summed, summed_terms
 from flatmin.linalg.metric import Metric
-from flatmin.linalg.row_space import row_space
 from flatmin.measurements.base import BLOCK, Measurement
 
 __all__ = ["Dense"]

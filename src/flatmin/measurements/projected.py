@@ -11,9 +11,9 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin._core.validation import numeric
 from flatmin.errors import InputError
+from flatmin.linalg.factorizations import row_space
 from flatmin.linalg.forward_error import gamma
 from flatmin.linalg.metric import Metric
-from flatmin.linalg.row_space import row_space
 from flatmin.measurements.base import Measurement
 from flatmin.measurements.dense import Dense
 
