@@ -195,19 +195,37 @@ class Metric:
         largest = float(np.max(self.power(-1).values, initial=0.0))
         if self.vectors is None:
             return rounded_up(largest)
-        skew, n = defect_of_columns(self.vectors), len(self.values)
-        return largest * (1 + skew) * (1 + n * gamma(n + 8, np.iscomplexobj(self.vectors)))
+        return largest * self._stretched
+
+    @cached_property
+    def unwhitening_norm(self) -> float:
+        """A bound on ``‖W⁻¹‖_op`` for the stored `whitening` W, or on the norm of `coordinates` for a singular D."""
+        if self.vectors is None:
+            smallest = float(np.min(self.whitening[self.values > 0], initial=np.inf))
+            return rounded_up(1 / smallest)
+        lost = self.inverse_defect if self.is_whole else 0.0
+        largest = float(np.max(self.values, initial=0.0)) * self._stretched
+        return rounded_up(largest / (1 - lost)) if lost < 1 else float("inf")
+
+    @cached_property
+    def skew(self) -> float:
+        """A bound on ``‖V*V − I‖`` for the stored eigenvectors V; 0 for a diagonal matrix."""
+        return 0.0 if self.vectors is None else defect_of_columns(self.vectors)
+
+    @property
+    def _stretched(self) -> float:
+        """A bound on ``‖V f V*‖ / max|f|`` for the stored eigenvectors V and a computed product."""
+        n, is_complex = len(self.values), self.vectors is not None and np.iscomplexobj(self.vectors)
+        return (1 + self.skew) * (1 + n * gamma(n + 8, is_complex))
 
     @cached_property
     def inverse_defect(self) -> float:
-        """A bound on ``‖W C − I‖_op`` for the stored `whitening` W and `coordinates` C; 0 unless `is_whole`."""
+        """A bound on ``‖C W − I‖_op`` for the stored `whitening` W and `coordinates` C."""
         W, C = self.whitening, self.coordinates
         if W.ndim == 1:
             return gamma(4)
-        if self.rank < len(self.values):
-            return 0.0
-        error = gamma(len(W) + 1, np.iscomplexobj(W)) * float(np.linalg.norm(np.abs(W) @ np.abs(C)))
-        return rounded_up(float(np.linalg.norm(W @ C - np.eye(len(W)))) * (1 + gamma(W.size)) + 1.01 * error)
+        error = gamma(W.shape[0] + 1, np.iscomplexobj(W)) * float(np.linalg.norm(np.abs(C) @ np.abs(W)))
+        return rounded_up(float(np.linalg.norm(C @ W - np.eye(W.shape[1]))) * (1 + gamma(W.size)) + 1.01 * error)
 
     @property
     def _defect_of_power(self) -> float:
@@ -219,7 +237,7 @@ class Metric:
         steps = plain.rounding + gamma(2 * n + 60)
         if self.vectors is None:
             return 2 * steps
-        skew = defect_of_columns(self.vectors)
+        skew = self.skew
         turned = (2 + skew) * skew + gamma(n + 4, np.iscomplexobj(self.vectors)) * n * (1 + skew)
         once, powered = (turned * plain.condition**exponent + steps for exponent in (1.0, power))
         defect = plain.defect if plain.rank == n else 0.0

@@ -8,6 +8,7 @@ that are independent of the matrix (`random_starts.py`).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from flatmin._core.arrays import Array
 from flatmin.linalg.decompositions import ProvedBlocks, leading_count
 from flatmin.linalg.effort import LARGEST_DENSE, Effort, ExhaustedError
 from flatmin.linalg.factorizations import complement_below
-from flatmin.linalg.forward_error import defect_of_columns
+from flatmin.linalg.forward_error import UNIT, defect_of_columns, rounded_up
 from flatmin.linalg.random_starts import (
     FAILURE,
     SETTLED,
@@ -54,6 +55,9 @@ ROUGHLY = 0.3
 CHOLESKY = 8000
 #: Inaccurate singular vectors are kept if they increase the bound on the norm by at most this.
 HARMLESS = 3e-8
+#: A matrix whose first block row and first block column have norms of at most one, and whose other block is zero, has
+#: at most this norm: 2/√3, rounded up.
+COUPLED = 1.1548
 #: Largest number of searches for further leading singular values.
 ATTEMPTS = 6
 
@@ -86,16 +90,23 @@ class TopSpectrum:
 
     def scaled(self, c: float) -> TopSpectrum:
         """Return the spectrum of ``c · S``."""
-        return replace(self, values=c * self.values, norm=c * self.norm, rest=c * self.rest, slack=c * self.slack)
+        slack = c * (self.slack + 8 * UNIT * self.norm)
+        return replace(self, values=c * self.values, norm=c * self.norm, rest=c * self.rest, slack=slack)
 
     def widened(self, error: float) -> TopSpectrum:
         """Return bounds that hold for every matrix ``S + E`` with ``‖E‖_op ≤ error``."""
         return replace(self, norm=self.norm + error, slack=self.slack + error)
 
+    @cached_property
+    def coupling(self) -> float:
+        """A bound on ``‖S V − U s‖`` and ``‖S* U − V s‖`` for the orthonormal U and V nearest to the stored ones."""
+        skew = defect_of_columns(self.U) + defect_of_columns(self.V)
+        return rounded_up(self.slack + skew * max(self.norm, float(np.max(np.abs(self.values), initial=0.0))))
+
     def below(self, q: int) -> float:
-        """Return an upper bound on the (q+1)-th singular value, by Weyl's inequality."""
+        """Return an upper bound on the norm of S outside the q leading triplets (docs/theory/bounds.md)."""
         following = float(self.values[q]) if q < len(self.values) else 0.0
-        return max(following, self.rest) * (1 + 1e3 * EPS) + self.slack
+        return rounded_up(max(following, self.rest) + COUPLED * self.coupling)
 
 
 def top_spectrum(S: Any, U: Array, V: Array, *, unit: float, seed: int = 0, randomized: bool = True) -> TopSpectrum:

@@ -134,7 +134,7 @@ def _conditions(
     """Return the conditions of uniqueness, for a dual vector scaled to norm at most one."""
     problem, scale, misfit = point.problem, max(1.0, proof.dual_norm), point.misfit
     pairing, error = inner_product(problem.data, proof.dual)
-    gap = ratio(point.norm - (pairing - error) / scale, point.norm)
+    gap = ratio(point.norm - (pairing - error) / scale, point.norm) + 8 * UNIT
     penalty = alpha * problem.parametrization.trace_factor
     if penalty > 0:
         surplus = proof.value - proof.lower_bound
@@ -149,7 +149,7 @@ def _complement(point: WhitenedSolution, dual: Array, seed: int, randomized: boo
     problem, spectrum = point.problem, _complement_spectrum(point, dual, seed, randomized)
     lacking, growth = max(0.0, spectrum.norm - 1), float(np.linalg.norm(trivial_dual(problem)))
     pairing, error = inner_product(problem.data, dual)
-    gap = ratio(abs(pairing) + error, point.norm) + lacking
+    gap = ratio(abs(pairing) + error, point.norm) + lacking + 8 * UNIT
     return UniquenessConditions(point, spectrum, dual, gap, point.misfit, rounded_up(growth / point.stretch[0], 40))
 
 

@@ -20,7 +20,6 @@ __all__ = [
     "core_columns",
     "core_gram",
     "nearest_core",
-    "remainder",
     "triangle_of_product",
 ]
 
@@ -150,17 +149,6 @@ def nearest_core(Z: Triplets, U: Array, V: Array) -> Array:
     left, s, right = Z
     core = (U.conj().T @ left * s) @ (right.conj().T @ V)
     return np.asarray((core + core.conj().T) / 2)
-
-
-def remainder(Z: Triplets, U: Array, V: Array, core: Array | None = None) -> Array:
-    """Return a small matrix with the singular values of the part of Z outside the tangent space at U and V.
-
-    With a core, it has the singular values of ``Z − U core V*`` instead.
-    """
-    left, s, right = Z
-    if core is None:
-        return triangle_of_product((left - U @ (U.conj().T @ left)) * s, right - V @ (V.conj().T @ right))
-    return triangle_of_product(np.hstack([left * s, -U @ core]), np.hstack([right, V]))
 
 
 def triangle_of_product(P: Array, Q: Array) -> Array:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin.linalg.forward_error import rounded_up
 from flatmin.linalg.metric import Metric
 
 __all__ = ["Stability", "Uniqueness", "distance_to_cores", "gain_bound"]
@@ -68,7 +69,7 @@ class Stability:
             apart = distance_to_cores(defect, largest, self.margin, self.inner, self.semidefinite)
         apart += self.outside
         within = (noise + self.misfit + self.gain * apart) / self.injectivity
-        return float(self.unwhiten * np.hypot(within, apart))
+        return rounded_up(float(self.unwhiten * np.hypot(within, apart)), 64)
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,11 +5,13 @@ from dataclasses import replace
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.linalg.forward_error import inner_product
+from flatmin.linalg.forward_error import UNIT, gamma, inner_product, rounded_up, spread
 from flatmin.linalg.subspaces import EPS
 from flatmin.measurements import Entries
-from flatmin.proofs.cores import MAX_CORES, CoreMap, core_basis, nearest_core, remainder, triangle_of_product
+from flatmin.proofs.cores import MAX_CORES, CoreMap, core_basis, nearest_core, triangle_of_product
 from flatmin.proofs.radius import Stability, Uniqueness, distance_to_cores
+from flatmin.proofs.rounding.leading_space import LeadingSpace
+from flatmin.proofs.rounding.stored_triplets import distance_from_triplets, turned
 from flatmin.proofs.tangent.inexact_dual import nearest_others
 from flatmin.proofs.tangent.tangent_map import column_error, tangent_map
 from flatmin.proofs.uniqueness_conditions import UniquenessConditions
@@ -50,7 +52,7 @@ def uniqueness(conditions: UniquenessConditions) -> Uniqueness:
     # A gap allows components of Z outside the cores, of about its root; q may be any number.
     rank = int(np.count_nonzero(point.Z[1] > np.sqrt(max(abs(gap), EPS)) * point.norm))
     leading = spectrum.values[:rank]
-    noise = max(abs(gap), float(np.max(np.abs(1 - leading), initial=0.0)), conditions.rounding)
+    noise = max(abs(gap), float(np.max(np.abs(1 - leading), initial=0.0)), conditions.resolution)
     q = max(rank, int(np.count_nonzero(spectrum.values > 1 - SAFETY * noise)))
     if q == 0:
         return Uniqueness(True if conditions.misfit == 0 else None, 0, 1.0, conditions.margin(0))
@@ -99,7 +101,7 @@ def _may_be_near(conditions: UniquenessConditions, margin: float, q: int) -> boo
     if margin <= 0:
         return False
     point = conditions.point
-    defect = point.norm * max(conditions.gap, conditions.rounding)
+    defect = point.norm * max(conditions.gap, conditions.resolution)
     inner = max(0.0, float(conditions.spectrum.values[q - 1]))
     apart = distance_to_cores(defect, point.norm, margin, inner, point.cone.is_semidefinite)
     return point.unwhiten * apart <= NEAR * point.size
@@ -121,40 +123,46 @@ def _from_dual_matrix(
     if margin <= 0:
         return None
     point, cone, q = conditions.point, conditions.point.cone, U.shape[1]
-    space, core, tangent = "tangent", None, tangent_map(point, U, V, sides)
+    space, tangent = "tangent", tangent_map(point, U, V, sides)
     injectivity = 0.0 if tangent is None else tangent.injectivity
+    leading, (Z1, s, Z2) = LeadingSpace(U, V, turned(point.metric)), point.Z
     if injectivity == 0 and cores is not None:
-        space, injectivity = "core", max(0.0, cores.injectivity - column_error(point))
-        allowed = np.abs(core_basis(q, cone.core_pairs(U, V), U.dtype)).sum(axis=0) > 0
-        core = np.where(allowed, nearest_core(point.Z, U, V), 0)
+        space, lost = "core", column_error(point) + 2.01 * leading.skew * float(np.sqrt(q)) * point.gain
+        injectivity = max(0.0, cores.injectivity - lost)
     if injectivity == 0:
         return None
+    if space == "core":
+        allowed = np.abs(core_basis(q, cone.core_pairs(U, V), U.dtype)).sum(axis=0) > 0
+        outside = leading.outside_cores(Z1 * s, Z2, allowed) + 2 * distance_from_triplets(point, len(s))
+    else:
+        outside = leading.outside_tangent(Z1 * s, Z2) + distance_from_triplets(point, len(s))
+    hidden = 2 * conditions.spectrum.coupling * point.norm
     stability = Stability(
         space=space,
         semidefinite=cone.is_semidefinite,
-        gap=point.norm * (max(conditions.gap, conditions.rounding) + 2 * conditions.spectrum.slack),
+        gap=rounded_up(point.norm * max(0.0, conditions.gap) + hidden),
         size=point.norm,
         margin=margin,
         inner=max(0.0, float(conditions.spectrum.values[q - 1])),
         injectivity=injectivity,
         gain=point.gain,
-        dual_size=float(np.linalg.norm(conditions.dual)),
+        dual_size=float(np.linalg.norm(conditions.dual)) * (1 + gamma(len(conditions.dual) + 8)),
         growth=conditions.growth,
         misfit=conditions.misfit,
-        outside=float(np.linalg.svd(remainder(point.Z, U, V, core), compute_uv=False).sum()),
+        outside=rounded_up(outside),
         unwhiten=point.unwhiten,
     )
-    return _fitting(conditions, stability), stability.radius()
+    return _fitting(conditions, stability, hidden), stability.radius()
 
 
-def _fitting(conditions: UniquenessConditions, found: Stability) -> Stability:
+def _fitting(conditions: UniquenessConditions, found: Stability, hidden: float) -> Stability:
     """Return the constants for matrices that fit the data, from those for minimisers of a penalised problem."""
     if conditions.penalty == 0:
         return found
-    point = conditions.point
-    allowance = found.gap + (conditions.rounding - conditions.gap) * point.norm
-    pairing, error = inner_product(point.problem.data, conditions.dual)
-    return replace(found, gap=point.norm - pairing + error + allowance, misfit=point.misfit)
+    point, data, dual = conditions.point, conditions.point.problem.data, conditions.dual
+    pairing, error = inner_product(data, dual)
+    error += 2 * UNIT * spread(data * dual) + 8 * UNIT * point.norm  # of the scaled dual vector, and of this sum
+    return replace(found, gap=point.norm - pairing + error + hidden, misfit=point.misfit)
 
 
 def _null_space(triangle: Array, threshold: float, basis: Array) -> Array:

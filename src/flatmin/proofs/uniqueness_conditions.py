@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin.linalg.forward_error import gamma, rounded_up
 from flatmin.linalg.operator_norm import TopSpectrum
 from flatmin.linalg.subspaces import EPS
 from flatmin.proofs.whitening import WhitenedSolution
@@ -59,15 +60,19 @@ class UniquenessConditions:
         return max(0.0, 1 - self.spectrum.below(rank) - spectrum.norm * apart[0] * apart[1])
 
     @property
-    def rounding(self) -> float:
-        """A bound on the relative rounding error of ``‖Z‖_*``."""
+    def resolution(self) -> float:
+        """The typical rounding error of singular values, relative. It decides which of them count; no bound uses it."""
         return 10 * EPS * sum(self.point.whitened.shape)
 
     @property
-    def objective(self) -> float:
-        """``‖Z‖_*`` if the data must be fitted, else ``‖Z‖_*`` plus the loss over ``penalty``."""
-        point = self.point
-        return point.norm + (point.problem.loss.value(point.residual) / self.penalty if self.penalty else 0.0)
+    def hidden_loss(self) -> float:
+        """A bound on what rounding hides of the loss, in units of ``‖Z‖_*``; 0 if the data must be fitted."""
+        if not self.penalty:
+            return 0.0
+        point, m = self.point, len(self.dual)
+        error, largest = float(np.linalg.norm(point.residual_error)), point.misfit
+        hidden = 4 * largest * (error + gamma(m + 8) * largest)
+        return rounded_up(hidden / (m * self.penalty) * (1 + gamma(m + 8)), 16)
 
 
 def _outside(F: Array, S: Array) -> Array:

@@ -151,7 +151,7 @@ class WhitenedSolution:
     def norm_bound(self) -> float:
         """An upper bound on ``‖W1⁻¹ X W2⁻¹‖_*``, rounding counted; infinite if rounding hides the inverses."""
         found = nuclear_bound(self.metric, self.pair, self.Z)
-        lost = [1 - D.inverse_defect for D in self.metric]
+        lost = [1 - (D.inverse_defect if D.is_whole else 0.0) for D in self.metric]
         return rounded_up(found / lost[0] / lost[1]) if min(lost) > 0 else float("inf")
 
     @cached_property

@@ -16,7 +16,7 @@ from flatmin.proofs.certificate import LARGEST_CHANCE
 from flatmin.proofs.robust import certificate as robust_certificates
 from flatmin.proofs.robust import uniqueness as robust_uniqueness
 from flatmin.proofs.robust.certificate import robust_certificate
-from flatmin.proofs.robust.uniqueness import hidden_share, incoherence_bound
+from flatmin.proofs.robust.hidden_cells import hidden_share, incoherence_bound
 
 SAMPLE = fm.families.robust_pca.sample
 

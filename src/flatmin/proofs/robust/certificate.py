@@ -7,25 +7,23 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from flatmin._core.arrays import Array, in_row_major_order
-from flatmin.linalg.forward_error import UNIT, gamma, inner_product, rounded_up
+from flatmin.linalg.forward_error import UNIT, gamma, inner_product, rounded_up, spread
 from flatmin.linalg.metric import svd_of_product
 from flatmin.linalg.nuclear_bound import nuclear_bound
 from flatmin.linalg.operator_norm import TopSpectrum, top_spectrum
-from flatmin.linalg.subspaces import EPS
 from flatmin.losses import Absolute, clip_level
 from flatmin.measurements import Entries, Identity, Mask
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.proofs.certificate import Bound, Certificate, Fit, check_alpha, ratio
 from flatmin.proofs.radius import Stability
-from flatmin.proofs.robust.uniqueness import AS_GOOD, HIDDEN_FAILURE, Pair, Split, other_splits
+from flatmin.proofs.robust.hidden_cells import HIDDEN_FAILURE
+from flatmin.proofs.robust.uniqueness import AS_GOOD, Pair, Split, other_splits
 
 __all__ = ["Grid", "dense_part", "gross_errors", "misfit", "robust_certificate"]
 
 #: Singular values of the dual matrix above this belong to its leading part.
 LEADING = 1 - 1e-3
-#: Bound on the rounding errors of the objective and of its lower bound, relative to the sums of their absolute terms.
-ROUNDING = 10 * EPS
 #: Gross errors below this share of the largest datum count as rounding and are set to zero.
 NEGLIGIBLE = 1e-10
 #: Length of the pieces in which long vectors are summed.
@@ -232,6 +230,12 @@ class _Judged:
         return 1.01 * gamma(self.pair[0].shape[1] + 8) * size
 
     @property
+    def _cell_rounding(self) -> float:
+        """A bound on the Frobenius norm of the rounding errors of all gross errors."""
+        size = float(np.prod([np.linalg.norm(F) for F in self.pair])) + float(np.linalg.norm(self.problem.data))
+        return 1.01 * gamma(self.pair[0].shape[1] + 8) * size
+
+    @property
     def lower_bound(self) -> float:
         """A lower bound on the objective of every split, rounding counted."""
         allowance = 0.0 if self.loss.tau is None else self.loss.tau * _largest(self.dual)
@@ -246,13 +250,15 @@ class _Judged:
         shrunk = 1 / max(1.0, self.norm)
         dual = self.dual if shrunk == 1 else self.dual * shrunk
         size = self.value + self.excess
-        rounding = ROUNDING * (size + self.weight * _sum(self.problem.data))
-        gap = max(0.0, size - self.lower_bound) + rounding
-        noise = 0.0
+        gap = rounded_up(max(0.0, size - self.lower_bound))
+        noise, (L, R) = 0.0, self.pair
         if self.noise is not None:
-            noise = float(np.linalg.norm(self.noise - self.penalty * dual)) + float(np.sqrt(2 * self.penalty * gap))
+            unbalanced = float(np.linalg.norm(self.noise - self.penalty * dual))
+            unbalanced += 4 * UNIT * (float(np.linalg.norm(self.noise)) + self.penalty * float(np.linalg.norm(dual)))
+            noise = (unbalanced + float(np.sqrt(2 * self.penalty * gap))) * (1 + gamma(dual.size + 8))
         return Split(
             X=svd_of_product(U[self.grid.rows] * s, V[self.grid.cols]),
+            pair=(L[self.grid.rows], R[self.grid.cols]),
             errors=self.grid.matrix(self.errors),
             seen=np.ones(self.grid.shape, bool) if self.grid.seen is None else self.grid.seen,
             W=self.grid.matrix(dual),
@@ -260,6 +266,7 @@ class _Judged:
             weight=self.weight,
             gap=gap,
             size=size,
+            rounding=self._cell_rounding,
             noise=noise,
         )
 
@@ -269,9 +276,11 @@ class _Judged:
             return found
         split = self.split()
         size = split.size - float(self.noise @ self.noise) / (2 * self.penalty)
-        pairing, error = inner_product(self.grid.values(split.W), self.problem.data)
+        dual, data = self.grid.values(split.W), self.problem.data
+        pairing, error = inner_product(dual, data)
+        error += 2 * UNIT * spread(dual * data) + 8 * UNIT * split.size  # of the scaled dual matrix, and of this sum
         gap = found.gap - split.gap + size - pairing + error
-        misfit = found.misfit - split.noise + float(np.linalg.norm(self.noise))
+        misfit = found.misfit - split.noise + float(np.linalg.norm(self.noise)) * (1 + gamma(data.size + 8))
         return replace(found, gap=gap, size=size, misfit=misfit)
 
     def is_matched_by(self, other: Pair) -> bool:

@@ -11,6 +11,7 @@ from flatmin._core.arrays import Array
 from flatmin.linalg.forward_error import UNIT, gamma
 from flatmin.linalg.operator_norm import TopSpectrum
 from flatmin.linalg.subspaces import as_array
+from flatmin.proofs.rounding.stored_triplets import turned
 from flatmin.proofs.whitening import WhitenedSolution, row_sizes
 
 __all__ = ["DualMatrix"]
@@ -62,7 +63,7 @@ class DualMatrix:
         U, V = (F if lift is None else lift.conj().T @ F for F, lift in zip((U, V), lifts, strict=True))
         found = self.point.cone.spectrum(self.S, U, V, **options)
         U, V = (F if lift is None else lift @ F for F, lift in zip((found.U, found.V), lifts, strict=True))
-        return replace(found, U=U, V=V)
+        return replace(found, U=U, V=V, slack=found.slack + turned(self.point.metric) * found.norm)
 
     def complement(self) -> DualMatrix:
         """Return ``I − S`` with its error bound, where I is the identity on the range of the metric."""

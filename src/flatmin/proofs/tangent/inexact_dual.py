@@ -14,9 +14,9 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.linalg.forward_error import inner_product
-from flatmin.linalg.metric import Metric
 from flatmin.linalg.subspaces import DENSE, EPS
 from flatmin.proofs.radius import Stability
+from flatmin.proofs.rounding.stored_triplets import distance_from_triplets
 from flatmin.proofs.tangent.tangent_map import TangentMap, tangent_map
 from flatmin.proofs.uniqueness_conditions import UniquenessConditions
 
@@ -24,8 +24,6 @@ __all__ = ["InexactDual", "nearest_others"]
 
 #: A dual vector is changed towards the tangent space if its error there costs more than this share of the margin.
 HARMLESS = 0.01
-#: Number of entries in which two matrix products are compared at once.
-BLOCK = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +92,8 @@ class InexactDual:
 
     def bounds(self) -> tuple[Stability, float]:
         """Return the constants for matrices that fit the data, and the radius of other flat minima."""
-        conditions, point, outside = self.conditions, self.conditions.point, self._outside()
+        conditions, point = self.conditions, self.conditions.point
+        outside = distance_from_triplets(point, self.rank)
         misfit = point.misfit
         hidden = outside * (1 + self.share * point.gain)
         rounding = self._rounding()
@@ -114,7 +113,7 @@ class InexactDual:
         )
         if conditions.penalty == 0:
             return fitting, fitting.radius()
-        above = hidden + outside + rounding * point.norm + conditions.rounding * (conditions.objective - point.norm)
+        above = hidden + outside + rounding * point.norm + conditions.hidden_loss
         return fitting, self._minimisers(fitting, above).radius()
 
     def _minimisers(self, fitting: Stability, above: float) -> Stability:
@@ -149,23 +148,6 @@ class InexactDual:
         point = self.conditions.point
         return float(error + square**2 + (U.shape[1] + 4) * EPS) + point.norm / float(point.Z[1].sum()) - 1
 
-    def _outside(self) -> float:
-        """Return a bound on the nuclear distance of Z from the matrix of its r leading triplets as they are stored."""
-        point = self.conditions.point
-        U, s, V = (F[..., : self.rank] for F in point.Z)
-        (L, R), inner = point.pair, (U * np.sqrt(s), V * np.sqrt(s))
-        P, Q = (D.power(-1) @ F for D, F in zip(point.metric, inner, strict=True))
-        sizes = [float(np.linalg.norm(F)) for F in (L, R, P, Q)]
-        terms = [_product_error(D, F) for D, F in zip(point.metric, inner, strict=True)]
-        rounding = (2 * L.shape[1] + 8) * (sizes[0] * sizes[1] + sizes[2] * sizes[3])
-        rounding += terms[0] * sizes[3] + terms[1] * sizes[2]
-        rows = max(1, BLOCK // len(R))
-        pieces = (slice(start, start + rows) for start in range(0, len(L), rows))
-        apart = float(np.linalg.norm([np.linalg.norm(L[i] @ R.conj().T - P[i] @ Q.conj().T) for i in pieces]))
-        whiten = _largest(point.metric[0]) * _largest(point.metric[1])
-        width = float(np.sqrt(min(L.shape[1] + self.rank, *point.whitened.shape)))
-        return float(point.Z[1][self.rank :].sum() + whiten * width * (apart + EPS * rounding))
-
 
 def nearest_others(conditions: UniquenessConditions, rank: int) -> tuple[Stability, float] | None:
     """Return the constants and the radius that the lemma gives at the ``rank`` leading triplets, or None.
@@ -191,17 +173,3 @@ def _operator_norm(S: Any) -> float:
     if isinstance(S, np.ndarray) and min(S.shape) <= DENSE:
         return float(np.linalg.norm(S, 2)) * (1 + 4 * sum(S.shape) * EPS)
     return float(np.linalg.norm(S.data if hasattr(S, "tocsr") else S @ np.eye(S.shape[1])))
-
-
-def _product_error(D: Metric, F: Array) -> float:
-    """Return a bound on the error of ``D⁻¹ F``, in units of the machine precision."""
-    inverse = D.power(-1)
-    if D.is_diagonal:
-        return 2 * float(np.linalg.norm(inverse @ F))
-    return len(F) * float(np.linalg.norm(np.abs(inverse.dense) @ np.abs(F)))
-
-
-def _largest(D: Metric) -> float:
-    """Return a bound on the norm of the inverse of ``D⁻¹`` as it is stored."""
-    lost = 0.0 if D.is_diagonal else 4 * len(D.values) * EPS * D.condition
-    return float(np.max(D.values, initial=0.0)) / (1 - lost) if lost < 1 else np.inf

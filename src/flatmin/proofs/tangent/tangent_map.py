@@ -10,12 +10,13 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.linalg.factorizations import smallest_singular_value
-from flatmin.linalg.subspaces import EPS
+from flatmin.linalg.forward_error import UNIT, defect_of_columns
+from flatmin.linalg.subspaces import EPS, complement
 from flatmin.measurements import Entries
 from flatmin.proofs.tangent.tangent_cells import CellElimination, CellGram
 from flatmin.proofs.whitening import WhitenedSolution
 
-__all__ = ["TangentCells", "TangentColumns", "TangentMap", "column_error", "reach", "tangent_map"]
+__all__ = ["TangentCells", "TangentColumns", "TangentMap", "basis_skew", "column_error", "reach", "tangent_map"]
 
 
 class TangentMap(ABC):
@@ -62,8 +63,20 @@ def tangent_map(point: WhitenedSolution, U: Array, V: Array, sides: Array | None
         return None
     products = [U.T] if cone.is_hermitian else [U.T, V.T]  # of U V*
     both = np.concatenate([sides, np.hstack(products)[None]])
-    columns = cone.tangent_columns(both, U, V, point.blind)
-    return TangentColumns(columns[:-1], columns[-1], reach(point), sum(whitened.shape), column_error(point))
+    columns, skew = cone.tangent_columns(both, U, V, point.blind), basis_skew(U, V, point.blind)
+    return TangentColumns(columns[:-1], columns[-1], reach(point), sum(whitened.shape), column_error(point), skew)
+
+
+def basis_skew(U: Array, V: Array, blind: tuple[Array, Array] | None = None) -> float:
+    """Return a bound on ``‖G − I‖`` for the Gram matrix G of the basis behind `Cone.tangent_columns`.
+
+    The basis consists of products of columns of U, of V and of their complements.
+    """
+    skews = []
+    for i, F in enumerate((U, V)):
+        unseen = None if blind is None else blind[i]
+        skews.append(defect_of_columns(np.hstack([F, complement(F, unseen)])))
+    return (1 + skews[0]) * (1 + skews[1]) - 1 + 4 * UNIT
 
 
 def reach(point: WhitenedSolution) -> float:
@@ -103,6 +116,8 @@ class TangentColumns(TangentMap):
         ``d1 + d2``, the number of terms of those products.
     column_error : float
         A bound on the rounding error of the matrix, in the Frobenius norm.
+    skew : float
+        The result of `basis_skew`.
     """
 
     columns: Array
@@ -110,12 +125,13 @@ class TangentColumns(TangentMap):
     reach: float
     length: int
     column_error: float
+    skew: float
 
     @cached_property
     def injectivity(self) -> float:
         """A lower bound on the smallest singular value, less the rounding error of the matrix and of its basis."""
         found = smallest_singular_value(self.columns) - self.column_error
-        return max(0.0, found * (1 - 4 * self.length * EPS))
+        return max(0.0, found) / (1 + self.skew)
 
     def _lacking(self, dual: Array, sign: float) -> Array:
         return np.asarray(sign * self.sign - self.columns.T @ dual)
@@ -124,8 +140,8 @@ class TangentColumns(TangentMap):
         """Return the bound, computed in coordinates of the orthonormal basis."""
         summed = len(self.columns) * EPS * float(np.linalg.norm(self.columns)) + self.column_error
         lacking = float(np.linalg.norm(self._lacking(dual, sign)))
-        basis = 4 * self.length * EPS * abs(sign) * float(np.linalg.norm(self.sign))
-        return lacking * (1 + 4 * self.length * EPS) + summed * float(np.linalg.norm(dual)) + basis
+        basis = 2 * self.skew * abs(sign) * float(np.linalg.norm(self.sign))
+        return lacking * (1 + 2 * self.skew) + summed * float(np.linalg.norm(dual)) + basis
 
     def least_change(self, dual: Array, sign: float) -> Array:
         """Return the solution of the normal equations."""
