@@ -4,7 +4,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from flatmin.linalg.decompositions import ProvedBlocks, leading_count
+from flatmin.linalg.decompositions import ProvedBlocks, leading_count, singular_values
 
 
 def _matrix(kind, rng):
@@ -88,3 +88,16 @@ def test_how_many_values_lead():
     assert leading_count(s, 9, 0.9999) == 4
     assert leading_count(0.1 * s, 0, 0.9999) == 2
     assert leading_count(np.zeros(0), 2, 0.9) == 0
+
+
+@pytest.mark.parametrize("decades", [0, 8, 15])
+@pytest.mark.parametrize("shape", [(5, 5), (3, 7), (7, 3)])
+def test_singular_values_are_within_their_error_in_sixty_digits(shape, decades):
+    rng = np.random.default_rng(decades)
+    B = rng.standard_normal(shape) * 10.0 ** -np.linspace(0, decades, shape[1])
+    values, error = singular_values(B)
+    with mpmath.workdps(60):
+        M = mpmath.matrix(B.tolist())
+        exact = sorted(mpmath.svd_r(M if shape[0] >= shape[1] else M.T, compute_uv=False), reverse=True)
+        assert max(abs(x - mpmath.mpf(float(v))) for x, v in zip(exact, values, strict=True)) <= error
+    assert error <= 1e-13 * values[0]

@@ -7,7 +7,7 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin.linalg.forward_error import defect_of_columns, gamma, norm_of_blocks, rounded_up, spread
 
-__all__ = ["ProvedBlocks", "leading_count"]
+__all__ = ["ProvedBlocks", "leading_count", "singular_values"]
 
 #: Singular values above this share of the largest one count as leading, because the bound for the others is less
 #: accurate.
@@ -20,6 +20,25 @@ def leading_count(values: Array, given: int, unit: float) -> int:
     """Return the number of leading values: at least ``given``, all above ``unit``, and all close to the largest."""
     top = float(values[0]) if len(values) else 0.0
     return min(len(values), max(given, int(np.count_nonzero(values > min(unit * max(1.0, top), TOGETHER * top)))))
+
+
+def singular_values(B: Array) -> tuple[Array, float]:
+    """Return the computed singular values of a real matrix, descending, and a bound on the error of each of them.
+
+    By Weyl's inequality they are off by at most the distance of B from its computed decomposition, and by the largest
+    value times the distance of the computed vectors from orthonormal ones.
+
+    Examples
+    --------
+    >>> values, error = singular_values(np.diag([2.0, 1.0]))
+    >>> bool(abs(values[1] - 1) <= error < 1e-14)
+    True
+    """
+    U, s, Vt = np.linalg.svd(B, full_matrices=False)
+    skew, top = defect_of_columns(U) + defect_of_columns(Vt.T), float(np.max(s, initial=0.0))
+    apart = float(np.linalg.norm(B - (U * s) @ Vt)) * (1 + gamma(B.size + 2))
+    formed = gamma(len(s) + 4) * float(np.linalg.norm(U)) * float(np.linalg.norm(Vt)) * top
+    return s, rounded_up(apart + 1.01 * formed + 1.01 * skew * top) if skew < CROOKED else float("inf")
 
 
 @dataclass(frozen=True)

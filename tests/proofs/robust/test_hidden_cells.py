@@ -1,7 +1,9 @@
 """Bounds on the share of a tangent space in hidden cells, against dense projections."""
 
+import mpmath
 import numpy as np
 import pytest
+
 from flatmin.proofs.robust.hidden_cells import hidden_share, incoherence_bound
 
 
@@ -23,3 +25,21 @@ def test_both_bounds_hold(q, share):
     assert true <= incoherence_bound(hidden, U, V) * (1 + 1e-12)
     assert true <= hidden_share(hidden, U, V) * (1 + 1e-12)
     assert hidden_share(hidden, U, V) <= true + 0.3 * (1 - true) + 1e-6
+
+
+@pytest.mark.parametrize("q", [1, 3])
+def test_the_bound_by_rows_and_columns_holds_in_sixty_digits(q):
+    """Eigenvalues of the small Gram matrices for stored vectors, made orthonormal exactly."""
+    rng = np.random.default_rng(q)
+    hidden = rng.random((9, 8)) < 0.2
+    U, V = (np.linalg.qr(rng.standard_normal((d, q)))[0] for d in hidden.shape)
+    with mpmath.workdps(60):
+        total = mpmath.mpf(0)
+        for F, cells in ((U, hidden.T), (V, hidden)):
+            M = mpmath.matrix(F.tolist())
+            values, Q = mpmath.eigsy(M.T * M)
+            M = M * Q * mpmath.diag([1 / mpmath.sqrt(w) for w in values])
+            grams = [sum((M[i, :].T * M[i, :] for i in np.flatnonzero(line)), mpmath.zeros(q)) for line in cells]
+            total += max(max(mpmath.eigsy(G, eigvals_only=True)) for G in grams)
+        bound = incoherence_bound(hidden, U, V)
+        assert total <= mpmath.mpf(bound) <= total * (1 + mpmath.mpf(10) ** -10)

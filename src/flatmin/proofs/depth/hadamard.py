@@ -6,7 +6,6 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.linalg.forward_error import UNIT, gamma, inner_product, spread
-from flatmin.linalg.subspaces import EPS
 from flatmin.parametrizations.base import Factors
 from flatmin.parametrizations.hadamard import Hadamard
 from flatmin.problem import Problem
@@ -58,7 +57,7 @@ def hadamard_certificate(
     else:
         found = nearby_minimisers(B, b, p, z, feasible, units)
     if found.radius is not None:
-        found = replace(found, radius=found.radius + len(z) * EPS * float(np.linalg.norm(units * z)))
+        found = replace(found, radius=found.radius + gamma(model.depth + 8) * float(np.linalg.norm(units * z)))
     return proof.with_uniqueness(found, "dense").confirmed(
         None if found.alternative is None else hadamard_factors(problem, units * found.alternative[0][:, 0]),
         lambda other: hadamard_certificate(problem, other, dual, alpha=alpha, look_further=False),

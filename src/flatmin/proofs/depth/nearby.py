@@ -5,8 +5,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin.linalg.decompositions import singular_values
+from flatmin.linalg.forward_error import UNIT, gamma, inner_product, rounded_up
 from flatmin.linalg.subspaces import EPS
-from flatmin.proofs.depth.power_bounds import least_change, penalised_bound
+from flatmin.proofs.depth.power_bounds import least_change
 from flatmin.proofs.depth.power_minimum import minimise_power_norm
 from flatmin.proofs.radius import Stability, Uniqueness
 from flatmin.proofs.uniqueness import NEAR, SAFETY
@@ -37,44 +39,52 @@ def nearby_minimisers(B: Array, b: Array, p: float, z: Array, y: Array, units: A
     exact = z + least_change(rows, data - rows @ z, np.abs(z) ** (2 - p))
     misfit = float(np.linalg.norm(data - rows @ exact))
     fitted = misfit <= FITTED * float(np.linalg.norm(data))
-    misfit += (len(z) + 6) * EPS * float(np.linalg.norm(np.abs(rows) @ np.abs(exact) + np.abs(data)))
-    correction = float(np.linalg.norm(units * (exact - z)))
+    misfit += 2 * gamma(len(z) + 6) * float(np.linalg.norm(np.abs(rows) @ np.abs(exact) + np.abs(data)))
+    correction = float(np.linalg.norm(units * (exact - z))) * (1 + gamma(len(z) + 8))
     size = float(np.linalg.norm(units * z))
     if p > 1:
         radius = correction + _strict_radius(rows, data, p, exact, y, units, misfit)
         return _strictly(radius if fitted else None, size)
-    return _sparse(rows, data, exact, y, units, sizes, correction if fitted else np.inf, size, misfit=misfit)
+    norm = max(float(np.abs(v).sum()) for v in (z, exact)) * (1 + _rounding(rows))
+    correction = correction if fitted else np.inf
+    return _sparse(rows, data, exact, y, units, sizes, correction, size, norm, misfit=misfit)
 
 
 def nearby_penalised(B: Array, b: Array, p: float, noise: float, z: Array, y: Array, units: Array) -> Uniqueness:
     """Bound the distance of all minimisers of ``Σ |z_j|^p + ‖B z − b‖² / 2μ`` from z, given a multiplier y.
 
-    Here μ is ``noise``; see docs/theory/depth.md.
+    Here μ is ``noise``, and ``|Bᵀy| ≤ 1`` for p = 1; see docs/theory/depth.md.
     """
-    s, residual = B.T @ y, b - B @ z
-    value = float(np.sum(np.abs(z) ** p)) + float(residual @ residual) / (2 * noise)
-    gap = max(value - penalised_bound(B, b, y, p, noise), len(z) * EPS * value)
-    off = float(np.linalg.norm(residual - noise * y)) + float(np.sqrt(2 * noise * gap))
+    residual, steps = b - B @ z, _rounding(B)
+    error = 2 * gamma(len(z) + 6) * (np.abs(B) @ np.abs(z) + np.abs(b))
+    unbalanced = float(np.linalg.norm(residual - noise * y))
+    unbalanced += float(np.linalg.norm(error + 4 * UNIT * np.abs(noise * y)))
+    gap = (float(_defects(B, p, z, y).sum()) + unbalanced**2 / (2 * noise)) * (1 + gamma(len(z) + len(b) + 40))
+    off = (unbalanced + float(np.sqrt(2 * noise * gap))) * (1 + gamma(len(b) + 8))
+    norm = float(np.abs(z).sum()) * (1 + steps)
+    left = float(np.linalg.norm(np.abs(residual) + error)) * (1 + gamma(len(b) + 8))
     size = float(np.linalg.norm(units * z))
     if p > 1:
-        radius = _curved_radius(p, value, gap, z, s, units)
+        value = float(np.sum(np.abs(z) ** p)) * (1 + steps) + left**2 / (2 * noise) * (1 + 8 * UNIT)
+        radius = _curved_radius(B, y, p, value, gap, z, units)
         return _strictly(radius, size)
     if not z.any():
-        slack = float(np.min(1 - np.abs(s[units > 0]), initial=1.0))
+        slack = float(np.min(_slack(B, y)[units > 0], initial=1.0))
         sure = slack > SAFETY * np.sqrt(EPS)
         if not sure:
             return Uniqueness(None, 0, 1.0, 1.0)
-        return Uniqueness(True, 0, 1.0, slack, radius=float(np.max(units)) * gap / slack)
+        return Uniqueness(True, 0, 1.0, slack, radius=rounded_up(float(np.max(units)) * gap / slack))
     sizes = np.linalg.norm(B, axis=1)
     sizes[sizes == 0] = 1.0
-    found = _sparse(B / sizes[:, None], (b - residual) / sizes, z, sizes * y, units, sizes, 0.0, size, gap)
+    found = _sparse(B / sizes[:, None], (b - residual) / sizes, z, sizes * y, units, sizes, 0.0, size, norm, gap)
     if found.stability is None:
         return found
     radius = replace(found.stability, misfit=found.stability.misfit + off).radius()
+    pairing, unsure = inner_product(b, y)
     fitting = replace(
         found.stability,
-        gap=found.stability.gap - gap + float(np.abs(z).sum()) - float(b @ y),
-        misfit=found.stability.misfit + float(np.linalg.norm(residual)),
+        gap=norm - pairing + unsure + 8 * UNIT * (norm + abs(pairing)) if found.stability.gap else 0.0,
+        misfit=found.stability.misfit + left,
     )
     return replace(found, unique=True if radius <= NEAR * size else None, radius=radius, stability=fitting)
 
@@ -84,17 +94,57 @@ def _strictly(radius: float | None, size: float) -> Uniqueness:
     return Uniqueness(True if radius is not None and radius <= NEAR * size else None, 0, 1.0, 1.0, radius=radius)
 
 
-def _curved_radius(p: float, value: float, gap: float, z: Array, s: Array, units: Array) -> float:
-    """Return the penalised bound for p > 1 around ``z*_j = sign(s_j) (|s_j| / p)^(q−1)`` (docs/theory/depth.md)."""
-    centre = np.sign(s) * (np.abs(s) / p) ** (1 / (p - 1))
-    largest, radius = np.maximum(np.abs(centre), value ** (1 / p)), np.inf
+def _rounding(B: Array) -> float:
+    """Return a bound on relative rounding errors of weights, units, entries of B and sums of positive terms."""
+    return gamma(2 * sum(B.shape) + 60)
+
+
+def _defects(B: Array, p: float, z: Array, y: Array) -> Array:
+    """Return upper bounds on ``|z_j|^p − s_j z_j + (p − 1) (|s_j| / p)^q`` for s = Bᵀy; for p = 1 without the last.
+
+    These terms are not negative, and cancel for an optimal y.
+    """
+    s, steps = B.T @ y, gamma(2 * len(B) + 40)
+    off = steps * (np.abs(B).T @ np.abs(y))
+    powers = np.abs(z) ** p
+    found = powers - s * z
+    rounding = (steps + _powers(np.abs(z))) * powers + 2 * UNIT * np.abs(s * z) + off * np.abs(z)
+    if p > 1:
+        slope = (np.abs(s) + off) / p
+        conjugate = (p - 1) * slope ** (p / (p - 1))
+        found = found + conjugate
+        rounding += (steps + 2 * _powers(slope) * p / (p - 1)) * conjugate
+    return np.asarray(np.maximum(found, 0) + rounding)
+
+
+def _slack(B: Array, y: Array) -> Array:
+    """Return lower bounds on ``1 − |Bᵀy|``, relative to the exact weights."""
+    steps = gamma(2 * len(B) + 40)
+    return np.asarray(1 - np.abs(B.T @ y) - steps * (np.abs(B).T @ np.abs(y)) - steps)
+
+
+def _curved_radius(B: Array, y: Array, p: float, value: float, gap: float, z: Array, units: Array) -> float:
+    """Return the bound for p > 1 around the point ``z*_j = sign(s_j) (|s_j| / p)^(q−1)`` (docs/theory/depth.md)."""
+    s = B.T @ y
+    off = gamma(2 * len(B) + 40) * (np.abs(B).T @ np.abs(y))
+    low, centre, high = ((np.maximum(np.abs(s) + side * off, 0) / p) ** (1 / (p - 1)) for side in (-1.0, 0.0, 1.0))
+    apart = (high - low) + _powers(centre) * high
+    centre = np.sign(s) * centre
+    largest, radius = np.maximum(np.abs(centre) + apart, value ** (1 / p) * (1 + 8 * UNIT)), np.inf
     for _ in range(SHARPENINGS):
         reach = np.sqrt(2 * gap * largest ** (2 - p) / (p * (p - 1)))
         sharper = float(np.max(units * reach, initial=0.0))
         if not sharper < 0.99 * radius:
             break
-        radius, largest = sharper, np.minimum(largest, np.abs(centre) + reach)
-    return float(radius + np.linalg.norm(units * (z - centre)))
+        radius, largest = sharper, np.minimum(largest, np.abs(centre) + apart + reach)
+    lengths = np.linalg.norm(units * (np.abs(z - centre) + apart))
+    return rounded_up(float(radius + lengths) * (1 + gamma(2 * len(z) + 60)))
+
+
+def _powers(values: Array) -> Array:
+    """Return bounds on the relative rounding errors of powers that gave these values, exponents being rounded too."""
+    logarithms = np.abs(np.log(values, out=np.zeros_like(values), where=values > 0))
+    return np.asarray(UNIT * (16 + 4 * logarithms))
 
 
 def _strict_radius(B: Array, b: Array, p: float, z: Array, y: Array, units: Array, misfit: float) -> float:
@@ -104,7 +154,8 @@ def _strict_radius(B: Array, b: Array, p: float, z: Array, y: Array, units: Arra
         return float("inf")
     slope, scale = p * np.abs(z) ** (p - 1), p * value / product
     r = np.abs(np.sign(z) * slope - scale * (B.T @ y))
-    r += (len(b) + 2) * EPS * scale * (np.abs(B).T @ np.abs(y)) + 8 * EPS * slope
+    r += 2 * gamma(len(b) + 2) * scale * (np.abs(B).T @ np.abs(y))
+    r += (2 * gamma(len(b) + 4) + _powers(np.abs(z))) * slope
     if misfit == 0:
         return _sharpened(p, r, z, units, value, 0.0)
     power, found = np.abs(z) ** (2 - p), [_from_equations(B, units, misfit)]
@@ -145,17 +196,22 @@ def _growth(p: float, z: Array, weights: Array, size: float) -> float:
 
 
 def _least_value(B: Array) -> float:
-    """Return the smallest nonzero singular value of a matrix, less its rounding error, or 0.0 if there is none."""
-    values, rounding = np.linalg.svd(B, compute_uv=False), 10 * EPS * sum(B.shape)
-    inside = values[values > rounding * values[0]]
-    return float(inside[-1] - rounding * values[0]) if len(inside) else 0.0
+    """Return a lower bound on the smallest nonzero singular value of a matrix; 0.0 if nothing is proved.
+
+    Values that are no larger than their error bounds count as zero: the equations are taken to be dependent.
+    """
+    values, error = singular_values(B)
+    error += 4 * UNIT * float(np.linalg.norm(B))
+    inside = values[values > 2 * error]
+    return float(inside[-1] - error) if len(inside) else 0.0
 
 
 def _from_equations(B: Array, units: Array, misfit: float) -> float:
-    """Return the bound if the equations alone determine z, else infinity."""
-    (m, n), values = B.shape, np.linalg.svd(B[:, units > 0], compute_uv=False)
-    least = float(values[-1] - 10 * EPS * (m + n) * values[0]) if m >= np.count_nonzero(units) else 0.0
-    return misfit / least * float(np.max(units)) if least > 0 else np.inf
+    """Return the bound where the equations determine z, else infinity."""
+    values, error = singular_values(B[:, units > 0])
+    error += 4 * UNIT * float(np.linalg.norm(B))
+    least = float(values[-1]) - error if len(B) >= np.count_nonzero(units) > 0 else 0.0
+    return rounded_up(misfit / least * float(np.max(units))) if least > 0 else np.inf
 
 
 def _sparse(
@@ -167,13 +223,14 @@ def _sparse(
     sizes: Array,
     correction: float,
     size: float,
+    norm: float,
     gap: float = 0.0,
     misfit: float = 0.0,
 ) -> Uniqueness:
     """Return the verdict for p = 1, from the slacks of the dual constraints (docs/theory/depth.md)."""
-    n, norm = len(z), float(np.abs(z).sum())
-    slack, seen = 1 - np.abs(B.T @ y), units > 0
-    defect = max(norm - float(b @ y), n * EPS * norm, gap)
+    n, (pairing, error) = len(z), inner_product(b, y)
+    slack, seen = _slack(B, y), units > 0
+    defect = max(norm - pairing + error + 4 * UNIT * (norm + abs(pairing)), gap)
     support = np.abs(z) > defect
     noise = max(defect / norm, float(np.max(np.abs(slack[support]), initial=0.0)), 10 * EPS * n)
     tight = seen & (slack <= SAFETY * noise)
@@ -182,16 +239,17 @@ def _sparse(
     lengths = np.linalg.norm(B, axis=0)
     columns = B[:, tight] / lengths[tight]
     q = columns.shape[1]
-    values = np.linalg.svd(columns, compute_uv=False)
+    values, off = singular_values(columns)
     injectivity = float(values[-1] / values[0]) if 0 < q <= len(B) else float(q == 0)
     threshold = SAFETY * EPS * np.sqrt(len(B))
-    if injectivity > threshold:
+    least = float(values[-1]) - off - 8 * UNIT * float(np.sqrt(q)) if q else 1.0
+    if injectivity > threshold and least > 0:
         apart = _Apart(
             far=float(np.max(units[loose] / slack[loose], initial=0.0)),
             push=float(np.max(lengths[loose] / slack[loose], initial=0.0)),
-            pull=float(np.max(units[tight] / lengths[tight])) / ((1 - threshold) * float(values[-1])),
+            pull=float(np.max(units[tight] / lengths[tight])) / least,
         )
-        beyond = float(slack[loose] @ np.abs(z[loose]))
+        beyond = float(slack[loose] @ np.abs(z[loose])) * (1 + gamma(n + 8))
         stability = apart.stability(defect, norm, beyond, correction, y / sizes, float(sizes.min()), misfit)
         radius = stability.radius()
         if not np.isfinite(radius):
