@@ -73,6 +73,36 @@ def test_a_radius_that_is_too_small_is_found(monkeypatch):
     assert any(attacks()["strict_radii"](seed).false_claim for seed in range(60))
 
 
+@pytest.mark.parametrize("name", ["second_minima", "cancelling_uniqueness_duals"])
+def test_a_minimum_that_is_called_unique_is_found(monkeypatch, name):
+    """There are two minima by construction, so a verdict that there is one does not escape."""
+    from dataclasses import replace
+
+    from flatmin.proofs.cone_certificate import certificate_of as honest
+
+    monkeypatch.setattr(
+        f"benchmarks.adversary.{name}.certificate_of", lambda *a, **k: replace(honest(*a, **k), unique=True)
+    )
+    assert any(attacks()[name](seed).false_claim for seed in range(8))
+
+
+def test_a_radius_smaller_than_the_distance_of_a_fit_is_found(monkeypatch):
+    from flatmin.proofs.certificate import Certificate
+
+    honest = Certificate.error_radius
+    monkeypatch.setattr(Certificate, "error_radius", lambda *a: None if honest(*a) is None else 1e-6 * honest(*a))
+    assert any(attacks()["far_fits"](seed).false_claim for seed in range(40))
+
+
+def test_a_norm_that_is_too_small_is_found(monkeypatch):
+    from benchmarks.adversary import large_spectra
+
+    for name in ("top_spectrum", "hermitian_spectrum"):
+        honest = getattr(large_spectra, name)
+        monkeypatch.setattr(large_spectra, name, lambda *a, honest=honest, **k: honest(*a, **k).scaled(1 - 1e-3))
+    assert any(attacks()["large_spectra"](seed).false_claim for seed in (0, 1, 2))
+
+
 @pytest.mark.parametrize("seed", [83, 384, 938, 1900, 2382, 2759])
 def test_radii_that_did_not_count_the_misfit_of_the_equations(seed):
     """They were missed by factors of 1.3 to 2.7, at relative distances from 1e-14 to 1e-12."""
