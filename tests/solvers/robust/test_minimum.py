@@ -14,6 +14,7 @@ from flatmin.linalg import random_starts
 from flatmin.losses import clip_level
 from flatmin.proofs.certificate import LARGEST_CHANCE
 from flatmin.proofs.robust import certificate as robust_certificates
+from flatmin.proofs.robust import hidden_cells
 from flatmin.proofs.robust import uniqueness as robust_uniqueness
 from flatmin.proofs.robust.certificate import robust_certificate
 from flatmin.proofs.robust.hidden_cells import hidden_share, incoherence_bound
@@ -348,8 +349,8 @@ def test_bounds_of_the_hidden_share(seed):
 def test_random_starts_of_the_hidden_share_have_streams_of_their_own():
     """Not that of the solver with the same seed, nor that of another cut, nor that of the bound of the norm."""
     shape, q = (14, 11), 2
-    count = robust_uniqueness.STARTS * q * sum(shape)
-    draws = [robust_uniqueness._starts(shape, q, stream) for stream in [(0, 0), (0, 1), (0, 2), (1, 0)]]
+    count = hidden_cells.STARTS * q * sum(shape)
+    draws = [hidden_cells._starts(shape, q, stream) for stream in [(0, 0), (0, 1), (0, 2), (1, 0)]]
     flat = [np.concatenate([part.ravel() for start in draw for part in start]) for draw in draws]
     flat += [np.random.default_rng(0).standard_normal(count)]
     flat += [random_starts.normal_starts(np.zeros((1, count)), 1, (0, k)).ravel() for k in range(3)]
@@ -361,10 +362,10 @@ def test_random_starts_of_the_hidden_share_have_streams_of_their_own():
 @pytest.mark.parametrize(("starts", "cut", "chance"), [(1, 0, 0.2), (1, 1, 0.4), (3, 0, 0.2)])
 def test_the_hidden_share_is_wrong_as_often_as_it_says(monkeypatch, starts, cut, chance):
     """One hidden cell: the bound of a single step is exact in the component, so it fails when that is too small."""
-    monkeypatch.setattr(robust_uniqueness, "HIDDEN_FAILURE", chance)
-    monkeypatch.setattr(robust_uniqueness, "STARTS", starts)
-    monkeypatch.setattr(robust_uniqueness, "STEPS", 1)
-    monkeypatch.setattr(robust_uniqueness, "_rounding", lambda *_: 0.0)
+    monkeypatch.setattr(hidden_cells, "HIDDEN_FAILURE", chance)
+    monkeypatch.setattr(hidden_cells, "STARTS", starts)
+    monkeypatch.setattr(hidden_cells, "STEPS", 1)
+    monkeypatch.setattr(hidden_cells, "_rounding", lambda *_: 0.0)
     rng = np.random.default_rng(0)
     U, V = (np.linalg.qr(rng.standard_normal((d, 2)))[0] for d in (9, 8))
     hidden = np.zeros((9, 8), bool)
@@ -397,7 +398,7 @@ def test_the_chance_of_a_certificate_adds_up(monkeypatch):
         U, s, V = split.X
         return replace(found, unique=False, alternative=(U * s, V)), "probabilistic"
 
-    own = robust_uniqueness.HIDDEN_FAILURE
+    own = hidden_cells.HIDDEN_FAILURE
     monkeypatch.setattr(robust_certificates, "other_splits", another)
     chances.clear()
     proof = judge()

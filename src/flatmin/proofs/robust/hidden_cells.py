@@ -107,7 +107,7 @@ def hidden_share(hidden: Array, U: Array, V: Array, stream: tuple[int, int] = (0
         np.stack([pack(*start) for start in _starts(hidden.shape, q, stream)], axis=1),
         dimension=q * (d1 + d2 - q),
         failure=HIDDEN_FAILURE / 2 ** (stream[1] + 1),
-        rounding=_rounding(hidden.shape, q) + 6 * LeadingSpace(U, V).skew,
+        rounding=_rounding(U, V),
         steps=STEPS,
         enough=lambda reached, upper: 1 - upper >= SETTLED * (1 - reached),
     )
@@ -120,7 +120,7 @@ def _starts(shape: tuple[int, int], q: int, stream: tuple[int, int]) -> list[tup
     return [(rng.standard_normal((shape[1], q)), rng.standard_normal((shape[0], q))) for _ in range(STARTS)]
 
 
-def _rounding(shape: tuple[int, int], q: int) -> float:
-    """Return a bound on the rounding error of ``P_T P_Ω P_T H``, ‖H‖ = 1, from the lengths of its sums of products."""
-    d1, d2 = shape
-    return math.sqrt(q) * gamma(2 * d1 + d2 + 5 * q + 8)
+def _rounding(U: Array, V: Array) -> float:
+    """Return a bound on the error of ``P_T P_Ω P_T H``, ‖H‖ = 1, from lengths of sums and from the columns' skewness."""
+    (d1, q), d2 = U.shape, len(V)
+    return math.sqrt(q) * gamma(2 * d1 + d2 + 5 * q + 8) + 6 * LeadingSpace(U, V).skew
