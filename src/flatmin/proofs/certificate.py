@@ -288,7 +288,7 @@ class Fit:
         size, scaled = (sum(float(np.linalg.norm(miss)) for miss in parts) for parts in (misses, comparable))
         moved = float(np.linalg.norm(dual)) * float(np.linalg.norm(residual))
         moved += 0.0 if error is None else float(np.abs(dual) @ error)
-        pairing, rounding = inner_product(data, dual)
+        pairing, rounding = inner_product(data, dual, enough=1e-3)
         least = abs(pairing) - rounding
         reach = (moved / least if least > 0 else float("inf")) if moved else 0.0
         return cls(misfit=ratio(size, float(np.linalg.norm(data))), whitened=ratio(scaled, norm), reach=reach)

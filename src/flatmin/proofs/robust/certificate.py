@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -206,7 +207,7 @@ class _Judged:
     def penalty(self) -> float:
         return 2 * self.alpha * len(self.dual)
 
-    @property
+    @cached_property
     def value(self) -> float:
         """An upper bound on the objective, rounding counted."""
         given = self.loss.weight_for(self.problem.shape)
@@ -219,7 +220,7 @@ class _Judged:
         """An upper bound on the excess of the errors over their limit, rounding counted."""
         return 0.0 if self.loss.tau is None else max(0.0, self._gross + self._rounding - self.loss.tau)
 
-    @property
+    @cached_property
     def _gross(self) -> float:
         return _sum(self.errors) * (1 + gamma(2 * PIECE + len(self.errors) / PIECE))
 
@@ -230,7 +231,7 @@ class _Judged:
         size = sums[0] * sums[1] + _sum(self.problem.data)
         return 1.01 * gamma(self.pair[0].shape[1] + 8) * size
 
-    @property
+    @cached_property
     def lower_bound(self) -> float:
         """No split has a smaller objective, rounding counted."""
         allowance = 0.0 if self.loss.tau is None else self.loss.tau * _largest(self.dual)

@@ -12,7 +12,7 @@ from flatmin._core.arrays import Array
 from flatmin.linalg.factorizations import smallest_singular_value
 from flatmin.linalg.subspaces import EPS
 from flatmin.measurements import Entries
-from flatmin.proofs.tangent.tangent_cells import CellElimination, CellGram
+from flatmin.proofs.tangent.tangent_cells import CellGram
 from flatmin.proofs.whitening import WhitenedSolution
 
 __all__ = ["TangentCells", "TangentColumns", "TangentMap", "column_error", "reach", "tangent_map"]
@@ -165,7 +165,7 @@ class TangentCells(TangentMap):
     def least_change(self, dual: Array, sign: float) -> Array:
         """Return ``B(U E* + F V*)`` for the solution (E, F) of the normal equations."""
         gram = self.gram
-        whole, (RV, RtU) = CellElimination.at(gram, 0.0), self._lacking(dual, sign)
+        whole, (RV, RtU) = gram.whole, self._lacking(dual, sign)
         return np.zeros(len(dual)) if whole is None else gram.forward(*whole.solve(RtU, RV))
 
     def _size(self, dual: Array) -> float:
