@@ -83,6 +83,10 @@ class QuadraticMap(ABC):
         less than ``below``.
         """
 
+    def largest(self, S: Any, seed: int, tol: float = 1e-2) -> float:
+        """Return the leading value of a dual matrix alone, as accurate as that of `leading`."""
+        return float(self.leading(S, 1, seed, tol)[1][0])
+
     @abstractmethod
     def curvature(self, S: Any) -> Array:
         """Return K of a dual matrix S as an array (n, n)."""

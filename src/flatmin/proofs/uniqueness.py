@@ -62,13 +62,17 @@ def uniqueness(conditions: UniquenessConditions) -> Uniqueness:
 
 
 def _with_cores(
-    conditions: UniquenessConditions, q: int, noise: float, near: tuple[Stability, float] | None
+    conditions: UniquenessConditions, q: int, noise: float, near: tuple[Stability, float, Array | None] | None
 ) -> Uniqueness:
     """Return the verdict from the cores of the q leading singular vectors, and from the lemma if it gave bounds."""
     point, spectrum, margin = conditions.point, conditions.spectrum, conditions.margin(q)
     U, V, whitened, cone = spectrum.U[:, :q], spectrum.V[:, :q], point.whitened, point.cone
     served = near is not None and near[0].margin >= WELL_SERVED * margin and near[1] <= NEAR * point.size
-    sides = None
+    sides = near[2] if near is not None and served else None
+    if sides is not None and sides.shape[1] == q:
+        U, V = point.Z[0][:, :q], point.Z[2][:, :q]  # where the lemma already has the derivative
+    else:
+        sides = None
     if not served and (cone.is_hermitian or not isinstance(whitened, Entries)):
         sides = cone.derivative(whitened, U, V, (point.blind[0].shape[1], point.blind[1].shape[1]))
     known = near is not None or sides is not None or _may_be_near(conditions, margin, q)
@@ -81,7 +85,7 @@ def _with_cores(
         other = _second_solution(point, U, V, _null_space(cores.triangle, threshold, basis))
         if other is not None:
             return Uniqueness(False, q, injectivity, margin, other)
-    stability, radius = near or (None, np.inf)
+    stability, radius = near[:2] if near else (None, np.inf)
     unique = radius <= NEAR * point.size
     if not served:
         from_dual = _from_dual_matrix(conditions, U, V, sides, cores, margin)

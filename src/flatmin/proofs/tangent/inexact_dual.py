@@ -17,7 +17,7 @@ from flatmin.linalg.forward_error import inner_product
 from flatmin.linalg.metric import Metric
 from flatmin.linalg.subspaces import DENSE, EPS
 from flatmin.proofs.radius import Stability
-from flatmin.proofs.tangent.tangent_map import TangentMap, tangent_map
+from flatmin.proofs.tangent.tangent_map import TangentColumns, TangentMap, tangent_map
 from flatmin.proofs.uniqueness_conditions import UniquenessConditions
 
 __all__ = ["InexactDual", "nearest_others"]
@@ -167,10 +167,11 @@ class InexactDual:
         return float(point.Z[1][self.rank :].sum() + whiten * width * (apart + EPS * rounding))
 
 
-def nearest_others(conditions: UniquenessConditions, rank: int) -> tuple[Stability, float] | None:
+def nearest_others(conditions: UniquenessConditions, rank: int) -> tuple[Stability, float, Array | None] | None:
     """Return the constants and the radius that the lemma gives at the ``rank`` leading triplets, or None.
 
-    The dual vector is changed towards the tangent space if that gives a smaller radius.
+    The third result is the `Cone.derivative` there, if it was computed. The dual vector is changed towards the tangent
+    space if that gives a smaller radius.
     """
     given = InexactDual.from_conditions(conditions, rank)
     if given is None:
@@ -179,7 +180,8 @@ def nearest_others(conditions: UniquenessConditions, rank: int) -> tuple[Stabili
     if conditions.penalty or given.margin - given.surplus > HARMLESS * given.margin:
         duals.append(given.changed())
     found = [dual.bounds() for dual in duals if dual.surplus > 0]
-    return min((bounds for bounds in found if np.isfinite(bounds[1])), key=lambda bounds: bounds[1], default=None)
+    best = min((bounds for bounds in found if np.isfinite(bounds[1])), key=lambda bounds: bounds[1], default=None)
+    return best and (*best, given.tangent.sides if isinstance(given.tangent, TangentColumns) else None)
 
 
 def _sign(conditions: UniquenessConditions) -> float:

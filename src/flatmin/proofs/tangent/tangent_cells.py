@@ -26,7 +26,7 @@ SHARES = (0.95, 0.7, 0.3)
 #: Weight of ``‖Vᵀ E‖²`` in the form, in units of the mean diagonal entry of its matrix.
 GAUGE = 8.0
 #: Steps of the inverse Lanczos iteration that estimates the smallest eigenvalue.
-STEPS = 12
+STEPS = 8
 
 
 @dataclass(frozen=True, eq=False)

@@ -61,7 +61,7 @@ def tangent_map(point: WhitenedSolution, U: Array, V: Array, sides: Array | None
     products = [U.T] if cone.is_hermitian else [U.T, V.T]  # of U V*
     both = np.concatenate([sides, np.hstack(products)[None]])
     columns = cone.tangent_columns(both, U, V, point.blind)
-    return TangentColumns(columns[:-1], columns[-1], reach(point), sum(whitened.shape), column_error(point))
+    return TangentColumns(columns[:-1], columns[-1], reach(point), sum(whitened.shape), column_error(point), sides)
 
 
 def reach(point: WhitenedSolution) -> float:
@@ -101,6 +101,8 @@ class TangentColumns(TangentMap):
         ``d1 + d2``, the number of terms of those products.
     column_error : float
         A bound on the rounding error of the matrix, in the Frobenius norm.
+    sides : ndarray
+        The `Cone.derivative` at U and V, from which the matrix was made.
     """
 
     columns: Array
@@ -108,6 +110,7 @@ class TangentColumns(TangentMap):
     reach: float
     length: int
     column_error: float
+    sides: Array
 
     @cached_property
     def injectivity(self) -> float:
