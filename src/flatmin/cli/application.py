@@ -364,6 +364,29 @@ def report(
 
 
 @app.command()
+def proofs(
+    place: Annotated[
+        Path,
+        typer.Argument(metavar="DIR_OR_STORE", help="A store that flatmin sweep has written, or a directory of them."),
+    ],
+    output: Annotated[
+        Path | None,
+        text("--output", "DIR", "Directory for all proofs with their checker, which replaces an earlier one."),
+    ] = None,
+    jobs: Annotated[int | None, whole_number("--jobs", "N", "Processes. Default: one for each core.")] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Check all proofs that the trials of sweeps kept, each in a new interpreter with the standard library alone.
+
+    Exit status: 0 if all proofs hold, 1 if one is refused, 2 for bad input, also if there is no proof.
+    """
+    from flatmin.cli.commands.proofs import Request, run
+
+    return run(Request(place, output, jobs, json, quiet))
+
+
+@app.command()
 def certify(
     family: FamilyName,
     input: Input,

@@ -11,7 +11,7 @@ from flatmin._core.arrays import Array
 from flatmin.linalg.subspaces import as_array
 from flatmin.proofs.exact.tangent_equations import TangentEquations
 
-__all__ = ["Outside", "outside_norm"]
+__all__ = ["Outside", "outside_norm", "power_norm"]
 
 #: Exponents of the Schatten norms that are minimised one after the other; the last ones are close to the largest value.
 EXPONENTS = (4, 8, 16, 32, 64)
@@ -77,16 +77,28 @@ class Outside:
         return dual
 
     def _schatten(self, dual: Array, exponent: int) -> float:
-        return float(np.linalg.norm(np.linalg.svd(self.part(dual), compute_uv=False), exponent))
+        return power_norm(np.linalg.svd(self.part(dual), compute_uv=False), exponent)
 
     def _gradient(self, dual: Array, exponent: int) -> tuple[float, Array]:
         """Return the Schatten norm, and its gradient among changes of λ that vanish on the tangent space."""
         U, s, Vh = np.linalg.svd(self.part(dual), full_matrices=False)
-        value = float(np.linalg.norm(s, exponent))
+        value = power_norm(s, exponent)
         if value == 0:
             return 0.0, np.zeros_like(dual)
         gradient = self.tangent.measurement.forward((U * (s / value) ** (exponent - 1)) @ Vh)
         return value, gradient - self.tangent.dual_step(self.tangent.adjoint(gradient))
+
+
+def power_norm(s: Array, exponent: int) -> float:
+    """Return ``(Σ s_i^p)^(1/p)`` for nonnegative numbers, without overflow of the powers.
+
+    Examples
+    --------
+    >>> power_norm(np.array([3e200, 4e200]), 2)
+    5e+200
+    """
+    top = float(np.max(s, initial=0.0))
+    return top * float(np.linalg.norm(s / top, exponent)) if top else 0.0
 
 
 def outside_norm(Y: Any, P: Array, Q: Array) -> float:
