@@ -278,6 +278,10 @@ def race(
     return run(Request(problem, output, competitors, settings, json, quiet, str(context.find_root().obj)))
 
 
+Stores = Annotated[
+    Path,
+    typer.Argument(metavar="DIR_OR_STORE", help="A store that flatmin sweep has written, or a directory of them."),
+]
 PageFile = Annotated[
     Path | None,
     text("--report", "FILE.html", "A page to write: claims with verdicts, figures with their data, settings."),
@@ -337,10 +341,7 @@ def sweep(
 @app.command()
 def report(
     context: typer.Context,
-    place: Annotated[
-        Path,
-        typer.Argument(metavar="DIR_OR_STORE", help="A store that flatmin sweep has written, or a directory of them."),
-    ],
+    place: Stores,
     output: Annotated[
         Path | None,
         text(
@@ -365,10 +366,7 @@ def report(
 
 @app.command()
 def proofs(
-    place: Annotated[
-        Path,
-        typer.Argument(metavar="DIR_OR_STORE", help="A store that flatmin sweep has written, or a directory of them."),
-    ],
+    place: Stores,
     output: Annotated[
         Path | None,
         text("--output", "DIR", "Directory for all proofs with their checker, which replaces an earlier one."),

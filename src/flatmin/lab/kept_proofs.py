@@ -87,7 +87,7 @@ def _checked(folder: Path) -> CheckedProof:
     if done.returncode not in (0, 1):
         raise InputError(f"the checker did not run: {' '.join((done.stderr or done.stdout).split())[-300:]}")
     if done.returncode:
-        said = (done.stdout.strip() or done.stderr.strip()).splitlines()
-        return CheckedProof(folder.name, refusal=said[-1] if said else "Refused.")
+        lines = (done.stdout.strip() or done.stderr.strip()).splitlines()
+        return CheckedProof(folder.name, refusal=lines[-1] if lines else "Refused.")
     statements = json.loads((folder / PROOF).read_text("ascii"))["statements"]
     return CheckedProof(folder.name, tuple(statement["kind"] for statement in statements))
