@@ -192,6 +192,6 @@ def clip_level(sizes: Array, radius: float, guess: float = 0.0) -> float:
 
 
 def _newton_step(sizes: Array, radius: float, level: float) -> float:
-    """Return the root of the linear piece at ``level``, which never exceeds the root sought."""
+    """Return the root of the linear piece at ``level``, which never exceeds the root of the whole equation."""
     above = sizes[sizes > level]
     return max(0.0, float(above.sum()) - radius) / max(1, above.size)

@@ -17,8 +17,10 @@ from flatmin.parametrizations.product import Product
 
 __all__ = ["Problem"]
 
-#: Smallest and largest size that the largest number of the data may have. Otherwise squares underflow or overflow.
+#: Smallest and largest size of the largest number of the data. Squares of numbers outside underflow or overflow.
 SMALLEST, LARGEST = 1e-151, 1e151
+#: Largest number in factors, in whitened factors, and in products of two of them.
+LARGEST_FACTOR = 1e151
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +84,11 @@ class Problem:
     @cached_property
     def metric(self) -> tuple[Metric, Metric]:
         """The pair (D1, D2) of `Loss.metric`, computed once."""
-        return self.loss.metric(self.measurement, self.parametrization)
+        A = self.measurement
+        D1, D2 = self.loss.metric(A, self.parametrization)
+        if not (D1.rank and D2.rank) and 0 < np.max(np.abs(A.adjoint(np.arange(1.0, A.size + 1)))) < SMALLEST:
+            raise InputError("the sensing matrices are so small that their squares vanish; scale them")
+        return D1, D2
 
     @cached_property
     def whitened(self) -> Measurement:
@@ -111,6 +117,17 @@ class Problem:
         if any(np.iscomplexobj(F) for F in checked) and not np.issubdtype(self.measurement.dtype, np.complexfloating):
             raise InputError("the factors are complex, expected real ones for real sensing matrices")
         return checked
+
+    def within_range(self, factors: tuple[Array, ...]) -> tuple[Array, ...]:
+        """Return the factors, or raise `InputError` if the squares behind their flatness would overflow."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            (P, Q), (D1, D2) = self.parametrization.pair(factors), self.metric
+            sides = [float(np.max(np.abs(F), initial=0.0)) for F in (P, Q, D1 @ P, D2 @ Q)]
+            largest = max(*sides, sides[0] * sides[1], sides[2] * sides[3])
+            largest = max(largest, *(float(np.max(np.abs(F), initial=0.0)) for F in factors))
+        if not largest < LARGEST_FACTOR:
+            raise InputError(f"the factors are so large that squares overflow, expected at most {LARGEST_FACTOR:g}")
+        return factors
 
     def residual(self, factors: tuple[Array, ...]) -> Array:
         """Return ``A(X) − b`` at the factors."""

@@ -362,7 +362,7 @@ class Solution:
             raise InputError(f"{file} has a damaged key 'description': its setting {error}") from error
         if as_claimed:
             alpha, metric_power = stated.alpha, stated.metric_power
-        different = stated.differences(Objective.of(problem, alpha, metric_power))
+        different = stated.differences(Objective.from_problem(problem, alpha, metric_power))
         if different:
             name, (found, asked) = next(iter(different.items()))
             remedy = f"pass {name}={found!r}" if name in ("alpha", "metric_power") else f"give the problem this {name}"
@@ -376,7 +376,7 @@ class Solution:
             raise InputError(
                 f"the solution has the model {self.parametrization!r}, expected that of the problem: {model!r}"
             )
-        factors, (D1, D2) = problem.check(self.factors), problem.metric
+        factors, (D1, D2) = problem.within_range(problem.check(self.factors)), problem.metric
         proof = judge(problem, factors, *self.duals, alpha=alpha, metric_power=metric_power)
         status = Status.proved(proof) or Status.not_certified
         searched = self.claimed["status"] == Status.low_rank_interpolant.name

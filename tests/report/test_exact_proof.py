@@ -20,5 +20,5 @@ def test_what_is_missing_has_its_reason():
     problem = fm.families.phase_retrieval.sample(8, 1, 60).problem
     section = exact_proof_section(fm.prove(problem, fm.flat_minimum(problem)))
     missing = [statement for statement in section.statements if statement.holds is None]
-    assert [statement.title for statement in missing] == ["A solution is as good as a number"]
+    assert [statement.title for statement in missing] == ["An upper bound for the best solution"]
     assert missing[0].text.startswith("Not proved: X̂ does not fit")

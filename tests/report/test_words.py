@@ -31,6 +31,8 @@ def test_verdict_says_everything_the_status_says(status: Status) -> None:
         ({"whitened_residual": 1e-3}, ["the whitened residual is 1.0e-03, above 1e-07", "Fit the data"]),
         ({"relative_gap": 0.25}, ["the relative gap is 2.5e-01", "Find a flatter solution"]),
         ({"relative_gap": -0.25, "relative_residual": 0.1}, ["relative residual is 1.0e-01", "and the relative gap"]),
+        ({"relative_gap": 0.25, "rounding": 0.25}, ["rounding hides 2e-01 of the value", "Give rows"]),
+        ({"bound_kind": "estimated", "rounding": 1.0}, ["rounding hides", "similar sizes"]),
         ({"bound_kind": "estimated"}, ["only estimated", "Try a smaller problem"]),
         (
             {"relative_gap": 0.25, "relative_residual": 9.0, "objective": "penalised"},

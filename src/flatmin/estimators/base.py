@@ -53,7 +53,7 @@ class FlatEstimator(BaseEstimator):  # type: ignore[misc]
     max_iter : int, optional
         The largest number of solver steps.
     random_state : int, RandomState instance or None
-        Seed of random choices. A unique solution does not depend on it.
+        Seed of random choices. A unique solution does not depend on the seed.
     verbose : int
         1 reports progress and the result on stderr; 2 also reports every round of the solver.
 

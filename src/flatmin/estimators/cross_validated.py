@@ -14,7 +14,7 @@ __all__ = ["BilinearRegressorCV", "CovarianceSketchCV", "QuadraticNetworkRegress
 class TraceRegressorCV(CrossValidated, TraceRegressor):
     """Trace regression with strength of the penalty and metric chosen by cross-validation.
 
-    Use it for prediction if M is only approximately of low rank. `TraceRegressor` estimates rank and noise level.
+    Use this class to predict if M is only approximately of low rank. `TraceRegressor` estimates rank and noise level.
 
     Examples
     --------

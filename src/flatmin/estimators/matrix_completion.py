@@ -36,7 +36,7 @@ class MatrixCompletion(Completer):
     ----------
     alpha : float or "auto"
         Strength of the penalty, called regParam in Spark; 0 fits exactly, "auto" starts from the strength that follows
-        from the noise (see ``refit``). With ``scale`` it refers to columns of standard deviation 1.
+        from the noise (see ``refit``). With ``scale`` the strength refers to columns of standard deviation 1.
     metric_power : float
         p in ``‖D1^p X D2^p‖_*``, and of the weights n_i^p and n_j^p above: 1 is flat, 0 the nuclear norm.
     refit : bool or "auto"
@@ -47,8 +47,8 @@ class MatrixCompletion(Completer):
     engine : str
         "auto" and "local" work in this process. "spark" uses Apache Spark for triples that exceed the memory of one
         machine, with a positive ``alpha`` and without offsets; `fit` then also takes a Spark DataFrame, or the path of
-        a CSV or Parquet file. ``tol`` is then at least 1e-6, ``max_iter`` counts Spark's iterations (up to 100) and the
-        sweeps after them, and the certificate has no ``dual``.
+        a CSV or Parquet file. With Spark ``tol`` is at least 1e-6, ``max_iter`` counts Spark's iterations (up to 100)
+        and the sweeps after them, and the certificate has no ``dual``.
     stop : str
         "gap" ends a solve when its relative duality gap is at most ``tol``. "objective" ends it when a sweep lowers the
         objective by a share of less than ``tol``, as other packages do; the certificate then states the gap.

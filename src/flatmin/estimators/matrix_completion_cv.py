@@ -26,8 +26,8 @@ class MatrixCompletionCV(ChosenPenalty, Completer):
 
     The observed cells are dealt into folds. For each fold, offsets and matrix are fitted to the other cells along a
     descending sequence of strengths, each solve starting from the one before. Predictions come from the certified
-    solution for all cells at the chosen strength. They do not come from an unpenalised least-squares fit at the rank
-    found, because that predicts worse for a matrix that is only approximately of low rank.
+    solution for all cells at the chosen strength. Predictions do not come from an unpenalised least-squares fit at the
+    rank found, because that predicts worse for a matrix that is only approximately of low rank.
 
     The units of columns and the estimated penalties on offsets are computed from all cells, including held-out ones.
     These are few numbers, so the errors on held-out cells become only slightly too small.

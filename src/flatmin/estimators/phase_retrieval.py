@@ -51,8 +51,9 @@ class PhaseRetrieval(MatrixRegressor):
         has a variance proportional to the mean, as for photon counts in any unit.
     certify : bool or "auto"
         Whether ``alpha="auto"`` also computes ``solution_``, the certified solution of the penalised problem, whose
-        rank is above 1. The signal does not depend on it, and for large images it takes long. "auto" computes it for up
-        to 400 unknowns. For more unknowns ``certificate_`` bounds the distance of the signal from that solution.
+        rank is above 1. The signal does not depend on ``solution_``, which takes long for large images. "auto" computes
+        it for up to 400 unknowns. For more unknowns ``certificate_`` bounds the distance of the signal from that
+        solution.
 
     Attributes
     ----------

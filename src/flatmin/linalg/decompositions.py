@@ -9,24 +9,26 @@ from flatmin.linalg.forward_error import defect_of_columns, gamma, norm_of_block
 
 __all__ = ["ProvedBlocks", "leading_count"]
 
-#: Singular values above this share of the largest one belong to its block: the bound on the others is less accurate.
+#: Singular values above this share of the largest one count as leading, because the bound for the others is less
+#: accurate.
 TOGETHER = 1 - 1e-6
-#: Leading columns whose Gram matrix is this far from the identity prove nothing but the Frobenius norm.
+#: If the Gram matrix of the leading columns is at least this far from the identity, all bounds are the Frobenius norm.
 CROOKED = 1e-3
 
 
 def leading_count(values: Array, given: int, unit: float) -> int:
-    """Return the number of leading values: ``given`` ones, those above ``unit`` and those as large as the largest."""
+    """Return the number of leading values: at least ``given``, all above ``unit``, and all close to the largest."""
     top = float(values[0]) if len(values) else 0.0
     return min(len(values), max(given, int(np.count_nonzero(values > min(unit * max(1.0, top), TOGETHER * top)))))
 
 
 @dataclass(frozen=True)
 class ProvedBlocks:
-    """Bounds on the four blocks of a matrix S, for the spans of p leading computed singular vectors and the rest.
+    """Bounds on a matrix S and on its blocks for p leading computed singular vectors and their complements.
 
-    ``norm`` bounds ``‖S‖_op``, or the largest positive eigenvalue, ``rest`` that of S between the complements of the
-    spans, and ``slack`` the norms of ``S V − U s`` and ``U*S − s V*`` for the leading triplets.
+    ``norm`` bounds ``‖S‖_op`` (or the largest eigenvalue, if positive), and ``rest`` does so for S between the
+    orthogonal complements of the leading vectors. ``slack`` bounds the norms of ``S V − U s`` and ``U*S − s V*`` for
+    the leading triplets.
     """
 
     norm: float
@@ -37,9 +39,12 @@ class ProvedBlocks:
     def from_triplets(
         cls, S: Array, U: Array, s: Array, V: Array, p: int, by_eigenvalue: bool = False
     ) -> "ProvedBlocks":
-        """Return the bounds from all computed triplets, or for V = U from all eigenvalues s in descending order.
+        """Return the bounds from all computed singular triplets.
 
-        The proof is in docs/theory/bounds.md. Any U, s and V give bounds; poor ones give poor bounds.
+        With ``by_eigenvalue``, V is U, and s holds all eigenvalues in descending order.
+
+        The proof is in docs/theory/bounds.md. The bounds hold for any U, s and V; inaccurate triplets only make them
+        larger.
         """
         is_complex = any(map(np.iscomplexobj, (S, U, V)))
         size = float(np.linalg.norm(S)) * (1 + gamma(S.size, is_complex))
@@ -66,7 +71,7 @@ class ProvedBlocks:
     def _rest(
         S: Array, U: Array, s: Array, V: Array, p: int, left: "_Part", right: "_Part", is_complex: bool, signed: bool
     ) -> float:
-        """Return a bound on ``(I − P) S (I − P')``: the other triplets, and what no triplet explains."""
+        """Return a bound on ``(I − P) S (I − P')``: the largest other value plus S's distance from all triplets."""
         others = s[p:] if signed else np.abs(s[p:])
         following = max(0.0, float(np.max(others, initial=0.0)))
         following *= float(np.sqrt((1 + left.others) * (1 + right.others)))
@@ -77,7 +82,7 @@ class ProvedBlocks:
 
 @dataclass(frozen=True)
 class _Part:
-    """How far the leading and the other columns of a matrix are from orthonormal."""
+    """Bounds on ``‖U*U − I‖`` for the leading columns of a matrix (``lead``) and for its other columns (``others``)."""
 
     lead: float
     others: float

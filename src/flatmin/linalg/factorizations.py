@@ -1,4 +1,4 @@
-"""Bounds on eigenvalues and singular values that a Cholesky factorization proves, rounding errors included."""
+"""Factorizations: bounds on eigenvalues and singular values that they prove, and bases of redundant rows."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,14 +6,20 @@ from typing import Any
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin.linalg.forward_error import defect_of_columns, gamma
 from flatmin.linalg.subspaces import EPS
 
-__all__ = ["complement_below", "positive_on_complement", "root_of_smallest", "smallest_singular_value"]
+__all__ = ["complement_below", "positive_on_complement", "root_of_smallest", "row_space", "smallest_singular_value"]
 
 #: Time of a multiplication in a product of sparse matrices, in units of a multiplication in a dense product.
 SCATTERED = 180
 #: Ratio of rows to columns of a sparse matrix above which it is not made dense for a product.
 TALLEST = 4
+#: Rows count as dependent only if the part of a column outside all columns before it is below this many units of
+#: rounding, for each entry of a line, relative to the column …
+DEPENDENT = 4.0
+#: … and directions are then removed if no row changes by more than this share of it.
+NEGLIGIBLE = 1e-12
 
 
 def positive_on_complement(W: Array, U: Array, bound: float) -> bool:
@@ -34,6 +40,7 @@ def complement_below(S: Any, U: Array, V: Array, UtS: Array, SV: Array, bounds: 
 
     ``bound² I − Sᵀ(I−UUᵀ)S + c VVᵀ`` is positive definite if its Cholesky factorization succeeds, up to a backward
     error that is subtracted beforehand (Rump 2006: ``γ_{n+1}`` times the trace, and the error of forming the matrix).
+    That of UᵀS, and the defect of the columns of U from orthonormal ones, are subtracted too.
     """
     from scipy.linalg import blas, lapack
 
@@ -49,9 +56,11 @@ def complement_below(S: Any, U: Array, V: Array, UtS: Array, SV: Array, bounds: 
     shift, trace = 4.0 + max(bounds) ** 2, float(np.trace(gram))
     known = np.vstack([UtS, np.sqrt(shift) * V.T])
     gram = blas.dsyrk(1.0, known.T, beta=-1.0, c=gram.T, lower=0, overwrite_c=1)
+    given = 4 * gamma(widest + 2) * float(np.sqrt(U.shape[1] * spread)) * float(np.linalg.norm(UtS))
+    given += 1.1 * defect_of_columns(U) * spread
     for left, bound in zip(range(len(bounds) - 1, -1, -1), bounds, strict=True):
         whole = trace + n * bound**2 + shift * V.shape[1]
-        error = 1.1 * EPS * ((widest + U.shape[1] + 4) * spread + (n + 2) * whole)
+        error = given + 1.1 * EPS * ((widest + U.shape[1] + 4) * spread + (n + 2) * whole)
         shifted = gram.copy(order="F") if left else gram
         shifted[np.diag_indices(n)] += bound**2 - error
         if lapack.dpotrf(shifted, lower=0, clean=0, overwrite_a=1)[1] == 0:
@@ -88,3 +97,31 @@ def root_of_smallest(gram: Array, error: float) -> float:
         if share * guess > error and lapack.dpotrf(shifted, lower=1, clean=0, overwrite_a=1)[1] == 0:
             return float(np.sqrt(share * guess - error))
     return 0.0
+
+
+def row_space(rows: Array) -> tuple[Array, Array]:
+    """Return (Q, basis) with ``rows = Q basis``, orthonormal columns of Q, and independent rows of the basis.
+
+    ``rows`` (m, n) are real, with m ≥ n, and may depend on each other. Errors are small relative to every row on its
+    own: the largest rows come first, and columns are pivoted (Cox and Higham 1998).
+
+    Examples
+    --------
+    >>> row_space(np.ones((5, 2)))[1].shape
+    (1, 2)
+    """
+    from scipy.linalg import qr
+
+    Q, R = np.linalg.qr(rows)
+    if np.all(np.abs(np.diagonal(R)) > DEPENDENT * EPS * max(rows.shape) * np.linalg.norm(R, axis=0)):
+        return Q, R
+    sizes = np.linalg.norm(rows, axis=1)
+    order = np.argsort(-sizes, kind="stable")
+    sorted_Q, R, columns = qr(rows[order], mode="economic", pivoting=True)
+    Q[order] = sorted_Q
+    changes = np.abs(Q) * np.linalg.norm(R, axis=1)
+    matters = np.any(changes > NEGLIGIBLE * sizes[:, None], axis=0, where=sizes[:, None] > 0)
+    rank = int(np.max(np.flatnonzero(matters), initial=0)) + 1  # rows of zeros keep one row of zeros
+    basis = np.empty((rank, rows.shape[1]))
+    basis[:, columns] = R[:rank]
+    return Q[:, :rank], basis

@@ -28,7 +28,9 @@ __all__ = [
 UNIT = float(np.finfo(float).eps) / 2
 #: Sums of at most this many products are formed exactly.
 FEW = 20_000
-#: Number of terms that are added in any order; sums of more terms are trees.
+#: Longer sums are formed exactly too if their relative error bound would exceed this.
+CANCELLING = 1e-12
+#: Largest number of terms that `_tree` adds in any order. Longer sums are added in levels.
 BRANCHES = 64
 #: Sums of at most this many terms are not cut into pieces.
 SHORT = 128
@@ -37,7 +39,7 @@ SPLITTER = 134217729.0
 
 
 def gamma(terms: float, is_complex: bool = False) -> float:
-    """Return the relative error of a sum of so many products: ``|fl(x·y) − x·y| ≤ γ Σ |x_i| |y_i|``.
+    """Return γ with ``|fl(x·y) − x·y| ≤ γ Σ |x_i| |y_i|`` for sums of this many products.
 
     A complex sum is two real ones of twice as many terms. The bound is infinite for sums that are too long.
     """
@@ -46,13 +48,13 @@ def gamma(terms: float, is_complex: bool = False) -> float:
 
 
 def pieces(terms: int) -> list[slice]:
-    """Return slices of about √terms indices: sums of such pieces are off by `summed_terms`, not by all terms."""
+    """Return slices of about √terms indices each. If a sum is formed by pieces, fewer rounding errors add up."""
     step = max(SHORT, math.isqrt(terms))
     return [slice(start, min(start + step, terms)) for start in range(0, terms, step)]
 
 
 def summed(parts: Iterable[Array]) -> Array:
-    """Return the sum of the sums of `pieces`."""
+    """Return the sum of ``parts``, which are the sums of the `pieces`."""
     first, *others = parts
     for other in others:
         first += other
@@ -60,13 +62,13 @@ def summed(parts: Iterable[Array]) -> Array:
 
 
 def summed_terms(terms: int) -> int:
-    """Return the number of additions on the way of one term to a sum of `pieces`."""
+    """Return the number of additions that one term goes through if a sum is formed by `pieces`."""
     step = max(SHORT, math.isqrt(terms))
     return min(step, terms) + -(-terms // step)
 
 
 def rounded_up(number: float, operations: int = 4) -> float:
-    """Return a bound on a nonnegative number that was computed by so many operations on nonnegative numbers."""
+    """Return a bound on the exact result of some ``operations`` on nonnegative numbers that gave ``number``."""
     return number * (1 + (operations + 1) * UNIT)
 
 
@@ -74,7 +76,7 @@ def inner_product(x: Array, y: Array) -> tuple[float, float]:
     """Return ``⟨x, y⟩`` of real vectors and a bound on its error.
 
     Short sums are exact: every product is split into two numbers without error, and all numbers are added exactly.
-    Longer ones are added as a tree, unless they cancel.
+    Longer sums are added in levels, unless their terms cancel.
 
     Examples
     --------
@@ -91,11 +93,12 @@ def inner_product(x: Array, y: Array) -> tuple[float, float]:
     if len(x) > FEW:
         levels = math.ceil(math.log(len(x), BRANCHES))
         error = gamma(BRANCHES * levels + 1) * spread(products)
-    if error > 1e-13 * abs(value):
+    if error > CANCELLING * abs(value):
         value = math.fsum([*products.tolist(), *_tails(x, y, products).tolist()])
         error = UNIT * abs(value)
     error += len(x) * 1e-300  # underflow
-    return math.ldexp(value, sum(shifts)), rounded_up(math.ldexp(error, sum(shifts)))
+    with np.errstate(over="ignore"):  # a product beyond all numbers is infinite
+        return float(np.ldexp(value, sum(shifts))), rounded_up(float(np.ldexp(error, sum(shifts))))
 
 
 def spread(values: Array) -> float:
@@ -104,14 +107,14 @@ def spread(values: Array) -> float:
 
 
 def _tree(values: Array) -> float:
-    """Return a sum by levels of at most `BRANCHES` terms each."""
+    """Return a sum that is formed in levels, each of which adds groups of at most `BRANCHES` terms."""
     while len(values) > 1:
         values = np.pad(values, (0, -len(values) % BRANCHES)).reshape(-1, BRANCHES).sum(axis=1)
     return float(values[0]) if len(values) else 0.0
 
 
 def _tails(x: Array, y: Array, products: Array) -> Array:
-    """Return the rounding errors of products of numbers up to one, exactly (Dekker 1971)."""
+    """Return the exact rounding errors of the products of numbers of size at most one (Dekker 1971)."""
     (a, b), (c, d) = _halves(x), _halves(y)
     return np.asarray(b * d - (((products - a * c) - b * c) - a * d))
 
@@ -132,9 +135,11 @@ def defect_of_columns(U: Array) -> float:
 
 
 def norm_of_blocks(inner: float, across: float, down: float, rest: float, lopsided: bool = False) -> float:
-    """Return ``‖[[inner, across], [down, rest]]‖_op``, or if ``lopsided`` its largest eigenvalue for across = down.
+    """Return an upper bound on ``‖[[inner, across], [down, rest]]‖_op``.
 
-    The numbers are nonnegative; for an eigenvalue, ``inner`` and ``rest`` may have any sign.
+    With ``lopsided``, which needs ``across = down``, the largest eigenvalue is bounded instead.
+
+    The numbers are nonnegative, except that for an eigenvalue ``inner`` and ``rest`` may have any sign.
     """
     apart = math.hypot(inner - rest, across + down)
     together = inner + rest if lopsided else math.hypot(inner + rest, across - down)

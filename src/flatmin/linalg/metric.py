@@ -12,11 +12,13 @@ from flatmin._core.arrays import Array
 from flatmin.errors import InputError
 from flatmin.linalg.forward_error import UNIT, defect_of_columns, gamma, rounded_up
 
-__all__ = ["Metric", "condition_number", "hermitian_of_product", "svd_of_product"]
+__all__ = ["Metric", "check_squares", "condition_number", "hermitian_of_product", "svd_of_product"]
 
 #: A matrix is not equilibrated if its rows differ in scale by at most this factor, and its eigenvalues by at most the
 #: fourth power of this factor.
 EVEN = 10.0
+#: Largest sum of squares of sensing matrices, and inverse of the smallest one.
+LARGEST_SQUARE = 1e300
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +35,8 @@ class Metric:
     vectors : ndarray, shape (n, n), optional
         Orthonormal eigenvectors as columns; ``None`` for a diagonal matrix.
     square : ndarray, optional
-        The computed ``D²`` behind them, a diagonal (n,) or a matrix (n, n); None if values and vectors are exact.
+        The computed ``D²`` from which values and vectors follow, a diagonal (n,) or a matrix (n, n); None if they are
+        exact.
     rounding : float
         A number e with ``|computed − exact| ≤ e √(D²_jj D²_kk)`` for all entries (j, k) of ``D²``.
     origin : tuple of Metric and float, optional
@@ -59,11 +62,7 @@ class Metric:
 
         ``rounding`` bounds the error of ``D²`` itself, see `Metric`.
         """
-        largest = float(np.max(np.abs(square), initial=0.0))
-        if not largest < 1e300 or 0 < largest < 1e-300:
-            raise InputError(
-                f"the sensing matrices have squares of about {largest:.1g}, expected numbers to scale; scale them"
-            )
+        check_squares(square)
         if square.ndim == 1:
             return cls(np.sqrt(square), None, square, rounding)
         scale = np.sqrt(np.diagonal(square).real)
@@ -102,12 +101,12 @@ class Metric:
 
     @property
     def is_whole(self) -> bool:
-        """Whether matrices are whitened in all coordinates, not only in those of a basis of the range."""
+        """Whether `whitening` has all n columns, not only one for each vector of a basis of the range."""
         return self.is_diagonal or self.rank in (0, len(self.values))
 
     @property
     def range(self) -> Array | None:
-        """The basis (n, rank) of the coordinates in which matrices are whitened, None if these are all (`is_whole`)."""
+        """A basis (n, rank) of the range, which is where matrices are whitened; None if `is_whole`."""
         return None if self.vectors is None or self.is_whole else self.vectors[:, self.values > 0]
 
     @property
@@ -150,7 +149,7 @@ class Metric:
 
     @cached_property
     def whitening(self) -> Array:
-        """A matrix W with ``W* D² W ≈ I`` on the range; as stored, it is exact, and `defect` is its error.
+        """A matrix W with ``W* D² W ≈ I`` on the range; `defect` bounds the error of this for the stored numbers W.
 
         It is the diagonal (n,) of ``D⁻¹``, or the matrix ``D⁻¹`` (n, n), or for a singular full matrix (n, rank) the
         eigenvectors of its range divided by their eigenvalues.
@@ -162,7 +161,7 @@ class Metric:
 
     @cached_property
     def defect(self) -> float:
-        """A bound on ``‖W* D² W − I‖_op`` for the exact ``D²`` and the stored `whitening` W, rounding counted."""
+        """A bound on ``‖W* D² W − I‖_op`` for the exact ``D²`` and the stored `whitening`, rounding errors included."""
         if self.square is None:
             return self._defect_of_power
         W, square, is_complex = self.whitening, self.square, np.iscomplexobj(self.square)
@@ -191,8 +190,17 @@ class Metric:
         return self.dense if self.is_whole else self.values[inside, None] * self.vectors[:, inside].conj().T
 
     @cached_property
+    def whitening_norm(self) -> float:
+        """A bound on ``‖W‖_op`` for the stored `whitening` W."""
+        largest = float(np.max(self.power(-1).values, initial=0.0))
+        if self.vectors is None:
+            return rounded_up(largest)
+        skew, n = defect_of_columns(self.vectors), len(self.values)
+        return largest * (1 + skew) * (1 + n * gamma(n + 8, np.iscomplexobj(self.vectors)))
+
+    @cached_property
     def inverse_defect(self) -> float:
-        """A bound on ``‖W C − I‖_op`` for the stored `whitening` W and `coordinates` C, 0 on a smaller range."""
+        """A bound on ``‖W C − I‖_op`` for the stored `whitening` W and `coordinates` C; 0 unless `is_whole`."""
         W, C = self.whitening, self.coordinates
         if W.ndim == 1:
             return gamma(4)
@@ -239,6 +247,14 @@ class Metric:
         if self.vectors is not None:
             return np.asarray(np.asarray(other) @ self.dense)
         return np.asarray(np.asarray(other) * self.values)
+
+
+def check_squares(squares: Array) -> None:
+    """Raise `InputError` if sums of squares of sensing matrices have over- or underflowed."""
+    largest = float(np.max(np.abs(squares), initial=0.0))
+    if not largest < LARGEST_SQUARE or 0 < largest < 1 / LARGEST_SQUARE:
+        expected = f"{1 / LARGEST_SQUARE:g} to {LARGEST_SQUARE:g}"
+        raise InputError(f"the sensing matrices have squares of about {largest:.1g}, expected {expected}; scale them")
 
 
 def condition_number(metric: tuple[Metric, Metric]) -> float:

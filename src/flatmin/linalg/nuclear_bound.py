@@ -10,11 +10,11 @@ __all__ = ["nuclear_bound"]
 
 
 def nuclear_bound(metric: tuple[Metric, Metric], pair: tuple[Array, Array], Z: tuple[Array, Array, Array]) -> float:
-    """Return an upper bound on ``‖C1 L R* C2*‖_*`` for the stored `Metric.coordinates` C, rounding counted.
+    """Return an upper bound on ``‖C1 L R* C2*‖_*``, rounding errors included, for `Metric.coordinates` C1 and C2.
 
-    With ``P = C1 L = U a + δ`` and ``Q = C2 R = V b + ε`` it is at most ``‖U‖ ‖V‖ ‖a b*‖_*`` plus the nuclear norms of
-    ``δ Q*`` and ``P ε*``, which are sums over columns. The core ``a b*`` is small, and almost the diagonal matrix of
-    the singular values ``Z = (U, s, V)``.
+    With ``P = C1 L = U a + δ`` and ``Q = C2 R = V b + ε`` the nuclear norm is at most ``‖U‖ ‖V‖ ‖a b*‖_*`` plus the
+    nuclear norms of ``δ Q*`` and ``P ε*``, which are bounded by sums over columns. The core ``a b*`` is small, and
+    almost the diagonal matrix of the singular values ``Z = (U, s, V)``.
     """
     left, right = (_Side.from_factor(D, F, U) for D, F, U in zip(metric, pair, Z[::2], strict=True))
     is_complex = any(map(np.iscomplexobj, (*pair, left.inner, right.inner)))
@@ -31,9 +31,10 @@ def nuclear_bound(metric: tuple[Metric, Metric], pair: tuple[Array, Array], Z: t
 
 
 class _Side:
-    """A whitened factor P, almost in the range of U: ``inner = U* P`` and bounds for every column.
+    """A whitened factor P whose columns are almost in the range of U: ``inner = U* P``, and bounds for every column.
 
-    ``errors`` bounds the norms of the columns of ``P − U inner``, ``sizes`` those of P, and ``skew`` is that of U.
+    ``errors`` bounds the norms of the columns of ``P − U inner``, ``sizes`` those of the columns of P, and ``skew``
+    bounds ``‖U*U − I‖``.
     """
 
     def __init__(self, inner: Array, errors: Array, sizes: Array, skew: float) -> None:

@@ -13,7 +13,7 @@ from flatmin.errors import InputError
 from flatmin.linalg.forward_error import UNIT, gamma, pieces, summed, summed_terms
 from flatmin.linalg.metric import Metric
 
-__all__ = ["Measurement"]
+__all__ = ["BLOCK", "Measurement"]
 
 #: Largest number of entries in a block of streamed sensing matrices, chosen to stay in the cache.
 BLOCK = 250_000
@@ -98,7 +98,10 @@ class Measurement(ABC):
         return rows, cols
 
     def stacked(self, weights: Array | None = None) -> Iterator[tuple[Array, Array]]:
-        """Yield blocks of all ``A_i*`` (n, d1) and of all ``A_i`` (n', d2) in a column, times weights if given."""
+        """Yield blocks of the stacked matrices ``[A_1*; …; A_m*]`` and ``[A_1; …; A_m]``, (n, d1) and (n', d2).
+
+        Each A_i is multiplied by its weight if ``weights`` are given.
+        """
         for start, stop in self._blocks():
             A = self.matrices(start, stop)
             if weights is not None:
@@ -122,30 +125,30 @@ class Measurement(ABC):
 
     @property
     def gram_rounding(self) -> float:
-        """A number e: the error of entry (j, k) of `gram_diagonals` is at most ``e √(G_jj G_kk)`` of the exact G."""
+        """A number e that bounds the error of `gram_diagonals` G: at most ``e √(G_jj G_kk)`` in entry (j, k)."""
         step = min(self.size, max(1, BLOCK // max(1, self.shape[0] * self.shape[1])))
         return gamma(summed_terms(step * max(self.shape)) - (-self.size // step) + 2, self.is_complex)
 
     @property
     def adjoint_rounding(self) -> float:
-        """A number e: the error of `adjoint` is at most ``e Σ |y_i| |A_i|``, entry by entry.
+        """A number e such that the error of `adjoint` is at most ``e Σ |y_i| |A_i|`` in every entry.
 
-        The default is that of sums in any order, which a map defined by its products alone is assumed to be.
+        The default holds if `adjoint` adds the terms in any order, as is assumed of maps known only by their products.
         """
         return gamma(self.size + 1, self.is_complex)
 
     def adjoint_error(self, y: Array, entry: float = 0.0) -> float:
-        """Return a bound on the norm of the error of `adjoint` for A_i with entries of relative errors ``entry``."""
+        """Return a bound on the norm of the error of `adjoint` if the A_i have entries of relative error ``entry``."""
         size = float(np.linalg.norm(y)) * float(np.linalg.norm(self.norms()))
         return 1.01 * (self.adjoint_rounding + entry) * size
 
     def forward_error(self, L: Array, R: Array) -> Array:
-        """Return bounds (m,) on the rounding errors of `forward_factors`: by default, of sums in any order."""
+        """Return bounds (m,) on the rounding errors of `forward_factors`; by default, for sums in any order."""
         reach = float(np.linalg.norm(L, axis=0) @ np.linalg.norm(R, axis=0))
         return np.asarray(self._forward_rounding(L.shape[1]) * 1.01 * reach * self.norms())
 
     def _forward_rounding(self, width: int) -> float:
-        """Return e so that the error of ``⟨A_i, L R*⟩`` is at most ``e ‖A_i‖ Σ_c ‖L_c‖ ‖R_c‖`` for so many columns."""
+        """Return e so that ``⟨A_i, L R*⟩`` has an error of at most ``e ‖A_i‖ Σ_c ‖L_c‖ ‖R_c‖``, c up to ``width``."""
         return gamma(width + self.shape[0] * self.shape[1] + 2, self.is_complex)
 
     def jacobian(self, L: Array, R: Array) -> Array | None:
@@ -336,7 +339,7 @@ class _Selection(Measurement):
         return None if inner is None else np.asarray(self.weights[:, None, None] * inner)
 
     def _spread(self, values: Array) -> Array:
-        """Return, for every measurement of the other map, the sum of the values that belong to it."""
+        """Return, for each measurement j of ``inner``, the sum of the ``values[i]`` with ``index[i] == j``."""
         if isinstance(self.index, slice):
             return values
         spread = np.zeros((self.inner.size, *values.shape[1:]), values.dtype)

@@ -20,8 +20,9 @@ __all__ = ["CodedDiffraction"]
 
 #: Number of rows of the adjoint that are formed at a time.
 ROWS_AT_ONCE = 64
-#: Assumed rounding error of a fast transform of n numbers, relative to its norm, in units of ``UNIT (3 + log2 n)``. It
-#: is about four times the bound of Higham's theorem 24.2 for radix two, for the other radices of pocketfft.
+#: Assumed rounding error of a fast transform of n numbers, relative to its norm, in units of ``UNIT (3 + log2 n)``. The
+#: number is about four times the bound of Higham's theorem 24.2, which is for radix two, because pocketfft has other
+#: radices too.
 TRANSFORM_ROUNDING = 32.0
 
 
@@ -145,12 +146,12 @@ class CodedDiffraction(Measurement):
 
     @property
     def gram_rounding(self) -> float:
-        """See `Measurement.gram_rounding`: sums of positive numbers."""
+        """The number of `Measurement.gram_rounding`, for sums of positive numbers."""
         return gamma(self.shape[0] + len(self.masks) + 8)
 
     @property
     def adjoint_rounding(self) -> float:
-        """See `Measurement.adjoint_rounding`: the error of a transform is relative to its norm."""
+        """The number of `Measurement.adjoint_rounding`, for fast transforms, whose errors are relative to a norm."""
         return self._transform_rounding + gamma(len(self.masks) + 8)
 
     def adjoint_error(self, y: Array, entry: float = 0.0) -> float:
@@ -161,7 +162,7 @@ class CodedDiffraction(Measurement):
         return 1.01 * rounding * self.shape[0] * float(kernels @ tops)
 
     def forward_error(self, L: Array, R: Array) -> Array:
-        """Return bounds (m,) on the rounding errors of `forward_factors`: amplitudes times the errors of others."""
+        """Return bounds (m,) on the errors of `forward_factors`: amplitudes of a factor times errors of the other."""
         left = np.abs(self.amplitudes(L))
         right = left if L is R else np.abs(self.amplitudes(R))
         offs = [self._wave_error(F) for F in (L, R)]
@@ -175,7 +176,7 @@ class CodedDiffraction(Measurement):
 
     @property
     def _transform_rounding(self) -> float:
-        """A number e: the error of a transform of a masked signal, at all frequencies together, is e times its norm."""
+        """A number e such that a transform of a masked signal has an error of at most e times the signal's norm."""
         n = self.shape[0]
         return float(np.sqrt(n)) * (TRANSFORM_ROUNDING * UNIT * (3 + float(np.log2(n))) + gamma(4))
 

@@ -10,9 +10,10 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin._core.validation import numeric
 from flatmin.errors import InputError
+from flatmin.linalg.factorizations import row_space
 from flatmin.linalg.forward_error import gamma, pieces, summed, summed_terms
 from flatmin.linalg.metric import Metric
-from flatmin.measurements.base import Measurement
+from flatmin.measurements.base import BLOCK, Measurement
 
 __all__ = ["Dense"]
 
@@ -67,6 +68,13 @@ class Dense(Measurement):
         """See `Measurement.adjoint_rounding`: sums of pieces."""
         return gamma(summed_terms(self.size), self.is_complex)
 
+    def forward_error(self, L: Array, R: Array) -> Array:
+        """Return bounds (m,) on the rounding errors of `forward_factors`, from the absolute values of all numbers."""
+        sizes = (np.abs(L) @ np.abs(R).T).ravel()
+        step = max(1, BLOCK // len(sizes))
+        blocks = (self._rows[start : start + step] for start in range(0, self.size, step))
+        return 1.01 * self._forward_rounding(L.shape[1]) * np.concatenate([np.abs(rows) @ sizes for rows in blocks])
+
     def matrices(self, start: int = 0, stop: int | None = None) -> Array:
         """Return a view of the tensor."""
         return self.tensor[start:stop]
@@ -98,10 +106,10 @@ class Dense(Measurement):
         return Dense(np.matmul(P1.dense, self.tensor @ P2.dense))
 
     def merged(self) -> tuple[Measurement, Any] | None:
-        """Return the triangular factor of a QR decomposition if there are more equations than unknowns, or None."""
+        """Return a basis of the rows (`row_space`) if there are more equations than unknowns, or None."""
         if self.size <= self._rows.shape[1] or self.dtype != float:
             return None
-        Q, rows = np.linalg.qr(self._rows)
+        Q, rows = row_space(self._rows)
         return Dense(rows.reshape(-1, *self.shape)), Q
 
     def take(self, index: Array) -> Dense:

@@ -140,7 +140,7 @@ class Entries(Measurement):
 
     @property
     def gram_rounding(self) -> float:
-        """See `Measurement.gram_rounding`: numbers of observations are exact, sums of squared weights are not."""
+        """The number of `Measurement.gram_rounding`: 0 for numbers of observations, but not for squared weights."""
         if self.weights is None:
             return 0.0
         longest = max(int(np.bincount(index).max()) for index in (self.rows, self.cols))
@@ -148,7 +148,7 @@ class Entries(Measurement):
 
     @property
     def adjoint_rounding(self) -> float:
-        """See `Measurement.adjoint_rounding`: only entries that are observed more than once are sums."""
+        """The number of `Measurement.adjoint_rounding`: only entries that are observed more than once are sums."""
         return gamma(self.repeats - 1) + (0.0 if self.weights is None else 2 * UNIT)
 
     def adjoint_error(self, y: Array, entry: float = 0.0) -> float:

@@ -69,7 +69,7 @@ class FromLinearOperator(Measurement):
 
     @property
     def adjoint_rounding(self) -> float:
-        """See `Measurement.adjoint_rounding`: what is assumed of an operator that is known by its products."""
+        """The number of `Measurement.adjoint_rounding`, assumed for an operator that is known by its products only."""
         return OPERATOR_ROUNDING
 
     @property

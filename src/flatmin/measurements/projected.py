@@ -11,6 +11,7 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin._core.validation import numeric
 from flatmin.errors import InputError
+from flatmin.linalg.factorizations import row_space
 from flatmin.linalg.forward_error import gamma
 from flatmin.linalg.metric import Metric
 from flatmin.measurements.base import Measurement
@@ -34,9 +35,9 @@ class Projected(Measurement):
         ``min_z ‖A(X) + T z − b‖² = ‖N A(X) − N b‖²``,
 
     so a fit of X to the data ``N b`` of this map is a joint fit of X and z. Independent noise of equal variance remains
-    so. A dual vector λ of this map proves the same bound as ``Nᵀ λ`` proves in the joint problem, whose condition
-    ``Tᵀ (Nᵀ λ) = 0`` holds. N is a block reflection without its first rows, and a product with N takes O(m t)
-    operations.
+    independent and of equal variance. A dual vector λ of this map proves the same bound as ``Nᵀ λ`` in the joint
+    problem, where dual vectors must be orthogonal to T, as ``Nᵀ λ`` is. N is a block reflection without its first rows,
+    and a product with N takes O(m t) operations.
 
     Parameters
     ----------
@@ -135,12 +136,12 @@ class Projected(Measurement):
 
     @property
     def gram_rounding(self) -> float:
-        """See `Measurement.gram_rounding`: the error of a projection is relative to what is projected."""
+        """The number of `Measurement.gram_rounding`. The error of a projection is relative to the vector before it."""
         return super().gram_rounding + 2.02 * self._projection_rounding * self._lost
 
     @property
     def adjoint_rounding(self) -> float:
-        """See `Measurement.adjoint_rounding`, whose sum over i is here measured by its norm in every row and column."""
+        """As `Measurement.adjoint_rounding`, but ``Σ |y_i| |A_i|`` is replaced by norms of its rows and columns."""
         return 1.01 * (self.inner.adjoint_rounding + self._projection_rounding) * self._lost
 
     def forward_error(self, L: Array, R: Array) -> Array:
@@ -153,13 +154,13 @@ class Projected(Measurement):
 
     @property
     def _projection_rounding(self) -> float:
-        """The rounding error of ``N v`` or ``Nᵀ y``, relative to a norm: both bases have norms up to two."""
+        """A bound on the error of ``N v`` or ``Nᵀ y``, relative to the norm of v or y."""
         m, rank = self._reflection.basis.shape
         return 8 * float(np.sqrt(rank)) * gamma(m + 2 * rank + 4)
 
     @cached_property
     def _lost(self) -> float:
-        """The largest ratio of the sizes of a row or column of all inner sensing matrices and of the projected ones."""
+        """The largest factor by which the projection shrinks a row or column of all sensing matrices together."""
         ratios = [1.0]
         for gram, whole in zip(self.gram_diagonals(), self.inner.gram_diagonals(), strict=True):
             after = np.diagonal(gram).real
@@ -190,7 +191,7 @@ class Projected(Measurement):
         at = np.triu_indices(d1) if symmetric else np.divmod(np.arange(d1 * d2), d2)
         if self.dtype != float or self.size <= len(at[0]) or self.size * len(at[0]) ** 2 > LARGEST_MERGE:
             return None
-        Q, rows = np.linalg.qr(self.matrices()[:, at[0], at[1]])
+        Q, rows = row_space(self.matrices()[:, at[0], at[1]])
         tensor = np.zeros((len(rows), d1, d2))
         tensor[:, at[0], at[1]] = rows
         if symmetric:

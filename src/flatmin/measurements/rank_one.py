@@ -66,7 +66,7 @@ class RankOne(Measurement):
 
     @property
     def adjoint_rounding(self) -> float:
-        """See `Measurement.adjoint_rounding`: sums of pieces."""
+        """The number of `Measurement.adjoint_rounding`, for sums formed by `pieces`."""
         return gamma(summed_terms(self.size) + 2, self.is_complex)
 
     def forward_factors(self, L: Array, R: Array) -> Array:
@@ -110,11 +110,14 @@ class RankOne(Measurement):
 
     @property
     def gram_rounding(self) -> float:
-        """See `Measurement.gram_rounding`: sums of pieces, with the rounded norms of vectors."""
+        """The number of `Measurement.gram_rounding`, for sums formed by `pieces` of vectors with rounded norms."""
         return gamma(summed_terms(self.size) + max(self.shape) + 7, self.is_complex)
 
-    def _forward_rounding(self, width: int) -> float:
-        return gamma(sum(self.shape) + width + 2, self.is_complex)
+    def forward_error(self, L: Array, R: Array) -> Array:
+        """Return bounds (m,) on the rounding errors of `forward_factors`, from the absolute values of all numbers."""
+        left, right = np.abs(self.left) @ np.abs(L), np.abs(self.right) @ np.abs(R)
+        terms = sum(self.shape) + L.shape[1] + 2
+        return np.asarray(1.01 * gamma(terms, self.is_complex) * np.einsum("mk,mk->m", left, right))
 
     def jacobian(self, L: Array, R: Array) -> Array:
         """Return ``[x_i (y_i* R), conj(y_i) (x_iᵀ L)]`` for every i."""

@@ -46,12 +46,12 @@ class HessianTracePenalty:
         by ``vᵀ H v``, which costs two.
     probe : {"auto", "vjp", "per_example"}
         ``"vjp"`` works for any model. ``"per_example"`` is ``Σ_i |J_iᵀ S_i v_i|²``, without the products of different
-        examples, whose mean is zero. ``"per_example"`` has 2 to 40 times less noise; a step is cheaper for a perceptron
-        and more expensive for a convolutional network (``benchmarks/nn/penalty_cost.py``). ``"per_example"`` requires
-        that all trainable parameters are in linear layers, convolutions, layer or group normalizations, each called
-        once, and that examples do not interact, as they do in batch normalization. These conditions are tested at
-        batches 1, 2, 3, 5, 9, ..., and again from batch 1 on whenever other parameters are trained. ``"auto"`` uses
-        ``"per_example"`` where possible, unless there is a convolution.
+        examples, whose mean is zero. ``"per_example"`` has 2 to 40 times less noise than ``"vjp"``; a step is cheaper
+        for a perceptron and more expensive for a convolutional network (``benchmarks/nn/penalty_cost.py``).
+        ``"per_example"`` requires that all trainable parameters are in linear layers, convolutions, layer or group
+        normalizations, each called once, and that examples do not interact, as they do in batch normalization. These
+        conditions are tested at batches 1, 2, 3, 5, 9, ..., and again from batch 1 on whenever other parameters are
+        trained. ``"auto"`` uses ``"per_example"`` where possible, unless there is a convolution.
     probes : int
         Number of vectors v to average over.
     every : int

@@ -36,24 +36,23 @@ import argparse
 import ast
 import base64
 import hashlib
-import importlib
+import importlib.util
 import io
 import json
 import re
 import struct
 import sys
 import zipfile
-import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Context, Decimal
 from fractions import Fraction
 from functools import cached_property
-from itertools import chain, combinations, pairwise
-from math import gcd, isqrt, lcm, prod
+from itertools import chain, pairwise
+from itertools import product as cartesian
+from math import gcd, isqrt, lcm, prod, sqrt
 from operator import mul, sub
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, NamedTuple
 
 __all__ = ["Matrix", "Refused", "Theorem", "check", "is_semidefinite", "main", "theorem_of", "use_numpy"]
 
@@ -72,11 +71,8 @@ _numpy: Any = None
 def use_numpy(wanted: bool = True) -> bool:
     """Use NumPy from now on for guesses and exact products, if wanted and installed; return whether it is used."""
     global _numpy
-    try:
-        _numpy = importlib.import_module("numpy") if wanted else None
-    except ImportError:
-        _numpy = None
-    return _numpy is not None
+    _numpy = importlib.import_module("numpy") if wanted and importlib.util.find_spec("numpy") else None
+    return bool(_numpy)
 
 
 class Refused(Exception):
@@ -93,12 +89,11 @@ def require(holds: object, sentence: str) -> None:
 # 1. Matrices of integers with one rational unit
 
 
-@dataclass(frozen=True)
 class Matrix:
     """A rational matrix: rows of Python integers times one positive unit."""
 
-    rows: Rows
-    unit: Fraction = Fraction(1)
+    def __init__(self, rows: Rows, unit: Fraction = Fraction(1)) -> None:
+        self.rows, self.unit = rows, unit
 
     @classmethod
     def of(cls, values: Sequence[float | Fraction], columns: int = 1) -> Matrix:
@@ -107,11 +102,6 @@ class Matrix:
         bottom = lcm(*{q for _, q in ratios})
         ints = [p * (bottom // q) for p, q in ratios]
         return cls([ints[i : i + columns] for i in range(0, len(ints), columns)], Fraction(1, bottom))
-
-    @classmethod
-    def diagonal(cls, values: Sequence[int], scale: Fraction = Fraction(1)) -> Matrix:
-        """Return a diagonal matrix with these values times a positive scale."""
-        return cls([[0] * i + [x] + [0] * (len(values) - i - 1) for i, x in enumerate(values)], scale)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -149,16 +139,12 @@ class Matrix:
 
     def gram(self) -> Matrix:
         """Return ``M Mᵀ``."""
-        return Matrix(gram(self.rows), self.unit**2)
+        return self @ self.T
 
     def scaled_rows(self, scales: Matrix) -> Matrix:
         """Return ``diag(s) M`` for a column s."""
         pairs = zip(self.rows, scales.rows, strict=True)
         return Matrix([[s * x for x in row] for row, (s,) in pairs], self.unit * scales.unit)
-
-    def columns(self, places: slice) -> Matrix:
-        """Return some columns."""
-        return Matrix([row[places] for row in self.rows], self.unit)
 
     def dot(self, other: Matrix) -> Fraction:
         """Return the sum of the products of the entries of two matrices."""
@@ -182,6 +168,11 @@ class Matrix:
         return not any(any(row[:i]) or any(row[i + 1 :]) for i, row in enumerate(self.rows))
 
 
+def diagonal(values: Sequence[int], scale: Fraction = Fraction(1)) -> Matrix:
+    """Return a diagonal matrix with these values times a positive scale."""
+    return Matrix([[0] * i + [x] + [0] * (len(values) - i - 1) for i, x in enumerate(values)], scale)
+
+
 def common_unit(*matrices: Matrix) -> Fraction:
     """Return the largest fraction of which all units are multiples."""
     bottom = lcm(*(M.unit.denominator for M in matrices))
@@ -196,12 +187,10 @@ def in_blocks(blocks: list[list[Matrix]]) -> Matrix:
 
 
 def block_diagonal(blocks: list[Matrix]) -> Matrix:
-    """Return the matrix with these square diagonal blocks and zeros elsewhere."""
-    unit, order, rows = common_unit(*blocks), sum(len(M.rows) for M in blocks), list[list[int]]()
-    for block in (M.in_unit(unit) for M in blocks):
-        start, width = len(rows), len(block)
-        rows += [[0] * start + row + [0] * (order - start - width) for row in block]
-    return Matrix(rows, unit)
+    """Return the matrix with these diagonal blocks and zeros elsewhere."""
+    widths = [M.shape[1] for M in blocks]
+    zeros = [[Matrix([[0] * width] * len(M.rows), M.unit) for width in widths] for M in blocks]
+    return in_blocks([[*line[:i], M, *line[i + 1 :]] for i, (M, line) in enumerate(zip(blocks, zeros, strict=True))])
 
 
 def largest(rows: Rows) -> int:
@@ -216,25 +205,15 @@ def product(A: Rows, B: Rows) -> Rows:
     product is then ``Σ_k A_ik B_k``, so that the inner loop is inside the multiplication of long integers.
     """
     if _numpy is not None and len(A) * len(B) * len(B[0]) > 200_000:
-        return _from_digits(_digit_products(_digits(A), _digits(B)))
+        return _digit_products(_digits(A), _digits(B))
     slot, width = (largest(A).bit_length() + largest(B).bit_length() + len(B).bit_length() + 9) // 8, len(B[0])
     half = 1 << (8 * slot - 1)
     halves = int.from_bytes(half.to_bytes(slot, "little") * width, "little")
-    shifts = [b"".join((x + half).to_bytes(slot, "little") for x in row) for row in B]
-    packed = [int.from_bytes(data, "little") - halves for data in shifts]
-    result: Rows = []
-    for row in A:
-        total = sum(x * line for x, line in zip(row, packed, strict=True) if x) + halves
-        data = total.to_bytes(width * slot, "little")
-        result.append([int.from_bytes(data[k : k + slot], "little") - half for k in range(0, width * slot, slot)])
-    return result
-
-
-def gram(A: Rows) -> Rows:
-    """Return ``A Aᵀ``."""
-    if _numpy is not None and len(A) ** 2 * len(A[0]) > 200_000:
-        return _from_digits(_digit_products(_digits(A), None))
-    return product(A, [list(column) for column in zip(*A, strict=True)])
+    lines = (b"".join((x + half).to_bytes(slot, "little") for x in row) for row in B)
+    packed = [int.from_bytes(line, "little") - halves for line in lines]
+    totals = (sum(x * line for x, line in zip(row, packed, strict=True) if x) + halves for row in A)
+    data = (total.to_bytes(width * slot, "little") for total in totals)
+    return [[int.from_bytes(row[k : k + slot], "little") - half for k in range(0, width * slot, slot)] for row in data]
 
 
 #: Digits have DIGIT bits and a sign; a sum of DEPTH products of two digits is below 2^53, so doubles hold it exactly.
@@ -253,30 +232,21 @@ def _digits(rows: Rows) -> list[Any]:
     return found
 
 
-def _digit_products(A: list[Any], B: list[Any] | None) -> list[Any]:
-    """Return the digits of ``A B``, without carries, as arrays of 64-bit integers; of ``A Aᵀ`` if B is None."""
-    depth, right = A[0].shape[1], [digit.T for digit in A] if B is None else B
-    sums = [_numpy.zeros((len(A[0]), right[0].shape[1]), dtype=_numpy.int64) for _ in range(len(A) + len(right) - 1)]
-    require(min(len(A), len(right)) * (depth // DEPTH + 1) < 2**9, "the integers in this proof are too long")
-    for i, P in enumerate(A):
-        for j, Q in enumerate(right[: i + 1] if B is None else right):
-            for k in range(0, depth, DEPTH):
-                part = (P[:, k : k + DEPTH] @ Q[k : k + DEPTH]).astype(_numpy.int64)
-                sums[i + j] += part if B is not None or i == j else part + part.T
-    return sums
-
-
-def _from_digits(sums: list[Any]) -> Rows:
-    """Return rows of Python integers from the digits of `_digit_products`."""
-    sums += [_numpy.zeros_like(sums[0]) for _ in range(1 + -len(sums) % 3)]
+def _digit_products(A: list[Any], B: list[Any]) -> Rows:
+    """Return ``A B`` from the digits of A and of B, whose products are added without carries first."""
+    depth, count = A[0].shape[1], len(A) + len(B) - 1
+    require(count * (depth // DEPTH + 1) < 2**9, "the integers in this proof are too long")
+    sums = [_numpy.zeros((len(A[0]), B[0].shape[1]), dtype=_numpy.int64) for _ in range(count + 1 + -count % 3)]
+    for (i, P), (j, Q) in cartesian(enumerate(A), enumerate(B)):
+        for k in range(0, depth, DEPTH):
+            sums[i + j] += (P[:, k : k + DEPTH] @ Q[k : k + DEPTH]).astype(_numpy.int64)
     for low, high in pairwise(sums):
         high += low >> DIGIT
         low &= 2**DIGIT - 1
     total = sums[-1].astype(object)
     for k in range(len(sums) - 4, -1, -3):
         total = (total << 3 * DIGIT) + (sums[k] | (sums[k + 1] << DIGIT) | (sums[k + 2] << 2 * DIGIT))
-    rows: Rows = total.tolist()
-    return rows
+    return [list(row) for row in total.tolist()]
 
 
 def inverse(M: Matrix) -> Matrix:
@@ -295,7 +265,6 @@ def inverse(M: Matrix) -> Matrix:
 
 def root(x: Fraction, above: bool = True) -> Fraction:
     """Return a number slightly above the square root, or slightly below it; exactly 0 for 0."""
-    require(x >= 0, "a square root of a negative number was needed")
     shift = max(0, 64 - (x.numerator.bit_length() - x.denominator.bit_length()) // 2)
     below = isqrt((x.numerator << 2 * shift) // x.denominator)
     return Fraction(below + int(above and x > 0), 1 << shift)
@@ -319,23 +288,18 @@ def is_semidefinite(M: Matrix, slack: int = 0) -> bool:
     The integers in ``M.rows`` may differ from those of the matrix in question by ``slack`` in each entry.
     """
     rows, order = M.rows, len(M.rows)
-    require(order <= MAX_ORDER, f"a matrix of order {order} would be tested, expected at most {MAX_ORDER}")
-    require(rows == M.T.rows, "a matrix that must be symmetric is not")
+    require(order <= MAX_ORDER and rows == M.T.rows, f"a matrix of order {order} is too large, or not symmetric")
     seen = [i for i, row in enumerate(rows) if slack or any(row)]
     if any(rows[i][i] <= 0 for i in seen):
         return False
-    half = [(rows[i][i].bit_length() + 1) // 2 for i in seen]
-    places = list(zip(seen, half, strict=True))
+    places = [(i, (rows[i][i].bit_length() + 1) // 2) for i in seen]
     scaled = [[shifted(rows[i][j], 2 * GRID - h - k) for j, k in places] for i, h in places]
-    top = max(half, default=0)
-    spread = slack * sum(1 << (top - k) for k in half)
-    changed = [order + 1 + shifted(spread, 2 * GRID - h - top) for h in half]
+    changed = [order + sum(shifted(slack, 2 * GRID - h - k) + 1 for _, k in places if slack) for _, h in places]
     G = guessed_factor(scaled, (order + 8) * 2.0**-52 + max(changed, default=0) * 2.0 ** (1 - 2 * GRID))
-    for i, (row, square) in enumerate(zip(scaled, gram(G), strict=True) if G else ()):
-        error = list(map(sub, row, square))
-        if 2 * error[i] - sum(map(abs, error)) < changed[i]:
-            return False
-    return G is not None
+    if not G:
+        return G is not None
+    errors = [list(map(sub, row, square)) for row, square in zip(scaled, Matrix(G).gram().rows, strict=True)]
+    return all(2 * row[i] - sum(map(abs, row)) >= changed[i] for i, row in enumerate(errors))
 
 
 def shifted(x: int, bits: int) -> int:
@@ -346,34 +310,30 @@ def shifted(x: int, bits: int) -> int:
 def guessed_factor(scaled: Rows, shift: float) -> Rows | None:
     """Return a lower triangular integer matrix G with ``2^-106 G Gᵀ ≈ 2^-106 S − shift I``, or None: only a guess."""
     order, unit, lower = len(scaled), 2.0 ** (-2 * GRID), list[list[float]]()
-    if largest(scaled) > 1 << 2 * GRID:
-        return None
-    if _numpy is not None and order > 40:
-        floats = _numpy.array(scaled, dtype=float) * unit - shift * _numpy.eye(order)
-        try:
+    try:
+        if _numpy is not None and order > 40:
+            floats = _numpy.array(scaled, dtype=float) * unit - shift * _numpy.eye(order)
             lower = _numpy.linalg.cholesky(floats).tolist()
-        except _numpy.linalg.LinAlgError:
-            return None
-    for i in range(len(lower), order):
-        line: list[float] = []
-        for x, above in zip(scaled[i], lower, strict=False):
-            line.append((x * unit - sum(map(mul, line, above))) / above[-1])
-        rest = scaled[i][i] * unit - shift - sum(map(mul, line, line))
-        if not rest > 0:
-            return None
-        lower.append([*line, rest**0.5])
-    if not all(abs(x) <= 1 for line in lower for x in line):
+        for i in range(len(lower), order):
+            line: list[float] = []
+            for x, above in zip(scaled[i], lower, strict=False):
+                line.append((x * unit - sum(map(mul, line, above))) / above[-1])
+            lower.append([*line, sqrt(scaled[i][i] * unit - shift - sum(map(mul, line, line)))])
+        return [[round(x * 2.0**GRID) for x in line] + [0] * (order - len(line)) for line in lower]
+    except (ArithmeticError, ValueError):  # in floating point it is not positive definite
         return None
-    return [[round(x * 2.0**GRID) for x in line] + [0] * (order - len(line)) for line in lower]
 
 
 def dominates(G1: Matrix, Y: Matrix, G2: Matrix) -> bool:
-    """Say whether ``[[G1, −Y], [−Yᵀ, G2]] ⪰ 0`` is proved, through a Schur complement if a block is diagonal."""
-    if G2.is_diagonal() and (len(G2.rows) >= len(G1.rows) or not G1.is_diagonal()):
-        return _schur(G1, Y, G2)
-    if G1.is_diagonal():
+    """Say whether ``[[G1, −Y], [−Yᵀ, G2]] ⪰ 0`` is proved.
+
+    If G1 = G2 and Y is symmetric, this is ``−G1 ⪯ Y ⪯ G1``; if a block is diagonal, a Schur complement is tested.
+    """
+    if (G1.rows, G1.unit, Y.rows) == (G2.rows, G2.unit, Y.T.rows):
+        return is_semidefinite(G1 - Y) and is_semidefinite(G1 + Y)
+    if G1.is_diagonal() and (len(G1.rows) > len(G2.rows) or not G2.is_diagonal()):
         return _schur(G2, Y.T, G1)
-    return is_semidefinite(in_blocks([[G1, -Y], [-Y.T, G2]]))
+    return _schur(G1, Y, G2) if G2.is_diagonal() else is_semidefinite(in_blocks([[G1, -Y], [-Y.T, G2]]))
 
 
 #: Bits after the point of inverse square roots, and of the matrix whose square is subtracted, in `_schur`.
@@ -393,12 +353,9 @@ def _schur(G1: Matrix, Y: Matrix, G2: Matrix) -> bool:
     if any(P[i][i] <= 0 for i in rows) or any(q[j] <= 0 for j in columns):
         return False
     places = [(i, (P[i][i].bit_length() + 1) // 2) for i in rows]
-    halves = [(j, (q[j].bit_length() + 1) // 2) for j in columns]
-    weights = [(j, k, isqrt((1 << 2 * (ROOT + k)) // q[j]) + 1) for j, k in halves]
+    weights = [(j, k := (q[j].bit_length() + 1) // 2, isqrt((1 << 2 * (ROOT + k)) // q[j]) + 1) for j in columns]
     M = [[shifted(R[i][j] * w, SCHUR - ROOT - h - k) for j, k, w in weights] for i, h in places]
-    if largest(M) >= 1 << (SCHUR + 2):
-        return False
-    S = Matrix([[shifted(P[i][j], 2 * SCHUR - h - k) for j, k in places] for i, h in places]) - Matrix(gram(M))
+    S = Matrix([[shifted(P[i][j], 2 * SCHUR - h - k) for j, k in places] for i, h in places]) - Matrix(M).gram()
     return is_semidefinite(S, len(columns) * (largest(M) + 1) + 1)
 
 
@@ -410,13 +367,11 @@ class DenseMap:
     """Sensing matrices given entry by entry: the rows of A are the A_i, row after row."""
 
     def __init__(self, A: Matrix, shape: tuple[int, int]) -> None:
-        self.A, self.shape, self.size = A, shape, len(A.rows)
-        d1, d2 = shape
+        self.A, self.shape, self.size, (d1, d2) = A, shape, len(A.rows), shape
         #: The columns of all A_i, and the rows of all A_i, as rows of one matrix.
-        self.sides = (
-            Matrix([row[j::d2] for row in A.rows for j in range(d2)], A.unit),
-            Matrix([row[k : k + d2] for row in A.rows for k in range(0, d1 * d2, d2)], A.unit),
-        )
+        columns = [row[j::d2] for row in A.rows for j in range(d2)]
+        lines = [row[k : k + d2] for row in A.rows for k in range(0, d1 * d2, d2)]
+        self.sides = Matrix(columns, A.unit), Matrix(lines, A.unit)
 
     def squares(self) -> tuple[Matrix, Matrix]:
         """Return ``Σ A_i A_iᵀ`` and ``Σ A_iᵀ A_i``."""
@@ -436,20 +391,13 @@ class DenseMap:
         """Return the matrix (m, r (d1 + d2)) of ``(E, F) ↦ A(L Eᵀ + F Rᵀ)``: columns of E, then columns of F."""
         parts = []
         for M in (self.sides[0] @ L, self.sides[1] @ R):
-            block = len(M.rows) // self.size
-            lines = (M.rows[k : k + block] for k in range(0, len(M.rows), block))
+            lines = (M.rows[k : k + len(M.rows) // self.size] for k in range(0, len(M.rows), len(M.rows) // self.size))
             parts.append(Matrix([list(chain(*zip(*line, strict=True))) for line in lines], M.unit))
         return in_blocks([parts])
 
-    def normal(self, L: Matrix, R: Matrix) -> Matrix:
-        """Return ``JᵀJ`` for the derivative J."""
-        return self.derivative(L, R).T.gram()
-
-    def inner_products(self, symmetric: bool) -> Matrix:
-        """Return ``⟨A_i, A_j⟩``; for large A a smaller matrix: the sums over 2m of the cells."""
-        total = len(self.A.rows[0])
-        count = total if symmetric else min(total, 2 * self.size)
-        return Matrix([[row[j * total // count] for j in range(count)] for row in self.A.rows], self.A.unit).gram()
+    def inner_products(self) -> Matrix:
+        """Return the matrix of ``⟨A_i, A_j⟩``."""
+        return self.A.gram()
 
 
 class VectorMap:
@@ -463,8 +411,8 @@ class VectorMap:
 
     def squares(self) -> tuple[Matrix, Matrix]:
         """Return ``Σ A_i A_i*`` and ``Σ A_i* A_i``."""
-        X, Y = self.left, self.right
-        return X.T @ X.scaled_rows(self.lengths[1]), Y.T @ Y.scaled_rows(self.lengths[0])
+        x, y = self.lengths
+        return self.left.T @ self.left.scaled_rows(y), self.right.T @ self.right.scaled_rows(x)
 
     def adjoint(self, y: Matrix) -> Matrix:
         """Return ``Σ y_i A_i``."""
@@ -488,12 +436,8 @@ class VectorMap:
             parts.append(self._summed([[x * y for x in row for y in line] for row, line in pairs], M.unit * N.unit))
         return in_blocks([parts])
 
-    def normal(self, L: Matrix, R: Matrix) -> Matrix:
-        """Return ``JᵀJ`` for the derivative J."""
-        return self.derivative(L, R).T.gram()
-
-    def inner_products(self, symmetric: bool) -> Matrix:
-        """Return ``⟨A_i, A_j⟩`` for real vectors."""
+    def inner_products(self) -> Matrix:
+        """Return the matrix of ``⟨A_i, A_j⟩`` for real vectors."""
         X, Y = self.left.gram(), self.right.gram()
         return Matrix([list(map(mul, x, y)) for x, y in zip(X.rows, Y.rows, strict=True)], X.unit * Y.unit)
 
@@ -501,30 +445,24 @@ class VectorMap:
 class EntryMap:
     """Entries of a matrix, times weights: ``A_k(X) = w_k X[i_k, j_k]``."""
 
-    def __init__(self, rows: Sequence[int], columns: Sequence[int], weights: Matrix, shape: tuple[int, int]) -> None:
-        self.cells, self.weights, self.shape, self.size = (
-            list(zip(rows, columns, strict=True)),
-            weights,
-            shape,
-            len(rows),
-        )
+    def __init__(self, cells: list[tuple[int, int]], weights: Matrix, shape: tuple[int, int]) -> None:
+        self.cells, self.weights, self.shape, self.size = cells, weights, shape, len(cells)
 
-    def _sums(self, values: Rows, place: tuple[int, int], unit: Fraction) -> Matrix:
-        """Return the matrix with the sums of values, one a cell, at rows and columns named by parts of the cell."""
-        dense = [[0] * self.shape[place[1]] for _ in range(self.shape[place[0]])]
-        for cell, (x,) in zip(self.cells, values, strict=True):
-            dense[cell[place[0]]][cell[place[1]]] += x
-        return Matrix(dense, unit)
+    def _sums(self, values: Matrix, row: int, column: int) -> Matrix:
+        """Return the matrix with the sums of values, one a cell, at the places named by parts of the cell."""
+        dense = [[0] * self.shape[column] for _ in range(self.shape[row])]
+        for cell, (x,) in zip(self.cells, values.rows, strict=True):
+            dense[cell[row]][cell[column]] += x
+        return Matrix(dense, values.unit)
 
     def squares(self) -> tuple[Matrix, Matrix]:
         """Return ``Σ A_k A_kᵀ`` and ``Σ A_kᵀ A_k``, which are diagonal."""
-        squares, unit = [[w * w] for (w,) in self.weights.rows], self.weights.unit**2
-        return self._sums(squares, (0, 0), unit), self._sums(squares, (1, 1), unit)
+        squares = self.weights.scaled_rows(self.weights)
+        return self._sums(squares, 0, 0), self._sums(squares, 1, 1)
 
     def adjoint(self, y: Matrix) -> Matrix:
         """Return ``Σ y_k A_k``."""
-        products = y.scaled_rows(self.weights)
-        return self._sums(products.rows, (0, 1), products.unit)
+        return self._sums(y.scaled_rows(self.weights), 0, 1)
 
     def forward(self, P: Matrix, Q: Matrix) -> Matrix:
         """Return the column ``A(P Qᵀ)``."""
@@ -538,11 +476,10 @@ class EntryMap:
         rows = [[0] * order for _ in range(order)]
         for (i, j), (w,) in zip(self.cells, self.weights.rows, strict=True):
             places = [*range(j, r * d2, d2), *range(r * d2 + i, order, d1)]
-            values = [w * x for x in chain(left[i], right[j])]
-            for place, value in zip(places, values, strict=True):
-                row = rows[place]
-                for other, x in zip(places, values, strict=True):
-                    row[other] += value * x
+            entries = list(zip(places, (w * x for x in chain(left[i], right[j])), strict=True))
+            for place, value in entries:
+                for other, x in entries:
+                    rows[place][other] += value * x
         return Matrix(rows, (self.weights.unit * unit) ** 2)
 
 
@@ -564,25 +501,27 @@ class Theorem:
         The measurements.
     b : Matrix, shape (m, 1)
         The data.
-    proof : dict
-        ``point``, ``duals`` and ``constants``, with arrays as matrices; a point None is the zero matrix.
+    point, duals, constants : dict
+        Matrices and fractions of the proof; an empty point is the zero matrix.
     """
 
-    factor: ClassVar[int] = 4
-    hermitian: ClassVar[bool] = False
+    factor, hermitian = 4, False
 
-    def __init__(self, model: dict[str, Any], A: Measurement, b: Matrix, proof: dict[str, Any]) -> None:
-        self.model, self.A, self.b, self.steps = model, A, b, list[str]()
-        self.duals, self.constants, self.point = proof["duals"], proof["constants"], proof["point"]
+    def __init__(self, model: dict[str, Any], A: Measurement, b: Matrix, *proof: dict[str, Any]) -> None:
+        self.model, self.A, self.b, self.steps = model, A, b, dict[str, None]()
+        self.point, self.duals, self.constants = proof
         self.alpha, self.weight = (Fraction(float.fromhex(model[name] or "0x0p+0")) for name in ("alpha", "weight"))
         self.m, (self.d1, self.d2) = A.size, A.shape
+        #: What the metrics G1 and G2 are multiplied by in ``Σ A_i A_iᵀ`` and ``Σ A_iᵀ A_i``.
+        self.counts = [self.m, self.m] if self.hermitian else [self.m * self.d2, self.m * self.d1]
         self.M1, self.M2 = self.squares()
         #: Ones for the rows, and the columns, that some measurement sees.
         self.seen = [[int(row[i] != 0) for i, row in enumerate(M.rows)] for M in (self.M1, self.M2)]
         require(any(self.seen[0]), "all sensing matrices are zero")
         self.G1, self.G2 = self.metrics()
-        if self.point is None:
+        if not self.point:
             require(not b.dot(b), "the point is zero, so all data must be zero")
+            self.lower = self.upper = Fraction(0)
             return
         self.L, self.C, self.R = self.factors()
         self.fit = A.forward(self.L @ self.C, self.R)
@@ -592,13 +531,12 @@ class Theorem:
         """Return ``Σ A_i A_iᵀ`` and ``Σ A_iᵀ A_i``."""
         return self.A.squares()
 
-    def metrics(self) -> tuple[Matrix, Matrix]:
+    def metrics(self) -> list[Matrix]:
         """Return G1 and G2, or G twice."""
-        d1, d2 = (1, 1) if self.hermitian else (self.d1, self.d2)
+        sums, mean = (self.M1, self.M2), self.M1.trace() / (self.counts[0] * self.d1)
         if self.model["metric_power"] == 1:
-            return Fraction(1, self.m * d2) * self.M1, Fraction(1, self.m * d1) * self.M2
-        mean = self.M1.trace() / (self.m * d2 * self.d1)
-        return Matrix.diagonal(self.seen[0], mean), Matrix.diagonal(self.seen[1], mean)
+            return [Fraction(1, n) * M for n, M in zip(self.counts, sums, strict=True)]
+        return [diagonal(seen, mean) for seen in self.seen]
 
     def factors(self) -> tuple[Matrix, Matrix, Matrix]:
         """Return ``L T1``, ``T1⁻¹ C T2⁻ᵀ`` and ``R T2``: whatever T1 and T2 are, X̂ is the same."""
@@ -619,16 +557,14 @@ class Theorem:
     def test(self, holds: bool, what: str) -> None:
         """Note that an inequality was proved, or refuse the proof."""
         require(holds, f"this was not proved: {what}")
-        if what not in self.steps:
-            self.steps.append(what)
+        self.steps[what] = None
 
     # -- The value
 
     def value_dual(self) -> Matrix:
         """Return λ for the value."""
         require("value" in self.duals, "the dual vector 'value' is missing")
-        dual: Matrix = self.duals["value"]
-        return dual
+        return Matrix(self.duals["value"].rows, self.duals["value"].unit)
 
     def test_value_dual(self) -> None:
         """Test ``[[G1, −Λ], [−Λᵀ, G2]] ⪰ 0`` with ``Λ = A*(λ)``: then ``⟨b, λ⟩ ≤ ‖D1 X D2‖_*`` for all X that fit.
@@ -646,19 +582,13 @@ class Theorem:
         With a penalty, ``(1/m)‖v − b‖² + α f ⟨λ, v⟩`` is minimised over ``v = A(X)``: it is at least
         ``α f ⟨λ, b⟩ − m α² f² ‖λ‖²/4``.
         """
-        if self.point is None:
-            return Fraction(0)
         self.test_value_dual()
-        dual, f = self.value_dual(), self.factor
-        if not self.alpha:
-            return f * self.b.dot(dual)
-        return self.alpha * f * self.b.dot(dual) - self.m * (self.alpha * f) ** 2 * dual.dot(dual) / 4
+        dual, f = self.value_dual(), self.factor * (self.alpha or 1)
+        return f * self.b.dot(dual) - (self.m * f**2 * dual.dot(dual) / 4 if self.alpha else 0)
 
     @cached_property
     def upper(self) -> Fraction:
         """The upper bound: ``f ‖D1 (X̂ + E) D2‖_*`` where ``X̂ + E`` fits exactly, or the objective at X̂."""
-        if self.point is None:
-            return Fraction(0)
         misfit, value = self.residual.dot(self.residual), self.nuclear_norm()
         if self.alpha:
             return misfit / self.m + self.alpha * self.factor * value
@@ -669,15 +599,14 @@ class Theorem:
         """The matrices ``a = LᵀG1L`` and ``c = RᵀG2R``."""
         return self.L.T @ self.G1 @ self.L, self.R.T @ self.G2 @ self.R
 
-    def defects(self) -> tuple[Fraction, Fraction]:
+    def defects(self) -> list[Fraction]:
         """Return ``η_a = ‖a − I‖`` and ``η_c = ‖c − I‖``."""
-        a, c = ((M - Matrix.diagonal([1] * len(M.rows))).norm() for M in self.grams)
-        return a, c
+        return [(M - diagonal([1] * len(M.rows))).norm() for M in self.grams]
 
     def core_parts(self) -> tuple[Fraction, Fraction]:
         """Return the constant ``core``, with ``C_s ⪰ core I`` for the symmetric part of the core, and ``‖C_k‖``."""
         core, C = self.constant("core"), self.C
-        symmetric = Fraction(1, 2) * (C + C.T) - Matrix.diagonal([1] * len(C.rows), core)
+        symmetric = Fraction(1, 2) * (C + C.T) - diagonal([1] * len(C.rows), core)
         self.test(is_semidefinite(symmetric), "the core of X̂ has a positive definite symmetric part")
         return core, (C - C.T).norm() / 2
 
@@ -705,27 +634,25 @@ class Theorem:
         if isinstance(self.A, EntryMap):
             cells, w = self.A.cells, self.A.weights
             require(len(set(cells)) == self.m, "a cell is measured twice, so that misfits are not cells of one matrix")
-            left, right = (
-                Matrix.of([root(row[i] * G.unit) for i, row in enumerate(G.rows)]) for G in (self.G1, self.G2)
-            )
+            roots = [[root(row[i] * G.unit) for i, row in enumerate(G.rows)] for G in (self.G1, self.G2)]
+            left, right = map(Matrix.of, roots)
             unit, total = self.residual.unit * left.unit * right.unit / w.unit, 0
             for (i, j), (weight,), (x,) in zip(cells, w.rows, self.residual.rows, strict=True):
                 total -= -(abs(x) * left.rows[i][0] * right.rows[j][0] << 64) // abs(weight)
             return total * unit / 2**64
-        g, K = self.constant("range_g"), self.A.inner_products(self.hermitian)
-        self.test(is_semidefinite(K - Matrix.diagonal([1] * self.m, g)), "(⟨A_i, A_j⟩) ⪰ g I with g > 0")
+        g, K = self.constant("range_g"), self.A.inner_products()
+        self.test(is_semidefinite(K - diagonal([1] * self.m, g)), "(⟨A_i, A_j⟩) ⪰ g I with g > 0")
         sizes = self.G1.row_norm() * self.G2.row_norm() * self.residual.dot(self.residual)
         return root(min(self.d1, self.d2) * sizes / g)
 
     # -- Uniqueness. T is the tangent space at Z = D1 X̂ D2 = P C Qᵀ, P = D1 L, Q = D2 R, and B(H) = A(D1⁻¹ H D2⁻¹).
 
-    def metric_bounds(self) -> tuple[Fraction, Fraction]:
+    def metric_bounds(self) -> list[Fraction]:
         """Return g1 and g2 with ``G1 ⪰ g1 I`` and ``G2 ⪰ g2 I`` where measurements see; twice g1 if G1 = G2."""
-        bounds = []
-        for G, seen, name in zip((self.G1, self.G2), self.seen, ("g1", "g1" if self.hermitian else "g2"), strict=True):
-            bounds.append(self.constant(name))
-            self.test(is_semidefinite(G - Matrix.diagonal(seen, bounds[-1])), f"{name.upper()} ⪰ {name} I, {name} > 0")
-        return bounds[0], bounds[1]
+        bounds = [self.constant("g1"), self.constant("g1" if self.hermitian else "g2")]
+        for G, seen, g in zip((self.G1, self.G2), self.seen, bounds, strict=True):
+            self.test(is_semidefinite(G - diagonal(seen, g)), "G1 ⪰ g1 I and G2 ⪰ g2 I with g1, g2 > 0")
+        return bounds
 
     @cached_property
     def growth(self) -> tuple[Fraction, Fraction, Fraction, Fraction]:
@@ -744,21 +671,16 @@ class Theorem:
         Hence the norm grows by ``⟨λ, B(H)⟩ − ε ‖B(H)‖/σ + δ' ‖H_⊥‖_*`` with ``δ' = δ − ε spread/σ``. If δ' > 0, X̂ is
         the unique minimum for the data b̂: ``B(H) = 0`` without growth gives H_⊥ = 0, then H_T = 0.
         """
-        g1, g2 = self.metric_bounds()
-        Y = self.A.adjoint(self.uniqueness_dual())
+        (g1, g2), Y = self.metric_bounds(), self.A.adjoint(self.uniqueness_dual())
         delta, sigma, spread = self.margin(Y), self.injectivity(), self.spread(g1, g2)
         ratio = self.tilt(Y, g1, g2) / sigma
-        rate = self.rate(delta, ratio, spread)
+        rate = delta - ratio * spread
         self.test(rate > 0, f"growth δ − ε spread/σ > 0, with δ = {shown(delta, 3)} and ε/σ = {shown(ratio, 3)}")
         return rate, ratio, sigma, spread
 
     def uniqueness_dual(self) -> Matrix:
         """Return λ for uniqueness."""
         return self.duals["uniqueness"] if "uniqueness" in self.duals else self.value_dual()
-
-    def rate(self, delta: Fraction, ratio: Fraction, spread: Fraction) -> Fraction:
-        """Return ``δ' = δ − ε spread/σ``."""
-        return delta - ratio * spread
 
     def margin(self, Y: Matrix) -> Fraction:
         """Return δ with ``‖(I − Π1) D1⁻¹ Λ D2⁻¹ (I − Π2)‖ ≤ 1 − δ``, Π1 and Π2 the projections on ranges of P and Q.
@@ -767,10 +689,9 @@ class Theorem:
         ``2 pᵀΛq ≤ (1−δ)(pᵀG1p + qᵀG2q)``, and D1 p, D2 q are any vectors orthogonal to P and Q.
         """
         delta = self.constant("delta")
-        require(delta <= 1, "the constant 'delta' is above 1")
         P, Q = ((1 - delta) * G + (G @ M).gram() for G, M in ((self.G1, self.L), (self.G2, self.R)))
         what = "[[(1−δ)G1 + G1LLᵀG1, −Λ], [−Λᵀ, (1−δ)G2 + G2RRᵀG2]] ⪰ 0 with δ > 0"
-        self.test(is_semidefinite(in_blocks([[P, -Y], [-Y.T, Q]])), what)
+        self.test(dominates(P, Y, Q), what)
         return delta
 
     def injectivity(self) -> Fraction:
@@ -785,12 +706,12 @@ class Theorem:
         less = square * (1 + max(self.defects()))
         blocks = [-less * self.G2] * r + [gamma * (self.G1 @ self.L).gram() - less * self.G1] * r
         what = "JᵀJ + γ I⊗G1LLᵀG1 ⪰ σ²(1+η) diag(I⊗G2, I⊗G1) with σ > 0, J the derivative of A(LRᵀ)"
-        self.test(is_semidefinite(self.tested_map().normal(self.L, self.R) + block_diagonal(blocks)), what)
+        self.test(is_semidefinite(self.normal(self.A) + block_diagonal(blocks)), what)
         return root(square, above=False)
 
-    def tested_map(self) -> Measurement:
-        """Return the map whose injectivity on T is tested."""
-        return self.A
+    def normal(self, A: Measurement) -> Matrix:
+        """Return ``JᵀJ``."""
+        return A.normal(self.L, self.R) if isinstance(A, EntryMap) else A.derivative(self.L, self.R).T.gram()
 
     def tilt(self, Y: Matrix, g1: Fraction, g2: Fraction) -> Fraction:
         """Return ``ε ≥ ‖P_T(Y) − U Vᵀ‖``.
@@ -816,24 +737,22 @@ class Theorem:
         ``|u|² vᵀ(ΣA_iᵀA_i)v``, with |u|² ≤ |D1u|²/g1, |v|² ≤ |D2v|²/g2. With metric_power 1, ΣA_iA_iᵀ = m d2 G1, and
         ΣA_i² = m G for Hermitian matrices.
         """
-        d1, d2 = (1, 1) if self.hermitian else (self.d1, self.d2)
         if self.model["metric_power"] == 1:
-            return root(min(self.m * d2 / g2, self.m * d1 / g1))
+            return root(min(self.counts[0] / g2, self.counts[1] / g1))
         return root(min(self.M1.row_norm(), self.M2.row_norm()) / (g1 * g2))
 
     def backward(self) -> Fraction:
         """Return an upper bound on ``‖b̂ − b‖/‖b‖`` once X̂ is proved to be the unique minimum for b̂."""
         require(not self.alpha, "uniqueness of penalised minima is not a statement of proofs")
-        if self.point is None:
+        if not self.point:
             self.metric_bounds()
             return Fraction(0)
-        for M, seen in zip((self.L, self.R), self.seen, strict=True):
-            vanishes = all(inside or not any(row) for row, inside in zip(M.rows, seen, strict=True))
-            require(vanishes, "X̂ does not vanish in rows or columns that no measurement sees")
-        require(self.growth[0] > 0, "no growth was proved")
+        sides = ((M.rows, seen) for M, seen in zip((self.L, self.R), self.seen, strict=True))
+        outside = (row for rows, seen in sides for row, inside in zip(rows, seen, strict=True) if not inside)
+        require(not any(map(any, outside)), "X̂ does not vanish in rows or columns that no measurement sees")
         change, size = self.change(), self.b.dot(self.b)
-        require(size or not change.dot(change), "the data are zero, but X̂ does not fit them")
-        return root(change.dot(change) / size) if size else size
+        require(self.growth[0] > 0 and size > 0, "the data are zero, so the point must be")
+        return root(change.dot(change) / size)
 
     def change(self) -> Matrix:
         """Return b − b̂."""
@@ -847,7 +766,6 @@ class Theorem:
         ``‖X' − X̂‖ ≤ √(w² + h²)/√(g1 g2)``.
         """
         self.backward()
-        require(self.point is not None, "a radius is not a statement about zero data")
         self.test_value_dual()
         (rate, ratio, sigma, spread), (g1, g2), misfit = self.growth, self.metric_bounds(), self.residual.norm()
         excess = level / self.factor - self.value_dual().dot(self.fit) - self.uniqueness_dual().dot(self.residual)
@@ -857,33 +775,20 @@ class Theorem:
 
 
 class SymmetricTheorem(Theorem):
-    """Theorems on symmetric ``X = U C Uᵀ``, written as ``L C' Rᵀ`` with L = U, R = U Σ, C' = C Σ, Σ = sign(diag C)."""
+    """Theorems on symmetric ``X = U C Uᵀ``, written as ``L C' Rᵀ`` with L = U, R = U Σ, C' = C Σ, Σ = sign(diag C).
+
+    For symmetric Λ the matrix ``[[G, −Λ], [−Λ, G]]`` is ⪰ 0 exactly if ``−G ⪯ Λ ⪯ G``, so that the tests of dual
+    vectors are those of `Theorem`; in particular ``8 tr(G(U₊U₊ᵀ + U₋U₋ᵀ)) ≥ 8 ⟨Λ, U₊U₊ᵀ − U₋U₋ᵀ⟩ = 8 ⟨λ, b⟩``.
+    """
 
     factor, hermitian = 8, True
 
     def factors(self) -> tuple[Matrix, Matrix, Matrix]:
         """Return ``U T``, ``T⁻¹ C T⁻ᵀ Σ`` and ``U T Σ``."""
-        U, C = self.point["U"], self.point["C"]
+        U, C, _ = super().factors()
         require(C.rows == C.T.rows, "the core C is not symmetric")
-        if "T" in self.point:
-            back = inverse(self.point["T"])
-            U, C = U @ self.point["T"], back @ C @ back.T
-        signs = Matrix.diagonal([1 if row[i] >= 0 else -1 for i, row in enumerate(C.rows)])
+        signs = diagonal([1 if row[i] >= 0 else -1 for i, row in enumerate(C.rows)])
         return U, C @ signs, U @ signs
-
-    def test_value_dual(self) -> None:
-        """Test ``−G ⪯ Λ ⪯ G``, so that ``8 tr(G(U₊U₊ᵀ + U₋U₋ᵀ)) ≥ 8 ⟨Λ, U₊U₊ᵀ − U₋U₋ᵀ⟩ = 8 ⟨λ, b⟩``."""
-        Y = self.A.adjoint(self.value_dual())
-        self.test(is_semidefinite(self.G1 - Y) and is_semidefinite(self.G1 + Y), "−G ⪯ Λ ⪯ G with Λ = A*(λ)")
-
-    def margin(self, Y: Matrix) -> Fraction:
-        """Return δ with ``|pᵀΛp| ≤ (1−δ) pᵀGp`` for all p with UᵀGp = 0."""
-        delta = self.constant("delta")
-        require(delta <= 1, "the constant 'delta' is above 1")
-        bound = (1 - delta) * self.G1 + (self.G1 @ self.L).gram()
-        what = "−(1−δ)G − GUUᵀG ⪯ Λ ⪯ (1−δ)G + GUUᵀG with δ > 0"
-        self.test(is_semidefinite(bound - Y) and is_semidefinite(bound + Y), what)
-        return delta
 
     def injectivity(self) -> Fraction:
         """Return σ with ``‖B(H)‖ ≥ σ ‖H‖`` for symmetric H in T, that is ``P (DE)ᵀ + (DE) Pᵀ`` (`hermitian_test`)."""
@@ -898,7 +803,7 @@ class SymmetricTheorem(Theorem):
         """
         assert not isinstance(self.A, EntryMap)
         square, J = self.constant("sigma2"), self.A.derivative(U, U)
-        normal = 4 * J.columns(slice(J.shape[1] // 2)).T.gram()
+        normal = 4 * Matrix(J.T.rows[: J.shape[1] // 2], J.unit).gram()
         added = self.constant("gamma", 0) * skew_square(turned)
         less = block_diagonal([4 * square * size * G] * U.shape[1])
         what = "JᵀJ + γ ‖skew part of U*GE‖² ⪰ 4σ² ‖U*GU‖ I⊗G with σ > 0, J the derivative of A(UCU*)"
@@ -909,39 +814,30 @@ class SymmetricTheorem(Theorem):
 def skew_square(parts: list[Matrix]) -> Matrix:
     """Return the matrix of the quadratic form ``E ↦ ‖skew part of U*E‖²`` in columns of E, one after the other.
 
-    The first part is U, real of height D; the second, for complex U, is the real form of i U. Then Re (U*E)_cd is
-    ``u_c · e_d`` and Im (U*E)_cd is ``v_c · e_d``. The skew part has ½ (u_c · e_d − u_d · e_c) and
-    ½ (v_c · e_d + v_d · e_c) at the places cd and dc.
+    The first part is U, as real columns; the second, for complex U, is i U. Then Re (U*E)_cd is ``u_c · e_d`` and
+    Im (U*E)_cd is ``v_c · e_d``, and the skew part has ½ (u_c · e_d − u_d · e_c) and ½ (v_c · e_d + v_d · e_c).
     """
-    (D, r), unit = parts[0].shape, parts[0].unit
-    rows = [[0] * (D * r)]
+    r, halves = parts[0].shape[1], []
     for part, sign in zip(parts, (-1, 1), strict=False):
-        columns = part.T.rows
-        for c, d in combinations(range(r), 2):
-            gap = [[0] * (D * n) for n in (c, d - c - 1, r - d - 1)]
-            rows.append([*gap[0], *(sign * x for x in columns[d]), *gap[1], *columns[c], *gap[2]])
-    square = Fraction(1, 2) * Matrix(rows, unit).T.gram()
-    for part in parts[1:]:
-        square += block_diagonal([Matrix([[x] for x in column], unit).gram() for column in part.T.rows])
-    return square
+        product = block_diagonal([part.T] * r)
+        swapped = Matrix([product.rows[c * r + d] for d in range(r) for c in range(r)], product.unit)
+        halves.append((product + sign * swapped).T)
+    return Fraction(1, 4) * in_blocks([halves]).gram()
 
 
 class SplitTheorem(Theorem):
     """Theorems on a table ``Y = X + S`` with sparse S: the cost of a split is ``‖X‖_* + weight Σ |Y − X|``, G = I."""
 
+    A: EntryMap
     factor = 1
 
     def squares(self) -> tuple[Matrix, Matrix]:
-        """Return the identity twice."""
-        return Matrix.diagonal([1] * self.d1), Matrix.diagonal([1] * self.d2)
+        """Return what makes the metrics G1 and G2 the identity."""
+        return diagonal([self.m * self.d2] * self.d1), diagonal([self.m * self.d1] * self.d2)
 
-    def metrics(self) -> tuple[Matrix, Matrix]:
-        """Return the identity twice."""
-        return self.squares()
-
-    def metric_bounds(self) -> tuple[Fraction, Fraction]:
+    def metric_bounds(self) -> list[Fraction]:
         """Return 1 and 1: the metric is the identity."""
-        return Fraction(1), Fraction(1)
+        return [Fraction(1), Fraction(1)]
 
     def spread(self, g1: Fraction, g2: Fraction) -> Fraction:
         """Return 1: the norm of some cells of H is at most the nuclear norm of H."""
@@ -953,17 +849,13 @@ class SplitTheorem(Theorem):
         dual = self.value_dual()
         self.test(largest(dual.rows) * dual.unit <= self.weight, "|W_ij| ≤ weight in all observed cells")
 
-    @cached_property
-    def upper(self) -> Fraction:
-        """The cost of the split ``X̂, Y − X̂``."""
-        if self.point is None:
-            return Fraction(0)
-        return self.nuclear_norm() + self.weight * self.residual.unit * sum(abs(x) for (x,) in self.residual.rows)
+    def correction(self) -> Fraction:
+        """Return the cost of the errors ``Y − X̂``."""
+        return self.weight * self.residual.unit * sum(abs(x) for (x,) in self.residual.rows)
 
     @cached_property
     def sparse(self) -> Matrix:
         """The errors Ŝ in the observed cells."""
-        assert isinstance(self.A, EntryMap)
         require("S" in self.point, "the point has no errors 'S'")
         rows, columns, values = self.point["S"]
         found = dict(zip(zip(rows, columns, strict=True), (x for (x,) in values.rows), strict=True))
@@ -971,14 +863,13 @@ class SplitTheorem(Theorem):
         require(len(found) == len(rows) and all(found.values()), "the errors 'S' have a zero, or a cell twice")
         return Matrix([[found.get(cell, 0)] for cell in self.A.cells], values.unit)
 
-    def tested_map(self) -> EntryMap:
-        """Return the observed cells without errors."""
-        assert isinstance(self.A, EntryMap)
+    def normal(self, A: Measurement) -> Matrix:
+        """Return ``JᵀJ`` for the observed cells without errors."""
         free = [cell for cell, (x,) in zip(self.A.cells, self.sparse.rows, strict=True) if x == 0]
-        return EntryMap([i for i, _ in free], [j for _, j in free], Matrix([[1]] * len(free)), self.A.shape)
+        return super().normal(EntryMap(free, Matrix([[1]] * len(free)), self.A.shape))
 
-    def rate(self, delta: Fraction, ratio: Fraction, spread: Fraction) -> Fraction:
-        """Return ``min(δ, κ) − ε/σ``.
+    def margin(self, Y: Matrix) -> Fraction:
+        """Return ``min(δ, κ)``, from which the rate is ``min(δ, κ) − ε/σ``.
 
         Let F be the observed cells without errors, and W the dual, zero in cells that are not observed, with
         ``W = weight sign(Ŝ)`` at the errors and ``|W| ≤ weight − κ`` in F. Then the cost of ``X̂ + H, Ŝ − H`` exceeds
@@ -990,48 +881,41 @@ class SplitTheorem(Theorem):
         ``‖H_F‖ ≥ σ ‖H‖``, so ``σ ‖H_T‖ ≤ ‖H_F‖_1 + ‖H_⊥‖_*``. If the rate is positive, no growth means H_F = 0,
         H_⊥ = 0, hence H = 0, in unobserved cells too.
         """
-        kappa, W = self.constant("kappa"), self.uniqueness_dual()
+        delta, kappa, W = super().margin(Y), self.constant("kappa"), self.uniqueness_dual()
         for (w,), (x,) in zip(W.rows, self.sparse.rows, strict=True):
             at_error = w * W.unit == (self.weight if x > 0 else -self.weight)
             require(at_error if x else abs(w) * W.unit <= self.weight - kappa, "W is not as the errors 'S' demand")
         self.test(True, "W = weight sign(Ŝ) at errors, |W_ij| ≤ weight − κ in other observed cells, with κ > 0")
-        return min(delta, kappa) - ratio
+        return min(delta, kappa)
 
     def change(self) -> Matrix:
         """Return ``Y − X̂ − Ŝ`` in observed cells."""
         return self.residual - self.sparse
 
-    def radius(self, level: Fraction) -> Fraction:
-        """Refuse: there is no such statement."""
-        raise Refused("a radius is not a statement about splits of tables")
-
 
 class SemidefiniteTheorem(SymmetricTheorem):
     """Theorems on ``X = U C U* ⪰ 0``, real or complex."""
 
-    @property
     def trace_is_determined(self) -> bool:
         """Whether all fits are equally flat: for vectors, ``tr(GX) = (1/m) Σ |x_i|² x_i*Xx_i``."""
         return isinstance(self.A, VectorMap) and self.model["metric_power"] == 1
 
     def factors(self) -> tuple[Matrix, Matrix, Matrix]:
         """Return U, C ⪰ 0 and U; in the complex case real forms, and C/2 since ``u u* + v v*`` counts X̂ twice."""
-        U = self.point["U"]
-        C = self.point.get("C", Matrix.diagonal([1] * U.shape[1]))
-        if "C" in self.point:
-            self.test(is_semidefinite(C), "the core C of X̂ is ⪰ 0")
+        U = self.point["L"]
+        C = self.point.get("C", diagonal([1] * U.shape[1]))
+        self.test(is_semidefinite(C), "the core of X̂ is ⪰ 0")
         return U, Fraction(1, 2 if self.model["complex"] else 1) * C, U
 
     def value_dual(self) -> Matrix:
         """Return λ for the value; if the proof has none, ``λ_i = |x_i|²/m`` with Λ = G."""
-        if "value" not in self.duals and self.trace_is_determined and isinstance(self.A, VectorMap):
-            lengths = self.A.lengths[0]
-            return Matrix(lengths.rows[: self.m], lengths.unit / self.m)
+        if "value" not in self.duals and self.trace_is_determined() and isinstance(self.A, VectorMap):
+            return Matrix(self.A.lengths[0].rows[: self.m], self.A.lengths[0].unit / self.m)
         return super().value_dual()
 
     def test_value_dual(self) -> None:
         """Test ``Λ ⪯ G``, so that ``tr(GX) ≥ ⟨Λ, X⟩ = ⟨λ, b⟩`` for all X ⪰ 0 that fit."""
-        if "value" in self.duals or not self.trace_is_determined:
+        if "value" in self.duals or not self.trace_is_determined():
             self.test(is_semidefinite(self.G1 - self.A.adjoint(self.value_dual())), "Λ ⪯ G with Λ = A*(λ)")
 
     def nuclear_norm(self) -> Fraction:
@@ -1057,14 +941,14 @@ class SemidefiniteTheorem(SymmetricTheorem):
         With ``W = A*(λ)``, ``⟨W, H⟩ = ⟨λ, A(H)⟩``. With ``W = G − A*(λ)``, ``⟨W, H⟩ = tr(GX') − tr(GX̂) − ⟨λ, A(H)⟩``.
         In both cases A(H) = 0 without growth and a positive rate give H_⊥ = 0, then H_T = 0.
         """
-        Y, eye = self.A.adjoint(self.uniqueness_dual()), Matrix.diagonal(self.seen[0])
-        W, name = (Y, "A*(λ)") if self.trace_is_determined else (self.G1 - Y, "G − A*(λ)")
+        Y, eye = self.A.adjoint(self.uniqueness_dual()), diagonal(self.seen[0])
+        W, name = (Y, "A*(λ)") if self.trace_is_determined() else (self.G1 - Y, "G − A*(λ)")
         t, u, inner = self.constant("t"), self.constant("u"), self.L.T.gram()
         margin = W + self.constant("c", 0) * self.L.gram() - t * eye
         self.test(is_semidefinite(margin), f"W + c UU* ⪰ t I with W = {name} and t > 0")
-        self.test(is_semidefinite(inner - Matrix.diagonal([1] * len(inner.rows), u)), "U*U ⪰ u I with u > 0")
-        r = self.L.shape[1] // (2 if self.model["complex"] else 1)
-        parts = [self.L.columns(slice(k, k + r)) for k in range(0, self.L.shape[1], r)]
+        self.test(is_semidefinite(inner - diagonal([1] * len(inner.rows), u)), "U*U ⪰ u I with u > 0")
+        columns, r = self.L.T.rows, self.L.shape[1] // (1 + self.model["complex"])
+        parts = [Matrix(columns[k : k + r], self.L.unit).T for k in range(0, len(columns), r)]
         sigma = self.hermitian_test(parts[0], parts, parts[0].dot(parts[0]), eye)
         turned, spread = W @ parts[0], root(self.M1.row_norm())
         ratio = root(2 * turned.dot(turned) / u) / sigma
@@ -1079,8 +963,7 @@ class SemidefiniteTheorem(SymmetricTheorem):
         ``‖H‖² ≤ ((η + spread h)/σ)² + h²``.
         """
         self.backward()
-        require(self.point is not None, "a radius is not a statement about zero data")
-        require(self.trace_is_determined, "a radius with noise needs measurements by vectors and metric_power 1")
+        require(self.trace_is_determined(), "a radius with noise needs measurements by vectors and metric_power 1")
         (rate, ratio, sigma, spread), eta = self.growth, level + self.residual.norm()
         h = (self.uniqueness_dual().norm() + ratio) * eta / rate
         w = (eta + spread * h) / sigma
@@ -1091,17 +974,15 @@ class SemidefiniteTheorem(SymmetricTheorem):
 # 5. Files
 
 
-@dataclass(frozen=True)
-class Array:
+class Array(NamedTuple):
     """Numbers of a file, row by row: real parts, and imaginary parts of complex ones."""
 
     shape: tuple[int, ...]
     parts: list[Sequence[float]]
     is_integer: bool
 
-    @property
     def matrix(self) -> Matrix:
-        """A real array as a matrix: the first axis counts rows, and vectors are columns."""
+        """Return a real array as a matrix: the first axis counts rows, and vectors are columns."""
         return Matrix.of(self.parts[0], prod(self.shape[1:]))
 
     def real_form(self, sign: int = 1) -> Matrix:
@@ -1111,31 +992,25 @@ class Array:
         return in_blocks([[real, -sign * imaginary], [sign * imaginary, real]])
 
 
+def table(text: str) -> dict[str, str]:
+    """Return a dictionary from a text such as ``a=1, b=2``."""
+    return dict(item.split("=") for item in text.split(", "))
+
+
 #: Types of arrays, and how `struct` names their numbers.
-TYPES = {
-    "f2": "e",
-    "f4": "f",
-    "f8": "d",
-    "c8": "ff",
-    "c16": "dd",
-    "b1": "?",
-    "u1": "B",
-    "u2": "H",
-    "u4": "I",
-    "u8": "Q",
-}
-TYPES |= {"i1": "b", "i2": "h", "i4": "i", "i8": "q"}
+TYPES = table("f2=e, f4=f, f8=d, c8=ff, c16=dd, b1=?, u1=B, u2=H, u4=I, u8=Q, i1=b, i2=h, i4=i, i8=q")
 
 
 def decoded(data: bytes, kind: str, shape: tuple[int, ...], name: str) -> Array:
     """Return an array from its bytes and a type such as ``<f8``; only the table Y may have NaN."""
+    possible = len(shape) <= 3 and all(type(n) is int and 0 < n < 2**40 for n in shape)
     code, count = TYPES.get(kind[1:], ""), prod(shape)
-    require(code and kind[0] in "<>|", f"the array {name!r} has the type {kind!r}, expected numbers")
+    good = possible and code and kind[0] in "<>|"
+    require(good, f"the array {name!r} has the type {kind!r} and the shape {shape}, expected a few numbers")
     size = count * struct.calcsize("<" + code)
-    require(len(data) == size > 0, f"the array {name!r} has {len(data)} bytes, expected {size}, and not 0")
+    require(len(data) == size, f"the array {name!r} has {len(data)} bytes, expected {size}")
     values = struct.unpack(f"{kind[0].replace('|', '<')}{count * len(code)}{code[0]}", data)
-    low, high = 2.0**-RANGE, 2.0**RANGE
-    good = all(low <= abs(x) <= high or x == 0 or (x != x and name == "Y") for x in values)
+    good = all(2.0**-RANGE <= abs(x) <= 2.0**RANGE or x == 0 or (x != x and name == "Y") for x in values)
     require(good, f"the array {name!r} has numbers that are not finite, or outside of 2^±{RANGE}; scale them")
     return Array(shape, [values[k :: len(code)] for k in range(len(code))], code in "bhiqBHIQ")
 
@@ -1146,10 +1021,10 @@ def read_instance(data: bytes) -> dict[str, Array]:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
             plain = {entry.compress_type for entry in entries} <= {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
-            require(plain, "the instance is compressed by a method other than deflate")
-            require(sum(entry.file_size for entry in entries) <= MAX_BYTES, "the arrays of the instance are too large")
+            small = sum(entry.file_size for entry in entries) <= MAX_BYTES
+            require(plain and small, "its arrays are too large, or compressed by a method other than deflate")
             parts = [(entry.filename.removesuffix(".npy"), archive.read(entry)) for entry in entries]
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError) as error:
+    except Exception as error:  # the archive is a stranger's, and its reader raises many kinds of errors
         raise Refused(f"the instance is not a readable .npz file: {error}") from None
     require(len(dict(parts)) == len(parts), "the instance has two arrays of one name")
     return {name: read_npy(content, name) for name, content in parts}
@@ -1166,20 +1041,12 @@ def read_npy(data: bytes, name: str) -> Array:
         require(isinstance(kind, str) and len(kind) > 1 and by_columns is False and isinstance(shape, tuple), "")
     except (Refused, ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError):
         raise Refused(f"the array {name!r} has no header of numbers that are stored row by row (C order)") from None
-    return decoded(data[end:], kind, checked_shape(shape, name), name)
-
-
-def checked_shape(shape: Any, name: str) -> tuple[int, ...]:
-    """Return the shape of an array."""
-    good = len(shape) <= 3 and all(type(n) is int and 0 < n < 2**40 for n in shape)
-    require(good, f"the array {name!r} has an impossible shape")
-    return tuple(shape)
+    return decoded(data[end:], kind, shape, name)
 
 
 def canonical(document: Any) -> bytes:
     """Return the only text that a document may have in a file, without its last line break."""
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return text.encode("ascii")
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
 def read_proof(data: bytes) -> dict[str, Any]:
@@ -1191,8 +1058,7 @@ def read_proof(data: bytes) -> dict[str, Any]:
         raise Refused("the proof is not readable JSON") from None
     expect_keys(document, "flatmin_proof instance model point duals constants statements seal", "", "the proof")
     require(canonical(document["flatmin_proof"]) == b"1", "the proof has an unknown format, expected 1")
-    seal = document.pop("seal")
-    require(seal == hashlib.sha256(canonical(document)).hexdigest(), "the seal of the proof is wrong")
+    require(document.pop("seal") == hashlib.sha256(canonical(document)).hexdigest(), "the seal of the proof is wrong")
     return dict(document)
 
 
@@ -1205,25 +1071,24 @@ def expect_keys(found: Any, required: str, optional: str, name: str) -> None:
 
 def bind(sizes: dict[str, int], shape: tuple[int, ...], axes: str, name: str) -> None:
     """Give lengths to axes such as "m d1", or raise `Refused` if they have others."""
-    fits = len(shape) == len(axes.split()) and all(
-        sizes.setdefault(a, n) == n for a, n in zip(axes.split(), shape, strict=True)
-    )
-    known = ", ".join(f"{axis} = {n}" for axis, n in sizes.items())
-    require(fits, f"the array {name!r} has the shape {shape}, expected ({axes}) with {known}")
+    pairs, limits = list(zip(axes.split(), shape, strict=False)), {"d": MAX_ORDER, "r": MAX_ORDER}
+    fits = all(type(n) is int and sizes.setdefault(a, n) == n <= limits.get(a[0], 2**40) for a, n in pairs)
+    fits = fits and len(shape) == len(axes.split())
+    require(fits, f"the array {name!r} has the shape {shape}, expected ({axes}) with {sizes}")
 
 
 def read_array(found: Any, name: str, axes: str, sizes: dict[str, int], types: str = "f8 i8") -> Array:
     """Return an array of a proof with such axes."""
     expect_keys(found, "shape dtype base64", "", f"the array {name!r}")
-    require(isinstance(found["shape"], list), f"the array {name!r} has no shape")
-    require(found["dtype"] in types.split(), f"the array {name!r} has the type {found['dtype']!r}, expected {types}")
-    shape = checked_shape(found["shape"], name)
+    good = isinstance(found["shape"], list) and found["dtype"] in types.split()
+    require(good, f"the array {name!r} has no shape, or the type {found['dtype']!r}, expected {types}")
+    shape = tuple(found["shape"])
     bind(sizes, shape, axes, name)
     try:
         data = base64.b64decode(found["base64"], validate=True)
-    except (ValueError, TypeError):
-        raise Refused(f"the array {name!r} is not readable base64") from None
-    require(base64.b64encode(data).decode() == found["base64"], f"the array {name!r} is not in canonical base64")
+        require(base64.b64encode(data).decode() == found["base64"], "")
+    except (ValueError, TypeError, Refused):
+        raise Refused(f"the array {name!r} is not in canonical base64") from None
     return decoded(data, "<" + found["dtype"], shape, name)
 
 
@@ -1242,37 +1107,19 @@ def read_decimal(text: Any, name: str) -> Fraction:
     return Fraction(text)
 
 
-FAMILIES = {
-    "matrix-sensing": ("dense", "rectangular"),
-    "bilinear-sensing": ("vectors", "rectangular"),
-    "matrix-completion": ("entries", "rectangular"),
-    "phase-retrieval": ("vectors", "semidefinite"),
-    "covariance": ("vectors", "semidefinite"),
-    "quadratic-network": ("vectors", "symmetric"),
-    "robust-pca": ("cells", "rectangular"),
-}
+#: The cones, and what matrices in them are called.
+CONES = {"rectangular": "", "semidefinite": "positive semidefinite ", "symmetric": "symmetric "}
 #: The values that each part of a model may have.
 CHOICES: dict[str, tuple[Any, ...]] = {
-    "family": (None, *FAMILIES),
     "measurement": ("dense", "vectors", "entries", "cells"),
-    "cone": ("rectangular", "semidefinite", "symmetric"),
+    "cone": (*CONES,),
     "complex": (False, True),
     "metric_power": (0, 1),
     "objective": ("interpolating", "penalised", "robust"),
 }
 #: The axes of the arrays of an instance, and of a point.
-INSTANCE = {
-    "A": "m d1 d2",
-    "b": "m",
-    "left": "m d1",
-    "right": "m d2",
-    "rows": "m",
-    "cols": "m",
-    "shape": "two",
-    "Y": "d1 d2",
-    "weights": "m",
-}
-POINT = {"L": "d1 r", "C": "r r", "R": "d2 r", "U": "d1 r", "T1": "r r", "T2": "r r", "T": "r r"}
+INSTANCE = table("A=m d1 d2, b=m, left=m d1, right=m d2, rows=m, cols=m, shape=two, Y=d1 d2, weights=m")
+POINT = table("L=d1 r, C=r r, R=d2 r, U=d1 r, T1=r r, T2=r r, T=r r")
 
 
 def check_model(model: Any) -> None:
@@ -1281,11 +1128,10 @@ def check_model(model: Any) -> None:
     for name, values in CHOICES.items():
         known = any(type(model[name]) is type(value) and model[name] == value for value in values)
         require(known, f"{name} is {model[name]!r}, expected one of {values}")
-    kind, cone, objective, family = (model[name] for name in ("measurement", "cone", "objective", "family"))
-    require(family is None or FAMILIES[family] == (kind, cone), f"{family} is not about {kind} and {cone} matrices")
-    require((kind == "cells") == (objective == "robust"), "cells and the robust objective belong together")
-    require(kind in ("dense", "vectors") or cone == "rectangular", f"{kind} and {cone} matrices do not go together")
-    require(not model["complex"] or (kind, cone) == ("vectors", "semidefinite"), "only A_i = x_i x_i* may be complex")
+    kind, cone, objective = (model[name] for name in ("measurement", "cone", "objective"))
+    together = (kind == "cells") == (objective == "robust") and (kind in ("dense", "vectors") or cone == "rectangular")
+    real = not model["complex"] or (kind, cone) == ("vectors", "semidefinite")
+    require(together and real, "measurement, cone, objective and complex of the model do not go together")
     for name, wanted in (("alpha", "penalised"), ("weight", "robust")):
         good = read_float(model[name], name) > 0 if objective == wanted else model[name] is None
         require(good, f"{name} must be positive for the objective {wanted}, and null for others")
@@ -1304,30 +1150,27 @@ def measurement_of(model: dict[str, Any], arrays: dict[str, Array]) -> tuple[Mea
         d1, d2, Y = sizes["d1"], sizes["d2"], arrays["Y"].parts[0]
         seen = [k for k, x in enumerate(Y) if x == x]
         require(seen, "no cell of Y is observed")
-        rows, columns = [k // d2 for k in seen], [k % d2 for k in seen]
-        cells = EntryMap(rows, columns, Matrix([[1]] * len(seen)), (d1, d2))
+        cells = EntryMap([divmod(k, d2) for k in seen], Matrix([[1]] * len(seen)), (d1, d2))
         return cells, Matrix.of([Y[k] for k in seen]), {**sizes, "m": len(seen)}
-    m, b = sizes["m"], arrays["b"].matrix
+    m, b = sizes["m"], arrays["b"].matrix()
     if kind == "dense":
-        d1, d2, A = sizes["d1"], sizes["d2"], arrays["A"].matrix
+        d1, d2, A = sizes["d1"], sizes["d2"], arrays["A"].matrix()
         flipped = [j * d1 + i for i in range(d1) for j in range(d1)]
         symmetric = not square or (d1 == d2 and all([row[k] for k in flipped] == row for row in A.rows))
         require(symmetric, "the sensing matrices are not symmetric; use (A_i + A_iᵀ)/2")
         return DenseMap(A, (d1, d2)), b, sizes
     if kind == "vectors":
-        X = arrays["left"].real_form(-1) if model["complex"] else arrays["left"].matrix
-        Y_ = X if square else arrays["right"].matrix
-        return VectorMap(X, Y_, 2 if model["complex"] else 1), b, {"d2": sizes["d1"], **sizes}
-    integers = all(arrays[name].is_integer for name in ("rows", "cols", "shape"))
-    require(integers, "rows, cols and shape must be integers")
+        X = arrays["left"].real_form(-1) if model["complex"] else arrays["left"].matrix()
+        other = X if square else arrays["right"].matrix()
+        return VectorMap(X, other, 1 + model["complex"]), b, {"d2": sizes["d1"], **sizes}
+    require(all(arrays[name].is_integer for name in ("rows", "cols", "shape")), "rows, cols, shape must be integers")
     (rows, columns, (d1, d2)) = ([int(i) for i in arrays[name].parts[0]] for name in ("rows", "cols", "shape"))
     require(min(d1, d2) > 0 and max(d1, d2) <= MAX_ORDER, f"the shape {(d1, d2)} of the matrix is impossible")
-    require(
-        all(0 <= i < d1 for i in rows) and all(0 <= j < d2 for j in columns), "some cells lie outside of the matrix"
-    )
-    weights = arrays["weights"].matrix if "weights" in arrays else Matrix([[1]] * m)
-    require(all(w for (w,) in weights.rows), "some weights are zero")
-    return EntryMap(rows, columns, weights, (d1, d2)), b, {**sizes, "d1": d1, "d2": d2}
+    weights = arrays["weights"].matrix() if "weights" in arrays else Matrix([[1]] * m)
+    cells = EntryMap(list(zip(rows, columns, strict=True)), weights, (d1, d2))
+    good = all(0 <= i < d1 and 0 <= j < d2 for i, j in cells.cells) and all(map(any, weights.rows))
+    require(good, "some cells lie outside of the matrix, or have weight zero")
+    return cells, b, {**sizes, "d1": d1, "d2": d2}
 
 
 def point_of(model: dict[str, Any], found: Any, sizes: dict[str, int]) -> dict[str, Any]:
@@ -1335,13 +1178,14 @@ def point_of(model: dict[str, Any], found: Any, sizes: dict[str, int]) -> dict[s
     keys = {"rectangular": ("L C R", "T1 T2"), "symmetric": ("U C", "T"), "semidefinite": ("U", "C")}[model["cone"]]
     errors = found.get("S") if isinstance(found, dict) and model["objective"] == "robust" else None
     expect_keys(found, keys[0], keys[1] + (" S" if errors else ""), "the point")
-    types = "f8 c16 i8" if model["complex"] else "f8 i8"
-    arrays = {name: read_array(found[name], name, POINT[name], sizes, types) for name in found if name != "S"}
-    point: dict[str, Any] = {n: array.real_form() if model["complex"] else array.matrix for n, array in arrays.items()}
+    types, form = ("f8 i8 c16", Array.real_form) if model["complex"] else ("f8 i8", Array.matrix)
+    names = found.keys() - {"S"}
+    point: dict[str, Any] = {name: form(read_array(found[name], name, POINT[name], sizes, types)) for name in names}
+    point |= {new: point[name] for name, both in (("U", "LR"), ("T", ("T1", "T2"))) for new in both if name in point}
     if errors:
         expect_keys(errors, "rows cols values", "", "the errors 'S'")
         rows, columns = (read_array(errors[name], name, "errors", sizes, "i8").parts[0] for name in ("rows", "cols"))
-        point["S"] = rows, columns, read_array(errors["values"], "values", "errors", sizes).matrix
+        point["S"] = rows, columns, read_array(errors["values"], "values", "errors", sizes).matrix()
     return point
 
 
@@ -1355,17 +1199,16 @@ def theorem_of(document: dict[str, Any], arrays: dict[str, Array]) -> Theorem:
     arrays : dict
         The arrays of the instance, from `read_instance`.
     """
-    model = document["model"]
-    check_model(model)
+    check_model(model := document["model"])
     A, b, sizes = measurement_of(model, arrays)
     expect_keys(document["duals"], "", "value uniqueness", "duals")
-    duals = {name: read_array(dual, name, "m", sizes).matrix for name, dual in document["duals"].items()}
+    duals = {name: read_array(dual, name, "m", sizes).matrix() for name, dual in document["duals"].items()}
     expect_keys(document["constants"], "", "g1 g2 core delta sigma2 gamma range_g kappa t c u", "constants")
     constants = {name: read_float(text, f"the constant {name!r}") for name, text in document["constants"].items()}
     point = None if document["point"] is None else point_of(model, document["point"], sizes)
     kinds = {"rectangular": Theorem, "symmetric": SymmetricTheorem, "semidefinite": SemidefiniteTheorem}
-    kind = SplitTheorem if model["objective"] == "robust" else kinds[model["cone"]]
-    return kind(model, A, b, {"point": point, "duals": duals, "constants": constants})
+    kind: type[Theorem] = SplitTheorem if model["objective"] == "robust" else kinds[model["cone"]]
+    return kind(model, A, b, point or {}, duals, constants)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1403,15 +1246,13 @@ def check(document: dict[str, Any], arrays: dict[str, Array]) -> tuple[list[str]
             sentences.append(f"{kind}. {prove(theorem, kind, claim, claims)}")
         except Refused as refusal:
             raise Refused(f"statement {kind} fails: {refusal}") from None
-    return sentences, theorem.steps
+    return sentences, list(theorem.steps)
 
 
 def prove(theorem: Theorem, kind: str, claim: dict[str, Any], claims: dict[str, dict[str, Any]]) -> str:
     """Return a statement in words after its proof."""
-    if kind == "V":
-        proved = theorem.lower
-    elif kind == "U":
-        proved = theorem.upper
+    if kind in ("V", "U"):
+        proved: Fraction = getattr(theorem, CLAIMS[kind])
     elif kind == "gap":
         require({"V", "U"} <= claims.keys(), "it needs statements V and U")
         lower, upper = claims["V"]["lower"], claims["U"]["upper"]
@@ -1419,7 +1260,7 @@ def prove(theorem: Theorem, kind: str, claim: dict[str, Any], claims: dict[str, 
         proved = (upper - lower) / upper if upper else upper
     elif kind == "F":
         level = claim["noise" if "noise" in claim else "upper"]
-        require(level >= 0, "the level is negative")
+        require(level >= 0 and theorem.point and not theorem.weight, "splits, zero data and levels < 0 have no radius")
         proved = theorem.radius(level)
     else:
         require(kind == "B" or ("B" in claims and claims["B"]["beta"] == 0), "it needs statement B with beta 0")
@@ -1437,86 +1278,61 @@ def shown(x: Fraction, digits: int = 17) -> str:
 
 def introduction(theorem: Theorem) -> str:
     """Return the sentences that say what the theorem is about."""
-    model, m, half = theorem.model, theorem.m, 2 if theorem.model["complex"] else 1
-    form = "x_iᵀ X y_i" if model["cone"] == "rectangular" else "x_i* X x_i"
-    subject = {
-        "dense": f"{m} linear measurements ⟨A_i, X⟩ = b_i, with the matrices A_i of the instance,",
-        "vectors": f"{m} measurements {form} = b_i, with the vectors of the instance exactly as stored there,",
-        "entries": f"{m} measured cells",
-        "cells": f"a table with {m} observed cells",
-    }[model["measurement"]]
-    cone = {"rectangular": "", "semidefinite": "positive semidefinite ", "symmetric": "symmetric "}[model["cone"]]
-    size = f"{theorem.d1 // half} × {theorem.d2 // half}"
-    text = f"Theorem. The instance has {subject} of a {'complex ' * (half - 1)}{cone}{size} matrix X."
-    alpha, weight = (float.fromhex(model[name] or "0x0p+0") for name in ("alpha", "weight"))
-    if alpha:
-        text += f" The objective of factors is (1/m) ‖A(X) − b‖² + alpha · (scaled trace), with alpha = {alpha!r}."
-    if weight:
-        text += f" The cost of a split Y = X + S is ‖X‖_* + weight · Σ|S_ij| over observed cells, weight = {weight!r}."
-    elif model["metric_power"] == 0:
-        text += " The scaled trace has metric_power 0: D1 and D2 are multiples of the identity."
-    if not all(chain(*theorem.seen)):
-        rows, columns = (seen.count(0) // half for seen in theorem.seen)
-        text += f" No measurement sees {rows} of the rows and {columns} of the columns."
-    return text
+    model, copies, power = theorem.model, 1 + theorem.model["complex"], theorem.model["metric_power"]
+    subjects = {"dense": "linear measurements", "vectors": "measurements by vectors, as they are stored in it,"}
+    subject = subjects.get(model["measurement"], "measured cells")
+    kind = "complex " * (copies - 1) + CONES[model["cone"]] + f"{theorem.d1 // copies} × {theorem.d2 // copies}"
+    rows, columns = (seen.count(0) // copies for seen in theorem.seen)
+    unseen = f" No measurement sees {rows} of the rows and {columns} of the columns." if rows + columns else ""
+    objective = {
+        "interpolating": f"the scaled trace of metric_power {power}",
+        "penalised": f"(1/m) ‖A(X) − b‖² + {float(theorem.alpha)!r} · (scaled trace of metric_power {power})",
+        "robust": f"‖X‖_* + {float(theorem.weight)!r} · Σ|S_ij| over observed cells for a split Y = X + S",
+    }[model["objective"]]
+    return f"Theorem. The instance has {theorem.m} {subject} of a {kind} matrix X.{unseen} Minimised is {objective}."
 
 
 def in_words(theorem: Theorem, kind: str) -> str:
     """Return a statement in words, with names of numbers in braces."""
-    cone, objective = theorem.model["cone"], theorem.model["objective"]
-    matrix = {"rectangular": "matrix", "semidefinite": "positive semidefinite matrix", "symmetric": "symmetric matrix"}[
-        cone
-    ]
-    only = isinstance(theorem, SemidefiniteTheorem) and theorem.trace_is_determined
-    point, split = "X̂" if theorem.point else "the zero matrix", objective == "robust"
-    seen = all(chain(*theorem.seen))
-    among = "" if seen else " among matrices that vanish in rows and columns that no measurement sees"
+    objective, matrix = theorem.model["objective"], CONES[theorem.model["cone"]] + "matrix"
+    only = isinstance(theorem, SemidefiniteTheorem) and theorem.trace_is_determined()
+    point, split = "X̂" if theorem.point else "the zero matrix", "the only cheapest split of"
+    among = " among matrices that vanish in rows and columns that no measurement sees" * (not all(chain(*theorem.seen)))
     what = f"the only {matrix} with the measurements" if only else "the unique flat minimum of the data"
-    others = f"is the only {matrix} that does{among}"
+    fits, is_flat = f"{matrix} that fits the data exactly", "has scaled trace at"
     flatter = f"no other {matrix} that fits is as flat{among}: the truth is the unique flat minimum"
-    level = "{noise}" if only else "{upper}"
-    confined = (
-        f"with ‖A(X') − b‖ ≤ {level}" if only else f"that fits the data exactly and has scaled trace at most {level}"
-    )
+    confined = f"{matrix} X' with ‖A(X') − b‖ ≤ {{noise}}" if only else f"{fits} and {is_flat} most {{upper}}"
     words = {
-        "V": f"Every {matrix} that fits the data exactly has scaled trace at least {{lower}}.",
-        "U": f"Some {matrix} that fits the data exactly has scaled trace at most {{upper}}.",
+        "V": f"Every {fits} {is_flat} least {{lower}}.",
+        "U": f"Some {fits} {is_flat} most {{upper}}.",
         "gap": "These two bounds differ by at most {gap} of the upper one.",
         "B": f"{point} is {what} b̂ = A(X̂), exactly{among}, and ‖b̂ − b‖ ≤ {{beta}} ‖b‖.",
-        "F": f"Every {matrix} X' {confined} lies within {{radius}} of X̂ in Frobenius norm{among}.",
-        "T": f"{point} fits the data exactly, and {others if only else flatter}.",
+        "F": f"Every {confined} lies within {{radius}} of X̂ in Frobenius norm{among}.",
+        "T": f"{point} fits the data exactly, and {f'is the only {matrix} that does{among}' if only else flatter}.",
     }
-    if objective == "penalised":
-        words["V"] = "No factors have an objective below {lower}."
-        words["U"] = f"Some factors of {point} have an objective of at most {{upper}}."
-    if split:
-        words["V"] = "No split of the table costs less than {lower}."
-        words["U"] = f"The split with X = {point} costs at most {{upper}}."
-        words["B"] = (
-            f"({point}, Ŝ) is the only cheapest split of Ŷ = X̂ + Ŝ, and ‖Ŷ − Y‖ ≤ {{beta}} ‖Y‖ on observed cells."
-        )
-        words["T"] = f"({point}, Ŝ) is the only cheapest split of the table Y, exactly."
+    if objective != "interpolating":
+        words["V"] = "What is minimised is at least {lower} everywhere."
+        words["U"] = f"What is minimised is at most {{upper}} at {point}."
+    if objective == "robust":
+        words["B"] = f"({point}, Ŝ) is {split} Ŷ = X̂ + Ŝ, and ‖Ŷ − Y‖ ≤ {{beta}} ‖Y‖ on observed cells."
+        words["T"] = f"({point}, Ŝ) is {split} the table Y, exactly."
     return words[kind]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
     parser = argparse.ArgumentParser(prog="checker.py", description="Check an exact proof about flat minima.")
-    parser.add_argument("proof", type=Path, metavar="PROOF.json")
-    parser.add_argument("instance", type=Path, metavar="INSTANCE.npz")
+    parser.add_argument("files", nargs=2, type=Path, metavar=("PROOF.json", "INSTANCE.npz"))
     parser.add_argument("--sha256", metavar="HEX", help="hash that the instance must have")
     parser.add_argument("--no-numpy", action="store_true", help="use the standard library only, which is slower")
     options = parser.parse_args(arguments)
     helped = (
-        "NumPy guessed factors and multiplied integers"
-        if use_numpy(not options.no_numpy)
-        else "the standard library alone"
+        "NumPy helped to guess and to multiply" if use_numpy(not options.no_numpy) else "the standard library alone"
     )
     try:
-        lines = check_files(options.proof.read_bytes(), options.instance.read_bytes(), options.sha256)
+        lines = check_files(options.files[0].read_bytes(), options.files[1].read_bytes(), options.sha256)
     except OSError as error:
-        sys.stderr.write(f"checker.py: {error.filename}: {error.strerror}\n")
-        return 2
+        parser.error(f"{error.filename}: {error.strerror}")
     except Refused as refusal:
         sys.stdout.write(f"Refused: {refusal}.\n")
         return 1
@@ -1526,15 +1342,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def check_files(proof: bytes, instance: bytes, expected: str | None = None) -> list[str]:
     """Return the lines that a checked proof prints, from the bytes of both files and a hash of the instance."""
-    require(max(len(proof), len(instance)) <= MAX_BYTES, "a file is too large")
     found = hashlib.sha256(instance).hexdigest()
-    require(expected in (None, found), f"the instance has the hash {found}, expected {expected}")
+    require(expected is None or expected.lower() == found, f"the instance has the hash {found}, expected {expected}")
     document = read_proof(proof)
     require(document["instance"] == {"sha256": found}, f"the proof is about another instance than that of hash {found}")
     sentences, steps = check(document, read_instance(instance))
     pinned = "as given" if expected else "not given with --sha256; compare it with your own"
-    ends = ["", f"Instance: sha256 {found} ({pinned}).", "Proved in integers:"]
-    return [*sentences, *ends, *(f"  {step}" for step in steps)]
+    return [*sentences, "", f"Instance: sha256 {found} ({pinned}).", "Proved in integers:", *(f"  {x}" for x in steps)]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Certificates of models whose smallest scaled trace is the norm of their cone."""
+"""Certificates of models whose smallest scaled trace is a multiple of the norm of their cone."""
 
 from dataclasses import replace
 from typing import Any
@@ -8,7 +8,7 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin.linalg.forward_error import UNIT, gamma, inner_product, rounded_up
 from flatmin.linalg.operator_norm import TopSpectrum
-from flatmin.linalg.random_starts import FAILURE
+from flatmin.linalg.random_starts import FAILURE, product_rounding
 from flatmin.linalg.subspaces import EPS
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
@@ -39,7 +39,7 @@ def certificate_of(
     look_further: bool = True,
     randomized: bool = True,
 ) -> Certificate:
-    """Return the certificate that a dual vector gives factors, of which only the matrix matters.
+    """Return the certificate of factors that follows from a dual vector; only the matrix of the factors matters.
 
     The arguments are those of `flatmin.certify`. ``look_further`` asks for a verdict on uniqueness, and ``randomized``
     accepts bounds that fail with a small probability.
@@ -82,7 +82,10 @@ def trivial_dual(problem: Problem) -> Array:
 
 
 def _spectrum(point: WhitenedSolution, dual: Array, seed: int, randomized: bool) -> TopSpectrum:
-    """Return the spectrum of the dual matrix, rounding counted; that of a multiple of the trivial one is known."""
+    """Return the spectrum of the dual matrix, rounding counted.
+
+    For multiples of the trivial dual vector it is known without a computation.
+    """
     U, _, V = point.Z
     if trace_is_determined(point.problem, point.metric_power):
         top = _multiple(dual, trivial_dual(point.problem))
@@ -151,13 +154,14 @@ def _complement(point: WhitenedSolution, dual: Array, seed: int, randomized: boo
 
 
 def _complement_spectrum(point: WhitenedSolution, dual: Array, seed: int, randomized: bool) -> TopSpectrum:
-    """Return the spectrum of ``I − W``, ``W = B*(λ)``: ones on the range of Z, below one on its complement."""
+    """Return the spectrum of ``I − W``, ``W = B*(λ)``: it is one on the range of Z and below one on the complement."""
     U, matrix = point.Z[0], DualMatrix.from_dual(point, dual)
     if len(U) <= LARGEST_WHOLE:
         options: dict[str, Any] = {"unit": LEADING, "seed": seed}
         return matrix.complement().spectrum(U, U, **options).widened(matrix.error)
     W = matrix.whole
     margin, kind = complement_margin(W, U, point.metric[0].power(0), seed=seed, randomized=randomized)
-    slack = float(np.linalg.norm(W @ U)) + matrix.error
+    formed = product_rounding(W, 0, 1.0) * float(np.sqrt(U.shape[1]))
+    slack = float(np.linalg.norm(W @ U)) + formed + matrix.error
     failure = FAILURE if kind == "probabilistic" else 0.0
     return TopSpectrum(U, np.ones(U.shape[1]), U, 1.0 + slack, 1.0 - margin, kind, slack, failure)

@@ -21,8 +21,8 @@ class Flatness:
         Traces of the Hessian of the loss and of its Gauss-Newton part; the same if X is linear in each single weight,
         as for ``X = L Rᵀ``.
     scaled_trace : float
-        The trace whose minimisers are flat: for ``X = L Rᵀ`` the L block over d1 plus the R block over d2, for other
-        models the Gauss-Newton trace.
+        The trace whose minimisers are flat: for ``X = L Rᵀ`` the trace of the L block divided by d1 plus the trace of
+        the R block divided by d2, for other models the Gauss-Newton trace.
     fibre_minimum : float or None
         The smallest scaled trace over all factors of the same matrix; None if no formula is known (`Chain`).
     balance : float
@@ -30,7 +30,8 @@ class Flatness:
     norm_excess : float
         ``(‖L‖² + ‖R‖²) / (2‖X‖_*) − 1``: zero when the factors are norm-minimal for their matrix.
     condition : float
-        Largest over smallest nonzero eigenvalue of D1 and D2 together; at 1, flat, norm-minimal and balanced agree.
+        The largest eigenvalue of D1 and D2 over the smallest nonzero one. If it is 1, flat factors are the norm-minimal
+        ones, which are balanced.
     loss : float
         ``(1/m) ‖A(X) − b‖²``.
     """
@@ -69,6 +70,7 @@ def flatness(problem: Problem, factors: Any) -> Flatness:
         raise InputError(f"problem is a {type(problem).__name__}, expected a flatmin Problem")
     model = problem.parametrization
     weights, measurement, metric = model.check(factors, problem.shape), problem.measurement, problem.metric
+    weights = problem.within_range(weights)
     residual = problem.residual(weights)
     return Flatness(
         hessian_trace=model.hessian_trace(weights, measurement, metric, residual),

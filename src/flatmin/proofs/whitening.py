@@ -20,16 +20,16 @@ from flatmin.proofs.radius import gain_bound
 
 __all__ = ["ALIKE", "WhitenedSolution", "measurement_sizes", "row_sizes", "whiten"]
 
-#: Directions count as unseen only if all measurements together see less than this share of the largest in them.
+#: Singular values of the stacked sensing matrices below this share of the largest belong to unseen directions.
 OVERLOOKED = 1e-12
-#: Sensing matrices whose sizes differ by less than this factor need not be told apart.
+#: The norms of whitened sensing matrices are estimated, not computed, if they differ by at most this factor.
 ALIKE = 100.0
 #: Singular values below this share of the largest are rounding errors.
 SMALLEST = 1e-13
 
 
 def whiten(problem: Problem, metric_power: float = 1.0) -> tuple[Measurement, tuple[Metric, Metric]]:
-    """Return the map ``B(Z) = A(D1⁻¹ Z D2⁻¹)`` and the pair (D1, D2), both to the power p."""
+    """Return the map ``B(Z) = A(D1⁻¹ Z D2⁻¹)`` and the pair (D1, D2), both to the power ``metric_power``."""
     if metric_power == 1:
         return problem.whitened, problem.metric
     left, right = problem.metric
@@ -39,7 +39,7 @@ def whiten(problem: Problem, metric_power: float = 1.0) -> tuple[Measurement, tu
 
 
 def measurement_sizes(problem: Problem, whitened: Measurement, metric: tuple[Metric, Metric]) -> Array:
-    """Return the Frobenius norms of the whitened sensing matrices, approximately if they are of similar size."""
+    """Return the Frobenius norms of the whitened sensing matrices, or estimates if all norms are similar."""
     plain = problem.measurement.norms()
     largest = plain.max(initial=0.0)
     smallest = plain.min(where=plain > 0, initial=np.inf)
@@ -52,7 +52,7 @@ def measurement_sizes(problem: Problem, whitened: Measurement, metric: tuple[Met
 
 
 def row_sizes(problem: Problem) -> tuple[Array, Array]:
-    """Return bounds on the norms of all sensing matrices together, row by row (d1,) and column by column (d2,)."""
+    """Return bounds on the norm of each row (d1,) and of each column (d2,) in all sensing matrices together."""
     m, (d1, d2), sizes = problem.measurement.size, problem.shape, []
     shared = (m, m) if problem.parametrization.cone.is_hermitian else (m * d2, m * d1)
     for D, times in zip(problem.metric, shared, strict=True):
@@ -103,18 +103,22 @@ class WhitenedSolution:
 
     @property
     def gain(self) -> float:
-        """A bound on ``‖B(Z)‖ / ‖Z‖_*``."""
+        """A bound on ``‖B(Z)‖ / ‖Z‖_*``, with the error of the metric."""
         m, plain = self.problem.measurement.size, self.problem.metric
-        return gain_bound(m, plain, self.metric, self.cone.is_hermitian)
+        found = gain_bound(m, plain, self.metric, self.cone.is_hermitian)
+        for D, other in zip(self.metric, plain, strict=True):
+            weakest = float(np.min(D.values[D.values > 0], initial=np.inf))
+            found *= (1 + D.defect + other.defect) * (D.whitening_norm * weakest if np.isfinite(weakest) else 1.0)
+        return rounded_up(found, 16)
 
     @property
     def unwhiten(self) -> float:
-        """``‖D1^-p‖ ‖D2^-p‖``."""
-        return float(np.prod([np.max(D.power(-1).values, initial=0.0) for D in self.metric]))
+        """A bound on ``‖W1‖ ‖W2‖`` for the stored whitenings."""
+        return rounded_up(self.metric[0].whitening_norm * self.metric[1].whitening_norm)
 
     @cached_property
     def norm(self) -> float:
-        """An upper bound on the nuclear norm of Z, and of all Z' that are at most as flat in the exact metric."""
+        """An upper bound on the nuclear norm of Z, and of every Z' that is at least as flat in the exact metric."""
         low, high = self.stretch
         known = low > 0 and np.isfinite(self.norm_bound)
         return self.norm_bound * high / low if known else float(self.Z[1].sum())
@@ -189,10 +193,11 @@ class WhitenedSolution:
 
     @cached_property
     def is_blind(self) -> bool:
-        """Whether some measurement sees what the metric, which squares sizes, counts as unseen because of rounding.
+        """Whether measurements see a direction that the metric counts as unseen, only because of rounding.
 
-        Directions are unseen if the column of all sensing matrices, with all matrices and then all columns scaled to
-        unit size, has that many singular values of rounding size. It keeps more digits than its square, the metric.
+        The sensing matrices are scaled to unit norm and stacked, and the columns of the stack are scaled to unit
+        length. The rank of the stack is compared with the rank of the metric. The metric is formed from squares and
+        therefore loses half of the digits.
         """
         measurement = self.problem.measurement
         for side, D in enumerate(self.problem.metric):

@@ -6,17 +6,17 @@ from flatmin.report.page import Section, Statement, Table
 __all__ = ["exact_proof_section"]
 
 TITLES = {
-    "V": "No solution is better than a number",
-    "U": "A solution is as good as a number",
-    "gap": "The two numbers agree",
-    "B": "It is the only solution for data next to these",
-    "F": "No other solution is far away",
+    "V": "A lower bound for every solution",
+    "U": "An upper bound for the best solution",
+    "gap": "The two bounds agree",
+    "B": "It is the only solution for data that differ by rounding",
+    "F": "Every other solution is near",
     "T": "It is the only solution for these data",
 }
 #: The parts of a proof, what carries out each part, and whether the reader must trust it.
 CHECKED = (
-    ("Factors, dual vectors, constants", "found by flatmin in floating point", "no: any are tested alike"),
-    ("Matrix inequalities, bounds, distances", "tested by checker.py in integers", "yes: one file, to be read"),
+    ("Factors, dual vectors, constants", "found by flatmin in floating point", "no: the checker tests them"),
+    ("Matrix inequalities, bounds, distances", "tested by checker.py in integers", "yes: it is one file to read"),
     ("Guesses, products of small integers", "NumPy, or else checker.py", "only that sums below 2⁵³ are exact"),
 )
 

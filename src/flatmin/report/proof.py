@@ -87,6 +87,8 @@ def _bound(c: Certificate, measured: str, terms: Vocabulary) -> Statement:
         f"{number(c.lower_bound, 10)}. This solution has {number(c.value, 10)}. The relative gap between them is "
         f"{number(c.relative_gap)}; a proof needs at most {number(LARGEST_GAP, 1)}. "
     )
+    if c.rounding > 0:
+        text += f"All rounding errors are counted in it; they make up at most {number(c.rounding)}. "
     if c.relative_gap < 0:
         text += "It is negative because the fit is not perfectly exact; only its absolute value matters. "
     if c.bound_kind == "estimated":

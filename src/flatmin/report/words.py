@@ -157,13 +157,16 @@ def judgement(c: Certificate, terms: Vocabulary = PRODUCT) -> str:
                 failed.append(f"the {name} is {value:.1e}, above {most:.0e}")
         if failed:
             remedies.append("make the errors smaller, or raise tau" if terms.splits else FIT_ADVICE)
-    if not abs(c.relative_gap) <= LARGEST_GAP:
+    if c.is_hidden_by_rounding:
+        failed.append(f"rounding hides {c.rounding:.0e} of the value, since the metric is nearly singular")
+        remedies.append("give rows, columns and measurements similar sizes, or measure what few measurements see")
+    elif not abs(c.relative_gap) <= LARGEST_GAP:
         failed.append(f"the relative gap is {c.relative_gap:.1e}, beyond {LARGEST_GAP:.0e}")
         if c.relative_gap > 0:
             remedies.append(
                 f"find a {terms.better} {terms.solution} or a better dual vector; without one flatmin looks for its own"
             )
-    if c.bound_kind == "estimated":
+    if c.bound_kind == "estimated" and not c.is_hidden_by_rounding:
         failed.append("the norm of the dual matrix is only estimated")
         remedies.append("try a smaller problem, for which the norm can be bounded rigorously")
     remedy = "; ".join(remedies)
@@ -173,7 +176,7 @@ def judgement(c: Certificate, terms: Vocabulary = PRODUCT) -> str:
 def unmeasured(metric: tuple[Metric, Metric]) -> list[str]:
     """Return a note for rows and for columns if no measurement sees some of their combinations.
 
-    Rows or columns that are themselves unseen do not count. Symmetric models have one note for rows and columns.
+    Rows or columns without any measurement do not count. Symmetric models have one note for rows and columns.
     """
     out = []
     sides = [(metric[0], " of the rows"), (metric[1], " of the columns")]

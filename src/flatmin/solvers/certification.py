@@ -77,7 +77,7 @@ def certify(
     """
     if not isinstance(problem, Problem):
         raise InputError(f"problem is a {type(problem).__name__}, expected a flatmin Problem")
-    factors = factors_of(problem, factors_or_matrix)
+    factors = problem.within_range(factors_of(problem, factors_or_matrix))
     task = Task(problem, alpha, metric_power, limits=Limits(time_limit=time_limit))
     if not problem.is_convex:
         task.expect_defaults("metric_power")

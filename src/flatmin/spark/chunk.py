@@ -57,9 +57,9 @@ class Chunk:
     def ridge(self, own: Array, other: Array, reg_param: float) -> tuple[Array, Array]:
         """Return the rows (n, k) that minimise ``Σ (v − lᵀ r)² + reg_param · n ‖l‖²``, and three sums.
 
-        Here n is the number of cells of a row, and the factor ``other`` (d2, k) is fixed. The sums are: the squares of
-        half the gradient at the present rows ``own`` (d1, k), the squares of its part from the data, and ``Σ v²`` minus
-        the minimum.
+        Here n is the number of cells of a row, and the factor ``other`` (d2, k) is fixed. With half the gradient g at
+        the present rows ``own`` (d1, k), and the part h of g from the data, the sums are ``Σ g²``, ``Σ h²``, and ``Σ
+        v²`` minus the minimum.
         """
         k = other.shape[1]
         counts = np.diff(self.pointers)

@@ -33,7 +33,7 @@ __all__ = ["SparkCompletion"]
 #: First number of columns of the factors if the user sets none. It doubles until the certificate shows that no column
 #: is missing.
 FIRST_RANK = 32
-#: Default iterations of Spark's ALS, and of the sweeps after them.
+#: Default numbers of iterations of Spark's ALS (``ITERATIONS``) and of the sweeps after it (``SWEEPS``).
 ITERATIONS = 20
 SWEEPS = 200
 #: Relative size below which singular values of factors in 32 bits count as rounding errors.

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin.linalg.forward_error import UNIT as ROUNDOFF
+from flatmin.linalg.forward_error import gamma
 from flatmin.linalg.metric import Metric, condition_number
+from flatmin.linalg.nuclear_bound import nuclear_bound
 from flatmin.linalg.operator_norm import FACTORED, TopSpectrum, top_spectrum
 from flatmin.parametrizations import Product
 from flatmin.parametrizations.base import Factors
@@ -52,7 +55,7 @@ def certify_factors(
     """
     m, shape, model = cells.size, cells.shape, Product()
     pair = zip(cells.counts, shape[::-1], strict=True)
-    D1, D2 = (Metric.root(counts / (m * other)) for counts, other in pair)
+    D1, D2 = (Metric.root(counts / (m * other), 2 * ROUNDOFF) for counts, other in pair)
     U, s, V = model.singular(factors, (D1, D2))
     keep = s > 1e-13 * s[0] if len(s) else np.zeros(0, bool)
     U, s, V = U[:, keep], s[keep], V[:, keep]
@@ -69,19 +72,38 @@ def certify_factors(
                 left, right = (np.pad(F, ((0, d - len(F)), (0, 0))) for F, d in zip((U, V), S.shape, strict=True))
                 spectrum = top_spectrum(S, left, right, unit=UNIT, seed=seed)
                 products = int(sum(S.products))
-    certificate = _certificate(sums, float(s.sum()), float(np.linalg.norm(s)), (D1, D2), m, alpha, spectrum)
+    bound = nuclear_bound((D1, D2), model.pair(factors), (U, s, V))
+    reach = float(np.prod([np.linalg.norm(F) for F in factors]))
+    certificate = _certificate(sums, bound, reach, float(np.linalg.norm(s)), (D1, D2), m, alpha, spectrum)
     flattest = model.flattest(U, s, V, (D1, D2))
     return CertifiedFactors(certificate, _flatness(flattest, (D1, D2), sums[2] / m), flattest, products)
 
 
 def _certificate(
-    sums: Array, norm: float, size: float, metric: tuple[Metric, Metric], m: int, alpha: float, spectrum: TopSpectrum
+    sums: Array,
+    norm: float,
+    reach: float,
+    size: float,
+    metric: tuple[Metric, Metric],
+    m: int,
+    alpha: float,
+    spectrum: TopSpectrum,
 ) -> Certificate:
-    """Return the certificate of `flatmin.proofs.cone_certificate.certificate_of`, computed from sums over cells."""
+    """Return the certificate: that of `flatmin.proofs.cone_certificate.certificate_of`, from sums over cells.
+
+    All rounding errors are counted: of sums over m cells in any order, and of residuals, which are off by a share of
+    ``reach = ‖L‖ ‖R‖``.
+    """
     squares, inner, left, scaled = map(float, sums)
-    factor, c = Product().trace_factor, 1 / max(1.0, spectrum.norm)
-    value = left / m + alpha * factor * norm
+    summed, shape = gamma(m + 64), (len(metric[0].values), len(metric[1].values))
+    low, high = (float(np.prod([1 + sign * D.defect for D in metric])) ** 0.5 for sign in (-1, 1))
+    entries = 8 * ROUNDOFF * left**0.5 / regularization(alpha, shape)
+    dual_norm = (spectrum.norm + entries) / low
+    factor, c = Product().trace_factor, 1 / max(1.0, dual_norm)
+    misfit = left**0.5 * (1 + summed) + gamma(96 + spectrum.U.shape[1]) * reach
+    value = misfit**2 / m + alpha * factor * norm * high
     lower = (2 * c * inner - c**2 * left) / m
+    lower -= summed * (2 * c * (squares * left) ** 0.5 + c**2 * left) / m
     gap = ratio(value - lower, value)
     if metric[0].condition * metric[1].condition <= ALIKE:  # as `certificates.measurement_sizes` has it
         typical = [np.sqrt(D.values.max()) * np.sqrt(D.values[D.values > 0].min()) for D in metric]
@@ -95,7 +117,7 @@ def _certificate(
         relative_residual=ratio(left**0.5, squares**0.5),
         whitened_residual=ratio(scaled**0.5, size),
         dual=np.empty(0),
-        dual_norm=spectrum.norm,
+        dual_norm=dual_norm,
         bound_kind=spectrum.kind,
         failure_probability=spectrum.failure or None,
         residual_reach=left / max(abs(inner), float(np.finfo(float).tiny)) if left else 0.0,

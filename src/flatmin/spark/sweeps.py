@@ -26,7 +26,7 @@ class Swept:
     factors: Factors
     #: The norm of the gradient of the flat objective, relative to the norm of the part of the gradient from the data.
     slope: float
-    #: ``Σ e² + regParam (Σ n_i ‖l_i‖² + Σ n_j ‖r_j‖²)``, less ``Σ v²``.
+    #: ``Σ e² + regParam (Σ n_i ‖l_i‖² + Σ n_j ‖r_j‖²)``, minus ``Σ v²``.
     objective: float
     count: int
 

@@ -130,7 +130,7 @@ def _check_fibre(model: Parametrization, factors: Factors, A: Measurement, rng: 
 
 
 def _check_turned(model: Parametrization, factors: Factors, A: Measurement, rng: np.random.Generator) -> None:
-    """Check that a rotation of the factors changes no number, and test the definitions of balance and norm excess."""
+    """Check that a rotation of the factors changes no measure of flatness, and recompute balance and norm excess."""
     metric, turned = model.metric(A), _turned(model, factors, rng)
     residual = rng.standard_normal(A.size)
     for name, arguments in (

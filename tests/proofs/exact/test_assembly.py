@@ -141,6 +141,35 @@ def test_metric_power_zero_is_the_nuclear_norm(name):
     assert {"V", "B"} <= set(kinds(proof))
 
 
+def graded(decades, seed=0):
+    """Return integer sensing whose rows and columns have sizes from one to ten to this power, mixed."""
+    rng = np.random.default_rng(seed)
+    sizes = [np.rint(10.0 ** (decades * np.arange(d) / (d - 1))) for d in (8, 6)]
+    mixing = [np.eye(d) + np.triu(rng.integers(-1, 2, (d, d)), 1) for d in (8, 6)]
+    A = rng.integers(-3, 4, (40, 8, 6)) * sizes[0][:, None] * sizes[1]
+    A = fm.measurements.Dense(mixing[0].T @ A @ mixing[1])
+    return fm.Problem(A, A.forward(np.outer(rng.integers(-3, 4, 8), rng.integers(-3, 4, 6)) + 0.0))
+
+
+@pytest.mark.parametrize("decades", [2, 6])
+def test_ill_conditioned_metrics_of_integers_have_theorems(decades):
+    problem = graded(decades)
+    assert problem.metric[0].condition > 0.9 * 10**decades
+    proof = proved(problem)
+    assert verdict(proof)
+    assert "T" in kinds(proof)
+    assert proof.statement("gap").numbers["gap"] < 1e-12
+
+
+def test_data_that_were_rounded_are_not_fitted_by_the_truth():
+    problem = graded(8)
+    assert np.max(np.abs(problem.data)) > 2**53
+    proof = proved(problem)
+    assert verdict(proof)
+    assert "V" in kinds(proof)
+    assert "T" not in kinds(proof)
+
+
 def test_unseen_rows_are_left_out():
     rng = np.random.default_rng(0)
     rows, cols = np.divmod(rng.choice(80, 72, replace=False), 8)
@@ -154,6 +183,24 @@ def test_unseen_rows_are_left_out():
         assert verdict(proof)
         assert "T" in kinds(proof)
         assert "vanish in rows and columns that no measurement sees" in proof.statement("T").words
+
+
+def test_problems_with_odd_shapes_and_scales_have_proofs_or_reasons():
+    rng = np.random.default_rng(0)
+    for seed in range(60):
+        d1, d2, m, r = (int(rng.integers(1, top)) for top in (6, 6, 20, 3))
+        scale = 10.0 ** rng.choice([-20, -8, 0, 8, 20])
+        L, R, x = (rng.integers(-3, 4, shape) + 0.0 for shape in ((d1, r), (d2, r), (m, d1)))
+        A = [
+            fm.measurements.Dense(rng.standard_normal((m, d1, d2)) * scale),
+            fm.measurements.Entries(rng.integers(0, d1, m), rng.integers(0, d2, m), (d1, d2)),
+            fm.measurements.RankOne(x, rng.integers(-3, 4, (m, d2)) * scale),
+            fm.measurements.RankOne(x),
+        ][seed % 4]
+        R, model = (L, fm.Gram()) if seed % 4 == 3 else (R, fm.Product())
+        problem = fm.Problem(A, A.forward_factors(L, R), model)
+        proof = proved(problem, alpha=float(rng.choice([0.0, 0.1])), metric_power=float(rng.choice([0.0, 1.0])))
+        assert verdict(proof) if proof.statements else proof.absent
 
 
 def test_zero_data_have_the_zero_matrix():

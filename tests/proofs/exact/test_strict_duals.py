@@ -5,7 +5,7 @@ import flatmin as fm
 from flatmin.proofs.exact.duals import aligned
 from flatmin.proofs.exact.explicit_problem import ExplicitProblem
 from flatmin.proofs.exact.point import polished
-from flatmin.proofs.exact.strict_duals import Outside, outside_norm, power_norm
+from flatmin.proofs.exact.strict_duals import Outside, outside_norm
 from tests.proofs.exact.integer_problems import bilinear, network, sensing
 
 
@@ -41,7 +41,7 @@ def test_the_gradient_is_that_of_the_norm():
     change = rng.standard_normal(len(dual))
     change -= outside.tangent.dual_step(outside.tangent.adjoint(change))
     ahead, behind = (outside._schatten(dual + h * change, 8) for h in (1e-6, -1e-6))
-    assert value == pytest.approx(outside._schatten(dual, 8), rel=1e-14)
+    assert value == pytest.approx(outside._schatten(dual, 8))
     assert (ahead - behind) / 2e-6 == pytest.approx(gradient @ change, rel=1e-6)
     np.testing.assert_allclose(outside.tangent.adjoint(gradient), 0, atol=1e-10)
 
@@ -52,9 +52,3 @@ def test_the_norm_outside_two_spaces():
     Y = rng.standard_normal((6, 5))
     expected = np.linalg.norm((np.eye(6) - P @ P.T) @ Y @ (np.eye(5) - Q @ Q.T), 2)
     assert outside_norm(Y, P, Q) == pytest.approx(expected)
-
-
-def test_powers_of_large_norms_do_not_overflow():
-    with np.errstate(over="raise"):
-        assert power_norm(np.full(2, 1e30), 64) == pytest.approx(1e30 * 2 ** (1 / 64))
-    assert power_norm(np.zeros(3), 8) == 0.0

@@ -37,6 +37,7 @@ def test_a_condition_that_hides_the_answer_proves_nothing_and_says_so():
     proof = fm.flat_minimum(ill_conditioned(9, 1e6)).certificate
     assert not proof.holds
     assert proof.rounding > 1e-6
+    assert proof.is_hidden_by_rounding
     assert "rounding hides" in repr(proof)
 
 

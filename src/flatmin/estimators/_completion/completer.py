@@ -47,8 +47,8 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
         three include a constant. "auto" is "columns" for tables and "both" for triples.
     offset_alpha : float, pair of float or "auto"
         Penalty on the offsets of rows and of columns. A penalty of k has the effect of k further observations of the
-        value zero (in table columns, of the column mean). "auto" is 0 for tables. For triples it is the variance of the
-        noise divided by that of the offsets, estimated by restricted maximum likelihood.
+        value zero (in table columns, of the column mean). "auto" is 0 for tables. For triples the penalty is the
+        variance of the noise divided by that of the offsets, estimated by restricted maximum likelihood.
     scale : bool or "auto"
         Whether to divide every column of a table by its standard deviation. "auto" does so for tables.
     missing_values : float, str, None or pandas.NA
@@ -173,8 +173,8 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
         """Return the coefficient of determination R² of the predictions; 1 is perfect.
 
         For triples it compares the predictions with y, and 0 is as good as the mean of y. For tables, a fixed fifth of
-        the observed cells is hidden and predicted from the others, so that a grid search over tables needs no y. Then 0
-        is as good as the column offsets, with errors in the units of the fit. ``sample_weight`` has weights of the
+        the observed cells is hidden and predicted from the others, so that a grid search over tables needs no y. Such a
+        score of 0 is as good as column offsets, with errors in units of the fit. ``sample_weight`` has weights of the
         rows.
         """
         check_is_fitted(self)

@@ -60,7 +60,7 @@ class Strengths:
         return self.constant or self.rows is not None or self.columns is not None
 
     def over(self, weight: float) -> Self:
-        """Return the penalties relative to observations of a given weight."""
+        """Return the penalties divided by ``weight``, for observations whose weights are divided by it too."""
         rows, columns = (k if k is None or isinstance(k, str) else k / weight for k in (self.rows, self.columns))
         return replace(self, rows=rows, columns=columns)
 

@@ -33,8 +33,8 @@ class RowModel:
 
     In a refit, least squares would follow the noise in rows with few entries. The rows of L are therefore modelled as
     draws from one normal distribution, and a row is computed as the conditional mean given its entries. The conditional
-    mean is the same ridge regression with p = 0, if λ is the variance of the noise and R is scaled so that the rows of
-    L have the identity as covariance.
+    mean solves the same ridge regression with p = 0, if λ is the variance of the noise and R is scaled so that the rows
+    of L have the identity as covariance.
 
     Attributes
     ----------

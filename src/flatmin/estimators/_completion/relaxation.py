@@ -55,11 +55,11 @@ class Relaxation:
 
 
 def relaxation(cells: Observations, noise: Noise, settings: Mapping[str, Any]) -> Relaxation | None:
-    """Choose between offsets alone, a refit and penalties up to the noise's own; None if there are too few cells.
+    """Choose between offsets alone, a refit, and penalties of several strengths; None if there are too few cells.
 
     The penalty that follows from the noise suppresses everything that noise alone could produce, and with it a part of
-    the matrix. If the rank is low, a refit restores this part. If the rank is only approximately low, a weaker penalty
-    that overfits a little predicts better.
+    the matrix. If the rank is low, a refit restores the suppressed part. If the rank is only approximately low, a
+    weaker penalty that overfits a little predicts better.
     """
     split = _split(cells, settings["seed"])
     if split is None:

@@ -108,7 +108,7 @@ def _largest(found: Sequence[Sequence[float]]) -> Number:
 
 
 def ratio(columns: Sequence[Column], predicted: Formula, level: float = 0.95) -> Number:
-    """Return the ratio of boundary to prediction, fitted as one constant to all columns; transition widths differ."""
+    """Return the ratio of boundary to prediction, fitted as one constant to all columns, whose widths may differ."""
     counts = [
         column.counts | {"points": np.array(column.values, float) / predicted(column.parameters)}
         for column in filter(_resolvable, columns)
@@ -138,7 +138,7 @@ def slope_over(
     The line is fitted to the columns whose bands lie within their points with trials; at least three are needed. The
     other columns only tell that their boundary may lie above or below all their points. Such a boundary could make the
     slope arbitrarily large if it is above the points and right of the line's centre, or below them and left of the
-    centre; then the interval has no upper end. In the two other cases it has no lower end.
+    centre; then the interval has no upper end. In the two other cases the interval has no lower end.
 
     Parameters
     ----------
@@ -172,8 +172,8 @@ def slope_over(
 def slope(x: Array, y: Array, spread: Array, level: float = 0.95) -> Number:
     """Return the slope of a line through at least three points, by least squares with weights ``1 / spread²``.
 
-    ``spread`` has the standard deviations of ``y``. The interval is normal. If the residuals are larger than these
-    deviations explain, it is Student's with n − 2 degrees of freedom.
+    ``spread`` has the standard deviations of ``y``. The interval is normal, or Student's with n − 2 degrees of freedom
+    if the residuals are larger than ``spread`` explains.
     """
     weights = spread**-2.0
     middle, height = (float(weights @ values / weights.sum()) for values in (x, y))
@@ -238,8 +238,8 @@ def difference(evidence: Evidence, name: str, first: Value, second: Value, level
 def _unseen(cells: list[tuple[float, Array]], falling: bool) -> tuple[bool, bool]:
     """Return whether the area between both success rates may be smaller, and whether it may be larger, than computed.
 
-    If a rate is not yet about 0 or about 1 at the last cell, it changes further beyond. The area there is unknown, but
-    its sign is known.
+    If a rate is not yet about 0 or about 1 at the last cell, the rate changes further beyond that cell. The area there
+    is unknown, but its sign is known.
     """
     start, end = (np.mean(pairs, axis=0) for _, pairs in (cells[0], cells[-1]))
     none, every = (end, start) if falling else (start, end)

@@ -164,9 +164,9 @@ class Posterior:
     def information(self, points: Any) -> Array:
         """Return how much one more trial at each point would tell about boundary and width, in nats.
 
-        The result is the mutual information between the outcome of the trial and the pair (c, w). It is large where
-        success is uncertain because the boundary is unknown, and small where the success probability is known, even if
-        it is known to be one half.
+        The result is the mutual information between the outcome of the trial and the pair (c, w). The information is
+        large where success is uncertain because the boundary is unknown, and small where the success probability is
+        known, even if it is known to be one half.
 
         References
         ----------

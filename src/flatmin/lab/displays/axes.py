@@ -129,8 +129,8 @@ def intervals(ax: Any, x: Array, value: Array, low: Array, high: Array, index: i
 def bars(ax: Any, x: Array, low: Array, high: Array, **style: Any) -> None:
     """Draw intervals that are given by their ends.
 
-    Matplotlib's ``errorbar`` takes lengths instead, and value minus length is rounded to zero if the lower end is many
-    decades below the value. On a logarithmic axis such a bar would have no lower end.
+    Matplotlib's ``errorbar`` takes lengths, and value minus length is rounded to zero if the lower end is many decades
+    below the value. On a logarithmic axis such a bar would have no lower end.
     """
     ax.vlines(x, low, high, lw=1.1, **style)
     for ends in (low, high):

@@ -22,8 +22,7 @@ class Summary:
     """The mean, median or share of repetitions, called ``value``, with its 95 % interval from ``low`` to ``high``.
 
     With too few repetitions the interval is unbounded (from zero to infinity for a geometric mean). ``trials`` is the
-    number of repetitions used. ``left_out`` is the number of those that are not finite, or for a geometric mean not
-    positive.
+    number of repetitions used. ``left_out`` is the number that are not finite, or for a geometric mean not positive.
     """
 
     value: float

@@ -27,7 +27,7 @@ class Kind(NamedTuple):
     holds: bool | None = None
 
 
-#: The kind for each verdict. A claim is "untested", not "undecided", if the results give no number for it at all.
+#: Words for the claims of each verdict. A claim is "untested", not "undecided", if the results give it no number.
 KINDS = {
     "holds": Kind("holds", "hold", "Claims that hold", "Holds", True),
     "fails": Kind("fails", "fail", "Claims that fail", "Fails", False),

@@ -18,7 +18,7 @@ from flatmin.lab.race.tasks import Objective, Task
 
 __all__ = ["Competitor", "Entry"]
 
-#: Strengths are tuned from 10 to the first power to 10 to the second, in units of the competitor's default strength.
+#: For this pair (a, b), strengths are tuned from 10^a to 10^b times the default strength of the competitor.
 STRENGTH_POWERS = (-2, 1)
 
 

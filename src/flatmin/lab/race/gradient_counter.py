@@ -13,7 +13,7 @@ __all__ = ["GradientCounter"]
 
 
 class GradientCounter:
-    """A counter of the passes through a model, in units of one gradient. It uses hooks, so training code is unchanged.
+    """A counter of the passes through a model, in units of one gradient, by hooks that leave training code unchanged.
 
     One backward pass on a batch of any size, with its forward pass, is one gradient: a step of gradient descent costs
     1, and a step of SAM costs 2. A forward pass alone is half a gradient. A backward pass that is itself differentiated

@@ -137,7 +137,7 @@ def _without_nan(value: float | None) -> float | None:
 
 @contextmanager
 def _reproducibly(seed: int) -> Iterator[None]:
-    """Use one thread, and seed torch's global generator for code that draws from it. Both are restored afterwards."""
+    """Use one thread and seed torch's global generator inside the block; restore threads and generator afterwards."""
     with one_torch_thread(), one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield

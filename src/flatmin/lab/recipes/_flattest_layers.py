@@ -73,8 +73,8 @@ def flattest_layers(problem: Problem, start: Factors, *, seed: int = 0) -> FlatL
 
     If the measurements are at least as many as the degrees of freedom, every low-rank matrix that fits is a stationary
     point, and the descent may end there although another matrix is flatter. So the layers are perturbed and the descent
-    is repeated, until no flatter layers are found. The result is a local minimum; another start may lead to a flatter
-    one.
+    is repeated, until no flatter layers are found. The result is a local minimum; another start may end at flatter
+    layers.
 
     The problem must have a `Chain`, a matrix of at most 400 entries, and data that are not zero; otherwise `InputError`
     is raised. The layers of the start need not fit the data. Directions that are zero on both sides of a layer stay

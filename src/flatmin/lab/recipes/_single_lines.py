@@ -96,9 +96,9 @@ def threshold_of_scores(d: int, rank: int) -> float:
 
     The matrix is square with Gaussian factors, and cells are drawn uniformly, n = m/d in each row. Then ``|u_i|²`` is
     distributed as Beta(r/2, (d − r)/2). The ratio ``|u_i|² / u_iᵀ G⁻¹ u_i`` is a Schur complement of G, distributed as
-    Beta((n − r + 1)/2, (d − n)/2). The two are independent, and a score is above 1 if the first is larger. Different
-    numbers of cells in the rows cancel with flat weights: both u_i and the root of G grow with the number's root. Rows
-    and columns are treated as independent, so that half of the draws have no score above 1 if
+    Beta((n − r + 1)/2, (d − n)/2). Both are independent, and a score is above 1 if ``|u_i|²`` exceeds the ratio.
+    Different numbers of cells in the rows cancel with flat weights: both u_i and the root of G grow with the number's
+    root. Rows and columns are treated as independent, so that half of the draws have no score above 1 if
 
         ``2 d P(s > 1) = log 2``.
 

@@ -1,4 +1,4 @@
-"""Recovery by flat products of more and more factors: of sparse vectors, and of low-rank matrices.
+"""Recovery of sparse vectors and of low-rank matrices by flat products of two or more factors.
 
 The unknowns are ``x = u_1 ∘ … ∘ u_N`` of length 80 and ``X = W_N ⋯ W_1`` of shape 8×8. All depths N see the same
 Gaussian measurements. Flat products of vectors are certified. Flat products of over two matrices are found by a search
@@ -11,8 +11,9 @@ nuclear norm, c exceeds that of two matrices by at most 0.1, and from 1.25 times
 least 90 % of the draws. The layers found for two matrices are flattest by their certificate.
 
 Refuted by: a boundary further away, more than one recovery in a hundred by three or five vectors from fewer
-measurements than unknowns, more than one failure in twenty from at least as many, a larger c of deep products of
-matrices, more than one failure in ten well above the boundary, or layers of two matrices that are not flattest.
+measurements than unknowns, more than one failure in twenty from at least as many measurements as unknowns, a larger c
+of deep products of matrices, more than one failure in ten well above the boundary, or layers of two matrices that are
+not flattest.
 """
 
 import math

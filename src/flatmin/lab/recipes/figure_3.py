@@ -12,7 +12,7 @@ exponent of 0.1. From 1.25 times the upper end of the boundary's band on, at lea
 least 99 % of the flat minima are certified.
 
 Refuted by: a boundary of Gaussian sensing that differs from the statistical dimension by more than d, or 5 % over all
-dimensions; a larger c than that, a faster growth, or more than one failure in a hundred above the boundary or among the
+dimensions; a larger c, a faster growth, or more than one failure in a hundred above the boundary or among the
 certificates.
 
 Ding, Drusvyatskiy, Fazel, Harchaoui, "Flat minima generalize for low-rank matrix recovery", Information and Inference

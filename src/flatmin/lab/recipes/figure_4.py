@@ -11,7 +11,7 @@ sensing at the rates ``m^(−1)`` and ``m^(−1/2)``, with exponents within 0.2 
 ``4 r (d1 + d2)`` cells on, balance gap / ``√(1 − m/d²)`` and norm excess / ``(1 − m/d²)`` decrease with m.
 
 Refuted by: a gap above its bound by more than rounding, an exponent further away from −1 or −1/2, a gap in completion
-that grows with m after this division, or more than one solution in a hundred without a certificate.
+that grows with m even after the division, or more than one solution in a hundred without a certificate.
 
 Ding, Drusvyatskiy, Fazel, Harchaoui, "Flat minima generalize for low-rank matrix recovery", Information and Inference
 13(2), 2024, Figure 4.

@@ -2,8 +2,7 @@
 
 Numbers of measurements are in units of the degrees of freedom, ``rho = m / (r (d1 + d2 − r))``. Gaussian sensing of
 60×50 matrices of rank 2; completion of 100², 300² and 1000² matrices of rank 5. A score for each row and column, which
-takes no solve, proves that a truth is not flattest if it is above 1. docs/recipes.md has the definitions and the exact
-shares.
+takes no solve, proves that a truth is not flattest if it is above 1. docs/recipes.md has definitions and exact shares.
 
 Claim: Gaussian sensing recovers at rho from 2.5 to 2.67 and not from 1.83 to 2. In completion the threshold of 300² is
 between 3 and 3.5, and that of 1000² between 4 and 5. No draw with a score above 1 is recovered, and few draws without

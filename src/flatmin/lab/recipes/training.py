@@ -11,9 +11,9 @@ correlated with the error than the remaining loss is. Of two runs of one algorit
 error in most pairs. In covariance estimation and phase retrieval the gap of every run that did not diverge is 0 up to
 rounding.
 
-Refuted by: a mean correlation below 0.5, or one that shuffled errors reach; losses that are as strongly correlated;
-flatter runs of one algorithm with smaller errors in at most half of the pairs; or a gap that is not 0 where the data
-determine the trace.
+Refuted by: a mean correlation below 0.5, or one that shuffled errors reach; losses as strongly correlated with the
+error; flatter runs of one algorithm with smaller errors in at most half of the pairs; or a gap that is not 0 where the
+data determine the trace.
 """
 
 from __future__ import annotations

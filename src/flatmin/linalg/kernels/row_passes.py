@@ -17,7 +17,7 @@ COMPILED = 4_000_000
 BLOCK = 1 << 16
 #: Number of cells that justify another thread.
 LEAST = 1 << 18
-#: Largest number of ranges of rows with sums of their own. The number depends on the matrix alone, so that digits do
+#: Largest number of ranges of rows that have separate sums. The number depends on the matrix alone, so that digits do
 #: not depend on the number of threads.
 RANGES = 16
 
@@ -71,7 +71,7 @@ class RowPasses:
         return self._products(L, R, block, left, right)
 
     def masked(self, L: Array, R: Array, free: Array, left: Array, right: Array) -> tuple[Array, Array]:
-        """Return ``G right`` and ``Gᵀ left``, in their type, for G that is X on free cells and zero elsewhere."""
+        """Return ``G right`` and ``Gᵀ left``, in the type of L; G is X on free cells and zero elsewhere."""
 
         def block(rows: slice, x: Array) -> None:
             np.multiply(x, free[rows], out=x)
@@ -164,7 +164,7 @@ class RowPasses:
 
 
 def _ascend(y: Array, x: Array, w: Array, z: Array, seen: Array, level: float, rho: float, following: float) -> None:
-    """As in `kernels.entrywise_loops`."""
+    """Do what `entrywise_loops.ascend` does, in NumPy."""
     np.subtract(y, x, out=z)
     z *= rho
     z += w
@@ -178,7 +178,7 @@ def _ascend(y: Array, x: Array, w: Array, z: Array, seen: Array, level: float, r
 
 
 def _trim(y: Array, x: Array, seen: Array, high: Array, wide: Array, free: Array) -> None:
-    """As in `kernels.entrywise_loops`."""
+    """Do what `entrywise_loops.trim` does, in NumPy."""
     np.subtract(y, x, out=x)
     sizes = np.abs(x)
     np.less_equal(sizes, wide, out=free)

@@ -18,10 +18,10 @@ MIN_SAMPLE = 8
 class Deflation:
     """Random vectors v_i, their products H v_i, and an orthonormal basis Q of the first ``rank`` products.
 
-    With the projector P onto the orthogonal complement of Q, ``tr H = tr QᵀHQ + tr PHP``. The first term is computed
-    exactly. The second term is sampled in two ways: by the vectors that were not used for Q (`independent`), and by
-    those that were, each with a basis that leaves out its own product (`leave_one_out`). Neither way needs further
-    products with H, because ``H P v = H v - HQ Qᵀv``.
+    With the projector P onto the orthogonal complement of Q, ``tr H = tr QᵀHQ + tr PHP``. The first term, ``tr QᵀHQ``,
+    is computed exactly. The second term, ``tr PHP``, is sampled in two ways: by the vectors that were not used for Q
+    (`independent`), and by those that were, each with a basis that leaves out its own product (`leave_one_out`).
+    Neither way needs further products with H, because ``H P v = H v - HQ Qᵀv``.
     """
 
     def __init__(self, request: TraceRequest) -> None:

@@ -44,9 +44,9 @@ def variance(values: Tensor, squares: Tensor, dimension: int, swaps: float | Non
 
     The variance is ``2d/(d+2) (‖S‖_F² - (tr A)²/d)``, where S is the symmetric part of A. If A is symmetric, the mean
     of ``‖A v‖²`` estimates ``‖S‖_F²`` without bias. The estimate is more accurate than the sample variance: with one
-    dominant eigenvalue its relative variance is 2/m, and that of the sample variance 14/m. The form ``v_bᵀ (H v)_b`` of
-    a diagonal block has an A that is not symmetric. For such forms ``‖S‖_F² = (‖A‖_F² + tr A²)/2``, and ``swaps`` is an
-    estimate of ``tr A²``, see `swapped`.
+    dominant eigenvalue the relative variance of the estimate is 2/m, and the relative variance of the sample variance
+    is 14/m. The form ``v_bᵀ (H v)_b`` of a diagonal block has an A that is not symmetric. For such forms
+    ``‖S‖_F² = (‖A‖_F² + tr A²)/2``, and ``swaps`` is an estimate of ``tr A²``, see `swapped`.
 
     ``values`` are the numbers ``vᵀ A v`` and ``squares`` the numbers ``‖A v‖²``, both (m,). The dimension is d.
     """

@@ -41,9 +41,9 @@ class PerExample:
 
     The gradient of example i in the weights of a layer depends on the layer's input a_i and on the derivative δ_i of
     ``⟨w, outputs⟩`` in its output; one reverse pass gives the δ_i of all examples. For a linear layer the squared norm
-    is ``|δ_i|² (|a_i|² + 1)``, without forming the gradient. For a convolution the gradient is formed. If it is
-    ungrouped and has more than 4 output channels, 4 random combinations of the channels replace them, drawn for each
-    example, which gives an unbiased estimate.
+    is ``|δ_i|² (|a_i|² + 1)``, without forming the gradient. For a convolution the gradient is formed. If the
+    convolution is ungrouped and has more than 4 output channels, 4 random combinations of the channels replace them,
+    drawn for each example, which gives an unbiased estimate.
     """
 
     def __init__(self, model: nn.Module) -> None:

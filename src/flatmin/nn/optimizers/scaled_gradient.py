@@ -34,7 +34,8 @@ class ScaledGradient(Seeker):
     Raises
     ------
     InputError
-        If the model is not of this kind; in `step`, if a Gram matrix is singular and ``damping`` is 0.
+        If the model is of another class or parametrization; in `step`, if a Gram matrix is singular and ``damping`` is
+        0.
 
     References
     ----------

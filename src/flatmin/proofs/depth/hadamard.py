@@ -5,13 +5,14 @@ from dataclasses import replace
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin.linalg.forward_error import UNIT, gamma, inner_product, spread
 from flatmin.linalg.subspaces import EPS
 from flatmin.parametrizations.base import Factors
 from flatmin.parametrizations.hadamard import Hadamard
 from flatmin.problem import Problem
 from flatmin.proofs.certificate import Bound, Certificate, Fit, check_alpha, ratio
 from flatmin.proofs.depth.nearby import nearby_minimisers, nearby_penalised
-from flatmin.proofs.depth.power_bounds import dual_power_norm, penalised_bound
+from flatmin.proofs.depth.power_bounds import dual_power_norm, gain_and_loss
 
 __all__ = ["hadamard_certificate", "hadamard_factors", "hadamard_whitened"]
 
@@ -19,9 +20,9 @@ __all__ = ["hadamard_certificate", "hadamard_factors", "hadamard_whitened"]
 def hadamard_certificate(
     problem: Problem, factors: Factors, dual: Array, *, alpha: float = 0.0, look_further: bool = True
 ) -> Certificate:
-    """Return the certificate that a dual vector λ gives a vector x as sparse regression, see docs/theory/depth.md.
+    """Return the certificate of a vector in sparse regression that a dual vector λ proves, see docs/theory/depth.md.
 
-    Hölder's inequality bounds the value from below for any λ. ``look_further`` asks for a verdict on uniqueness.
+    For any λ, Hölder's inequality gives a lower bound on the value. ``look_further`` asks for a verdict on uniqueness.
     """
     model = problem.parametrization
     assert isinstance(model, Hadamard)
@@ -29,17 +30,25 @@ def hadamard_certificate(
     p, b, penalty = model.power, problem.data, model.depth * alpha * problem.measurement.size
     B, units = hadamard_whitened(problem)
     z = np.divide(model.pair(factors)[0][:, 0], units, out=np.zeros(len(units)), where=units > 0)
-    norm = dual_power_norm(B.T @ dual, p)
+    scale = gamma(sum(B.shape) + model.depth + 60)  # of units, of sums over coordinates, and of powers
+    sizes = (1 + 2 * scale) * (np.abs(B.T @ dual) + (gamma(len(b) + 2) + scale) * (np.abs(B).T @ np.abs(dual)))
+    norm = dual_power_norm(sizes, p) * (1 + 4 * scale)
     reach = max(1.0, norm) if p == 1 else norm
     residual = problem.residual(factors)
-    fit = Fit.from_residual(b, residual, np.linalg.norm(B, axis=1), float(np.linalg.norm(z)), dual)
-    value = 2 * model.depth * float(np.sum(np.abs(z) ** p))
+    error = (gamma(len(z) + 2) + 2 * scale) * (np.abs(B) @ np.abs(z)) + 2 * UNIT * np.abs(residual)
+    fit = Fit.from_residual(b, residual, np.linalg.norm(B, axis=1), float(np.linalg.norm(z)), dual, error)
+    value = 2 * model.depth * float(np.sum(np.abs(z) ** p)) * (1 + 8 * scale)
     if alpha > 0:
-        value = problem.loss.value(residual) + alpha * value
-        lower = alpha * (2 * model.depth) * penalised_bound(B, b, dual, p, penalty)
+        misfit = float(np.linalg.norm(residual)) + float(np.linalg.norm(error))
+        value = (misfit**2 / len(b) + alpha * value) * (1 + 4 * scale)
+        gained, lost = gain_and_loss(sizes, b, dual, p, penalty)
+        rounding = 8 * scale * (spread(b * dual) / (reach if p == 1 else 1.0) + lost)
+        lower = alpha * (2 * model.depth) * (gained - lost - rounding)
     else:
-        product = ratio(float(b @ dual), reach)
+        pairing, off = inner_product(b, dual)
+        product = ratio(pairing - off, reach)
         lower = 2 * model.depth * (product if p == 1 else max(product, 0.0) ** p)
+        lower -= 40 * UNIT * abs(lower)
     proof = Bound(value, lower, norm, "dense", is_penalised=alpha > 0).certificate(fit, dual)
     if not (proof.holds and look_further):
         return proof

@@ -8,11 +8,11 @@ from scipy.linalg import LinAlgError, blas, cho_factor, cho_solve
 
 from flatmin._core.arrays import Array
 
-__all__ = ["dual_power_norm", "least_change", "normal_equations", "penalised_bound", "scaled_bound"]
+__all__ = ["dual_power_norm", "gain_and_loss", "least_change", "normal_equations", "penalised_bound", "scaled_bound"]
 
 
 def dual_power_norm(s: Array, p: float) -> float:
-    """Return ``‖s‖_q`` with ``1/p + 1/q = 1``: the largest entry for p = 1."""
+    """Return ``‖s‖_q`` with ``1/p + 1/q = 1``: the largest absolute entry for p = 1."""
     top = float(np.max(np.abs(s), initial=0.0))
     if p == 1 or top == 0:
         return top
@@ -28,12 +28,18 @@ def scaled_bound(B: Array, b: Array, y: Array, p: float) -> float:
 
 def penalised_bound(B: Array, b: Array, y: Array, p: float, penalty: float) -> float:
     """Return the lower bound on ``Σ |z_j|^p + ‖B z − b‖² / 2μ`` that a multiplier y proves (docs/theory/depth.md)."""
-    s = B.T @ y
+    gained, lost = gain_and_loss(np.abs(B.T @ y), b, y, p, penalty)
+    return gained - lost
+
+
+def gain_and_loss(sizes: Array, b: Array, y: Array, p: float, penalty: float) -> tuple[float, float]:
+    """Return gain and loss, whose difference is `penalised_bound`, from ``sizes = |Bᵀy|`` or upper bounds on them."""
     if p == 1:
-        y, conjugate = y / max(1.0, dual_power_norm(s, 1.0)), 0.0
+        y, conjugate = y / max(1.0, dual_power_norm(sizes, 1.0)), 0.0
     else:
-        conjugate = (p - 1) * float(np.sum((np.abs(s) / p) ** (p / (p - 1))))
-    return float(b @ y) - penalty / 2 * float(y @ y) - conjugate
+        with np.errstate(over="ignore"):  # a multiplier that is too long proves nothing
+            conjugate = (p - 1) * float(np.sum((sizes / p) ** (p / (p - 1))))
+    return float(b @ y), penalty / 2 * float(y @ y) + conjugate
 
 
 def least_change(B: Array, residual: Array, weights: Array) -> Array:
@@ -47,7 +53,7 @@ def least_change(B: Array, residual: Array, weights: Array) -> Array:
 
 
 def normal_equations(B: Array, weights: Array, ridge: float = 0.0) -> Callable[[Array], Array]:
-    """Return the solver of ``(B diag(weights) Bᵀ + ridge) y = r``, shifted as little as the factorization needs."""
+    """Return a solver of ``(B diag(weights) Bᵀ + ridge) y = r``, with the least shift that the factorization needs."""
     wide = B * np.sqrt(weights)
     upper = blas.dsyrk(1.0, wide.T, trans=1)
     diagonal = np.diagonal(upper) + ridge

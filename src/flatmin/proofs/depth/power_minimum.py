@@ -12,27 +12,31 @@ from scipy.linalg import LinAlgError, cho_factor, lstsq, solve_triangular
 
 from flatmin._core.arrays import Array
 from flatmin._core.limits import Clock
+from flatmin.errors import InputError
+from flatmin.proofs.certificate import check_strength
 from flatmin.proofs.depth.power_bounds import dual_power_norm, normal_equations, penalised_bound, scaled_bound
 
 __all__ = ["PowerNormMinimum", "minimise_power_norm"]
 
 #: Rows may be redundant if pivots of the Cholesky factor of their Gram matrix are below this share of the largest.
 REDUNDANT = 1e-5
+#: Largest size of data, of whitened solutions and of fourth powers of rows, and inverse of the smallest one.
+LARGEST_SIZE = 1e150
 #: Singular values below this share of the largest count as zero when redundant rows are removed.
 NUMERICAL_RANK = 1e-12
 #: Equations are contradictory if the data are farther than this, relatively, from the range of B.
 INCONSISTENT = 1e-8
-#: Newton's method ends once the equations hold to this relative accuracy …
+#: Newton's method ends once the equations hold to this relative accuracy.
 EXACT = 1e-14
-#: … or once they hold to this one and no longer improve.
+#: Newton's method also ends once the equations hold to this relative accuracy and no longer improve.
 NEARLY_EXACT = 1e-11
 #: Relative gap and residual at which the interior point method ends and its limit is computed exactly.
 CLOSE = 1e-10
-#: Number of steps without progress after which it ends.
+#: Number of steps without progress after which the interior point method ends.
 PATIENCE = 6
 #: Share of the distance to the boundary of the positive orthant that a step of the interior point method covers.
 TOWARDS_BOUNDARY = 0.995
-#: Largest number of steps; ten to twenty are usual.
+#: Largest number of steps of Newton's method and of the interior point method; ten to twenty are usual.
 MOST_STEPS = 200
 
 Report = Callable[[Array, Array, Array], None]
@@ -40,11 +44,11 @@ Report = Callable[[Array, Array, Array], None]
 
 @dataclass(frozen=True, eq=False)
 class PowerNormMinimum:
-    """A solution z of ``min Σ |z_j|^p s.t. B z = b``, for contradictory equations that of the nearest consistent ones.
+    """A solution z of ``min Σ |z_j|^p s.t. B z = b``; the nearest consistent equations replace contradictory ones.
 
-    The ``dual`` λ has ``‖Bᵀλ‖_q = 1``, ``1/p + 1/q = 1``, and is optimal up to rounding (zero for zero data). The
-    history has ``iteration``, ``seconds``, ``residual``, ``gap`` and ``rank`` (coordinates that are not small) of every
-    step.
+    The ``dual`` λ is optimal up to rounding. It is scaled to ``‖Bᵀλ‖_q = 1`` with ``1/p + 1/q = 1``, unless the problem
+    is penalised or the data are zero. The history has ``iteration``, ``seconds``, ``residual``, ``gap`` and ``rank``
+    (coordinates that are not small) of every step.
     """
 
     z: Array
@@ -66,14 +70,21 @@ def minimise_power_norm(
     """Minimise ``Σ |z_j|^p`` subject to ``B z = b``, or ``Σ |z_j|^p + ‖B z − b‖² / 2μ``, for 1 ≤ p < 2.
 
     The methods are a primal-dual interior point method for p = 1 and Newton's method on the dual for p > 1, see
-    docs/theory/depth.md. With ``penalty`` μ > 0 the equations are ``B z + μ λ = b`` for the multiplier λ, which is then
-    not scaled. Rows of B may be redundant. The callback receives a row of the history after each step.
+    docs/theory/depth.md. The second function is minimised if the ``penalty`` μ is positive; its multiplier λ satisfies
+    ``B z + μ λ = b`` and is not scaled. Rows of B may be redundant. The callback receives a row of the history after
+    each step.
     """
     clock = Clock() if clock is None else clock
     reduced = _Reduced.from_equations(B, b) if penalty == 0 else _Reduced.from_rotation(B, b)
     rows, scale = reduced.rows, float(np.linalg.norm(reduced.data))
+    length = float(np.max(np.abs(rows), initial=0.0))
+    if np.any(reduced.data) and length and not _is_moderate(scale, length):
+        raise InputError(
+            "the weighted sensing vectors or the solution have extreme sizes, whose powers overflow; scale them"
+        )
     if scale == 0:
         return PowerNormMinimum(np.zeros(B.shape[1]), b / penalty if penalty else 0 * b, True, reduced.consistent)
+    check_strength(penalty, scale ** (2 - p))
     data, scaled = reduced.data / scale, penalty * scale ** (p - 2)
     if p == 1 and penalty and dual_power_norm(rows.T @ data, 1.0) <= scaled:
         return PowerNormMinimum(np.zeros(B.shape[1]), b / penalty, True, True)
@@ -94,9 +105,15 @@ def minimise_power_norm(
     return PowerNormMinimum(scale * reduced.spread(z), reduced.dual(y), converged, reduced.consistent, history)
 
 
+def _is_moderate(scale: float, length: float) -> bool:
+    """Return whether no power of the sizes of data, rows and solution over- or underflows."""
+    extreme = LARGEST_SIZE, LARGEST_SIZE, LARGEST_SIZE**0.25
+    return all(1 / most < size < most for most, size in zip(extreme, (scale, scale / length, length), strict=True))
+
+
 @dataclass(frozen=True, eq=False)
 class _Reduced:
-    """Equations ``rows z' = data`` of full rank for the coordinates z' that are seen, with ``B z = merge rows z'``."""
+    """Equations ``rows z' = data`` of full rank with ``B z = merge rows z'``; z' are the coordinates that B sees."""
 
     rows: Array
     data: Array
@@ -120,7 +137,7 @@ class _Reduced:
 
     @classmethod
     def from_rotation(cls, B: Array, b: Array) -> _Reduced:
-        """Return the equations, rotated into one for each unknown if there are more."""
+        """Return the equations; if there are more of them than unknowns, rotate them into one for each unknown."""
         seen = np.asarray(B.any(axis=0))
         rows, data, Q = B[:, seen], b, None
         if rows.shape[0] > rows.shape[1]:
@@ -133,7 +150,7 @@ class _Reduced:
         return y if self.merge is None else self.merge @ y + (b - self.merge @ self.data) / penalty
 
     def spread(self, z: Array) -> Array:
-        """Return z with zeros where no equation sees a coordinate."""
+        """Return z in all coordinates, with zeros in those that no equation sees."""
         out = np.zeros(len(self.seen))
         out[self.seen] = z
         return out
@@ -144,7 +161,7 @@ class _Reduced:
 
 
 def _gap(B: Array, b: Array, p: float, penalty: float, z: Array, y: Array) -> float:
-    """Return the relative gap between a solution and what its multiplier proves."""
+    """Return the relative gap between the value of a solution and the lower bound that its multiplier proves."""
     value = float(np.sum(np.abs(z) ** p))
     if penalty:
         value += float(np.sum((b - B @ z) ** 2)) / (2 * penalty)

@@ -1,4 +1,6 @@
-"""Dual vectors for exact proofs: scaled until their test passes, and moved to the tangent space of a solution."""
+"""Dual vectors for exact proofs: multiples that pass their test, and vectors with given values on a tangent space."""
+
+import math
 
 import numpy as np
 from scipy.linalg import LinAlgError, cholesky, solve_triangular
@@ -10,14 +12,15 @@ from flatmin.proofs.exact.tangent_equations import TangentEquations
 
 __all__ = ["aligned", "largest_multiple", "lower_bound", "value_dual", "without_traces"]
 
-#: Smallest eigenvalue of a matrix with a diagonal near one that the exact test accepts, per row, in units of 2⁻⁵².
+#: The exact test accepts a matrix with diagonal near one if its smallest eigenvalue is at least this number times its
+#: order, in units of 2⁻⁵².
 ROOM = 2.0
 #: Entries of a dual vector below this share of the largest are set to zero.
 TRACE = 1e-18
 
 
 def value_dual(explicit: ExplicitProblem, duals: list[Array], room: float = ROOM) -> Array:
-    """Return the multiple with the best lower bound, among several dual vectors, that passes the test of theorem V."""
+    """Return the multiple of one of the dual vectors that passes the test of theorem V and has the largest bound."""
     best, value = np.zeros(len(explicit.problem.data)), 0.0
     for dual in duals:
         if not (np.all(np.isfinite(dual)) and np.any(dual)):
@@ -28,9 +31,9 @@ def value_dual(explicit: ExplicitProblem, duals: list[Array], room: float = ROOM
     return without_traces(best)
 
 
-def without_traces(dual: Array) -> Array:
-    """Return a dual vector with exact zeros for numbers that are far below the rounding errors of the others."""
-    return np.where(np.abs(dual) < TRACE * np.max(np.abs(dual), initial=0.0), 0.0, dual)
+def without_traces(values: Array, share: float = TRACE) -> Array:
+    """Return an array with zeros for numbers below a share of the largest, to shorten exact products."""
+    return np.where(np.abs(values) < share * np.max(np.abs(values), initial=0.0), 0.0, values)
 
 
 def lower_bound(explicit: ExplicitProblem, dual: Array) -> float:
@@ -46,35 +49,41 @@ def lower_bound(explicit: ExplicitProblem, dual: Array) -> float:
 
 
 def _share(explicit: ExplicitProblem, dual: Array, room: float) -> float:
-    """Return the best factor of a dual vector up to the largest one that passes its test."""
+    """Return the factor of a dual vector with the best bound, among those with which it passes its test."""
     largest = largest_multiple(explicit, dual, room)
     if explicit.objective == "robust":
         weight, top = float(explicit.weight or 0.0), float(np.max(np.abs(dual)))
         while top * largest > weight:
             largest = min(weight / top, np.nextafter(largest, 0))
     if explicit.objective != "penalised":
-        return largest
+        return largest if largest < math.inf else 1.0
     f, m, data = explicit.problem.parametrization.trace_factor, len(dual), explicit.problem.data
     best = 2 * float(data @ dual) / (f * m * explicit.alpha * float(dual @ dual))
     return min(largest, max(best, 0.0))
 
 
 def largest_multiple(explicit: ExplicitProblem, dual: Array, room: float = ROOM) -> float:
-    """Return the largest θ for which θ Λ passes the test of its cone with room for rounding, about ``room · n · 2⁻⁵²``.
+    """Return the largest θ for which ``θ Λ``, ``Λ = A*(dual)``, passes the test of its cone with room for rounding.
 
-    With ``G_j − slack = T_j T_j*`` after scaling to unit diagonals, it is one over the norm of ``T_1⁻¹ Λ T_2⁻*``.
+    The room is about ``room · n · 2⁻⁵²`` for a test of order n. θ is 0 for a metric that is singular up to rounding,
+    and infinite if all multiples pass.
+
+    With ``G_j − slack = T_j T_j*`` after scaling to unit diagonals, θ is one over the norm of ``T_1⁻¹ Λ T_2⁻*``.
     """
     G1, G2 = explicit.squares
     n = sum(explicit.shape) if explicit.cone == "rectangular" else explicit.shape[0]
     slack = room * (n + 8) * 2.0**-52
     M = as_array(explicit.problem.measurement.adjoint_operator(dual))
-    M = _divided(G1, _divided(G2, M.conj().T, slack).conj().T, slack)
+    try:
+        M = _divided(G1, _divided(G2, M.conj().T, slack).conj().T, slack)
+    except LinAlgError:
+        return 0.0
     if explicit.cone == "rectangular":
         norm = float(np.linalg.norm(M, 2))
     else:
         values = np.linalg.eigvalsh((M + M.conj().T) / 2)
         norm = float(values[-1]) if explicit.cone == "semidefinite" else float(np.max(np.abs(values)))
-    return 1 / norm if norm > 0 else 0.0
+    return 1 / norm if norm > 0 else math.inf
 
 
 def _divided(G: Array, M: Array, slack: float) -> Array:
@@ -87,10 +96,7 @@ def _divided(G: Array, M: Array, slack: float) -> Array:
         return np.asarray(scaled / np.sqrt(1 - slack))
     even = scale[:, None] * G * scale
     even[np.diag_indices_from(even)] = np.where(seen, 1 - slack, 1.0)
-    try:
-        return np.asarray(solve_triangular(cholesky(even, lower=True), scaled, lower=True))
-    except LinAlgError:
-        return scaled * np.inf
+    return np.asarray(solve_triangular(cholesky(even, lower=True), scaled, lower=True))
 
 
 def aligned(tangent: TangentEquations, dual: Array, target: Array) -> Array:

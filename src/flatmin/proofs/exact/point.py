@@ -12,20 +12,23 @@ from flatmin.linalg.metric import Metric
 from flatmin.measurements import Dense, Entries, Measurement, RankOne
 from flatmin.parametrizations.base import Factors, Metrics
 from flatmin.proofs.certificate import ratio
+from flatmin.proofs.exact.duals import without_traces
 from flatmin.proofs.exact.explicit_problem import ExplicitProblem
 from flatmin.proofs.exact.tangent_equations import TangentEquations
 from flatmin.proofs.whitening import whiten
 
 __all__ = ["PolishedPoint", "accurate_forward", "polished"]
 
-#: Singular values below a share of the largest may be rounding errors. Each share is tried with so many Gauss-Newton
-#: steps, each of which is followed by new orthonormal bases.
+#: Pairs (share, steps) that are tried in turn: singular values below this share of the largest are dropped as rounding
+#: errors, and so many Gauss-Newton steps follow.
 DROPPED = ((1e-6, 2), (1e-9, 2), (1e-12, 2))
-#: The solution as it is, for problems in which steps would change its value.
+#: The pair (share, steps) without any step, for problems in which steps would change the value of the solution.
 UNTOUCHED = ((1e-12, 0),)
-#: Relative residuals below this are not told apart, nor relative differences of norms below the second number.
+#: Relative residuals below GOOD count as equal, and so do norms with a relative difference below SAME.
 GOOD, SAME = 1e-12, 1e-11
-#: Last steps, which are too small to spoil the bases.
+#: Entries of factors below this share of the largest are set to zero.
+VANISHING = 1e-50
+#: Largest number of last steps, which are so small that the bases stay orthonormal up to rounding.
 LAST = 3
 #: Number of blocks in which dense sensing matrices are converted to extended precision.
 BLOCKS = 64
@@ -42,9 +45,9 @@ class PolishedPoint:
     L, C, R : ndarray, shapes (d1, r), (r, r) and (d2, r)
         The factors and the core. For Hermitian models ``R = L`` and C is diagonal, with a sign for each column.
     metric : tuple of Metric
-        The pair (D1, D2) to the power of the explicit.
+        The pair (D1, D2), to the power ``metric_power`` of the explicit problem.
     tangent : TangentEquations
-        The map around the point in whitened coordinates.
+        The tangent equations at the point; in whitened coordinates, unless the model is positive semidefinite.
     misfit, norm : float
         The relative residual, and the nuclear norm of the core.
     """
@@ -68,17 +71,18 @@ class PolishedPoint:
         return np.asarray(self.L @ self.C @ self.R.conj().T)
 
 
-def polished(explicit: ExplicitProblem, factors: Factors) -> PolishedPoint | None:
+def polished(explicit: ExplicitProblem, factors: Factors, *, moves: bool = True) -> PolishedPoint | None:
     """Return the point near the factors that fits the data best, None for the zero matrix.
 
-    Among points of several ranks that fit equally well and are equally flat it is the one of lowest rank.
+    Among points of several ranks that fit equally well and are equally flat it is the one of lowest rank. If ``moves``
+    is False or the problem is penalised, only the bases change.
     """
     whitened, metric = whiten(explicit.problem, explicit.metric_power)
     P, s, Q = explicit.problem.parametrization.singular(factors, metric)
     if not len(s) or s[0] == 0:
         return None
     points: dict[tuple[int, int], PolishedPoint] = {}
-    for share, steps in UNTOUCHED if explicit.objective == "penalised" else (*DROPPED, *UNTOUCHED):
+    for share, steps in (*DROPPED, *UNTOUCHED) if moves and explicit.objective != "penalised" else UNTOUCHED:
         rank = int(np.count_nonzero(s > share * s[0]))
         if (rank, steps) not in points:
             start = P[:, :rank], s[:rank], Q[:, :rank]
@@ -92,7 +96,7 @@ def polished(explicit: ExplicitProblem, factors: Factors) -> PolishedPoint | Non
 def _polished(
     explicit: ExplicitProblem, whitened: Measurement, metric: Metrics, start: Triplets, steps: int
 ) -> PolishedPoint:
-    """Return the point of this rank: Gauss-Newton steps, each followed by new orthonormal bases, and last steps."""
+    """Return the point that is reached from a start by Gauss-Newton steps, each with new bases, and last steps."""
     problem, (P, s, Q) = explicit.problem, start
     cone = problem.parametrization.cone
     for _ in range(steps):
@@ -138,7 +142,8 @@ def _settled(
             L = L + first @ (F / core)
             R = L if hermitian else R + second @ (E / core)
     misfit, norm = ratio(smallest, float(np.linalg.norm(problem.data))), float(np.sum(np.abs(core)))
-    return PolishedPoint(best[0], np.diag(core), best[1], metric, tangent, misfit, norm)
+    L, R = (without_traces(F, VANISHING) for F in best)
+    return PolishedPoint(L, np.diag(core), R, metric, tangent, misfit, norm)
 
 
 def accurate_forward(measurement: Measurement, L: Array, core: Array, R: Array) -> Array:

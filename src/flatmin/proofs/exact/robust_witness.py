@@ -1,4 +1,4 @@
-"""Witness of a split ``Y = X + S``: a dual matrix that has the sign of every gross error and is smaller elsewhere."""
+"""Witness of a split ``Y = X + S``: a dual matrix with the entry ± weight at every gross error."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from flatmin.parametrizations.base import Factors
 from flatmin.proofs.exact.duals import aligned, value_dual
 from flatmin.proofs.exact.explicit_problem import ExplicitProblem
 from flatmin.proofs.exact.integers import exact_fit
-from flatmin.proofs.exact.point import polished
+from flatmin.proofs.exact.point import PolishedPoint, polished
 from flatmin.proofs.exact.strict_duals import outside_norm
 from flatmin.proofs.exact.witness import CLAIMED, Witness
 
 __all__ = ["robust_witness"]
 
-#: Residuals below this share of the largest datum are no gross errors.
+#: Residuals below this share of the largest datum are not counted as gross errors.
 NO_ERROR = 1e-8
 
 
@@ -46,7 +46,8 @@ def robust_witness(explicit: ExplicitProblem, given: Factors, dual: Array) -> Wi
     """Return the witness for a split, None if its low-rank part is zero."""
     problem, clean = explicit.problem, _Clean.from_factors(explicit, given)
     A, wrong, weight = problem.measurement, clean.wrong, float(explicit.weight or 0.0)
-    point = polished(clean.explicit, given)
+    points = [polished(clean.explicit, given, moves=moves) for moves in (True, False)]
+    point = min((p for p in points if p is not None), key=lambda point: _cost(explicit, point), default=None)
     if point is None:
         return None
     assert isinstance(A, Entries)
@@ -65,18 +66,24 @@ def robust_witness(explicit: ExplicitProblem, given: Factors, dual: Array) -> Wi
         point=factors,
         duals={"value": value_dual(explicit, candidates := [dual, near]), "uniqueness": near},
         constants={"core": CLAIMED * float(np.min(np.diagonal(point.C))), "g1": 1.0, "g2": 1.0},
-        sparse={"rows": A.rows[wrong], "cols": A.cols[wrong], "values": errors[wrong]},
+        sparse=None if not wrong.any() else {"rows": A.rows[wrong], "cols": A.cols[wrong], "values": errors[wrong]},
         candidates=candidates,
     )
     kappa = CLAIMED * (weight - float(np.max(np.abs(near[~wrong]), initial=0.0)))
     delta = CLAIMED * (1 - outside_norm(A.adjoint_operator(near), P, Q))
     if min(kappa, delta) <= 0:
         witness.absent["B"] = "the dual matrix reaches a limit in further places, so other splits may be as good"
-    elif tangent.normal is None:
-        witness.absent["B"] = f"the tangent space has {tangent.size} dimensions, too many for a proof of uniqueness"
-    elif tangent.injectivity <= 0:
-        witness.absent["B"] = "the cells without errors do not tell all tangent directions apart"
+    elif tangent.obstacle:
+        witness.absent["B"] = tangent.obstacle
     else:
         found = {"kappa": kappa, "delta": delta, "sigma2": tangent.injectivity * (1 - 1e-6), "gamma": tangent.penalty}
         witness.constants.update(found)
     return witness
+
+
+def _cost(explicit: ExplicitProblem, point: PolishedPoint) -> float:
+    """Return the cost of the split with this low-rank part."""
+    problem, A = explicit.problem, explicit.problem.measurement
+    assert isinstance(A, Entries)
+    errors = problem.data - A.forward_factors(point.L @ point.C, point.R)
+    return point.norm + float(explicit.weight or 0.0) * float(np.abs(errors).sum())

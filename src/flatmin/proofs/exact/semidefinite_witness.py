@@ -22,23 +22,21 @@ __all__ = ["semidefinite_witness"]
 def semidefinite_witness(
     explicit: ExplicitProblem, U: Array, whole: dict[str, Array] | None, dual: Array, other: Array | None
 ) -> Witness:
-    """Return the witness for ``X = U U*`` from the dual vector and the one for uniqueness.
+    """Return the witness for ``X = U U*`` from the dual vector and the dual vector for uniqueness.
 
     ``whole`` is the point as integer factors, if they fit the data exactly; they may have a core C, ``X = U C U*``.
     """
     point = {"U": U} if whole is None else whole
     determined = explicit.trace_is_determined and explicit.objective == "interpolating"
-    witness = Witness(point, {}, {}, candidates=[] if determined else [dual])
+    witness = Witness(point, {}, {}, candidates=[] if determined else [dual], is_whole=whole is not None)
     if not determined:
         witness.duals["value"] = value_dual(explicit, [dual])
     if explicit.objective == "penalised":
         return witness
     range_ = _Range(explicit, TangentEquations(explicit.problem.measurement, point["U"], point["U"], hermitian=True))
     tangent = range_.tangent
-    if tangent.normal is None:
-        witness.absent["B"] = f"the tangent space has {tangent.size} dimensions, too many for a proof of uniqueness"
-    elif tangent.injectivity <= 0:
-        witness.absent["B"] = "the measurements do not tell all tangent directions apart, so others may fit"
+    if tangent.obstacle:
+        witness.absent["B"] = tangent.obstacle
     else:
         start = other if determined else dual
         near = None if start is None else range_.aligned(start)
@@ -73,7 +71,7 @@ class _Range:
         return aligned(self.tangent, dual, self.tangent.vector(target))
 
     def margins(self, dual: Array) -> dict[str, float]:
-        """Return claims for ``W + c U U* ⪰ t`` and ``U* U ⪰ u``, among coordinates that measurements see."""
+        """Return the constants of the claims ``W + c U U* ⪰ t I``, on coordinates that are seen, and ``U* U ⪰ u I``."""
         U, G = self.tangent.P, self.explicit.squares[0]
         W = as_array(self.explicit.problem.measurement.adjoint_operator(dual))
         W = W if self.explicit.trace_is_determined else self.metric - W
@@ -87,7 +85,8 @@ class _Range:
         """Return a dual vector with W positive outside of the range, if one is found.
 
         In whitened coordinates ``W = I − Y``. Y is the dual matrix of λ or, if the data determine the trace, of the
-        trivial dual vector minus λ. It has to agree with the projection on the range, and to be below one elsewhere.
+        trivial dual vector minus λ. Y has to agree with the projection on the range of the solution, and to be below
+        one on its complement.
         """
         problem, trivial = self.explicit.problem, np.zeros(self.explicit.problem.measurement.size)
         whitened, metric = whiten(problem, self.explicit.metric_power)

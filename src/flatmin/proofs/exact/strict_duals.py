@@ -1,4 +1,4 @@
-"""Strict duals: dual vectors whose matrix is below one outside the tangent space, as proofs of uniqueness need."""
+"""Strict duals: dual vectors whose matrix has a norm below one outside the tangent space, as uniqueness proofs need."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from flatmin._core.arrays import Array
 from flatmin.linalg.subspaces import as_array
 from flatmin.proofs.exact.tangent_equations import TangentEquations
 
-__all__ = ["Outside", "outside_norm", "power_norm"]
+__all__ = ["Outside", "outside_norm"]
 
-#: Exponents of the Schatten norms that are minimised one after the other; the last ones are close to the largest value.
+#: Exponents of the Schatten norms that are minimised one after the other; with growing exponents they approach the
+#: operator norm.
 EXPONENTS = (4, 8, 16, 32, 64)
 #: Conjugate gradient steps for each exponent.
 STEPS = 12
@@ -40,7 +41,7 @@ class Outside:
         return outside_norm(self.tangent.measurement.adjoint_operator(dual), self.P, self.Q)
 
     def strict(self, dual: Array) -> Array:
-        """Return a dual vector that agrees with the given one on the tangent space and is smaller outside, if found.
+        """Return a dual vector equal to the given one on the tangent space and, if possible, smaller outside.
 
         Schatten norms with growing exponents are minimised by conjugate gradients (Polak, Ribière).
         """
@@ -77,28 +78,21 @@ class Outside:
         return dual
 
     def _schatten(self, dual: Array, exponent: int) -> float:
-        return power_norm(np.linalg.svd(self.part(dual), compute_uv=False), exponent)
+        return _vector_norm(np.linalg.svd(self.part(dual), compute_uv=False), exponent)
 
     def _gradient(self, dual: Array, exponent: int) -> tuple[float, Array]:
         """Return the Schatten norm, and its gradient among changes of λ that vanish on the tangent space."""
         U, s, Vh = np.linalg.svd(self.part(dual), full_matrices=False)
-        value = power_norm(s, exponent)
+        value = _vector_norm(s, exponent)
         if value == 0:
             return 0.0, np.zeros_like(dual)
         gradient = self.tangent.measurement.forward((U * (s / value) ** (exponent - 1)) @ Vh)
         return value, gradient - self.tangent.dual_step(self.tangent.adjoint(gradient))
 
 
-def power_norm(s: Array, exponent: int) -> float:
-    """Return ``(Σ s_i^p)^(1/p)`` for nonnegative numbers, without overflow of the powers.
-
-    Examples
-    --------
-    >>> power_norm(np.array([3e200, 4e200]), 2)
-    5e+200
-    """
-    top = float(np.max(s, initial=0.0))
-    return top * float(np.linalg.norm(s / top, exponent)) if top else 0.0
+def _vector_norm(s: Array, exponent: int) -> float:
+    """Return the norm with this exponent of nonnegative numbers in descending order, without overflow."""
+    return float(s[0] * np.linalg.norm(s / s[0], exponent)) if s[0] > 0 else 0.0
 
 
 def outside_norm(Y: Any, P: Array, Q: Array) -> float:

@@ -25,9 +25,10 @@ LARGEST_RANGE = 5000
 class Witness:
     """A point, dual vectors and constants, with the reason for each statement that they cannot prove.
 
-    Point, duals and constants have the names of the file of a proof, and so have the sparse errors of robust PCA. The
-    point is None for the zero matrix that fits zero data. ``absent`` maps the letter of a statement to the reason. A
-    multiple of one of the ``candidates`` is the dual vector "value".
+    ``point``, ``duals``, ``constants`` and the gross errors ``sparse`` of robust PCA are named as in the file of a
+    proof. The point is None for the zero matrix that fits zero data. ``absent`` maps the letter of a statement to the
+    reason. A multiple of one of the ``candidates`` is the dual vector "value". ``is_whole`` says that the point fits
+    the data exactly, as far as floating point can tell.
     """
 
     point: dict[str, Array] | None
@@ -36,6 +37,7 @@ class Witness:
     absent: dict[str, str] = field(default_factory=dict)
     sparse: dict[str, Array] | None = None
     candidates: list[Array] = field(default_factory=list)
+    is_whole: bool = False
 
 
 def zero_witness(explicit: ExplicitProblem, dual: Array) -> Witness:
@@ -64,10 +66,8 @@ def rectangular_witness(
     unknowns = np.concatenate([P, Q]).T.reshape(-1) if not hermitian else 2 * Q.T.reshape(-1)
     near, outside = aligned(tangent, dual, unknowns), Outside(tangent, P, Q)
     constants = {"core": CLAIMED * float(np.min(np.abs(np.diagonal(point.C)))), **_least_eigenvalues(explicit)}
-    if tangent.normal is None:
-        absent["B"] = f"the tangent space has {tangent.size} dimensions, too many for a proof of uniqueness"
-    elif tangent.injectivity <= 0:
-        absent["B"] = "the measurements do not tell all tangent directions apart, so they may not determine the matrix"
+    if tangent.obstacle:
+        absent["B"] = tangent.obstacle
     else:
         near = aligned(tangent, outside.strict(near), unknowns)
         sigma2 = tangent.injectivity / (4 if hermitian else 1) * (1 - 1e-6)
@@ -78,24 +78,31 @@ def rectangular_witness(
         constants |= _range(explicit, absent)
     candidates = [dual, near]
     value = value_dual(explicit, candidates)
-    if not np.any(value):
-        absent["V"] = "the metric is too ill-conditioned for a lower bound"
     core = {"U": point.L, "C": point.C} if hermitian else {"L": point.L, "C": point.C, "R": point.R}
     duals = {"value": value, "uniqueness": near}
-    return Witness(core if whole is None else whole, duals, constants, absent, candidates=candidates)
+    core = core if whole is None else whole
+    return Witness(core, duals, constants, absent, candidates=candidates, is_whole=whole is not None)
 
 
 def _least_eigenvalues(explicit: ExplicitProblem) -> dict[str, float]:
-    """Return claims for the least eigenvalues of the squared metrics on seen rows and columns."""
+    """Return claims for the least eigenvalues of the squared metrics on seen rows and columns.
+
+    Let ``G = S G' S`` with ones on the diagonal of G'. The least eigenvalue of G is one over the norm of
+    ``S⁻¹ G'⁻¹ S⁻¹``. Computed in this way, it is accurate for rows of any scale.
+    """
     found = {}
     for name, G in zip(("g1", "g2"), explicit.squares, strict=True):
         if G.ndim == 1:
             least = float(np.min(G[G > 0], initial=np.inf))
         else:
             seen = np.diagonal(G).real > 0
-            least = float(np.linalg.eigvalsh(G[np.ix_(seen, seen)])[0])
-            least -= 8 * len(G) * 2.0**-52 * float(np.max(np.diagonal(G).real))
-        found[name] = CLAIMED * max(least, 0.0)
+            even = G[np.ix_(seen, seen)]
+            scale = np.sqrt(np.diagonal(even).real)
+            even = even / np.outer(scale, scale)
+            smallest = float(np.linalg.eigvalsh(even)[0])
+            regular = smallest > 8 * len(even) * 2.0**-52
+            least = 1 / float(np.linalg.norm(np.linalg.inv(even) / np.outer(scale, scale), 2)) if regular else 0.0
+        found[name] = CLAIMED * least
     return found
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from flatmin._core.arrays import Array, in_row_major_order
+from flatmin.linalg.forward_error import UNIT, gamma, inner_product, rounded_up
 from flatmin.linalg.metric import svd_of_product
+from flatmin.linalg.nuclear_bound import nuclear_bound
 from flatmin.linalg.operator_norm import TopSpectrum, top_spectrum
 from flatmin.linalg.subspaces import EPS
 from flatmin.losses import Absolute, clip_level
@@ -22,12 +24,12 @@ __all__ = ["Grid", "dense_part", "gross_errors", "misfit", "robust_certificate"]
 
 #: Singular values of the dual matrix above this belong to its leading part.
 LEADING = 1 - 1e-3
-#: Bound on the rounding errors of objective and bound, relative to the sums behind them.
+#: Bound on the rounding errors of the objective and of its lower bound, relative to the sums of their absolute terms.
 ROUNDING = 10 * EPS
-#: Errors below this share of the largest entry are set to zero, as rounding.
+#: Gross errors below this share of the largest datum count as rounding and are set to zero.
 NEGLIGIBLE = 1e-10
 #: Length of the pieces in which long vectors are summed.
-PIECE = 1 << 16
+PIECE = 1 << 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +37,8 @@ class Grid:
     """The positions of the data in the submatrix of observed rows and columns.
 
     The masks ``rows`` (d1,) and ``cols`` (d2,) are true where there are data. ``seen`` is the mask of the submatrix,
-    None if all of its cells are observed. ``positions`` are those of the data, None if they are in row-major order.
+    None if all of its cells are observed. ``positions`` holds the row and the column of each datum in the submatrix,
+    None if the data are in row-major order.
     """
 
     rows: Array
@@ -84,8 +87,8 @@ class Grid:
 def dense_part(problem: Problem, left: Array, alpha: float) -> Array:
     """Return the dense noise in the residual ``left = Y − X`` of the observed cells; the remainder are gross errors.
 
-    It is the residual clipped to ``± 2 alpha m · weight``, or to the level at which ``‖S‖_1 = τ``, which costs least
-    (docs/theory/robust_noise.md).
+    It is the residual clipped to ``± 2 alpha m · weight`` or, with τ, to the level at which ``‖S‖_1 = τ``. This
+    division of the residual costs least (docs/theory/robust_noise.md).
     """
     assert isinstance(problem.loss, Absolute)
     if problem.loss.tau is None:
@@ -127,9 +130,9 @@ def robust_certificate(
         ⟨W, Y⟩ / max(1, ‖W‖_op, ‖W‖_∞ / weight)        of  ‖X‖_* + weight · ‖Y − X‖_1,
         (⟨W, Y⟩ − τ ‖W‖_∞) / max(1, ‖W‖_op)             of  ‖X‖_*  with  ‖Y − X‖_1 ≤ τ.
 
-    A split is exact, since ``S = Y − X``; with τ, its residual is the excess of ‖S‖_1 over τ, divided by ‖Y‖_1. With
-    alpha > 0 there is dense noise as well, see docs/theory/robust_noise.md. ``look_further`` asks for a verdict on
-    uniqueness.
+    A split fits the data exactly, since ``S = Y − X``. With τ, the relative residual in the certificate is the excess
+    of ‖S‖_1 over τ, divided by ‖Y‖_1. With alpha > 0 there is dense noise as well, see docs/theory/robust_noise.md.
+    ``look_further`` asks for a verdict on uniqueness.
     """
     alpha, _ = check_alpha(alpha)
     judged = _Judged.from_factors(problem, factors, dual, seed, alpha)
@@ -157,6 +160,7 @@ class _Judged:
 
     problem: Problem
     grid: Grid
+    pair: Pair
     X: tuple[Array, Array, Array]
     errors: Array
     noise: Array | None
@@ -175,7 +179,10 @@ class _Judged:
         del W
         left = misfit(problem, grid, factors)
         noise = dense_part(problem, left, alpha) if alpha > 0 else None
-        return cls(problem, grid, (U, s, V), left if noise is None else left - noise, noise, dual, spectrum, alpha)
+        pair = problem.parametrization.pair(factors)
+        return cls(
+            problem, grid, pair, (U, s, V), left if noise is None else left - noise, noise, dual, spectrum, alpha
+        )
 
     @property
     def loss(self) -> Absolute:
@@ -190,9 +197,11 @@ class _Judged:
 
     @property
     def norm(self) -> float:
-        """The divisor of the dual matrix, if it exceeds one."""
+        """The number by which the dual matrix must be divided to be feasible, if it exceeds one."""
         given = self.loss.weight_for(self.problem.shape)
-        return self.spectrum.norm if given is None else max(self.spectrum.norm, _largest(self.dual) / given)
+        if given is None:
+            return self.spectrum.norm
+        return max(self.spectrum.norm, rounded_up(_largest(self.dual) / given, 1))
 
     @property
     def penalty(self) -> float:
@@ -200,21 +209,39 @@ class _Judged:
 
     @property
     def value(self) -> float:
-        return self._value(self.X[1], self.errors, self.noise)
+        """An upper bound on the objective, rounding counted."""
+        given = self.loss.weight_for(self.problem.shape)
+        gross = 0.0 if given is None else given * (self._gross + self._rounding)
+        dense = 0.0 if self.noise is None else _square(self.noise) / (2 * self.penalty)
+        return rounded_up(nuclear_bound(self.problem.metric, self.pair, self.X) + gross + dense)
 
     @property
     def excess(self) -> float:
-        return self._excess(self.errors)
+        """An upper bound on the excess of the errors over their limit, rounding counted."""
+        return 0.0 if self.loss.tau is None else max(0.0, self._gross + self._rounding - self.loss.tau)
+
+    @property
+    def _gross(self) -> float:
+        return _sum(self.errors) * (1 + gamma(2 * PIECE + len(self.errors) / PIECE))
+
+    @property
+    def _rounding(self) -> float:
+        """A bound on the sum of the rounding errors of all gross errors."""
+        sums = [float(np.linalg.norm(F, axis=1).sum()) for F in self.pair]
+        size = sums[0] * sums[1] + _sum(self.problem.data)
+        return 1.01 * gamma(self.pair[0].shape[1] + 8) * size
 
     @property
     def lower_bound(self) -> float:
-        """No split has a smaller objective."""
+        """A lower bound on the objective of every split, rounding counted."""
         allowance = 0.0 if self.loss.tau is None else self.loss.tau * _largest(self.dual)
+        pairing, error = inner_product(self.problem.data, self.dual)
         scale = 1 / max(1.0, self.norm)
-        return scale * (float(self.problem.data @ self.dual) - allowance) - scale**2 * self._squares / 2
+        gained, lost = scale * (pairing - allowance), scale * error + scale**2 * self._squares / 2
+        return gained - lost - 8 * UNIT * (scale * (abs(pairing) + allowance) + lost)
 
     def split(self) -> Split:
-        """Return the split with a feasible dual matrix; noise counts as errors (docs/theory/robust_noise.md)."""
+        """Return the split with a feasible dual matrix and a bound on other noise (docs/theory/robust_noise.md)."""
         U, s, V = self.X
         shrunk = 1 / max(1.0, self.norm)
         dual = self.dual if shrunk == 1 else self.dual * shrunk
@@ -242,7 +269,8 @@ class _Judged:
             return found
         split = self.split()
         size = split.size - float(self.noise @ self.noise) / (2 * self.penalty)
-        gap = found.gap - split.gap + size - float(np.vdot(self.grid.values(split.W), self.problem.data))
+        pairing, error = inner_product(self.grid.values(split.W), self.problem.data)
+        gap = found.gap - split.gap + size - pairing + error
         misfit = found.misfit - split.noise + float(np.linalg.norm(self.noise))
         return replace(found, gap=gap, size=size, misfit=misfit)
 
@@ -257,7 +285,7 @@ class _Judged:
         return bool(fits and self._value(triplets[1], errors, noise) <= self.value * (1 + AS_GOOD))
 
     def whole(self, pair: Pair) -> Factors:
-        """Return the flattest factors of a matrix that is zero outside the observed rows and columns."""
+        """Return the flattest factors of the matrix ``L Rᵀ`` of a pair, zero outside the observed rows and columns."""
         rows, cols = self.grid.rows, self.grid.cols
         L, R = np.zeros((len(rows), pair[0].shape[1])), np.zeros((len(cols), pair[1].shape[1]))
         L[rows], R[cols] = pair
@@ -267,7 +295,7 @@ class _Judged:
 
     @property
     def _squares(self) -> float:
-        return self.penalty * float(self.dual @ self.dual) if self.alpha > 0 else 0.0
+        return self.penalty * _square(self.dual) if self.alpha > 0 else 0.0
 
     def _value(self, s: Array, errors: Array, noise: Array | None) -> float:
         given = self.loss.weight_for(self.problem.shape)
@@ -289,6 +317,12 @@ def misfit(problem: Problem, grid: Grid, factors: Factors) -> Array:
 def _largest(values: Array) -> float:
     """Return the largest absolute entry of a vector, without a copy."""
     return float(max(values.max(), -values.min()))
+
+
+def _square(values: Array) -> float:
+    """Return an upper bound on the squared norm of a vector."""
+    found, error = inner_product(values, values)
+    return found + error
 
 
 def _sum(values: Array) -> float:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -13,13 +15,15 @@ from flatmin.measurements import Entries
 
 __all__ = ["CellElimination", "CellGram"]
 
-#: Largest order of the dense matrix after elimination.
+#: Largest order of the dense matrix that remains after one factor is eliminated.
 LARGEST_ORDER = 1500
-#: Largest number of multiplications that form this matrix.
+#: Largest number of multiplications in the elimination of one factor.
 MAX_ELIMINATION = 4e8
+#: Number of pairs of cells that the elimination processes at once.
+MOST_PAIRS = 1_000_000
 #: Shares of the estimated smallest eigenvalue that a factorization tries to prove, in this order.
 SHARES = (0.95, 0.7, 0.3)
-#: Weight of ``‖Vᵀ E‖²`` in the form, in units of the mean diagonal entry of its matrix.
+#: Weight c of ``‖Vᵀ E‖²`` in `CellGram`, in units of the mean diagonal entry of the matrix of ``‖B(U Eᵀ + F Vᵀ)‖²``.
 GAUGE = 8.0
 #: Steps of the inverse Lanczos iteration that estimates the smallest eigenvalue.
 STEPS = 12
@@ -35,7 +39,8 @@ class CellGram:
     Attributes
     ----------
     entries : Entries
-        The map on rows and columns that have cells; the rows are the longer side.
+        The map B, restricted to rows and columns that contain observed cells; it is transposed if needed, so that the
+        rows are the longer side.
     U, V : ndarray, shapes (d1, q) and (d2, q)
         Orthonormal columns, with d1 ≥ d2.
     """
@@ -75,7 +80,7 @@ class CellGram:
 
     @cached_property
     def gauge(self) -> float:
-        """The number c."""
+        """The weight c of ``‖Vᵀ E‖²`` in the form."""
         rows, cols, weights, _ = self.cells
         sides = np.sum(self.V[cols] ** 2, axis=1) + np.sum(self.U[rows] ** 2, axis=1)
         return GAUGE * float(weights**2 @ sides) / (self.U.size + self.V.size)
@@ -111,7 +116,8 @@ class CellElimination:
     gram : CellGram
         The form.
     inverse : ndarray, shape (d1, q, q)
-        A factor N of an upper bound ``NᵀN / (1 − θ)`` on the inverse of the block of every row of F.
+        For every row of F a matrix N such that ``NᵀN / (1 − θ)`` is an upper bound on the inverse of the block of this
+        row; θ is small and covers rounding errors.
     factor : ndarray, shape (n, n)
         The upper Cholesky factor of the matrix of E after elimination, with E ordered column by column.
     """
@@ -125,7 +131,8 @@ class CellElimination:
         """Prove that all eigenvalues of the form are at least ``shift``, or return None.
 
         With ``W ≥ P⁻¹`` for the block diagonal P of F, the matrix ``[[P, C], [Cᵀ, Q]]`` is positive semidefinite if
-        ``Q − Cᵀ W C`` is. The rounding errors of that matrix and of its factorization are subtracted from it.
+        ``Q − Cᵀ W C`` is. Before ``Q − Cᵀ W C`` is factorized, a bound on the rounding errors in it and in its
+        factorization is subtracted from its diagonal.
         """
         from scipy.linalg import lapack
 
@@ -157,7 +164,7 @@ class CellElimination:
         return None if failed else cls(gram, inverse, factor)
 
     def solve(self, e: Array, f: Array) -> tuple[Array, Array]:
-        """Return (E, F) for which the matrix of the form gives (e, f), up to rounding; for a shift of 0."""
+        """Return (E, F) that the matrix of the form maps to (e, f), up to rounding; the shift must be 0."""
         from scipy.linalg import lapack
 
         gram, entries = self.gram, self.gram.entries
@@ -167,7 +174,7 @@ class CellElimination:
         return E, F - self._each(entries.adjoint_operator(entries.forward_factors(gram.U, E)) @ gram.V)
 
     def _each(self, f: Array) -> Array:
-        """Return the inverse of every block of F, times the row of f."""
+        """Return every row of f, multiplied by the inverse of the block of that row."""
         inner = np.einsum("iab,ib->ia", self.inverse, f)
         return np.asarray(np.einsum("iba,ib->ia", self.inverse, inner))
 
@@ -192,19 +199,36 @@ class CellElimination:
 
 def _eliminated(gram: CellGram, reduced: Array) -> Array:
     """Return ``Q − Cᵀ W C`` of order q·d2, where ``reduced`` (cells, q) has ``w N v`` for every cell."""
-    q, d2, (rows, cols, weights, starts) = gram.U.shape[1], len(gram.V), gram.cells
-    matrix = np.kron(np.eye(q), gram.gauge * (gram.V @ gram.V.T))
-    offsets = d2 * np.arange(q)[:, None]
-    for first, last in zip(starts, [*starts[1:], len(rows)], strict=True):
-        line = slice(first, last)
-        part, w, u = -(reduced[line] @ reduced[line].T), weights[line], gram.U[rows[first]]
-        part[np.diag_indices(len(part))] += 1
-        place = (offsets + cols[line]).ravel()
-        matrix[np.ix_(place, place)] += np.kron(np.outer(u, u), w[:, None] * part * w)
-    return np.asarray(matrix, order="F")
+    q, d2, (rows, cols, weights, _) = gram.U.shape[1], len(gram.V), gram.cells
+    blocks = np.zeros((q, q, d2 * d2))
+    for first, second in _pairs_in_rows(rows):
+        values = np.where(first == second, 1.0, 0.0) - np.einsum("ka,ka->k", reduced[first], reduced[second])
+        values *= weights[first] * weights[second]
+        place, sides = cols[first] * d2 + cols[second], gram.U[rows[first]]
+        for a in range(q):
+            side = values * sides[:, a]
+            for b in range(a + 1):
+                blocks[a, b] += np.bincount(place, side * sides[:, b], d2 * d2)
+    for a in range(q):
+        blocks[a, a] += gram.gauge * (gram.V @ gram.V.T).ravel()
+        blocks[:a, a] = blocks[a, :a]
+    return np.asarray(blocks.reshape(q, q, d2, d2).transpose(0, 2, 1, 3).reshape(q * d2, q * d2), order="F")
+
+
+def _pairs_in_rows(rows: Array) -> Iterator[tuple[Array, Array]]:
+    """Return all ordered pairs of cells in the same row, for sorted rows, at most about `MOST_PAIRS` at once."""
+    starts = np.flatnonzero(np.r_[True, rows[1:] != rows[:-1]])
+    counts = np.diff(np.r_[starts, len(rows)])
+    begin, count = np.repeat(starts, counts), np.repeat(counts, counts)
+    pieces = np.flatnonzero(np.diff(np.cumsum(count) // MOST_PAIRS, prepend=-1))
+    for first, last in pairwise([*pieces, len(rows)]):
+        lengths = count[first:last]
+        left = np.repeat(np.arange(first, last), lengths)
+        within = np.arange(len(left)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        yield left, np.repeat(begin[first:last], lengths) + within
 
 
 def _compressed(index: Array) -> tuple[Array, Array]:
-    """Return the values of an index that occur, ascending, and the place of every element among them."""
+    """Return the distinct values of an index, ascending, and the position of every element among them."""
     found = np.unique(index, return_inverse=True)
     return found[0], found[1]

@@ -1,4 +1,4 @@
-"""The measured map on the tangent space of a matrix: its proved injectivity, and least changes of a dual vector."""
+"""The measurement map on the tangent space of a matrix: proved injectivity, and least changes of a dual vector."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from flatmin.measurements import Entries
 from flatmin.proofs.tangent.tangent_cells import CellElimination, CellGram
 from flatmin.proofs.whitening import WhitenedSolution
 
-__all__ = ["TangentCells", "TangentColumns", "TangentMap", "reach", "tangent_map"]
+__all__ = ["TangentCells", "TangentColumns", "TangentMap", "column_error", "reach", "tangent_map"]
 
 
 class TangentMap(ABC):
-    """The map B on the tangent space T of orthonormal U (d1, q) and V (d2, q), all ``U E* + F V*`` of the cone.
+    """The map B on the tangent space T of orthonormal U (d1, q) and V (d2, q).
+
+    T holds all matrices ``U E* + F V*``; for cones of Hermitian matrices, those that are Hermitian.
 
     Attributes
     ----------
@@ -61,7 +63,7 @@ def tangent_map(point: WhitenedSolution, U: Array, V: Array, sides: Array | None
     products = [U.T] if cone.is_hermitian else [U.T, V.T]  # of U V*
     both = np.concatenate([sides, np.hstack(products)[None]])
     columns = cone.tangent_columns(both, U, V, point.blind)
-    return TangentColumns(columns[:-1], columns[-1], reach(point), sum(whitened.shape))
+    return TangentColumns(columns[:-1], columns[-1], reach(point), sum(whitened.shape), column_error(point))
 
 
 def reach(point: WhitenedSolution) -> float:
@@ -72,6 +74,16 @@ def reach(point: WhitenedSolution) -> float:
         inverse = D.power(-1).values
         size *= float(np.max(inverse, initial=0.0) if D.is_diagonal else np.linalg.norm(inverse))
     return size * (1 + 1e2 * EPS)
+
+
+def column_error(point: WhitenedSolution) -> float:
+    """Return a bound on the rounding error of products of the whitened map with orthonormal columns on both sides.
+
+    In general these are four matrix products, one after the other. For entries they are products of three numbers.
+    """
+    length = sum(point.whitened.shape)
+    terms = 8 if isinstance(point.whitened, Entries) else (2 * length + 8) * length
+    return terms * EPS * reach(point)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,17 +101,15 @@ class TangentColumns(TangentMap):
         are multiplied by it.
     length : int
         ``d1 + d2``, the number of terms of those products.
+    column_error : float
+        A bound on the rounding error of the matrix, in the Frobenius norm.
     """
 
     columns: Array
     sign: Array
     reach: float
     length: int
-
-    @property
-    def column_error(self) -> float:
-        """A bound on the error of the matrix: four products in turn, whose last factors have orthonormal columns."""
-        return (2 * self.length + 8) * EPS * self.length * self.reach
+    column_error: float
 
     @cached_property
     def injectivity(self) -> float:
@@ -111,7 +121,7 @@ class TangentColumns(TangentMap):
         return np.asarray(sign * self.sign - self.columns.T @ dual)
 
     def distance(self, dual: Array, sign: float) -> float:
-        """Return the bound from coordinates."""
+        """Return the bound, computed in coordinates of the orthonormal basis."""
         summed = len(self.columns) * EPS * float(np.linalg.norm(self.columns)) + self.column_error
         lacking = float(np.linalg.norm(self._lacking(dual, sign)))
         basis = 4 * self.length * EPS * abs(sign) * float(np.linalg.norm(self.sign))
@@ -147,7 +157,7 @@ class TangentCells(TangentMap):
         return sign * gram.U - Y @ gram.V, sign * gram.V - Y.T @ gram.U
 
     def distance(self, dual: Array, sign: float) -> float:
-        """Return the bound from ``R V`` and ``R* U``, and from the largest number of entries in a line."""
+        """Return the bound from ``R V`` and ``R* U``, and from the largest number of entries in a row or column."""
         gram, (RV, RtU) = self.gram, self._lacking(dual, sign)
         inside = RtU - gram.V @ (gram.V.T @ RtU)
         summed = (gram.longest + 16) * EPS * self._size(dual) * 2 * np.sqrt(gram.U.shape[1])

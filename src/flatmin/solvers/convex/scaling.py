@@ -19,7 +19,8 @@ from flatmin.cones.quadratic_map import QuadraticMap
 from flatmin.errors import InputError
 from flatmin.linalg.metric import Metric
 from flatmin.measurements import Measurement
-from flatmin.problem import Problem
+from flatmin.problem import LARGEST_FACTOR, Problem
+from flatmin.proofs.certificate import check_strength
 from flatmin.proofs.whitening import measurement_sizes, whiten
 from flatmin.solution import Solution
 from flatmin.solvers.convex.augmented_lagrangian import augmented_lagrangian
@@ -34,6 +35,8 @@ INCONSISTENT = 1e-8
 FITTING_PENALTY = 1e7
 #: Largest ratio of the norms of two whitened sensing matrices. Above it, weights make all norms equal.
 SIMILAR_SIZES = 10.0
+#: The power of ten of the weakest penalty, relative to the one that balances the loss.
+WEAKEST = -303
 #: Relative accuracy of the norm of the first dual matrix, by which the data are divided.
 ROUGH_ACCURACY = 0.1
 
@@ -90,6 +93,12 @@ class Scaled:
         total = float(np.linalg.norm(formed))
         scale = np.sqrt(np.prod(whitened.shape)) / total if total else 1.0
         units = None if weights is None else 1 / weights
+        flattest = scale * float(np.max(np.abs(data), initial=0.0))
+        if total and flattest and not 1 / LARGEST_FACTOR < flattest < LARGEST_FACTOR:
+            raise InputError(
+                f"the flattest value is of the order {flattest:.1g}, expected {1 / LARGEST_FACTOR:g} to "
+                f"{LARGEST_FACTOR:g}, whose squares are numbers; scale the data or the measurements"
+            )
         model = problem.parametrization.cone.quadratic_map(whitened, float(scale), units)
         size = _largest(model, data, seed) if np.any(data) and total else 0.0
         factor = problem.parametrization.trace_factor
@@ -123,7 +132,9 @@ class Scaled:
 
     def penalty(self, alpha: float) -> float:
         """Return the weight of the misfit in scaled units that corresponds to alpha."""
-        return 2 * self.size / (self.trace_factor * alpha * len(self.outside) * self.model.scale)
+        check_strength(alpha, 2 * self.size / (self.trace_factor * len(self.outside) * self.model.scale), WEAKEST)
+        strength = self.trace_factor * alpha * len(self.outside) * self.model.scale
+        return 2 * self.size / strength if strength > 0 else np.inf
 
     def alpha(self, penalty: float) -> float:
         """Return the alpha that corresponds to a penalty. The function `penalty` is its own inverse."""

@@ -9,8 +9,8 @@ from flatmin._core.arrays import Array
 from flatmin._core.limits import Clock
 from flatmin._core.memory import require
 from flatmin.parametrizations.chain import Chain
-from flatmin.proofs.certificate import LARGEST_RESIDUAL
-from flatmin.proofs.depth.chain import DROPPED, chain_certificate, of_two_layers, two_factors
+from flatmin.proofs.certificate import LARGEST_RESIDUAL, check_strength
+from flatmin.proofs.depth.chain import DROPPED, chain_certificate, from_two_factors, two_factors
 from flatmin.proofs.flatness import flatness
 from flatmin.solution import Solution
 from flatmin.solvers.convex.minimum import convex_minimum
@@ -39,7 +39,9 @@ def chain_minimum(task: Task, clock: Clock) -> Solution:
     A, b = problem.measurement, problem.data
     U, s, Vt = np.linalg.svd(A.adjoint(b) / (A.size * gamma), full_matrices=False)
     if task.alpha > 0:
-        s = _shrunk(s, task.alpha * model.smallest_trace(gamma, metric) / gamma, model.power)
+        weight = task.alpha * model.smallest_trace(gamma, metric) / gamma
+        check_strength(weight, float(s.sum()) ** (2 - model.power))
+        s = _shrunk(s, weight, model.power)
     tails = np.sqrt(np.cumsum(s[::-1] ** 2))[::-1]
     kept = tails > DROPPED * np.max(tails, initial=0.0)
     U, s, V = U[:, kept], s[kept], Vt[kept].T
@@ -78,7 +80,7 @@ def _two_layers(task: Task, clock: Clock, model: Chain) -> Solution:
     return replace(
         found,
         factors=factors,
-        certificate=of_two_layers(problem, found.checked_certificate),
+        certificate=from_two_factors(problem, found.checked_certificate),
         settings=task.settings,
         flatness=flatness(problem, factors),
         parametrization=model,

@@ -193,7 +193,11 @@ def _quartic_minimiser(x: Array, d: Array, residual: Array, linear: Array, quadr
 
 def polynomial_minimiser(*coefficients: Any) -> float:
     """Return the real stationary point where a polynomial is least, or 0 if it has none; highest power first."""
-    roots = np.roots(np.polyder(coefficients))
+    slope = np.polyder(coefficients)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        while len(slope) > 1 and not np.isfinite(slope[1:] / slope[0]).all():
+            slope = slope[1:]  # the highest power is negligible, or nothing is known
+    roots = np.roots(slope)
     roots = roots[np.abs(roots.imag) <= 1e-8 * np.abs(roots)].real
     return float(min(roots, key=lambda t: np.polyval(coefficients, t), default=0.0))
 

@@ -16,7 +16,7 @@ from flatmin.losses import Absolute
 from flatmin.measurements import Entries
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
-from flatmin.proofs.certificate import Certificate
+from flatmin.proofs.certificate import Certificate, check_strength
 from flatmin.proofs.robust.certificate import Grid, gross_errors, robust_certificate
 from flatmin.solution import Solution, Status
 from flatmin.solvers.robust.pursuit import Corrupted, Pursuit, pursue, shortcut
@@ -134,6 +134,7 @@ def split(
     history: dict[str, list[float]] = {}
     limit, reduced = _extreme(cells.Y)
     noise = 2 * task.alpha * len(task.problem.data) / cells.unit
+    check_strength(2 * task.alpha * len(task.problem.data), cells.unit * limit)
     if loss.tau is not None and float((np.abs(cells.Y[reduced]) - limit).sum()) > loss.tau / cells.unit:
         reduced[:] = False
     for attempt in range(1, MAX_ATTEMPTS + 2):

@@ -68,7 +68,7 @@ class Search:
         return float(np.linalg.norm(point.r / self.weights) / np.linalg.norm(self.b))
 
     def at(self, U: Array, V: Array | None = None) -> Point:
-        """Return the point of a factor, with its amplitudes V if they are known."""
+        """Return the `Point` with factor U. Its amplitudes are computed unless they are given as V."""
         V = self.measurement.amplitudes(U) if V is None else V
         return Point(U, V, self.weights * (row_inner(V, V) - self.b))
 

@@ -67,7 +67,7 @@ def uniqueness_dual(
 
 
 def _proposal(complement: Complement, seed: int) -> Array | None:
-    """Return the λ that would have the largest margin for independent random vectors, or None if there is none.
+    """Return the λ whose margin would be largest if the x_i were independent random vectors, or None without such a λ.
 
     Its values are ``p_i = τ ((a + q_i)^-½ − 1)`` with ``q_i |x_i|² = Re⟨x_i* Q, x_i* G⟩``; Newton's method finds the
     multipliers G (docs/theory/algorithms.md, "Proposal").

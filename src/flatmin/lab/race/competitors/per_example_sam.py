@@ -15,8 +15,8 @@ __all__ = ["COMPETITORS", "PerExampleSAM"]
 class PerExampleSAM(Competitor):
     """Descent along the mean of the samples' gradients, each at its own worst weights; a step costs two gradients.
 
-    The strength is ρ over the norm of natural weights. The expected step is that of SAM with one sample, with less
-    noise. The gradients of all samples in one vectorized pass count as one. The steps are those of
+    The strength is ρ divided by `Task.weight_norm`. The expected step is that of SAM with one sample, with
+    less noise. The gradients of all samples in one vectorized pass count as one. The steps are those of
     `flatmin.nn.PerExampleSAM`, without the gradient of the batch that its training loop computes and discards.
     """
 

@@ -16,7 +16,7 @@ __all__ = ["COMPETITORS", "NoiseInjection", "TwoPoint"]
 class NoiseInjection(Competitor):
     """Descent along the mean gradient at ``w + σv`` and ``w − σv`` with normal v; a step costs two gradients.
 
-    The strength is σ over the root mean square of natural weights. The descent is on ``f + (σ²/2) tr ∇²f``. Steps are
+    The strength is σ divided by `Task.weight_scale`. The descent is on ``f + (σ²/2) tr ∇²f``. Steps are
     those of `flatmin.nn.NoiseInjection`, without the gradient at w that its training loop computes and discards.
     """
 
@@ -35,7 +35,7 @@ class NoiseInjection(Competitor):
 class TwoPoint(Competitor):
     """Descent by the loss at ``w + σv`` and ``w − σv`` with normal v, without gradients; a step costs one gradient.
 
-    The strength is σ over the root mean square of natural weights. The descent is on ``f + (σ²/2) tr ∇²f``. The noise
+    The strength is σ divided by `Task.weight_scale`. The descent is on ``f + (σ²/2) tr ∇²f``. The noise
     of the estimate grows with the number of weights, so step sizes are as small as for batches of one sample. The steps
     are those of `flatmin.nn.TwoPoint`, without the gradient that its training loop computes and discards.
     """

@@ -13,7 +13,7 @@ __all__ = ["COMPETITORS", "SAM", "LabelNoise", "ScaledGradient", "WeightDecay"]
 class SAM(Competitor):
     """Sharpness-aware minimization with the gradient at ``w + ρ ∇f/‖∇f‖``; a step costs two gradients.
 
-    The strength is ρ divided by the norm of natural weights. SAM is said to minimise the largest eigenvalue of the
+    The strength is ρ divided by `Task.weight_norm`. SAM is said to minimise the largest eigenvalue of the
     Hessian with all data in each step, and the trace with one sample in each step.
     """
 
@@ -40,7 +40,7 @@ class LabelNoise(Competitor):
 class WeightDecay(Competitor):
     """Gradient descent with a penalty on the squared norm of the weights.
 
-    The strength s is ``(decay/2) ‖natural weights‖² / (loss of the zero prediction)``. For a product the penalty is the
+    The strength s is ``(decay/2) weight_norm² / (loss of the zero prediction)``. For a product the penalty is the
     nuclear norm of the matrix.
     """
 

@@ -35,13 +35,13 @@ class FactoredTask(Task):
     Parameters
     ----------
     problem : Problem
-        A problem of any family. One with weighted gross errors is trained in the equivalent form with the limit τ.
+        A problem of any family. A problem with weighted gross errors is trained in the equivalent form with limit τ.
     truth : ndarray, optional
         The matrix, or the signal of phase retrieval up to its phase. Errors are relative to it.
     rank : int, optional
         The number of columns of the factors. None for the smaller dimension.
     fresh : Problem, optional
-        Other measurements of the same unknown. Without a truth, the error is the relative residual on them.
+        Other measurements of the same unknown. Without a truth, the error is the relative residual on ``fresh``.
     flattest : Flattest, optional
         The flattest solution of the problem. None solves for it.
 
@@ -88,7 +88,7 @@ class FactoredTask(Task):
         return FactoredModel(self.problem, self.rank, seed, scale=self.weight_scale * factor)
 
     def penalised(self, model: nn.Module, loss: nn.Module, seed: int) -> Objective:
-        """Return loss plus the scaled trace in closed form, or plus an estimate for products of vectors and chains."""
+        """Return loss + strength · trace: in closed form, but estimated for `Hadamard` and `Chain` models."""
         assert isinstance(model, FactoredModel)
         if not self.problem.parametrization.has_cone_norm:
             return HessianTracePenalty(model, loss, seed=seed).objective

@@ -87,7 +87,7 @@ class Task(ABC):
 
     @abstractmethod
     def trace(self, model: nn.Module) -> float:
-        """Return the Gauss-Newton trace of the training loss over all weights. It sets the unit of step sizes."""
+        """Return the Gauss-Newton trace of the training loss over all weights, which sets the unit of step sizes."""
 
     @abstractmethod
     def facts(self) -> Iterator[Any]:
@@ -134,9 +134,9 @@ class Task(ABC):
     def curvature(self, size: str, batch: int | None) -> float:
         """Return the curvature of the loss at the initial weights that limits the step size, for a batch size.
 
-        For all data it is λ, the largest eigenvalue of the Hessian. For B samples it is ``λ + (trace − λ) / B``, since
-        a step along the gradient of one sample is stable up to about 2 over the squared norm of its Jacobian. Initial
-        weights below the natural size will grow, so their curvature is computed at the natural size.
+        For all data it is λ, the largest eigenvalue of the Hessian. For B samples the curvature is
+        ``λ + (trace − λ) / B``, since a step along the gradient of one sample is stable up to about 2 / ‖its
+        Jacobian‖². Initial weights below the natural size will grow, so the curvature is taken at the natural size.
         """
         sharpest, trace = self._curvatures(max(self.sizes[size], 1.0))
         return sharpest + (trace - sharpest) / batch if batch else sharpest
