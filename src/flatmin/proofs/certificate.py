@@ -200,7 +200,7 @@ class Certificate:
         return replace(self, margin_kind=kind, failure_probability=failure, **known)
 
     def confirmed(self, alternative: Factors | None, judge: Callable[[Factors], Certificate]) -> Certificate:
-        """Return the certificate with another flat minimum, or with ``unique`` undecided if it is not certified."""
+        """Return the certificate with another flat minimum, or undecided if ``judge`` does not certify that minimum."""
         if alternative is None:
             return self
         judged = judge(alternative)
@@ -253,7 +253,7 @@ class Bound:
         return ratio(self.value - self.lower, self.value)
 
     def certificate(self, fit: Fit, dual: Array, must_fit: bool = False) -> Certificate:
-        """Return the certificate of flatness alone; ``must_fit`` asks for an exact fit in a penalised problem too."""
+        """Return a certificate without a verdict on uniqueness; ``must_fit`` asks for an exact fit in any case."""
         fits = fit.is_exact or (self.is_penalised and not must_fit)
         return Certificate(
             holds=bool(abs(self.gap) <= LARGEST_GAP and fits and self.kind != "estimated"),
@@ -325,8 +325,8 @@ def check_alpha(alpha: float, metric_power: float = 1.0) -> tuple[float, float]:
 def check_strength(alpha: float, balanced: float, weakest: int = WEAKEST) -> None:
     """Raise `InputError` if a penalty is out of all proportion to the data.
 
-    ``balanced`` is the size of alpha at which loss and penalty of a fit are about equal, ``weakest`` the least power of
-    ten of their ratio.
+    ``balanced`` is the alpha at which loss and penalty of a fit are about equal. The ratio of alpha to ``balanced``
+    must lie between the powers of ten ``weakest`` and `STRONGEST`.
     """
     if not (alpha > 0 and balanced > 0):
         return

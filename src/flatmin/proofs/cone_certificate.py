@@ -23,7 +23,7 @@ __all__ = ["certificate_of", "trace_is_determined", "trivial_dual"]
 
 #: Up to this dimension all eigenvalues of a matrix that proves uniqueness are computed.
 LARGEST_WHOLE = 1000
-#: Singular values above this share of the norm of the dual matrix belong to its leading part.
+#: Singular values of the dual matrix above this share of its norm belong to its leading part.
 LEADING = 1 - 1e-4
 
 
@@ -97,7 +97,10 @@ def _spectrum(point: WhitenedSolution, dual: Array, seed: int, randomized: bool)
 
 
 def _multiple(dual: Array, trivial: Array) -> float | None:
-    """Return the largest ratio of a dual vector and the trivial one, None unless all ratios are about the same."""
+    """Return the factor with which a dual vector is a multiple of the trivial one, or None if it is no multiple.
+
+    The factor is the largest ratio of two entries; the ratios may differ by a few rounding errors.
+    """
     if not np.any(trivial) or np.any(dual[trivial == 0]):
         return None
     ratios = dual[trivial > 0] / trivial[trivial > 0]
@@ -106,7 +109,7 @@ def _multiple(dual: Array, trivial: Array) -> float | None:
 
 
 def _bound(point: WhitenedSolution, dual: Array, spectrum: TopSpectrum, alpha: float) -> Bound:
-    """Return the lower bound on the scaled trace, or on loss + alpha · trace, with all rounding errors."""
+    """Return the lower bound on the scaled trace, or on loss + alpha · trace, with all rounding errors counted."""
     problem, kind, (low, high) = point.problem, spectrum.kind, point.stretch
     factor, m, largest = problem.parametrization.trace_factor, problem.measurement.size, high * point.norm_bound
     if point.is_hidden:

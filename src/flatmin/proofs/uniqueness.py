@@ -38,13 +38,13 @@ def uniqueness(conditions: UniquenessConditions) -> Uniqueness:
     """Decide whether ``Z = U s V*`` is the only flat minimum, given the spectrum of a nearly optimal dual matrix.
 
     If B is injective on the tangent space at Z, the lemma of the inexact dual (`flatmin.proofs.tangent.inexact_dual`)
-    can decide. Otherwise cores decide. Let U1 and V1 be the q singular vectors of an optimal dual matrix to the
-    singular value one. Then every flat minimum is ``U1 S V1*`` with a Hermitian positive semidefinite core S, and Z is
-    unique if ``S ↦ B(U1 S V1*)`` is injective. If the dual vector has a duality gap, other flat minima may lie at a
-    distance from these matrices (docs/theory/uniqueness.md). The verdict is True only if the certified radius is a
-    small part of Z, and, on cores, margin and injectivity are clearly above rounding. If the map on cores is not
-    injective and S stays semidefinite along a null direction, another flat minimum is returned. Singular values
-    slightly below one may be counted among the q, which makes the margin to the next value larger.
+    can decide. Otherwise cores decide. Let U1 and V1 be the q left and right singular vectors of an optimal dual matrix
+    that belong to the singular value one. Then every flat minimum is ``U1 S V1*`` with a Hermitian positive
+    semidefinite core S, and Z is unique if ``S ↦ B(U1 S V1*)`` is injective. If the dual vector has a duality gap,
+    other flat minima may lie at a distance from these matrices (docs/theory/uniqueness.md). The verdict is True only if
+    the certified radius is a small part of Z, and, on cores, margin and injectivity are clearly above rounding. If the
+    map on cores is not injective and S stays semidefinite along a null direction, another flat minimum is returned.
+    Singular values slightly below one may be counted among the q, which makes the margin to the next value larger.
     """
     point, spectrum, gap = conditions.point, conditions.spectrum, conditions.gap
     # A gap allows components of Z outside the cores, of about its root; q may be any number.
@@ -95,7 +95,7 @@ def _with_cores(
 
 
 def _may_be_near(conditions: UniquenessConditions, margin: float, q: int) -> bool:
-    """Return whether the radius could be small if the map on cores were an isometry."""
+    """Return whether the radius could be small enough for uniqueness if the map on cores were an isometry."""
     if margin <= 0:
         return False
     point = conditions.point

@@ -22,7 +22,7 @@ from flatmin.proofs.robust.uniqueness import AS_GOOD, HIDDEN_FAILURE, Pair, Spli
 
 __all__ = ["Grid", "dense_part", "gross_errors", "misfit", "robust_certificate"]
 
-#: Singular values of the dual matrix above this belong to its leading part.
+#: Singular values of the dual matrix above this number belong to its leading part.
 LEADING = 1 - 1e-3
 #: Bound on the rounding errors of the objective and of its lower bound, relative to the sums of their absolute terms.
 ROUNDING = 10 * EPS

@@ -33,7 +33,7 @@ CONE = Rectangular()
 #: Singular values and entries of the dual matrix within this relative distance of their bounds count as tight; the cuts
 #: are tried in this order.
 CUTS = (3e-2, 1e-3, 1e-5)
-#: Largest number of entries in a copy of a part of an array.
+#: Largest number of entries of an array that are copied at once.
 PIECE = 1 << 16
 #: Share of the norm of the errors that takes the place of the norm of X if X is zero.
 SHARE = 1e-3

@@ -22,7 +22,7 @@ from flatmin.proofs.uniqueness_conditions import UniquenessConditions
 
 __all__ = ["InexactDual", "nearest_others"]
 
-#: A dual vector is changed towards the tangent space if its error there costs more than this share of the margin.
+#: A dual vector is corrected on the tangent space if its error there costs more than this share of the margin.
 HARMLESS = 0.01
 #: Number of entries in which two matrix products are compared at once.
 BLOCK = 1_000_000
@@ -35,7 +35,7 @@ class InexactDual:
     Attributes
     ----------
     conditions : UniquenessConditions
-        The solution and what is known of it.
+        The solution and a dual matrix that proves it flattest.
     tangent : TangentMap
         B on the tangent space at its r leading singular vectors.
     dual : ndarray, shape (m,)
@@ -83,7 +83,7 @@ class InexactDual:
         return self.margin - self.share * self.conditions.point.gain
 
     def changed(self) -> InexactDual:
-        """Return the dual vector with the least change that removes its error on the tangent space."""
+        """Return this dual vector after the least change that removes its error on the tangent space."""
         sign = _sign(self.conditions)
         change = self.tangent.least_change(self.dual, sign)
         dual = self.dual + change
@@ -170,7 +170,7 @@ class InexactDual:
 def nearest_others(conditions: UniquenessConditions, rank: int) -> tuple[Stability, float] | None:
     """Return the constants and the radius that the lemma gives at the ``rank`` leading triplets, or None.
 
-    The dual vector is changed towards the tangent space if that gives a smaller radius.
+    The dual vector is corrected on the tangent space if that gives a smaller radius.
     """
     given = InexactDual.from_conditions(conditions, rank)
     if given is None:

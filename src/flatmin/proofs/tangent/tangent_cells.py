@@ -31,7 +31,7 @@ STEPS = 12
 
 @dataclass(frozen=True, eq=False)
 class CellGram:
-    """The quadratic form ``‖B(U Eᵀ + F Vᵀ)‖² + c ‖Vᵀ E‖²`` of entries B, whose matrix has a block for every cell.
+    """The quadratic form ``‖B(U Eᵀ + F Vᵀ)‖² + c ‖Vᵀ E‖²`` of entries B; its matrix has a block for each cell.
 
     Every element of the tangent space is ``U Eᵀ + F Vᵀ`` with ``Vᵀ E = 0``, and its squared norm is then
     ``‖E‖² + ‖F‖²``. So the smallest eigenvalue of the form bounds ``‖B(H)‖² / ‖H‖²`` from below.

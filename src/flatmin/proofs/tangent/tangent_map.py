@@ -175,5 +175,5 @@ class TangentCells(TangentMap):
         return float(np.linalg.norm(dual if weights is None else weights * dual))
 
     def dual_error(self, dual: Array) -> float:
-        """Return a bound for entries that are rounded one by one, and added up where they repeat."""
+        """Return the bound for entries: each is rounded once, and repeated entries are added up."""
         return (8 + self.gram.longest) * EPS * self._size(dual)
