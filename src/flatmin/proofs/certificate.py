@@ -164,7 +164,7 @@ class Certificate:
         return self.relative_gap - self.rounding <= LARGEST_GAP < max(self.relative_gap, self.rounding)
 
     def _nothing(self) -> str:
-        """Return the words for a certificate that does not hold, with the reason if rounding is one."""
+        """Return the words for a certificate that does not hold, with the reason if that is rounding."""
         if not self.is_hidden_by_rounding:
             return "nothing"
         return f"nothing: rounding hides {self.rounding:.0e} of the value, since the metric is nearly singular"

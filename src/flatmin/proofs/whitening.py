@@ -187,7 +187,7 @@ class WhitenedSolution:
         return Fit.from_residual(self.problem.data, self.residual, self.sizes, norm, dual, error)
 
     def flattest(self, pair: tuple[Array, Array] | None) -> Factors | None:
-        """Return the flattest factors of the matrix with ``Z = P Q*`` for the pair (P, Q), if there is one."""
+        """Return the flattest factors of the matrix X whose Z is ``P Q*`` for the pair (P, Q); None without a pair."""
         model = self.problem.parametrization
         return None if pair is None else model.flattest(*self.cone.decompose(*pair), self.metric)
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from flatmin.solvers.vectors.complement import Complement
 from flatmin.solvers.vectors.margin_ascent import _constraints
-from tests.solvers.vectors.instances import draw
+from tests.solvers.vectors.instances import draw, whitened
 
 
 @pytest.mark.parametrize("dtype", [float, complex])

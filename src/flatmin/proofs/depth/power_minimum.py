@@ -107,7 +107,7 @@ def minimise_power_norm(
 
 
 def _is_moderate(scale: float, length: float) -> bool:
-    """Return whether no power of the sizes of data, rows and solution over- or underflows."""
+    """Return whether data, rows and solution have sizes whose powers neither overflow nor underflow."""
     extreme = LARGEST_SIZE, LARGEST_SIZE, LARGEST_SIZE**0.25
     return all(1 / most < size < most for most, size in zip(extreme, (scale, scale / length, length), strict=True))
 
