@@ -17,7 +17,7 @@ from flatmin.parametrizations.product import Product
 
 __all__ = ["Problem"]
 
-#: Smallest and largest size that the largest number of the data may have. Otherwise squares underflow or overflow.
+#: Smallest and largest size of the largest number of the data. Squares of numbers outside underflow or overflow.
 SMALLEST, LARGEST = 1e-151, 1e151
 #: Largest number in factors, in whitened factors, and in products of two of them.
 LARGEST_FACTOR = 1e151
@@ -86,7 +86,7 @@ class Problem:
         """The pair (D1, D2) of `Loss.metric`, computed once."""
         A = self.measurement
         D1, D2 = self.loss.metric(A, self.parametrization)
-        if not (D1.rank and D2.rank) and np.any(A.adjoint(np.arange(1.0, A.size + 1))):
+        if not (D1.rank and D2.rank) and 0 < np.max(np.abs(A.adjoint(np.arange(1.0, A.size + 1)))) < SMALLEST:
             raise InputError("the sensing matrices are so small that their squares vanish; scale them")
         return D1, D2
 

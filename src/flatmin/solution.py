@@ -362,7 +362,7 @@ class Solution:
             raise InputError(f"{file} has a damaged key 'description': its setting {error}") from error
         if as_claimed:
             alpha, metric_power = stated.alpha, stated.metric_power
-        different = stated.differences(Objective.of(problem, alpha, metric_power))
+        different = stated.differences(Objective.from_problem(problem, alpha, metric_power))
         if different:
             name, (found, asked) = next(iter(different.items()))
             remedy = f"pass {name}={found!r}" if name in ("alpha", "metric_power") else f"give the problem this {name}"

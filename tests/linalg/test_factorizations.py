@@ -1,11 +1,12 @@
-"""Bounds that a Cholesky factorization proves, with rounding errors counted."""
+"""Bounds that a Cholesky factorization proves, with rounding errors counted, and bases of redundant rows."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flatmin.linalg.factorizations import smallest_singular_value
+import flatmin as fm
+from flatmin.linalg.factorizations import row_space, smallest_singular_value
 
 
 def _frame(rng, d, q):
@@ -46,3 +47,58 @@ class TestSmallestSingularValue:
         for lie in (1.02, 2.0, 100.0):
             monkeypatch.setattr("scipy.linalg.eigvalsh", lambda *a, lie=lie, **k: np.array([lie * true**2]))
             assert smallest_singular_value(columns) <= true
+
+
+def _rows(rng, rank, m, n):
+    return rng.integers(-3, 4, (m, rank)).astype(float) @ rng.integers(-3, 4, (rank, n))
+
+
+@pytest.mark.parametrize("rank", [1, 2, 5])
+@pytest.mark.parametrize("m", [6, 40, 600])
+def test_dependent_rows_give_a_basis_of_their_rank(rank, m):
+    rows = _rows(np.random.default_rng(rank), rank, m, 6)
+    Q, basis = row_space(rows)
+    assert len(basis) == np.linalg.matrix_rank(rows)
+    np.testing.assert_allclose(Q @ basis, rows, atol=1e-12 * np.abs(rows).max())
+    np.testing.assert_allclose(Q.T @ Q, np.eye(len(basis)), atol=1e-13)
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-3, 1e-6, 1e-9])
+def test_independent_rows_of_small_size_are_kept(size):
+    rng = np.random.default_rng(3)
+    rows = np.vstack([_rows(rng, 2, 9, 4), size * rng.integers(1, 4, (1, 4))])
+    Q, basis = row_space(rows)
+    assert len(basis) == 3
+    sizes = np.linalg.norm(rows, axis=1)
+    assert np.max(np.linalg.norm(Q @ basis - rows, axis=1) / sizes) < 1e-13
+
+
+def test_rows_of_zeros():
+    Q, basis = row_space(np.zeros((5, 3)))
+    assert basis.shape == (1, 3)
+    assert not np.any(Q @ basis)
+
+
+def test_independent_rows_are_not_pivoted():
+    rows = np.random.default_rng(0).standard_normal((9, 4))
+    np.testing.assert_array_equal(row_space(rows)[1], np.linalg.qr(rows)[1])
+
+
+@pytest.mark.parametrize("model", [fm.Product(), fm.SignedGram(), fm.Gram()])
+@pytest.mark.parametrize("kinds", [1, 2])
+@pytest.mark.parametrize("scale", [1.0, 1e-9])
+def test_repeated_and_dependent_measurements_are_solved(model, kinds, scale):
+    """Rows of rounding errors, scaled to the size of measurements, once made such problems unsolvable."""
+    rng = np.random.default_rng(kinds)
+    T = rng.integers(-3, 4, (kinds, 3, 3)).astype(float)
+    T += T.transpose(0, 2, 1)
+    u = np.array([1.0, 2, -1])
+    A = fm.measurements.Dense(np.concatenate([T, scale * T, *([T + T[:1]] * 12)]))
+    s = fm.flat_minimum(fm.Problem(A, A.forward(np.outer(u, u)), model))
+    assert s.certificate.holds
+
+
+def test_repeated_measurements_that_contradict_each_other_are_reported():
+    A = fm.measurements.Dense(np.repeat(np.array([[[1.0, 2], [3, -1]]]), 6, axis=0))
+    s = fm.flat_minimum(fm.Problem(A, np.array([1.0, 1, 1, 1, 1, 2])))
+    assert s.status.name == "inconsistent_data"

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array, random_array
 
 from flatmin.cones import Semidefinite, Symmetric
-from flatmin.linalg import operator_norm, random_starts, subspaces
+from flatmin.linalg import effort, operator_norm, random_starts, subspaces
+from flatmin.linalg.effort import Effort, ExhaustedError
 from flatmin.linalg.operator_norm import top_spectrum
 from flatmin.linalg.subspaces import deflate, leading_triplets
 
@@ -22,7 +23,8 @@ def _matrix(d1, d2, values, seed=0):
 
 @pytest.fixture
 def cholesky(monkeypatch):
-    """Send small matrices through the route of large ones."""
+    """Send small matrices through the route of large ones, whose decomposition would take too long."""
+    monkeypatch.setattr(effort, "LARGEST_DENSE", 0)
     monkeypatch.setattr(operator_norm, "DENSE", 2)
     monkeypatch.setattr(subspaces, "DENSE", 2)
 
@@ -30,6 +32,7 @@ def cholesky(monkeypatch):
 @pytest.fixture
 def likely(monkeypatch):
     """Send small matrices through the route of those that are too large to be factorized."""
+    monkeypatch.setattr(effort, "LARGEST_DENSE", 0)
     monkeypatch.setattr(operator_norm, "DENSE", 2)
     monkeypatch.setattr(subspaces, "DENSE", 2)
     monkeypatch.setattr(operator_norm, "FACTORED", 2)
@@ -179,6 +182,7 @@ class TestRandomStarts:
     @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (2, 2), (3, 50)])
     @pytest.mark.parametrize("form", [np.asarray, csr_array])
     def test_tiny_matrices(self, shape, form, monkeypatch):
+        monkeypatch.setattr(effort, "LARGEST_DENSE", 0)
         monkeypatch.setattr(operator_norm, "DENSE", 0)
         monkeypatch.setattr(subspaces, "DENSE", 0)
         monkeypatch.setattr(operator_norm, "FACTORED", 0)
@@ -270,6 +274,7 @@ class TestHermitian:
     def test_beyond_the_reach_of_a_decomposition_random_starts_bound_it(self, cone, dtype, guess, monkeypatch):
         monkeypatch.setattr(operator_norm, "LARGEST_HERMITIAN", 10)
         monkeypatch.setattr(subspaces, "LARGEST_HERMITIAN", 10)
+        monkeypatch.setattr(effort, "LARGEST_DENSE", 0)
         values = np.concatenate([[1.0, 1.0, -1.0 if cone == SYMMETRIC else 1.0], np.linspace(0.9, -0.95, 97)])
         S, Q = _hermitian(values, dtype)
         poor = np.linalg.qr(np.random.default_rng(1).standard_normal((100, 2)).astype(dtype))[0]
@@ -289,6 +294,7 @@ class TestHermitian:
     def test_a_negative_definite_matrix_far_from_zero(self, cone, monkeypatch):
         monkeypatch.setattr(operator_norm, "LARGEST_HERMITIAN", 10)
         monkeypatch.setattr(subspaces, "LARGEST_HERMITIAN", 10)
+        monkeypatch.setattr(effort, "LARGEST_DENSE", 0)
         S, Q = _hermitian(np.linspace(-3, -1, 60))
         found = cone.spectrum(S, Q[:, :0], Q[:, :0], unit=1 - 1e-4)
         if cone == SYMMETRIC:
@@ -305,3 +311,55 @@ class TestHermitian:
             found = cone.spectrum(form, S[:, :0], S[:, :0], unit=1 - 1e-4)
             assert found.kind == "dense"
             assert found.norm == pytest.approx(1)
+
+
+def _clustered(d, near, form=np.asarray):
+    """Return a symmetric matrix of which a quarter of the eigenvalues lie within ``near`` of ±1."""
+    rng = np.random.default_rng(0)
+    Q, k = np.linalg.qr(rng.standard_normal((d, d)))[0], d // 4
+    values = rng.uniform(-0.5, 0.5, d)
+    values[:k] = (1 - near * rng.random(k)) * np.where(np.arange(k) % 2, -1, 1)
+    S = (Q * values) @ Q.T
+    return form((S + S.T) / 2), np.max(values), np.max(np.abs(values))
+
+
+@pytest.mark.parametrize("near", [1e-3, 1e-6, 1e-12])
+@pytest.mark.parametrize("form", [np.asarray, csr_array])
+def test_many_eigenvalues_near_one_cost_no_more_than_a_decomposition(near, form, monkeypatch):
+    """A quarter of all eigenvalues near ±1: an iteration would search for them one by one."""
+    spent, spend = [0], Effort.spend
+
+    def counted(self, columns=1):
+        spent[0] += 1
+        spend(self, columns)
+
+    monkeypatch.setattr(Effort, "spend", counted)
+    for module in (operator_norm, subspaces):
+        monkeypatch.setattr(module, "LARGEST_HERMITIAN", 100)
+        monkeypatch.setattr(module, "DENSE", 40)
+    S, largest, size = _clustered(240, near, form)
+    for cone, true in ((SEMIDEFINITE, largest), (SYMMETRIC, size)):
+        found = cone.spectrum(S, np.zeros((240, 0)), np.zeros((240, 0)), unit=1 - 1e-4)
+        assert found.kind == "dense"
+        assert true <= found.norm <= true + 1e-9
+    empty = np.zeros((240, 0))
+    assert size <= top_spectrum(S, empty, empty, unit=1 - 1e-4).norm <= size + 1e-6
+    assert spent[0] <= 240
+
+
+def test_the_iteration_is_replaced_by_a_decomposition_where_it_takes_longer(cholesky, monkeypatch):
+    S, _, size = _clustered(200, 1e-6)
+    monkeypatch.setattr(Effort, "before_triplets", classmethod(lambda cls, S: cls(10.0)))
+    found = top_spectrum(S, np.zeros((200, 0)), np.zeros((200, 0)), unit=1 - 1e-4)
+    assert found.kind == "dense"
+    assert size <= found.norm <= size + 1e-9
+
+
+def test_leading_eigenpairs_of_a_cluster_are_those_of_a_decomposition(monkeypatch):
+    monkeypatch.setattr(subspaces, "LARGEST_HERMITIAN", 50)
+    S, largest, _ = _clustered(160, 1e-9)
+    values, Q = subspaces.leading_eigenpairs(S, 4, tol=1e-12)
+    np.testing.assert_allclose(values, largest, atol=1e-8)
+    np.testing.assert_allclose(S @ Q, Q * values, atol=1e-8)
+    with pytest.raises(ExhaustedError):
+        subspaces.leading_eigenpairs(S, 4, tol=1e-12, effort=Effort(20.0))

@@ -5,6 +5,7 @@ import pytest
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import aslinearoperator
 
+from flatmin.linalg.effort import Effort
 from flatmin.linalg.subspaces import (
     as_array,
     block_norm,
@@ -83,7 +84,7 @@ def test_block_norms_bound_the_norm():
 
 def test_large_singular_values_are_appended():
     S, U, V = _matrix(np.concatenate([1 - 1e-5 * np.arange(5), np.linspace(0.5, 0.1, 45)]))
-    U1, V1, largest = extended_subspaces(csr_array(S), U[:, :1], V[:, :1], 1 - 1e-4, 0.99, 0)
+    U1, V1, largest = extended_subspaces(csr_array(S), U[:, :1], V[:, :1], 1 - 1e-4, 0.99, 0, Effort())
     assert U1.shape[1] == V1.shape[1] == 5
     assert largest == pytest.approx(1, rel=1e-4)
     np.testing.assert_allclose(np.linalg.svd(U[:, :5].T @ U1, compute_uv=False), 1, atol=1e-6)

@@ -18,19 +18,19 @@ def split():
 
 
 def test_only_gross_errors_have_a_weight_or_tau(problem, split):
-    assert Objective.of(problem, 0.5, 0.25) == Objective(0.5, 0.25, None, None)
-    assert Objective.of(split) == Objective(0.0, 1.0, 0.2, None)
+    assert Objective.from_problem(problem, 0.5, 0.25) == Objective(0.5, 0.25, None, None)
+    assert Objective.from_problem(split) == Objective(0.0, 1.0, 0.2, None)
     limited = fm.Problem(split.measurement, split.data, loss=fm.losses.Absolute(tau=3))
-    assert Objective.of(limited, 0.5) == Objective(0.5, 1.0, None, 3.0)
+    assert Objective.from_problem(limited, 0.5) == Objective(0.5, 1.0, None, 3.0)
     with pytest.raises(fm.InputError, match=r"metric_power is 0\.5, expected its default 1\.0 for Absolute"):
-        Objective.of(split, metric_power=0.5)
+        Objective.from_problem(split, metric_power=0.5)
     with pytest.raises(fm.InputError, match="alpha is -1"):
-        Objective.of(problem, -1)
+        Objective.from_problem(problem, -1)
 
 
 def test_what_a_file_does_not_state_is_the_default(problem, split):
-    assert Objective.stated({}, problem) == Objective.of(problem)
-    assert Objective.stated({"seed": 3}, split) == Objective.of(split)
+    assert Objective.stated({}, problem) == Objective.from_problem(problem)
+    assert Objective.stated({"seed": 3}, split) == Objective.from_problem(split)
     assert Objective.stated({"weight": 2, "tau": None}, split) == Objective(0.0, 1.0, 2.0, None)
     assert Objective.stated({"tau": 2}, split) == Objective(0.0, 1.0, None, 2.0)
     assert Objective.stated({"weight": 2}, problem) == Objective(0.0, 1.0, 2.0, None)

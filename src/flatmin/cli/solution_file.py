@@ -53,7 +53,7 @@ class SolutionFile:
             return with_loss(problem, family, loss), stated
         penalty = {name: value for name, value in self.penalty.items() if value is not None}
         with in_options(penalty):
-            asked = Objective.of(problem, **penalty)
+            asked = Objective.from_problem(problem, **penalty)
         for name, (found, wanted) in ({} if stated is None else stated.differences(asked)).items():
             remedy = f"{option_name(name)} {found!r}" if found is not None else f"no {option_name(name)}"
             raise InputError(

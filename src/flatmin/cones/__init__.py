@@ -1,4 +1,4 @@
-"""Cones: the sets of matrices that models can make, with their norms and what proofs and solvers need of them."""
+"""Cones: the sets of matrices that models can represent, with their norms, tangent spaces and quadratic maps."""
 
 from flatmin.cones.base import Cone
 from flatmin.cones.rectangular import Rectangular

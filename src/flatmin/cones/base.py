@@ -25,12 +25,13 @@ Pairs = list[tuple[int, int]]
 
 @dataclass(frozen=True)
 class Cone(ABC):
-    """A convex cone of matrices: its norm, its dual norm, its elements of given rank, and the factors of its elements.
+    """A convex cone of matrices: its norm, dual norm, tangent spaces, cores and quadratic map.
 
     The norm is the nuclear norm on the cone. A matrix is decomposed as ``Z = U s V*`` with s ≥ 0 and orthonormal U and
-    V, and its norm is the sum of s. A new cone is one subclass; parametrizations name it as `Parametrization.cone`. If
-    `is_hermitian`, all elements are Hermitian, so that V is U up to signs. If `is_semidefinite`, the cone is no linear
-    space: perhaps none of its elements fits the data although other matrices do.
+    V, and its norm is the sum of s. A new cone is one subclass; a parametrization refers to its cone by
+    `Parametrization.cone`. If `is_hermitian`, all elements are Hermitian, so that V is U up to signs. If
+    `is_semidefinite`, the cone is no linear space: perhaps none of its elements fits the data although other matrices
+    do.
     """
 
     is_hermitian: ClassVar[bool] = False
@@ -45,7 +46,7 @@ class Cone(ABC):
         """Return the real dimension of the manifold of elements of the given rank."""
 
     def max_width(self, shape: tuple[int, int]) -> int:
-        """Return a number of columns of factors that suffices for every element with eigenvalues of any signs."""
+        """Return a number of columns of factors that suffices for every element of the cone."""
         return min(shape)
 
     @abstractmethod

@@ -1,7 +1,8 @@
 """Quadratic maps: whitened measurements as functions of stacked factors.
 
-Every measurement is half a quadratic form, ``q(x)_i = ½ ⟨x, K_i x⟩`` with symmetric ``K_i``. Here x stacks the factors
-so that ``½ ‖x‖²`` is at least the norm that flat solutions minimise. Solvers need nothing else about a model.
+Every measurement is half a quadratic form, ``q(x)_i = ½ ⟨x, K_i x⟩`` with symmetric ``K_i``. The vector x stacks the
+factors, and ``½ ‖x‖²`` is an upper bound on the norm that flat solutions minimise; the bound is attained by some
+factors. Solvers need no other knowledge of a model.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ CLEARLY_USELESS = 0.9
 class QuadraticMap(ABC):
     """``x ↦ q(x) = scale · B(Z(x))`` for the whitened map B and stacked factors x of shape (n, k).
 
-    The scale makes the map an isometry on average. Multiplied by ``units`` (m,), residuals of weighted measurements
-    become those of the data. If `is_product`, x stacks two independent factors, ``x = [L; R]`` with ``Z = L Rᵀ``;
-    otherwise Z is Hermitian.
+    The scale makes the map an isometry on average. ``units`` (m,) are the factors that turn residuals of weighted
+    measurements into residuals of the data. If `is_product`, x stacks two independent factors, ``x = [L; R]`` with
+    ``Z = L Rᵀ``; otherwise Z is Hermitian.
     """
 
     is_product: ClassVar[bool] = False
@@ -92,7 +93,10 @@ class QuadraticMap(ABC):
         """Return K of a dual matrix S as an array (n, n)."""
 
     def resolvent(self, S: Any, shift: float) -> tuple[float, Array] | None:
-        """Return ``a`` just above 1 and all eigenvalues of K, and ``(aI − K)^(-1/2)``; None if one exceeds 1.5."""
+        """Return a number ``a`` and ``(aI − K)^(-1/2)``, or None if an eigenvalue of K exceeds 1.5.
+
+        The number is just above 1 and above all eigenvalues of K.
+        """
         values, Q = eigh(self.curvature(S), check_finite=False)
         if values[-1] > 1.5:
             return None
@@ -116,19 +120,19 @@ class QuadraticMap(ABC):
         return Linearization(self, x, J)
 
     def split(self, x: Array) -> tuple[Array, Array]:
-        """Return the two blocks of rows of x, for maps that stack two."""
+        """Return the two blocks of rows of x, for maps that stack two factors."""
         raise NotImplementedError
 
     def opposite(self, x: Array) -> list[Array]:
-        """Return the factors that multiply the rows of x in Z, one for each block of rows."""
+        """Return for each block of rows of x the factor by which these rows are multiplied in Z."""
         return [x]
 
     def support(self, x: Array) -> Array:
-        """Return an array of ones where entries of x may differ from zero in training, and zeros elsewhere."""
+        """Return an array with 1 for entries of x that may become nonzero in the iteration, and 0 for the others."""
         return np.ones_like(x)
 
     def can_factorize(self, derivative: Linearization) -> bool:
-        """Return whether a Hessian can be factorized, from J or from `normal_matrix`."""
+        """Return whether a Hessian can be formed, from an explicit J or by `normal_matrix`, and factorized."""
         return derivative.J is not None
 
     def normal_matrix(self, x: Array, P: Array) -> Array:
@@ -142,7 +146,7 @@ class QuadraticMap(ABC):
     def escapes(
         self, S: Any, U: Array, V: Array, count: int, seed: int, tol: float = 1e-2
     ) -> tuple[Array, Array, Array]:
-        """Return the leading directions of S outside U and V: those in which a new column helps."""
+        """Return the leading directions of S outside U and V, in which a new column of x can lower the objective."""
         count = min(count, min(S.shape) - U.shape[1])
         if count < 1:
             return U[:, :0], np.zeros(0), V[:, :0]
@@ -172,7 +176,7 @@ class Linearization:
 
     @property
     def matrix(self) -> Array:
-        """The explicit derivative as a matrix (m, k n), columns ordered by column of x."""
+        """The explicit derivative as a matrix (m, k n), whose columns follow the entries of x column by column."""
         assert self.J is not None
         return self.J.reshape(len(self.J), -1)
 
@@ -181,7 +185,7 @@ class Linearization:
         return self.model.blocks(self.x)
 
     def as_linear_operator(self) -> Any:
-        """Return the derivative as a `scipy.sparse.linalg.LinearOperator` on directions, flattened by column."""
+        """Return the derivative as a `scipy.sparse.linalg.LinearOperator` on directions, flattened column by column."""
         from scipy.sparse.linalg import LinearOperator
 
         n, k = self.x.shape

@@ -19,7 +19,7 @@ __all__ = ["Rectangular", "StackedProduct"]
 
 @dataclass(frozen=True)
 class Rectangular(Cone):
-    """All matrices of a shape: the nuclear norm, and the operator norm as its dual norm.
+    """All matrices of a shape, with the nuclear norm; its dual norm is the operator norm.
 
     Examples
     --------
@@ -46,7 +46,7 @@ class Rectangular(Cone):
         return float(leading_triplets(S, 1, tol=1e-7, seed=seed)[1][0])
 
     def rough_largest_value(self, S: Array) -> float:
-        """Return the operator norm, from the smaller Gram matrix."""
+        """Return the operator norm from the Gram matrix of the shorter side."""
         return float(np.sqrt(extreme_eigenvalue(S @ S.T if S.shape[0] < S.shape[1] else S.T @ S)))
 
     def tangent_columns(self, sides: Array, U: Array, V: Array, blind: tuple[Array, Array] | None = None) -> Array:
@@ -63,7 +63,7 @@ class Rectangular(Cone):
 
 @dataclass(frozen=True, eq=False)
 class StackedProduct(QuadraticMap):
-    """``x = [L; R]``, ``Z = L Rᵀ``; K is the dilation ``[[0, S], [Sᵀ, 0]]``."""
+    """The quadratic map of products: ``x = [L; R]``, ``Z = L Rᵀ``, and K is the dilation ``[[0, S], [Sᵀ, 0]]``."""
 
     cone: ClassVar[Any] = Rectangular()
     is_product: ClassVar[bool] = True
@@ -88,7 +88,7 @@ class StackedProduct(QuadraticMap):
         return np.concatenate([S @ R, S.T @ L])
 
     def jacobian(self, x: Array) -> Array | None:
-        """Return ``[B_i R, B_iᵀ L]`` for every i, where the measurement offers it."""
+        """Return ``[B_i R, B_iᵀ L]`` for every i, or None if the measurement does not offer it."""
         return self.whitened.jacobian(*self.split(x))
 
     def opposite(self, x: Array) -> list[Array]:

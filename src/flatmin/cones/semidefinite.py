@@ -18,7 +18,7 @@ __all__ = ["Semidefinite", "StackedGram"]
 
 @dataclass(frozen=True)
 class Semidefinite(HermitianCone):
-    """Positive semidefinite matrices, real or complex: the trace, and the largest eigenvalue as its dual norm.
+    """Positive semidefinite matrices, real or complex, with the trace as norm; its dual norm is the largest eigenvalue.
 
     Examples
     --------
@@ -45,7 +45,7 @@ class Semidefinite(HermitianCone):
 
 @dataclass(frozen=True, eq=False)
 class StackedGram(QuadraticMap):
-    """``Z = ½ U U*`` with x = U, or x = [Re U; Im U] for complex U; K is S itself, in real coordinates."""
+    """The quadratic map of ``Z = ½ U U*``: x is U, or [Re U; Im U] for complex U, and K is S in real coordinates."""
 
     cone: ClassVar[Any] = Semidefinite()
 
@@ -77,7 +77,7 @@ class StackedGram(QuadraticMap):
         return self.real(S @ self.columns(x))
 
     def jacobian(self, x: Array) -> Array | None:
-        """Return ``B_i U`` for every i, in real coordinates, where the measurement offers it."""
+        """Return ``B_i U`` for every i, in real coordinates, or None if the measurement does not offer it."""
         J = self.whitened.products(self.columns(x))
         return J if J is None or not self.is_complex else np.concatenate([J.real, J.imag], axis=2)
 

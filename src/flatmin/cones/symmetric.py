@@ -18,7 +18,7 @@ __all__ = ["StackedSignedGram", "Symmetric"]
 
 @dataclass(frozen=True)
 class Symmetric(HermitianCone):
-    """Real symmetric matrices: the nuclear norm, and the largest absolute eigenvalue as its dual norm.
+    """Real symmetric matrices, with the nuclear norm; its dual norm is the largest absolute eigenvalue.
 
     Examples
     --------
@@ -33,7 +33,7 @@ class Symmetric(HermitianCone):
         return hermitian_of_product(P, Q)
 
     def max_width(self, shape: tuple[int, int]) -> int:
-        """Return twice the dimension: columns for either sign."""
+        """Return twice the dimension, since there are columns for positive and for negative eigenvalues."""
         return 2 * min(shape)
 
     def core_pairs(self, U: Array, V: Array) -> Pairs:
@@ -48,7 +48,10 @@ class Symmetric(HermitianCone):
 
 @dataclass(frozen=True, eq=False)
 class StackedSignedGram(QuadraticMap):
-    """``x = [P; Q]``, ``Z = ½ (P Pᵀ − Q Qᵀ)``; K is ``[[S, 0], [0, −S]]``. A column is zero in one of its halves."""
+    """The quadratic map of signed models: ``x = [P; Q]``, ``Z = ½ (P Pᵀ − Q Qᵀ)``, and K is ``[[S, 0], [0, −S]]``.
+
+    Every column of x is zero in P or in Q.
+    """
 
     cone: ClassVar[Any] = Symmetric()
 
@@ -73,7 +76,7 @@ class StackedSignedGram(QuadraticMap):
         return np.concatenate([S @ P, -(S @ Q)])
 
     def jacobian(self, x: Array) -> Array | None:
-        """Return ``[B_i P, −B_i Q]`` for every i, where the measurement offers it."""
+        """Return ``[B_i P, −B_i Q]`` for every i, or None if the measurement does not offer it."""
         halves = [self.whitened.products(F) for F in self.split(x)]
         return None if halves[0] is None or halves[1] is None else np.concatenate([halves[0], -halves[1]], axis=2)
 
@@ -91,7 +94,10 @@ class StackedSignedGram(QuadraticMap):
         return np.concatenate([columns * positive, columns * ~positive])
 
     def support(self, x: Array) -> Array:
-        """Return where x may differ from zero: in one half of every column. Zero columns get the two halves in turn."""
+        """Return where x may differ from zero: in one half, P or Q, of every column.
+
+        Columns that are zero get P and Q in turn.
+        """
         support, d = np.ones_like(x), len(x) // 2
         negative: Array = np.any(x[d:], axis=0)
         negative[np.flatnonzero(~x.any(axis=0))[1::2]] = True

@@ -13,7 +13,8 @@ __all__ = ["ProvedBlocks", "leading_count"]
 #: Singular values above this share of the largest one count as leading, because the bound for the others is less
 #: accurate.
 TOGETHER = 1 - 1e-6
-#: If the Gram matrix of the leading columns is at least this far from the identity, all bounds are the Frobenius norm.
+#: If the Gram matrix of the leading columns is at least this far from the identity, the Frobenius norm of S is used for
+#: all bounds.
 CROOKED = 1e-3
 
 

@@ -95,7 +95,9 @@ def inner_product(x: Array, y: Array, enough: float = 0.0) -> tuple[float, float
     shifts = [math.frexp(top)[1] for top in tops]
     value, error = 0.0, math.inf
     if len(x) > FEW:
-        parts = (_scaled(x[start : start + PIECE], y[start : start + PIECE], shifts) for start in range(0, len(x), PIECE))
+        parts = (
+            _scaled(x[start : start + PIECE], y[start : start + PIECE], shifts) for start in range(0, len(x), PIECE)
+        )
         sums = np.array([(_tree(u * v), spread(u * v)) for u, v in parts])
         value, error = _tree(sums[:, 0]), gamma(_depth(PIECE) + _depth(len(sums)) + 1) * spread(sums[:, 1])
     if error > CANCELLING * abs(value):

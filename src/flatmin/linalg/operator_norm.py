@@ -14,6 +14,7 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.linalg.decompositions import ProvedBlocks, leading_count
+from flatmin.linalg.effort import LARGEST_DENSE, Effort, ExhaustedError
 from flatmin.linalg.factorizations import complement_below
 from flatmin.linalg.forward_error import defect_of_columns
 from flatmin.linalg.random_starts import (
@@ -44,8 +45,6 @@ from flatmin.linalg.subspaces import (
 
 __all__ = ["FACTORED", "TopSpectrum", "hermitian_spectrum", "top_spectrum"]
 
-#: Largest number of entries of a matrix whose whole singular value decomposition is computed.
-LARGEST_DENSE = 16_000_000
 #: Smaller dimension up to which a Cholesky factorization proves the bound, since it takes little time.
 FACTORED = 2000
 #: If a Cholesky factorization follows, random starts stop once (1 − upper bound) ≥ ROUGHLY · (1 − Ritz value).
@@ -126,10 +125,11 @@ def top_spectrum(S: Any, U: Array, V: Array, *, unit: float, seed: int = 0, rand
     if not np.any(S.data if hasattr(S, "tocsr") else S):
         return TopSpectrum(U, np.zeros(U.shape[1]), V, 0.0, 0.0, "dense")
     if min(d1, d2) <= DENSE * (1 + isinstance(S, np.ndarray)) and d1 * d2 <= LARGEST_DENSE:
-        dense = S if isinstance(S, np.ndarray) else S.toarray()
-        left, s, right = np.linalg.svd(dense, full_matrices=False)
-        return _decomposed(dense, left, s, right.conj().T, leading_count(s, U.shape[1], unit))
-    return _bounded(S, np.linalg.qr(U)[0], np.linalg.qr(V)[0], unit, seed, randomized)
+        return _from_all_triplets(S, U.shape[1], unit)
+    try:
+        return _bounded(S, np.linalg.qr(U)[0], np.linalg.qr(V)[0], unit, seed, randomized)
+    except ExhaustedError:
+        return _from_all_triplets(S, U.shape[1], unit)
 
 
 def hermitian_spectrum(
@@ -139,19 +139,28 @@ def hermitian_spectrum(
 
     With ``by_size`` the operator norm, the largest absolute eigenvalue, is bounded instead. Small matrices are
     decomposed. For larger matrices, and for operators that are known only by their products, the bound follows from
-    random starts. V is U in the result; with ``by_size`` it is U times the signs of the eigenvalues. The other
-    arguments are those of `top_spectrum`.
+    random starts. In the result V equals U; with ``by_size``, each column of V is that of U times the sign of its
+    eigenvalue. The other arguments are those of `top_spectrum`.
     """
-    d = S.shape[0]
-    if d > LARGEST_HERMITIAN:
-        found = _likely_hermitian(S, np.linalg.qr(U)[0], unit, seed, by_size)
-        return found if randomized else replace(found, kind="estimated", failure=0.0)
+    if S.shape[0] > LARGEST_HERMITIAN:
+        try:
+            found = _likely_hermitian(S, np.linalg.qr(U)[0], unit, seed, by_size)
+            return found if randomized else replace(found, kind="estimated", failure=0.0)
+        except ExhaustedError:
+            pass
     dense = as_array(S)
-    values, Q = leading_eigenpairs(dense, d, seed, by_size)
+    values, Q = leading_eigenpairs(dense, len(dense), seed, by_size)
     signs = np.where(values < 0, -1.0, 1.0) if by_size else np.ones(len(values))
     values = values * signs
     p = leading_count(values, U.shape[1], unit)
     return _decomposed((dense + dense.conj().T) / 2, Q, values, Q * signs, p, by_eigenvalue=not by_size)
+
+
+def _from_all_triplets(S: Any, given: int, unit: float) -> TopSpectrum:
+    """Return the bounds that a singular value decomposition of the whole matrix proves."""
+    dense = as_array(S)
+    left, s, right = np.linalg.svd(dense, full_matrices=False)
+    return _decomposed(dense, left, s, right.conj().T, leading_count(s, given, unit))
 
 
 def _decomposed(S: Array, U: Array, s: Array, V: Array, p: int, by_eigenvalue: bool = False) -> TopSpectrum:
@@ -161,26 +170,29 @@ def _decomposed(S: Array, U: Array, s: Array, V: Array, p: int, by_eigenvalue: b
 
 
 def _likely_hermitian(S: Any, Q: Array, unit: float, seed: int, by_size: bool) -> TopSpectrum:
-    """Bound the largest eigenvalue by blocks: by a decomposition on Q, and by random starts on its complement."""
-    given = Q.shape[1]
+    """Bound the largest eigenvalue by blocks: by a decomposition on Q, and by random starts on its complement.
+
+    Raise `ExhaustedError` if that takes longer than a decomposition of S.
+    """
+    given, effort = Q.shape[1], Effort.before_eigenpairs(S)
     for attempt in range(ATTEMPTS):
         SQ = S @ Q
         inner = Q.conj().T @ SQ
         formed = product_rounding(S, Q.shape[1], max(1.0, float(np.linalg.norm(inner)))) * float(np.sqrt(Q.shape[1]))
         slack = float(np.linalg.norm(SQ - Q @ inner)) + formed + 1e2 * EPS
         if slack > ACCURATE and attempt == 0 and given:
-            Q = np.linalg.qr(leading_eigenpairs(S, given, seed, by_size, tol=1e-9)[1])[0]
+            Q = np.linalg.qr(leading_eigenpairs(S, given, seed, by_size, 1e-9, effort)[1])[0]
             continue
         scale = max(1.0, float(np.linalg.norm(inner, 2))) if Q.shape[1] else 1.0
         floor = scale * min(unit, EDGE)
         ends = [
-            extreme_eigenvalue_bound(S, Q, sign, scale, floor, (seed, 2 * attempt + i))
+            extreme_eigenvalue_bound(S, Q, sign, scale, floor, (seed, 2 * attempt + i), effort)
             for i, sign in enumerate((1.0, -1.0))
         ]
         rest, reached = np.max(ends if by_size else ends[:1], axis=0)
         if reached <= floor or Q.shape[1] >= min(MOST_TRIPLETS, len(Q)):
             break
-        values, found = leading_eigenpairs(deflate(S, Q, Q), 4 * 2**attempt, seed + attempt, by_size, tol=1e-9)
+        values, found = leading_eigenpairs(deflate(S, Q, Q), 4 * 2**attempt, seed + attempt, by_size, 1e-9, effort)
         new = (np.abs(values) if by_size else values) > floor
         Q = np.linalg.qr(np.hstack([Q, found[:, new]]))[0]
     values, turn = np.linalg.eigh((inner + inner.conj().T) / 2)
@@ -255,7 +267,7 @@ class _Search:
 
 def _searched(S: Any, U: Array, V: Array, unit: float, seed: int) -> _Search:
     """Return subspaces with all singular values near one that random starts reveal, and bounds on the remainder."""
-    given, largest = U.shape[1], np.inf
+    given, largest, effort = U.shape[1], np.inf, Effort.before_triplets(S)
     for attempt in range(ATTEMPTS):
         U, V, parts = refined_subspaces(S, U, V) if largest > unit else (U, V, couplings(S, U, V))
         inaccurate = bool(largest > unit and U.shape[1] and max(parts[3]) > ACCURATE)
@@ -269,7 +281,7 @@ def _searched(S: Any, U: Array, V: Array, unit: float, seed: int) -> _Search:
         found = _Search(U, V, parts, scale, reached, upper, given)
         if reached <= floor or U.shape[1] >= min(MOST_TRIPLETS, min(S.shape)):
             break
-        U, V, largest = extended_subspaces(S, U, V, unit, floor, seed + attempt)
+        U, V, largest = extended_subspaces(S, U, V, unit, floor, seed + attempt, effort)
     return found
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin.linalg.effort import Effort
 from flatmin.linalg.krylov import RandomBound, largest_eigenvalue
 from flatmin.linalg.subspaces import EPS, adjoint_of
 
@@ -39,11 +40,13 @@ STREAM = 0x6E6F726D
 
 
 def extreme_eigenvalue_bound(
-    S: Any, Q: Array, sign: float, scale: float, floor: float, stream: tuple[int, int]
+    S: Any, Q: Array, sign: float, scale: float, floor: float, stream: tuple[int, int], effort: Effort | None = None
 ) -> tuple[float, float]:
     """Return an upper bound on the largest eigenvalue of ``sign · S`` on the complement of Q, and a Ritz value."""
 
     def apply(X: Array) -> Array:
+        if effort is not None:
+            effort.spend(X.shape[1])
         X = X - Q @ (Q.conj().T @ X)
         X = sign * (S @ X)
         return np.asarray(X - Q @ (Q.conj().T @ X))

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin.linalg.effort import Effort, ExhaustedError
 from flatmin.linalg.metric import Metric
 
 __all__ = [
@@ -103,11 +104,16 @@ def deflate(S: Any, U: Array, V: Array) -> Any:
     )
 
 
-def products_of(S: Any) -> Any:
-    """Return a linear operator for anything with ``@``."""
+def products_of(S: Any, effort: Effort | None = None) -> Any:
+    """Return a linear operator for anything with ``@``, which counts its products if an effort is given."""
     from scipy.sparse.linalg import LinearOperator
 
-    return LinearOperator(S.shape, matvec=lambda x: S @ x, dtype=S.dtype)
+    def apply(x: Array) -> Any:
+        if effort is not None:
+            effort.spend()
+        return S @ x
+
+    return LinearOperator(S.shape, matvec=apply, dtype=S.dtype)
 
 
 def adjoint_of(S: Any) -> Any:
@@ -146,25 +152,38 @@ def leading_triplets(S: Any, count: int, tol: float = 1e-2, seed: int = 0) -> tu
 
 
 def leading_eigenpairs(
-    S: Any, count: int, seed: int = 0, by_size: bool = False, tol: float = 1e-3
+    S: Any, count: int, seed: int = 0, by_size: bool = False, tol: float = 1e-3, effort: Effort | None = None
 ) -> tuple[Array, Array]:
-    """Return about ``count`` largest eigenvalues (in size if ``by_size``) of a Hermitian S, with eigenvectors."""
+    """Return about ``count`` largest eigenvalues (in size if ``by_size``) of a Hermitian S, with eigenvectors.
+
+    An iteration that takes more time than a decomposition of S is replaced by it. If an effort is given, an iteration
+    that exceeds it raises `ExhaustedError` instead.
+    """
     small = S.shape[0] <= (LARGEST_HERMITIAN if isinstance(S, np.ndarray) else DENSE)
     if small or count >= S.shape[0] - 1:
-        dense = as_array(S)
-        values, Q = np.linalg.eigh((dense + dense.conj().T) / 2)
+        values, Q = _all_eigenpairs(S)
     else:
         from scipy.sparse.linalg import ArpackNoConvergence, eigsh
 
         start = np.random.default_rng(seed).standard_normal(S.shape[0])
+        which, products = "LM" if by_size else "LA", products_of(S, effort or Effort.before_eigenpairs(S))
         try:
-            values, Q = eigsh(
-                products_of(S), k=count, which="LM" if by_size else "LA", v0=start.astype(S.dtype), tol=tol
-            )
+            values, Q = eigsh(products, k=count, which=which, v0=start.astype(S.dtype), tol=tol)
         except ArpackNoConvergence as stopped:
             values, Q = stopped.eigenvalues, stopped.eigenvectors
+        except ExhaustedError:
+            if effort is not None:
+                raise
+            values, Q = _all_eigenpairs(S)
     order = np.argsort(-(np.abs(values) if by_size else values), kind="stable")[:count]
     return values[order], Q[:, order]
+
+
+def _all_eigenpairs(S: Any) -> tuple[Array, Array]:
+    """Return all eigenvalues of a Hermitian matrix, ascending, with eigenvectors."""
+    dense = as_array(S)
+    found: tuple[Array, Array] = np.linalg.eigh((dense + dense.conj().T) / 2)
+    return found
 
 
 def extreme_eigenvalue(S: Array, lowest: bool = False) -> float:
@@ -257,7 +276,9 @@ def refined_subspaces(S: Any, U: Array, V: Array) -> tuple[Array, Array, tuple[A
     return U, V, parts
 
 
-def extended_subspaces(S: Any, U: Array, V: Array, unit: float, floor: float, seed: int) -> tuple[Array, Array, float]:
+def extended_subspaces(
+    S: Any, U: Array, V: Array, unit: float, floor: float, seed: int, effort: Effort
+) -> tuple[Array, Array, float]:
     """Append singular vectors of the deflated S whose value exceeds ``floor``; return the largest value as well.
 
     If the largest value exceeds one, the floor is multiplied by it. Clustered vectors are not separated, because only
@@ -275,6 +296,7 @@ def extended_subspaces(S: Any, U: Array, V: Array, unit: float, floor: float, se
                 block = np.linalg.qr(block - right @ (right.conj().T @ block))[0]
             if not block.shape[1]:
                 break
+            effort.spend(2 * block.shape[1])
             right, image = np.hstack([right, block]), np.hstack([image, R @ block])
             block = adjoint @ image[:, -block.shape[1] :]
         Q, triangle = np.linalg.qr(image)

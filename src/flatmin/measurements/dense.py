@@ -10,6 +10,7 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin._core.validation import numeric
 from flatmin.errors import InputError
+from flatmin.linalg.factorizations import row_space
 from flatmin.linalg.forward_error import gamma, pieces, summed, summed_terms
 from flatmin.linalg.metric import Metric
 from flatmin.measurements.base import BLOCK, Measurement
@@ -105,10 +106,10 @@ class Dense(Measurement):
         return Dense(np.matmul(P1.dense, self.tensor @ P2.dense))
 
     def merged(self) -> tuple[Measurement, Any] | None:
-        """Return the triangular factor of a QR decomposition if there are more equations than unknowns, or None."""
+        """Return a basis of the rows (`row_space`) if there are more equations than unknowns, or None."""
         if self.size <= self._rows.shape[1] or self.dtype != float:
             return None
-        Q, rows = np.linalg.qr(self._rows)
+        Q, rows = row_space(self._rows)
         return Dense(rows.reshape(-1, *self.shape)), Q
 
     def take(self, index: Array) -> Dense:

@@ -106,7 +106,9 @@ class Entries(Measurement):
             cells = self._pattern.cells
             return self._weighted(cells.returned(cells.sampled(L.astype(float, copy=False), R)))
         if 0 < L.shape[1] <= FEW_COLUMNS:
-            sums = [left.take(self.rows) * right.take(self.cols) for left, right in zip(L.T.copy(), R.T.copy(), strict=True)]
+            sums = [
+                left.take(self.rows) * right.take(self.cols) for left, right in zip(L.T.copy(), R.T.copy(), strict=True)
+            ]
             return self._weighted(summed(sums))
         out = np.empty(self.size)
         step = max(1, PRODUCTS // max(1, L.shape[1]))

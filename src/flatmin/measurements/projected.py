@@ -11,6 +11,7 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin._core.validation import numeric
 from flatmin.errors import InputError
+from flatmin.linalg.factorizations import row_space
 from flatmin.linalg.forward_error import gamma
 from flatmin.linalg.metric import Metric
 from flatmin.measurements.base import Measurement
@@ -190,7 +191,7 @@ class Projected(Measurement):
         at = np.triu_indices(d1) if symmetric else np.divmod(np.arange(d1 * d2), d2)
         if self.dtype != float or self.size <= len(at[0]) or self.size * len(at[0]) ** 2 > LARGEST_MERGE:
             return None
-        Q, rows = np.linalg.qr(self.matrices()[:, at[0], at[1]])
+        Q, rows = row_space(self.matrices()[:, at[0], at[1]])
         tensor = np.zeros((len(rows), d1, d2))
         tensor[:, at[0], at[1]] = rows
         if symmetric:

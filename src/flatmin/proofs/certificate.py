@@ -34,9 +34,9 @@ __all__ = [
     "union_bound",
 ]
 
-#: A certificate holds up to this relative duality gap …
+#: Largest relative duality gap with which a certificate holds.
 LARGEST_GAP = 1e-6
-#: … and this relative residual, whatever the tolerance of the solver.
+#: Largest relative residual with which a certificate holds, whatever the tolerance of the solver.
 LARGEST_RESIDUAL = 1e-8
 #: The largest whitened residual for which a certificate holds: a larger one could hide a part of the matrix.
 LARGEST_WHITENED_RESIDUAL = 1e-7
@@ -46,7 +46,7 @@ LARGEST_CHANCE = 1e-10
 LARGEST_ALPHA = 1e152
 #: Powers of ten between which alpha must lie, relative to the value that balances loss and penalty.
 WEAKEST, STRONGEST = -100, 155
-#: Larger entries of a dual vector overflow; the vector is scaled to this largest entry, which proves as much.
+#: A dual vector with larger entries is scaled down to this largest entry, so that nothing overflows.
 LARGEST_DUAL = 1e100
 
 
@@ -55,27 +55,29 @@ class Certificate:
     """The proof that a solution is flattest, from a dual vector.
 
     Any dual vector λ bounds the flattest value from below, see docs/theory/flatness.md; a poor λ gives a poor bound,
-    never a wrong one. Uniqueness is a second fact. For positive semidefinite matrices and measurements of rank one all
-    solutions that fit are equally flat, and ``uniqueness_dual``, a vector λ with ``A*(λ) ⪰ 0`` whose null space is the
-    range of X, proves uniqueness.
+    never a wrong one. Uniqueness is proved separately. For positive semidefinite matrices and measurements of rank one,
+    all solutions that fit are equally flat. Uniqueness is then proved by ``uniqueness_dual``, a vector λ for which
+    ``A*(λ)`` is positive semidefinite and has the range of X as its null space.
 
     Attributes
     ----------
     holds : bool
-        Whether |relative_gap| ≤ 1e-6, the bound of the operator norm is proved, and, if the data must be fitted,
+        Whether |relative_gap| ≤ 1e-6, the bound on the operator norm is proved, and, if the data must be fitted,
         relative_residual ≤ 1e-8, whitened_residual ≤ 1e-7 and residual_reach ≤ 1e-6.
     objective : str
         "interpolating" or "penalised".
     value, lower_bound : float
         The objective of the solution: the smallest scaled trace of its matrix (for a product ``4‖D1 X D2‖_*``), or, if
-        penalised, the loss plus alpha times that trace; and a bound on that of all matrices (that fit exactly).
+        penalised, the loss plus alpha times that trace. The lower bound holds for the objective of all matrices of the
+        model; if the data must be fitted, of all that fit them exactly.
     relative_gap : float
-        ``(value − lower_bound) / value``, for a value of 0 the difference; slightly negative if the fit is inexact.
+        ``(value − lower_bound) / value``, or the difference if the value is 0. It can be slightly negative if the fit
+        is inexact.
     relative_residual : float
         ``‖A(X) − b‖ / ‖b‖``.
     whitened_residual : float
-        The residual with every measurement divided by the size of its whitened sensing matrix, over ``‖D1 X D2‖``, so
-        that measurements of every scale count.
+        The norm of the residual after each entry is divided by the norm of its whitened sensing matrix, relative to
+        ``‖D1 X D2‖_F``. So measurements of every scale count.
     residual_reach : float
         ``‖λ‖ ‖A(X) − b‖ / |⟨b, λ⟩|``: the relative error of the bound for matrices that fit only as well as X.
     rounding : float
@@ -84,7 +86,7 @@ class Certificate:
         The dual vector λ, and the one for uniqueness or None.
     dual_norm, bound_kind : float and str
         A bound on ``‖D1⁻¹ A*(λ) D2⁻¹‖_op``, and what proves it: "dense", "cholesky", "proven", "probabilistic",
-        "estimated" (nothing), or "exact" (`flatmin.prove`).
+        "estimated" (nothing is proved), or "exact" (`flatmin.prove`).
     unique : bool or None
         Whether the solution is the only flattest one; False only if another one is known, None if undecided.
     q, injectivity, margin, margin_kind
@@ -94,9 +96,9 @@ class Certificate:
         The probability, over random starts, that any "probabilistic" bound is wrong, at most 1e-10; None without such
         bounds.
     radius, stability : float or None, Stability or None
-        Certified error radius: every other matrix of the model that fits the data and is as flat (penalised: has as
-        small an objective) and vanishes where nothing is measured lies within this Frobenius distance of X; and the
-        constants behind it. None if no bound follows. `error_radius` gives it for noisy data.
+        The certified error radius and the constants behind it, or None if no bound follows. Consider the matrices of
+        the model that vanish where nothing is measured, fit the data and are as flat as X (penalised: have as small an
+        objective). All of them lie within this Frobenius distance of X. `error_radius` gives the radius for noisy data.
     alternative : tuple of ndarray or None
         The factors of another flat minimum, if ``unique`` is False.
     """
@@ -130,8 +132,8 @@ class Certificate:
         """How surely the claims are true, in falling order: "exact", "rounded", "probabilistic" or "estimated".
 
         "exact" claims are theorems in rational arithmetic, from `flatmin.prove` alone. "rounded" counts every rounding
-        error. "probabilistic" does so too, and fails with ``failure_probability``. "estimated" proves nothing, and then
-        ``holds`` is False.
+        error. "probabilistic" claims count them too, but may be wrong with probability ``failure_probability``.
+        "estimated" proves nothing, and then ``holds`` is False.
         """
         if self.bound_kind in ("exact", "estimated"):
             return self.bound_kind
@@ -162,7 +164,7 @@ class Certificate:
         return self.relative_gap - self.rounding <= LARGEST_GAP < max(self.relative_gap, self.rounding)
 
     def _nothing(self) -> str:
-        """Return the words for a certificate that does not hold, with the reason if rounding is one."""
+        """Return the words for a certificate that does not hold, with the reason if that is rounding."""
         if not self.is_hidden_by_rounding:
             return "nothing"
         return f"nothing: rounding hides {self.rounding:.0e} of the value, since the metric is nearly singular"
@@ -188,14 +190,17 @@ class Certificate:
         return replace(proof, bound_kind="estimated", holds=False) if self.bound_kind == "probabilistic" else proof
 
     def with_uniqueness(self, found: Uniqueness, kind: str, chance: float | None = None) -> Certificate:
-        """Return the certificate with a verdict, whose margin ``kind`` proves except with probability ``chance``."""
+        """Return the certificate with a verdict on uniqueness.
+
+        ``kind`` says how the margin of the verdict is proved, and ``chance`` is the probability that this proof fails.
+        """
         names = ("unique", "q", "injectivity", "margin", "stability", "radius")
         known: dict[str, Any] = {name: getattr(found, name) for name in names}
         failure = union_bound(self.failure_probability, chance)
         return replace(self, margin_kind=kind, failure_probability=failure, **known)
 
     def confirmed(self, alternative: Factors | None, judge: Callable[[Factors], Certificate]) -> Certificate:
-        """Return the certificate with another flat minimum, or with ``unique`` undecided if it is not certified."""
+        """Return the certificate with another flat minimum, or undecided if ``judge`` does not certify that minimum."""
         if alternative is None:
             return self
         judged = judge(alternative)
@@ -228,10 +233,10 @@ class Certificate:
 class Bound:
     """A lower bound on the objective of a problem, proved by a dual vector.
 
-    No competing solution has an objective below ``lower``; that of the solution is ``value``. ``norm`` is an upper
-    bound on the norm of the dual matrix, proved by ``kind`` (see `Certificate.bound_kind`) except with probability
-    ``failure``. The share ``rounding`` of the value only covers rounding errors. If `is_penalised`, the objective
-    contains the loss; otherwise competing solutions fit the data exactly.
+    No competing solution has an objective below ``lower``; the objective of the solution itself is ``value``. ``norm``
+    is an upper bound on the norm of the dual matrix, proved by ``kind`` (see `Certificate.bound_kind`) except with
+    probability ``failure``. ``rounding`` is the part of the relative gap that only covers rounding errors. If
+    `is_penalised`, the objective contains the loss; otherwise competing solutions fit the data exactly.
     """
 
     value: float
@@ -248,7 +253,7 @@ class Bound:
         return ratio(self.value - self.lower, self.value)
 
     def certificate(self, fit: Fit, dual: Array, must_fit: bool = False) -> Certificate:
-        """Return the certificate of flatness alone; ``must_fit`` asks for an exact fit in a penalised problem too."""
+        """Return a certificate without a verdict on uniqueness; ``must_fit`` asks for an exact fit in any case."""
         fits = fit.is_exact or (self.is_penalised and not must_fit)
         return Certificate(
             holds=bool(abs(self.gap) <= LARGEST_GAP and fits and self.kind != "estimated"),
@@ -310,7 +315,7 @@ def check_dual(dual: Any, problem: Problem, name: str = "the dual") -> Array:
 
 
 def check_alpha(alpha: float, metric_power: float = 1.0) -> tuple[float, float]:
-    """Return both as floats, or raise `InputError` unless alpha lies in [0, 1e152] and metric_power in [0, 1]."""
+    """Return alpha and metric_power as floats; raise `InputError` unless they lie in [0, 1e152] and in [0, 1]."""
     checked = nonnegative(alpha, "alpha"), nonnegative(metric_power, "metric_power", maximum=1.0)
     if checked[0] > LARGEST_ALPHA:
         raise InputError(f"alpha is {shown(alpha)}, expected at most {LARGEST_ALPHA:g}")
@@ -320,8 +325,8 @@ def check_alpha(alpha: float, metric_power: float = 1.0) -> tuple[float, float]:
 def check_strength(alpha: float, balanced: float, weakest: int = WEAKEST) -> None:
     """Raise `InputError` if a penalty is out of all proportion to the data.
 
-    ``balanced`` is the size of alpha at which loss and penalty of a fit are about equal, ``weakest`` the least power of
-    ten of their ratio.
+    ``balanced`` is the alpha at which loss and penalty of a fit are about equal. The ratio of alpha to ``balanced``
+    must lie between the powers of ten ``weakest`` and `STRONGEST`.
     """
     if not (alpha > 0 and balanced > 0):
         return

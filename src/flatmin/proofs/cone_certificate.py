@@ -1,4 +1,4 @@
-"""Certificates of models whose smallest scaled trace is the norm of their cone."""
+"""Certificates of models whose smallest scaled trace is a multiple of the norm of their cone."""
 
 from dataclasses import replace
 from typing import Any
@@ -23,7 +23,7 @@ __all__ = ["certificate_of", "trace_is_determined", "trivial_dual"]
 
 #: Up to this dimension all eigenvalues of a matrix that proves uniqueness are computed.
 LARGEST_WHOLE = 1000
-#: Singular values above this share of the norm of the dual matrix belong to its leading part.
+#: Singular values of the dual matrix above this share of its norm belong to its leading part.
 LEADING = 1 - 1e-4
 
 
@@ -39,7 +39,7 @@ def certificate_of(
     look_further: bool = True,
     randomized: bool = True,
 ) -> Certificate:
-    """Return the certificate that a dual vector gives factors, of which only the matrix matters.
+    """Return the certificate of factors that follows from a dual vector; only the matrix of the factors matters.
 
     The arguments are those of `flatmin.certify`. ``look_further`` asks for a verdict on uniqueness, and ``randomized``
     accepts bounds that fail with a small probability.
@@ -83,7 +83,10 @@ def trivial_dual(problem: Problem) -> Array:
 
 
 def _spectrum(point: WhitenedSolution, dual: Array, seed: int, randomized: bool) -> TopSpectrum:
-    """Return the spectrum of the dual matrix, rounding counted; that of a multiple of the trivial one is known."""
+    """Return the spectrum of the dual matrix, rounding counted.
+
+    For multiples of the trivial dual vector it is known without a computation.
+    """
     U, _, V = point.Z
     if trace_is_determined(point.problem, point.metric_power):
         top = _multiple(dual, trivial_dual(point.problem))
@@ -95,7 +98,10 @@ def _spectrum(point: WhitenedSolution, dual: Array, seed: int, randomized: bool)
 
 
 def _multiple(dual: Array, trivial: Array) -> float | None:
-    """Return the largest ratio of a dual vector and the trivial one, None unless all ratios are about the same."""
+    """Return the factor with which a dual vector is a multiple of the trivial one, or None if it is no multiple.
+
+    The factor is the largest ratio of two entries; the ratios may differ by a few rounding errors.
+    """
     if not np.any(trivial) or np.any(dual[trivial == 0]):
         return None
     ratios = dual[trivial > 0] / trivial[trivial > 0]
@@ -106,7 +112,7 @@ def _multiple(dual: Array, trivial: Array) -> float | None:
 def _bound(
     point: WhitenedSolution, dual: Array, paired: tuple[float, float], spectrum: TopSpectrum, alpha: float
 ) -> Bound:
-    """Return the lower bound on the scaled trace, or on loss + alpha · trace, with all rounding errors.
+    """Return the lower bound on the scaled trace, or on loss + alpha · trace, with all rounding errors counted.
 
     ``paired`` is the inner product of data and dual vector, with a bound on its error.
     """
@@ -156,7 +162,7 @@ def _complement(point: WhitenedSolution, dual: Array, seed: int, randomized: boo
 
 
 def _complement_spectrum(point: WhitenedSolution, dual: Array, seed: int, randomized: bool) -> TopSpectrum:
-    """Return the spectrum of ``I − W``, ``W = B*(λ)``: ones on the range of Z, below one on its complement."""
+    """Return the spectrum of ``I − W``, ``W = B*(λ)``: it is one on the range of Z and below one on the complement."""
     U, matrix = point.Z[0], DualMatrix.from_dual(point, dual)
     if len(U) <= LARGEST_WHOLE:
         options: dict[str, Any] = {"unit": LEADING, "seed": seed}

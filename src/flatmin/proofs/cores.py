@@ -1,4 +1,4 @@
-"""Cores: the small Hermitian matrices S for which ``U S V*`` may be flat as well, and the measured map on them."""
+"""Cores: the small Hermitian matrices S for which ``U S V*`` may be a flat minimum, and their map to measurements."""
 
 from __future__ import annotations
 
@@ -26,19 +26,20 @@ __all__ = [
 
 #: The map on cores is formed as a matrix of at most this many numbers.
 MAX_NUMBERS = 60_000_000
-#: Dense decompositions are computed of spaces of cores of at most this dimension.
+#: Largest dimension of a space of cores for which dense decompositions are computed.
 MAX_CORES = 1500
 #: The Gram matrix of entries is formed in compiled loops if that takes at most this many multiplications.
 MAX_GRAM_WORK = 1e9
-#: Singular values can be computed from a Gram matrix if their squares are above this share of the largest.
+#: Singular values can be computed from a Gram matrix if their squares are above this share of the largest square.
 MIN_SQUARE = 1e-8
 
 
 @dataclass(frozen=True, eq=False)
 class CoreMap:
-    """The map ``S ↦ B(U S V*)`` on cores: a matrix with the singular values of the map, and their proved lower bound.
+    """The map ``S ↦ B(U S V*)`` on cores, as a small matrix, with a proved lower bound on its singular values.
 
-    The rows of the matrix, before it is reduced to a ``triangle``, are divided by the sizes of the measurements.
+    ``triangle`` has the singular values of the map after each measurement is divided by the norm of its sensing matrix.
+    ``injectivity`` is a lower bound on the singular values of the map itself.
     """
 
     triangle: Array
@@ -46,7 +47,7 @@ class CoreMap:
 
     @property
     def ratio(self) -> float:
-        """The smallest over the largest singular value of the triangle."""
+        """The smallest singular value of ``triangle`` over the largest."""
         values = np.linalg.svd(self.triangle, compute_uv=False)
         smallest = values[-1] if len(values) == self.triangle.shape[1] else 0.0
         return float(smallest / values[0]) if values[0] > 0 else 0.0
@@ -58,8 +59,8 @@ class CoreMap:
         """Return the map, from the Gram matrix of entries if that is accurate enough, else column by column.
 
         ``pairs`` are the `Cone.core_pairs` of orthonormal U (d1, q) and V (d2, q), ``sizes`` (m,) the norms of the
-        whitened sensing matrices, and ``sides`` the `Cone.derivative`, if known. None stands for maps that need more
-        multiplications than ``work``.
+        whitened sensing matrices, and ``sides`` the `Cone.derivative`, if known. The result is None if the map needs
+        more than ``work`` multiplications or `MAX_NUMBERS` numbers.
         """
         m, blocks = whitened.size, len(U) * U.shape[1] ** 4 + len(pairs) ** 3
         if sides is None and len(pairs) <= MAX_CORES and blocks <= max(work, MAX_GRAM_WORK):
@@ -76,7 +77,7 @@ class CoreMap:
 
     @classmethod
     def _from_gram(cls, whitened: Measurement, U: Array, V: Array, pairs: Pairs, sizes: Array) -> CoreMap | None:
-        """Return the map of real entries, None if it is so near to singular that its square does not show it."""
+        """Return the map of real entries, or None if its smallest singular value is lost in the Gram matrix."""
         if not isinstance(whitened, Entries) or np.iscomplexobj(U):
             return None
         weights = np.divide(1.0, sizes, out=np.ones_like(sizes), where=sizes > 0)
@@ -112,7 +113,7 @@ def core_columns(whitened: Measurement, U: Array, V: Array, pairs: Pairs, sides:
 
 
 def core_basis(q: int, pairs: Pairs, dtype: Any) -> Array:
-    """Return the orthonormal basis (n, q, q) of cores: a symmetric matrix for each pair, then skew-Hermitian ones."""
+    """Return the orthonormal basis (n, q, q) of cores: a real symmetric one for each pair, then imaginary ones."""
     off = [pair for pair in pairs if pair[0] != pair[1]] if np.issubdtype(dtype, np.complexfloating) else []
     N = np.zeros((len(pairs) + len(off), q, q), dtype=dtype)
     for c, (i, j) in enumerate(pairs):
@@ -125,8 +126,9 @@ def core_basis(q: int, pairs: Pairs, dtype: Any) -> Array:
 def core_gram(entries: Entries, U: Array, V: Array, pairs: Pairs) -> tuple[Array, float]:
     """Return the Gram matrix (n, n) of ``S ↦ B(U S Vᵀ)`` on the symmetric cores of n pairs, and a bound on its error.
 
-    Cells in a row share a row u of the real U (d1, q), so their part of ``Σ w² (u_i v_j)(u_k v_l)`` is ``u_i u_k``
-    times an entry of the block ``Σ w² v vᵀ`` of that row. The error includes that of a Cholesky factorization.
+    Observed cells in a row of the matrix share a row u of the real U (d1, q), so their part of
+    ``Σ w² (u_i v_j)(u_k v_l)`` is ``u_i u_k`` times an entry of the block ``Σ w² v vᵀ`` of that row. The bound also
+    covers the rounding errors of a Cholesky factorization of the matrix.
     """
     (d1, q), n = U.shape, len(pairs)
     blocks = entries.row_blocks(V).reshape(d1, -1)
@@ -151,7 +153,10 @@ def nearest_core(Z: Triplets, U: Array, V: Array) -> Array:
 
 
 def remainder(Z: Triplets, U: Array, V: Array, core: Array | None = None) -> Array:
-    """Return a small matrix with the singular values of Z outside the tangent space, or of ``Z − U core V*``."""
+    """Return a small matrix with the singular values of the part of Z outside the tangent space at U and V.
+
+    With a core, it has the singular values of ``Z − U core V*`` instead.
+    """
     left, s, right = Z
     if core is None:
         return triangle_of_product((left - U @ (U.conj().T @ left)) * s, right - V @ (V.conj().T @ right))

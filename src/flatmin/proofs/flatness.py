@@ -21,8 +21,8 @@ class Flatness:
         Traces of the Hessian of the loss and of its Gauss-Newton part; the same if X is linear in each single weight,
         as for ``X = L Rᵀ``.
     scaled_trace : float
-        The trace whose minimisers are flat: for ``X = L Rᵀ`` the L block over d1 plus the R block over d2, for other
-        models the Gauss-Newton trace.
+        The trace whose minimisers are flat: for ``X = L Rᵀ`` the trace of the L block divided by d1 plus the trace of
+        the R block divided by d2, for other models the Gauss-Newton trace.
     fibre_minimum : float or None
         The smallest scaled trace over all factors of the same matrix; None if no formula is known (`Chain`).
     balance : float
@@ -30,7 +30,8 @@ class Flatness:
     norm_excess : float
         ``(‖L‖² + ‖R‖²) / (2‖X‖_*) − 1``: zero when the factors are norm-minimal for their matrix.
     condition : float
-        Largest over smallest nonzero eigenvalue of D1 and D2 together; at 1, flat, norm-minimal and balanced agree.
+        The largest eigenvalue of D1 and D2 over the smallest nonzero one. If it is 1, flat factors are the norm-minimal
+        ones, which are balanced.
     loss : float
         ``(1/m) ‖A(X) − b‖²``.
     """

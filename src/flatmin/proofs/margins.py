@@ -17,21 +17,22 @@ __all__ = ["complement_margin"]
 LARGEST_FORMED = 5000
 #: Shares of the estimated smallest eigenvalue that a factorization tries to prove, in this order.
 SHARES = (0.985, 0.5)
-#: Iterations with random starts stop once the proved margin is this share of the estimated one …
+#: Iterations with random starts stop once the proved margin is this share of the estimated margin.
 MARGIN_SETTLED = 0.5
-#: … or after this many steps.
+#: Largest number of steps of an iteration with random starts.
 MARGIN_STEPS = 150
-#: Number of the stream of random starts.
+#: Number of the stream of random numbers for the starts, which keeps it apart from other streams of the same seed.
 MARGIN_STREAM = 1 << 20
 
 
 def complement_margin(W: Any, U: Array, seen: Metric, seed: int = 0, randomized: bool = True) -> tuple[float, str]:
     """Return a lower bound on the eigenvalues of a Hermitian W on the complement of U, and the kind of its proof.
 
-    W (d, d) vanishes on the orthonormal columns of U (d, k) and on unseen directions; ``seen`` is the projector on the
-    others, as the power 0 of a metric. Lanczos estimates the smallest eigenvalue. If the matrix can be formed, a
-    Cholesky factorization proves a little less, with its rounding errors subtracted. Random starts, accepted if
-    ``randomized``, bound it for larger matrices, except with probability `FAILURE`.
+    W (d, d) vanishes on the orthonormal columns of U (d, k) and in directions that no measurement sees; ``seen`` is the
+    projector on the directions that measurements see, as the power 0 of a metric. Lanczos estimates the smallest
+    eigenvalue. If the matrix can be formed, a Cholesky factorization proves a little less, with its rounding errors
+    subtracted. For larger matrices, a Lanczos iteration with random starts gives a bound that is wrong with probability
+    at most `FAILURE`; it counts as a proof if ``randomized``.
     """
     if len(U) > LARGEST_FORMED:
         margin, kind = _likely_margin(W, U, seen, seed)

@@ -16,14 +16,14 @@ __all__ = ["Objective"]
 
 @dataclass(frozen=True)
 class Objective:
-    """The function that a solution of a problem minimises: which of the problem's questions it answers.
+    """The parameters of the function that a solution of a problem minimises.
 
     Attributes
     ----------
     alpha, metric_power : float
-        Those of `flatmin.flat_minimum`.
+        The arguments of `flatmin.flat_minimum` with these names.
     weight, tau : float or None
-        Those of the loss `Absolute`, with the default weight as a number; None for other losses.
+        The parameters of the loss `Absolute`, with the default weight as a number; None for other losses.
     """
 
     alpha: float = 0.0
@@ -32,7 +32,7 @@ class Objective:
     tau: float | None = None
 
     @classmethod
-    def of(cls, problem: Problem, alpha: float = 0.0, metric_power: float = 1.0) -> Objective:
+    def from_problem(cls, problem: Problem, alpha: float = 0.0, metric_power: float = 1.0) -> Objective:
         """Return the objective of a problem at alpha and metric_power, or raise `InputError` for unsuitable ones."""
         alpha, metric_power = check_alpha(alpha, metric_power)
         if metric_power != 1 and not problem.is_convex:

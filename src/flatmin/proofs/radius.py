@@ -14,31 +14,33 @@ __all__ = ["Stability", "Uniqueness", "distance_to_cores", "gain_bound"]
 class Stability:
     """Constants of the bound on the distance of other matrices of the model, in whitened coordinates.
 
-    Let Z be the solution, λ the dual vector, ``Y = B*(λ)``, and U1, V1 its q leading singular vectors. The duality
-    defect of another matrix Z' confines it to the neighbourhood of the tangent space of U1, V1 or of the symmetric
-    cores ``U1 S V1*``. If B is injective on that space, Z' is near Z. Proofs: docs/theory/uniqueness.md.
+    Let Z be the solution, λ the dual vector, ``Y = B*(λ)``, and U1, V1 its q leading singular vectors. For another
+    matrix Z', the duality defect ``‖Z'‖_* − ⟨Y, Z'⟩`` bounds its distance from a space: either the tangent space of U1
+    and V1, or the matrices ``U1 S V1*`` with Hermitian cores S. If B is injective on that space, Z' is near Z. Proofs:
+    docs/theory/uniqueness.md.
 
     Attributes
     ----------
     space : str
         "tangent" or "core".
     injectivity : float
-        Smallest singular value of B on the space.
+        A lower bound on the singular values of B on the space.
     misfit, gain : float
         ``‖B(Z) − b‖``, and a bound on ``‖B(Z)‖ / ‖Z‖_*``.
     semidefinite : bool
         Whether the model makes positive semidefinite matrices only.
     gap : float
-        ``‖Z‖_* − ⟨λ, b⟩`` plus a bound on the error of the computed singular vectors. It is negative if the misfit of Z
-        exceeds its gap.
+        ``‖Z‖_* − ⟨λ, b⟩`` plus a bound on the error of the computed singular vectors. It can be negative if Z fits the
+        data inexactly.
     size, outside : float
         ``‖Z‖_*``, and the nuclear norm of the part of Z outside the space.
     margin, inner : float
         ``1 − σ_{q+1}(Y)`` and ``σ_q(Y)``.
     dual_size, growth : float
-        Norm of the dual vector; growth of the trace with the noise in models whose data determine the trace.
+        The norm of the dual vector, and the largest increase of ``‖Z'‖_*`` per unit of noise in models whose data
+        determine the trace (0 in others).
     unwhiten : float
-        ``‖D1⁻¹‖ ‖D2⁻¹‖``, which turns distances of Z into those of X.
+        ``‖D1⁻¹‖ ‖D2⁻¹‖``, which turns distances from Z into distances from X.
     """
 
     space: str
@@ -76,15 +78,17 @@ class Uniqueness:
     Attributes
     ----------
     unique : bool or None
-        True: any other lies within a relative distance of 1e-2. False: ``alternative`` is another one. None: undecided.
+        True: any other flat minimum lies within a relative distance of 1e-2. False: ``alternative`` is another one.
+        None: undecided.
     q, margin : int and float
-        Number of singular values of the dual matrix at one, and one minus the next singular value.
+        Number of singular values of the dual matrix that count as one, and one minus the next singular value.
     injectivity : float or None
         Smallest over largest singular value of the map on Hermitian q×q cores; None if the map is too large.
     alternative : tuple of ndarray or None
         Another flat minimum in whitened coordinates, as a pair of factors, if one is known.
     stability, radius : Stability or None, float or None
-        The constants that bound the distance of others, and that bound in the Frobenius norm of X, if any follows.
+        The constants that bound the distance of other flat minima, and that bound in the Frobenius norm of X, or None
+        if no bound follows.
     """
 
     unique: bool | None
@@ -97,14 +101,14 @@ class Uniqueness:
 
 
 def distance_to_cores(defect: float, size: float, margin: float, inner: float, semidefinite: bool) -> float:
-    """Return a bound on the nuclear distance of any Z' from the cores (docs/theory/uniqueness.md, lemma 2)."""
+    """Bound the nuclear norm of ``Z' − U1 S V1*`` for the nearest core S (docs/theory/uniqueness.md, lemma 2)."""
     if semidefinite:
         return float(2 * np.sqrt(defect * size / margin))
     return float(np.sqrt(2 * defect * size * (2 / margin + 2 / (1 + inner))))
 
 
 def gain_bound(size: int, plain: tuple[Metric, Metric], metric: tuple[Metric, Metric], hermitian: bool) -> float:
-    """Return a bound on ``‖B(Z)‖ / ‖Z‖_*`` from the metric that whitens B and the ``plain`` one alone."""
+    """Return a bound on ``‖B(Z)‖ / ‖Z‖_*`` from the metric that whitens B and the ``plain`` metric of power 1."""
     bounds = []
     for this, other in ((0, 1), (1, 0)):
         inside = metric[this].values > 0

@@ -1,4 +1,4 @@
-"""Uniqueness of a flat minimum: proofs, counterexamples, and bounds on the distance of any other one."""
+"""Uniqueness of a flat minimum: proofs, counterexamples, and bounds on the distance of any other flat minimum."""
 
 from dataclasses import replace
 
@@ -19,30 +19,32 @@ __all__ = ["NEAR", "SAFETY", "uniqueness"]
 
 #: Factor by which margin and injectivity must exceed the numerical noise.
 SAFETY = 1e3
-#: A minimum is unique if all others are proved to lie within this relative distance.
+#: A flat minimum X is unique if all others are proved to lie within this distance, relative to ``‖X‖_F``.
 NEAR = 1e-2
-#: Other bounds are not tried if the lemma of the inexact dual keeps this share of the margin.
+#: Bounds from cores are not computed if the lemma of the inexact dual gives a small radius and keeps this share of the
+#: margin of the dual matrix.
 WELL_SERVED = 0.5
-#: Singular values of the dual matrix above this one may be counted as one.
+#: Singular values of the dual matrix above this number may be counted as one.
 NEARLY_ONE = 1 - 1e-4
-#: A second solution is as flat, and measures the same, to this relative accuracy.
+#: A second solution must be as flat and have the same measurements, both to this relative accuracy.
 AS_GOOD = 1e-9
-#: Multiplications that may be spent on the map on cores …
+#: Largest number of multiplications for the map on cores.
 MAX_WORK = 5e9
-#: … and fewer of them if the gap is so large that uniqueness cannot be proved.
+#: Largest number of multiplications for the map on cores if the gap is so large that uniqueness cannot be proved.
 MAX_HOPELESS_WORK = 1e8
 
 
 def uniqueness(conditions: UniquenessConditions) -> Uniqueness:
     """Decide whether ``Z = U s V*`` is the only flat minimum, given the spectrum of a nearly optimal dual matrix.
 
-    The lemma of the inexact dual decides where B is injective on the tangent space at Z. Elsewhere cores do: every flat
-    minimum is ``U1 S V1*`` with S Hermitian positive semidefinite, where U1 and V1 are the q singular vectors of an
-    optimal dual matrix whose singular value is one, and Z is unique if ``S ↦ B(U1 S V1*)`` is injective. A gap allows a
-    distance from these matrices (docs/theory/uniqueness.md). The verdict is True only if the certified radius is a
-    small part of Z, and, on cores, margin and injectivity are clearly above rounding. If the map on cores is not
-    injective and S stays semidefinite along a null direction, another flat minimum is returned. Values near one may be
-    counted among the q ones, which widens a small margin.
+    If B is injective on the tangent space at Z, the lemma of the inexact dual (`flatmin.proofs.tangent.inexact_dual`)
+    can decide. Otherwise cores decide. Let U1 and V1 be the q left and right singular vectors of an optimal dual matrix
+    that belong to the singular value one. Then every flat minimum is ``U1 S V1*`` with a Hermitian positive
+    semidefinite core S, and Z is unique if ``S ↦ B(U1 S V1*)`` is injective. If the dual vector has a duality gap,
+    other flat minima may lie at a distance from these matrices (docs/theory/uniqueness.md). The verdict is True only if
+    the certified radius is a small part of Z, and, on cores, margin and injectivity are clearly above rounding. If the
+    map on cores is not injective and S stays semidefinite along a null direction, another flat minimum is returned.
+    Singular values slightly below one may be counted among the q, which makes the margin to the next value larger.
     """
     point, spectrum, gap = conditions.point, conditions.spectrum, conditions.gap
     # A gap allows components of Z outside the cores, of about its root; q may be any number.
@@ -64,7 +66,7 @@ def uniqueness(conditions: UniquenessConditions) -> Uniqueness:
 def _with_cores(
     conditions: UniquenessConditions, q: int, noise: float, near: tuple[Stability, float, Array | None] | None
 ) -> Uniqueness:
-    """Return the verdict from the cores of the q leading singular vectors, and from the lemma if it gave bounds."""
+    """Return the verdict from cores of the q leading singular vectors, and from the bounds ``near`` of the lemma."""
     point, spectrum, margin = conditions.point, conditions.spectrum, conditions.margin(q)
     U, V, whitened, cone = spectrum.U[:, :q], spectrum.V[:, :q], point.whitened, point.cone
     served = near is not None and near[0].margin >= WELL_SERVED * margin and near[1] <= NEAR * point.size
@@ -97,7 +99,7 @@ def _with_cores(
 
 
 def _may_be_near(conditions: UniquenessConditions, margin: float, q: int) -> bool:
-    """Return whether the radius could be small if the map on cores were an isometry."""
+    """Return whether the radius could be small enough for uniqueness if the map on cores were an isometry."""
     if margin <= 0:
         return False
     point = conditions.point
@@ -115,9 +117,10 @@ def _from_dual_matrix(
     cores: CoreMap | None,
     margin: float,
 ) -> tuple[Stability, float] | None:
-    """Return the constants for matrices that fit and the radius of flat minima, from singular vectors of the dual.
+    """Return the constants for matrices that fit the data, and the radius of flat minima, from U (d1, q) and V (d2, q).
 
-    B must be injective on their tangent space, or else on their cores.
+    U and V are the leading singular vectors of the dual matrix. The result is None unless B is injective on their
+    tangent space or on their cores.
     """
     if margin <= 0:
         return None

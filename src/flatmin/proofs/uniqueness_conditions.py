@@ -1,4 +1,4 @@
-"""What a proof of uniqueness starts from: a whitened solution, and a dual matrix that proves it flattest."""
+"""The assumptions of a proof of uniqueness: a whitened solution, and a dual matrix that proves it flattest."""
 
 from dataclasses import dataclass
 
@@ -21,11 +21,11 @@ class UniquenessConditions:
     point : WhitenedSolution
         The solution Z.
     spectrum : TopSpectrum
-        Of the dual matrix Y, scaled to norm at most one.
+        The leading singular values and vectors of the dual matrix Y, which is scaled to norm at most one.
     dual : ndarray, shape (m,)
         The dual vector of Y, or of I − Y.
     gap : float
-        Bound on ``‖Z'‖_* − ⟨Y, Z'⟩`` of other flat minima Z', relative to ``‖Z‖_*``.
+        Bound on ``‖Z'‖_* − ⟨Y, Z'⟩`` for all other flat minima Z', relative to ``‖Z‖_*``.
     misfit : float
         Bound on the distance of the measurements of other flat minima from those of Z.
     growth : float
@@ -47,9 +47,10 @@ class UniquenessConditions:
         return max(0.0, 1 - self.spectrum.below(q)) if q < min(self.point.whitened.shape) else 1.0
 
     def margin_outside(self, U: Array, V: Array) -> float:
-        """Return δ with ``‖(I − U U*) Y (I − V V*)‖ ≤ 1 − δ``, or its largest eigenvalue, for orthonormal U and V.
+        """Return a δ for which ``‖(I − U U*) Y (I − V V*)‖ ≤ 1 − δ``, for orthonormal U and V.
 
-        U (d1, r) and V (d2, r) are near the r leading singular vectors of Y, whose parts outside U and V are counted.
+        U (d1, r) and V (d2, r) are near the r leading singular vectors of Y, and the parts of these vectors outside U
+        and V are counted. In the positive semidefinite cone, the largest eigenvalue takes the place of the norm.
         """
         rank, spectrum = U.shape[1], self.spectrum
         if rank >= min(self.point.whitened.shape):
@@ -59,12 +60,12 @@ class UniquenessConditions:
 
     @property
     def rounding(self) -> float:
-        """A bound on the rounding error of ``‖Z‖_*``, relative."""
+        """A bound on the relative rounding error of ``‖Z‖_*``."""
         return 10 * EPS * sum(self.point.whitened.shape)
 
     @property
     def objective(self) -> float:
-        """The objective in units of ``‖Z‖_*``, which is all of it if the data must be fitted."""
+        """``‖Z‖_*`` if the data must be fitted, else ``‖Z‖_*`` plus the loss over ``penalty``."""
         point = self.point
         return point.norm + (point.problem.loss.value(point.residual) / self.penalty if self.penalty else 0.0)
 

@@ -20,16 +20,16 @@ from flatmin.proofs.radius import gain_bound
 
 __all__ = ["ALIKE", "WhitenedSolution", "measurement_sizes", "row_sizes", "whiten"]
 
-#: Directions count as unseen only if all measurements together see less than this share of the largest in them.
+#: Singular values of the stacked sensing matrices below this share of the largest belong to unseen directions.
 OVERLOOKED = 1e-12
-#: Sensing matrices whose sizes differ by less than this factor need not be told apart.
+#: The norms of whitened sensing matrices are estimated, not computed, if they differ by at most this factor.
 ALIKE = 100.0
-#: Singular values below this share of the largest are rounding errors.
+#: Singular values below this share of the largest count as rounding errors and are dropped.
 SMALLEST = 1e-13
 
 
 def whiten(problem: Problem, metric_power: float = 1.0) -> tuple[Measurement, tuple[Metric, Metric]]:
-    """Return the map ``B(Z) = A(D1⁻¹ Z D2⁻¹)`` and the pair (D1, D2), both to the power p."""
+    """Return the map ``B(Z) = A(D1⁻¹ Z D2⁻¹)`` and the pair (D1, D2), both to the power ``metric_power``."""
     if metric_power == 1:
         return problem.whitened, problem.metric
     left, right = problem.metric
@@ -39,7 +39,7 @@ def whiten(problem: Problem, metric_power: float = 1.0) -> tuple[Measurement, tu
 
 
 def measurement_sizes(problem: Problem, whitened: Measurement, metric: tuple[Metric, Metric]) -> Array:
-    """Return the Frobenius norms of the whitened sensing matrices, approximately if they are of similar size."""
+    """Return the Frobenius norms of the whitened sensing matrices, or estimates if all norms are similar."""
     plain = problem.measurement.norms()
     largest = plain.max(initial=0.0)
     smallest = plain.min(where=plain > 0, initial=np.inf)
@@ -52,7 +52,7 @@ def measurement_sizes(problem: Problem, whitened: Measurement, metric: tuple[Met
 
 
 def row_sizes(problem: Problem) -> tuple[Array, Array]:
-    """Return bounds on the norms of all sensing matrices together, row by row (d1,) and column by column (d2,)."""
+    """Return bounds on the norm of each row (d1,) and of each column (d2,) in all sensing matrices together."""
     m, (d1, d2), sizes = problem.measurement.size, problem.shape, []
     shared = (m, m) if problem.parametrization.cone.is_hermitian else (m * d2, m * d1)
     for D, times in zip(problem.metric, shared, strict=True):
@@ -83,7 +83,7 @@ class WhitenedSolution:
 
     @classmethod
     def from_factors(cls, problem: Problem, factors: Factors, metric_power: float = 1.0) -> WhitenedSolution:
-        """Return the whitened solution that factors make."""
+        """Return the whitened solution with these factors."""
         whitened, metric = whiten(problem, metric_power)
         U, s, V = problem.parametrization.singular(factors, metric)
         keep = s > SMALLEST * s[0] if len(s) else np.zeros(0, bool)
@@ -93,7 +93,7 @@ class WhitenedSolution:
 
     @property
     def cone(self) -> Cone:
-        """The matrices that the model can make."""
+        """The cone of matrices that the model can represent."""
         return self.problem.parametrization.cone
 
     @property
@@ -118,7 +118,7 @@ class WhitenedSolution:
 
     @cached_property
     def norm(self) -> float:
-        """An upper bound on the nuclear norm of Z, and of all Z' that are at most as flat in the exact metric."""
+        """An upper bound on the nuclear norm of Z, and of every Z' that is at least as flat in the exact metric."""
         low, high = self.stretch
         known = low > 0 and np.isfinite(self.norm_bound)
         return self.norm_bound * high / low if known else float(self.Z[1].sum())
@@ -187,16 +187,17 @@ class WhitenedSolution:
         return Fit.from_residual(self.problem.data, self.residual, self.sizes, norm, dual, error)
 
     def flattest(self, pair: tuple[Array, Array] | None) -> Factors | None:
-        """Return the flattest factors of the matrix with ``Z = P Q*``; None for None."""
+        """Return the flattest factors of the matrix X whose Z is ``P Q*`` for the pair (P, Q); None without a pair."""
         model = self.problem.parametrization
         return None if pair is None else model.flattest(*self.cone.decompose(*pair), self.metric)
 
     @cached_property
     def is_blind(self) -> bool:
-        """Whether some measurement sees what the metric, which squares sizes, counts as unseen because of rounding.
+        """Whether measurements see a direction that the metric counts as unseen, only because of rounding.
 
-        Directions are unseen if the column of all sensing matrices, with all matrices and then all columns scaled to
-        unit size, has that many singular values of rounding size. It keeps more digits than its square, the metric.
+        The sensing matrices are scaled to unit norm and stacked, and the columns of the stack are scaled to unit
+        length. The rank of the stack is compared with the rank of the metric. The metric is formed from squares and
+        therefore loses half of the digits.
         """
         measurement = self.problem.measurement
         for side, D in enumerate(self.problem.metric):

@@ -1,4 +1,4 @@
-"""Certificates of models with depth: products of vectors, entry by entry, and linear networks."""
+"""Certificates of models with depth: entrywise products of vectors, and linear networks."""
 
 __all__: list[str] = []
 __dir__ = __all__.copy

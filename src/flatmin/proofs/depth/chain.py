@@ -21,17 +21,18 @@ from flatmin.proofs.cone_certificate import LEADING, certificate_of
 from flatmin.proofs.radius import Stability, Uniqueness
 from flatmin.proofs.whitening import measurement_sizes
 
-__all__ = ["DROPPED", "chain_certificate", "of_two_layers", "two_factors"]
+__all__ = ["DROPPED", "chain_certificate", "from_two_factors", "two_factors"]
 
-#: The smallest singular values are dropped while their root sum of squares is below this share of the whole.
+#: Trailing singular values whose size, relative to that of all singular values, is below this number are dropped.
 DROPPED = 1e-12
 
 
 def chain_certificate(problem: Problem, factors: Factors, dual: Array, *, alpha: float = 0.0) -> Certificate:
     """Return the certificate that a dual vector λ gives the layers of a linear network, see docs/theory/depth.md.
 
-    For two layers this is the certificate of a product, times ``√(d1 d2)``, since the plain trace is minimised here.
-    For isotropic measurements the data determine X, so that it is unique. Only the matrix of the factors matters.
+    For isotropic measurements the data determine X, so that it is unique. For other measurements there must be two
+    layers. Then value and bound are those of a `Product` times ``√(d1 d2)``, since the plain trace is minimised here.
+    Only the matrix of the factors matters.
     """
     alpha, _ = check_alpha(alpha)
     model, metric, A = problem.parametrization, problem.metric, problem.measurement
@@ -40,7 +41,7 @@ def chain_certificate(problem: Problem, factors: Factors, dual: Array, *, alpha:
     if gamma is None:
         model.smallest_trace(0.0, metric)  # raises InputError if there is no formula
         scaled = alpha * float(np.sqrt(np.prod(problem.shape)))
-        return of_two_layers(problem, certificate_of(two_factors(problem), model.pair(factors), dual, alpha=scaled))
+        return from_two_factors(problem, certificate_of(two_factors(problem), model.pair(factors), dual, alpha=scaled))
     U, s, V = model.singular(factors, metric)
     formed = _Formed.from_layers(problem, factors)
     residual, sizes = problem.residual(factors), measurement_sizes(problem, problem.whitened, metric)
@@ -91,7 +92,7 @@ def _penalised_bound(problem: Problem, dual: Array, norm: float, penalty: float)
 class _Formed:
     """Rounding errors of the product of all layers.
 
-    ``error`` bounds the nuclear norm of that of X, ``residual_error`` (m,) is that of its measurements, and
+    ``error`` bounds the nuclear norm of the error of X, ``residual_error`` (m,) bounds the errors of the residual, and
     ``unevenness`` bounds the relative departure of the measurements from isotropic ones.
     """
 
@@ -115,8 +116,11 @@ def two_factors(problem: Problem) -> Problem:
     return Problem(problem.measurement, problem.data, Product(), problem.loss)
 
 
-def of_two_layers(problem: Problem, proof: Certificate) -> Certificate:
-    """Return the certificate of a product in the units of the plain trace, with another solution as layers."""
+def from_two_factors(problem: Problem, proof: Certificate) -> Certificate:
+    """Return the certificate of a network of two layers from ``proof``, that of the problem `two_factors`.
+
+    Its values are in the units of the plain trace, and the factors of another solution are layers.
+    """
     model = problem.parametrization
     assert isinstance(model, Chain)
     scale, metric = float(np.sqrt(np.prod(problem.shape))), problem.metric

@@ -20,9 +20,9 @@ __all__ = ["hadamard_certificate", "hadamard_factors", "hadamard_whitened"]
 def hadamard_certificate(
     problem: Problem, factors: Factors, dual: Array, *, alpha: float = 0.0, look_further: bool = True
 ) -> Certificate:
-    """Return the certificate that a dual vector λ gives a vector x as sparse regression, see docs/theory/depth.md.
+    """Return the certificate of a vector in sparse regression that a dual vector λ proves, see docs/theory/depth.md.
 
-    Hölder's inequality bounds the value from below for any λ. ``look_further`` asks for a verdict on uniqueness.
+    For any λ, Hölder's inequality gives a lower bound on the value. ``look_further`` asks for a verdict on uniqueness.
     """
     model = problem.parametrization
     assert isinstance(model, Hadamard)

@@ -1,4 +1,4 @@
-"""Uniqueness of the minimiser of ``Σ |z_j|^p`` over linear equations: bounds on the distance of others."""
+"""Uniqueness of the minimiser of ``Σ |z_j|^p`` over linear equations, and the distance of other minimisers."""
 
 from dataclasses import dataclass, replace
 
@@ -13,21 +13,21 @@ from flatmin.proofs.uniqueness import NEAR, SAFETY
 
 __all__ = ["nearby_minimisers", "nearby_penalised"]
 
-#: The equations are solved to this relative accuracy before other solutions are bounded.
+#: The equations are solved to this relative accuracy before the distance of other minimisers is bounded.
 FITTED = 1e-12
-#: Relative distance from which on a solution counts as another one.
+#: Smallest relative distance at which a second minimiser counts as different from the first.
 APART = 1e-3
 #: Coordinates below this share of the largest count as zero, on the boundary of their orthant.
 INTERIOR = 1e-6
-#: Number of rounds in which the bound of each coordinate sharpens the others.
+#: Largest number of rounds in which the bound on the distance and bounds on single coordinates sharpen each other.
 SHARPENINGS = 60
 
 
 def nearby_minimisers(B: Array, b: Array, p: float, z: Array, y: Array, units: Array) -> Uniqueness:
-    """Bound the distance, in ``units · z``, of all minimisers of ``Σ |z_j|^p`` over ``B z = b`` from z.
+    """Bound the distance of all minimisers of ``Σ |z_j|^p`` over ``B z = b`` from z, measured in ``units · z``.
 
-    z is almost exact and almost smallest. Any dual vector y is allowed, for p = 1 with ``‖Bᵀy‖_∞ ≤ 1``; the bound is
-    smaller for a vector nearer to optimal. Coordinates with unit zero are ignored.
+    z must nearly satisfy the equations and nearly minimise the sum. Any dual vector y is allowed, but for p = 1 it must
+    have ``‖Bᵀy‖_∞ ≤ 1``. The bound is smaller if y is nearer to optimal. Coordinates with ``units_j = 0`` are ignored.
     """
     if not z.any():
         return Uniqueness(True, 0, 1.0, 1.0, radius=0.0)
@@ -80,12 +80,12 @@ def nearby_penalised(B: Array, b: Array, p: float, noise: float, z: Array, y: Ar
 
 
 def _strictly(radius: float | None, size: float) -> Uniqueness:
-    """Return what a radius says for p > 1, where the minimiser is unique."""
+    """Return the verdict for p > 1, where the minimiser is unique and only its distance is in question."""
     return Uniqueness(True if radius is not None and radius <= NEAR * size else None, 0, 1.0, 1.0, radius=radius)
 
 
 def _curved_radius(p: float, value: float, gap: float, z: Array, s: Array, units: Array) -> float:
-    """Return the bound for p > 1 around the point ``z*_j = sign(s_j) (|s_j| / p)^(q−1)`` (docs/theory/depth.md)."""
+    """Return the penalised bound for p > 1 around ``z*_j = sign(s_j) (|s_j| / p)^(q−1)`` (docs/theory/depth.md)."""
     centre = np.sign(s) * (np.abs(s) / p) ** (1 / (p - 1))
     largest, radius = np.maximum(np.abs(centre), value ** (1 / p)), np.inf
     for _ in range(SHARPENINGS):
@@ -98,7 +98,7 @@ def _curved_radius(p: float, value: float, gap: float, z: Array, s: Array, units
 
 
 def _strict_radius(B: Array, b: Array, p: float, z: Array, y: Array, units: Array, misfit: float) -> float:
-    """Return the bound for p > 1, from the misfits of optimality and of the equations (docs/theory/depth.md)."""
+    """Return the bound for p > 1, from the residuals of optimality and of the equations (docs/theory/depth.md)."""
     value, product = float(np.sum(np.abs(z) ** p)), float(b @ y)
     if product <= 0:
         return float("inf")
@@ -121,7 +121,7 @@ def _strict_radius(B: Array, b: Array, p: float, z: Array, y: Array, units: Arra
 
 
 def _sharpened(p: float, r: Array, z: Array, units: Array, value: float, lost: float) -> float:
-    """Return the bound on the distance of a minimiser of at most this value, where ``lost`` is due to the misfit."""
+    """Return the bound for minimisers with at most this value; ``lost`` is the allowance for the misfit."""
     largest = np.full(len(z), value ** (1 / p))
     radius = np.inf
     for _ in range(SHARPENINGS):
@@ -145,14 +145,14 @@ def _growth(p: float, z: Array, weights: Array, size: float) -> float:
 
 
 def _least_value(B: Array) -> float:
-    """Return the smallest nonzero singular value of a matrix, less its rounding error; 0.0 for none."""
+    """Return the smallest nonzero singular value of a matrix, less its rounding error, or 0.0 if there is none."""
     values, rounding = np.linalg.svd(B, compute_uv=False), 10 * EPS * sum(B.shape)
     inside = values[values > rounding * values[0]]
     return float(inside[-1] - rounding * values[0]) if len(inside) else 0.0
 
 
 def _from_equations(B: Array, units: Array, misfit: float) -> float:
-    """Return the bound where the equations determine z, else infinity."""
+    """Return the bound if the equations alone determine z, else infinity."""
     (m, n), values = B.shape, np.linalg.svd(B[:, units > 0], compute_uv=False)
     least = float(values[-1] - 10 * EPS * (m + n) * values[0]) if m >= np.count_nonzero(units) else 0.0
     return misfit / least * float(np.max(units)) if least > 0 else np.inf
@@ -204,10 +204,11 @@ def _sparse(
 
 @dataclass(frozen=True)
 class _Apart:
-    """Distances from a bound ε on ``Σ δ_j |h_j|`` over loose coordinates.
+    """Distances that follow from a bound ε on ``Σ δ_j |h_j|`` over the loose coordinates of a difference h.
 
-    There h has length ``far ε`` and its measurements ``push ε`` at most; tight ones of length t mean ``pull t`` at
-    most.
+    Coordinate j is loose if its slack δ_j is clearly positive, and tight otherwise. The loose part of h has length at
+    most ``far ε`` (in units) and measurements of length at most ``push ε``. If the measurements of the tight part have
+    length t, the tight part has length at most ``pull t`` (in units).
     """
 
     far: float
@@ -217,9 +218,9 @@ class _Apart:
     def stability(
         self, defect: float, norm: float, beyond: float, correction: float, dual: Array, smallest: float, misfit: float
     ) -> Stability:
-        """Return the constants of the tight coordinates, for rows of length ``smallest`` or more.
+        """Return the constants of the bound on the distance; ``smallest`` is the length of the shortest row of B.
 
-        ``misfit`` is that of rows divided by their lengths.
+        ``misfit`` is the misfit of the equations after every row is divided by its length.
         """
         far, bound = (self.far, 1.0) if self.far > 0 else (1.0, 0.0)
         pull = self.pull / smallest
@@ -237,7 +238,7 @@ class _Apart:
 
 
 def _another(B: Array, b: Array, z: Array, tight: Array, columns: Array, lengths: Array) -> Array | None:
-    """Return another minimiser: the end of a null direction, or the centre of the set if z is on its boundary."""
+    """Return another minimiser: the end of a null direction, or a central one if z is on the boundary of their set."""
     sizes = np.abs(z[tight])
     if np.min(sizes) <= INTERIOR * np.max(sizes):
         centre = np.zeros_like(z)

@@ -12,7 +12,7 @@ __all__ = ["dual_power_norm", "gain_and_loss", "least_change", "normal_equations
 
 
 def dual_power_norm(s: Array, p: float) -> float:
-    """Return ``‖s‖_q`` with ``1/p + 1/q = 1``: the largest entry for p = 1."""
+    """Return ``‖s‖_q`` with ``1/p + 1/q = 1``: the largest absolute entry for p = 1."""
     top = float(np.max(np.abs(s), initial=0.0))
     if p == 1 or top == 0:
         return top
@@ -33,7 +33,7 @@ def penalised_bound(B: Array, b: Array, y: Array, p: float, penalty: float) -> f
 
 
 def gain_and_loss(sizes: Array, b: Array, y: Array, p: float, penalty: float) -> tuple[float, float]:
-    """Return the two terms of that bound, ``gain − loss``, from ``sizes = |Bᵀy|`` or from bounds above them."""
+    """Return gain and loss, whose difference is `penalised_bound`, from ``sizes = |Bᵀy|`` or upper bounds on them."""
     if p == 1:
         y, conjugate = y / max(1.0, dual_power_norm(sizes, 1.0)), 0.0
     else:
@@ -53,7 +53,7 @@ def least_change(B: Array, residual: Array, weights: Array) -> Array:
 
 
 def normal_equations(B: Array, weights: Array, ridge: float = 0.0) -> Callable[[Array], Array]:
-    """Return the solver of ``(B diag(weights) Bᵀ + ridge) y = r``, shifted as little as the factorization needs."""
+    """Return a solver of ``(B diag(weights) Bᵀ + ridge) y = r``, with the least shift that the factorization needs."""
     wide = B * np.sqrt(weights)
     upper = blas.dsyrk(1.0, wide.T, trans=1)
     diagonal = np.diagonal(upper) + ridge

@@ -20,23 +20,24 @@ __all__ = ["PowerNormMinimum", "minimise_power_norm"]
 
 #: Rows may be redundant if pivots of the Cholesky factor of their Gram matrix are below this share of the largest.
 REDUNDANT = 1e-5
-#: Largest size of data, of whitened solutions and of fourth powers of rows, and inverse of the smallest one.
+#: Largest norm of the data, largest ratio of data to rows, and fourth power of the largest entry of the rows. The
+#: inverse of this number is the smallest one allowed.
 LARGEST_SIZE = 1e150
 #: Singular values below this share of the largest count as zero when redundant rows are removed.
 NUMERICAL_RANK = 1e-12
-#: Equations are contradictory if the data are farther than this, relatively, from the range of B.
+#: Equations are contradictory if the distance of the data from the range of B, relative to the data, exceeds this.
 INCONSISTENT = 1e-8
-#: Newton's method ends once the equations hold to this relative accuracy …
+#: Newton's method ends once the equations hold to this relative accuracy.
 EXACT = 1e-14
-#: … or once they hold to this one and no longer improve.
+#: Newton's method also ends once the equations hold to this relative accuracy and no longer improve.
 NEARLY_EXACT = 1e-11
 #: Relative gap and residual at which the interior point method ends and its limit is computed exactly.
 CLOSE = 1e-10
-#: Number of steps without progress after which it ends.
+#: Number of steps without progress after which the interior point method ends.
 PATIENCE = 6
 #: Share of the distance to the boundary of the positive orthant that a step of the interior point method covers.
 TOWARDS_BOUNDARY = 0.995
-#: Largest number of steps; ten to twenty are usual.
+#: Largest number of steps of Newton's method and of the interior point method; ten to twenty are usual.
 MOST_STEPS = 200
 
 Report = Callable[[Array, Array, Array], None]
@@ -44,11 +45,11 @@ Report = Callable[[Array, Array, Array], None]
 
 @dataclass(frozen=True, eq=False)
 class PowerNormMinimum:
-    """A solution z of ``min Σ |z_j|^p s.t. B z = b``, for contradictory equations that of the nearest consistent ones.
+    """A solution z of ``min Σ |z_j|^p s.t. B z = b``; the nearest consistent equations replace contradictory ones.
 
-    The ``dual`` λ has ``‖Bᵀλ‖_q = 1``, ``1/p + 1/q = 1``, and is optimal up to rounding (zero for zero data). The
-    history has ``iteration``, ``seconds``, ``residual``, ``gap`` and ``rank`` (coordinates that are not small) of every
-    step.
+    The ``dual`` λ is optimal up to rounding. It is scaled to ``‖Bᵀλ‖_q = 1`` with ``1/p + 1/q = 1``, unless the problem
+    is penalised or the data are zero. The history has ``iteration``, ``seconds``, ``residual``, ``gap`` and ``rank``
+    (coordinates that are not small) of every step.
     """
 
     z: Array
@@ -70,8 +71,9 @@ def minimise_power_norm(
     """Minimise ``Σ |z_j|^p`` subject to ``B z = b``, or ``Σ |z_j|^p + ‖B z − b‖² / 2μ``, for 1 ≤ p < 2.
 
     The methods are a primal-dual interior point method for p = 1 and Newton's method on the dual for p > 1, see
-    docs/theory/depth.md. With ``penalty`` μ > 0 the equations are ``B z + μ λ = b`` for the multiplier λ, which is then
-    not scaled. Rows of B may be redundant. The callback receives a row of the history after each step.
+    docs/theory/depth.md. The second function is minimised if the ``penalty`` μ is positive; its multiplier λ satisfies
+    ``B z + μ λ = b`` and is not scaled. Rows of B may be redundant. The callback receives a row of the history after
+    each step.
     """
     clock = Clock() if clock is None else clock
     reduced = _Reduced.from_equations(B, b) if penalty == 0 else _Reduced.from_rotation(B, b)
@@ -105,14 +107,14 @@ def minimise_power_norm(
 
 
 def _is_moderate(scale: float, length: float) -> bool:
-    """Return whether no power of the sizes of data, rows and solution over- or underflows."""
+    """Return whether data, rows and solution have sizes whose powers neither overflow nor underflow."""
     extreme = LARGEST_SIZE, LARGEST_SIZE, LARGEST_SIZE**0.25
     return all(1 / most < size < most for most, size in zip(extreme, (scale, scale / length, length), strict=True))
 
 
 @dataclass(frozen=True, eq=False)
 class _Reduced:
-    """Equations ``rows z' = data`` of full rank for the coordinates z' that are seen, with ``B z = merge rows z'``."""
+    """Equations ``rows z' = data`` of full rank with ``B z = merge rows z'``; z' are the coordinates that B sees."""
 
     rows: Array
     data: Array
@@ -136,7 +138,7 @@ class _Reduced:
 
     @classmethod
     def from_rotation(cls, B: Array, b: Array) -> _Reduced:
-        """Return the equations, rotated into one for each unknown if there are more."""
+        """Return the equations; if there are more of them than unknowns, rotate them into one for each unknown."""
         seen = np.asarray(B.any(axis=0))
         rows, data, Q = B[:, seen], b, None
         if rows.shape[0] > rows.shape[1]:
@@ -149,7 +151,7 @@ class _Reduced:
         return y if self.merge is None else self.merge @ y + (b - self.merge @ self.data) / penalty
 
     def spread(self, z: Array) -> Array:
-        """Return z with zeros where no equation sees a coordinate."""
+        """Return z in all coordinates, with zeros in those that no equation sees."""
         out = np.zeros(len(self.seen))
         out[self.seen] = z
         return out
@@ -160,7 +162,7 @@ class _Reduced:
 
 
 def _gap(B: Array, b: Array, p: float, penalty: float, z: Array, y: Array) -> float:
-    """Return the relative gap between a solution and what its multiplier proves."""
+    """Return the relative gap between the value of a solution and the lower bound that its multiplier proves."""
     value = float(np.sum(np.abs(z) ** p))
     if penalty:
         value += float(np.sum((b - B @ z) ** 2)) / (2 * penalty)
@@ -214,7 +216,7 @@ def _dual_newton(
 
 
 def _line_minimum(s: Array, ds: Array, q: float, slope: float, curvature: float = 0.0) -> float:
-    """Return the t that minimises ``Σ |s_j + t ds_j|^q / q + t² · curvature / 2 − t · slope``, 1 if that is as good."""
+    """Return the minimiser t of ``Σ |s_j + t ds_j|^q / q + t² · curvature / 2 − t · slope``, or 1 if nearly as good."""
 
     def derivative(t: float) -> float:
         moved = s + t * ds
@@ -284,7 +286,7 @@ def _newton_step(
 
 
 def _longest(x: Array, dx: Array) -> float:
-    """Return how far x > 0 can move along dx, at most 1, without coming close to zero too fast."""
+    """Return the largest step t ≤ 1 with which ``x + t dx`` stays positive, less a small reserve."""
     shrinking = dx < 0
     return min(1.0, TOWARDS_BOUNDARY * float(np.min(-x[shrinking] / dx[shrinking], initial=np.inf)))
 
@@ -310,7 +312,7 @@ def _on_the_support(B: Array, b: Array, z: Array, y: Array) -> tuple[Array, Arra
 
 
 def _penalised_on_the_support(B: Array, b: Array, penalty: float, z: Array, y: Array) -> tuple[Array, Array]:
-    """Return the solution of ``C z + μ y = b``, ``Cᵀy = sign(z)``, C the columns in the support, if that is better."""
+    """Return the solution of ``C z + μ y = b``, ``Cᵀy = sign(z)``, C the columns of B in the support, if better."""
     lengths, slack = np.linalg.norm(B, axis=0), 1 - np.abs(B.T @ y)
     support = lengths * np.abs(z) > slack * np.max(lengths * np.abs(z))
     if not 0 < np.count_nonzero(support) <= len(b):

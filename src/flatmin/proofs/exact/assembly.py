@@ -28,26 +28,26 @@ from flatmin.proofs.objective import Objective
 
 __all__ = ["prove", "prove_point"]
 
-#: How often the room for rounding in the test of the lower bound is doubled before it is given up.
+#: Largest number of doublings of the room for rounding in the test of the lower bound.
 DOUBLINGS = 5
-#: Noise of a statement about the distance of noisy positive semidefinite solutions, relative to the data.
+#: Norm of the noise for which a radius of positive semidefinite solutions is stated, relative to the norm of the data.
 NOISE = 1e-10
 
 
 def prove(problem: Problem, solution: Any) -> Proof:
     """Prove theorems about a solution in exact arithmetic.
 
-    The numbers of the problem and of the solution are taken as the rational numbers that their floating-point values
-    are. Each theorem is one that ``flatmin/proofs/checker.py`` accepts: a program of one file that needs nothing but
-    Python, forms all matrices of the proof in integers, and trusts neither flatmin nor its floating-point arithmetic.
-    See docs/theory/exact.md.
+    Every floating-point number of the problem and of the solution is taken as the rational number that it represents.
+    Each theorem is one that ``flatmin/proofs/checker.py`` accepts: a program of one file that needs nothing but Python,
+    forms all matrices of the proof in integers, and trusts neither flatmin nor its floating-point arithmetic. See
+    docs/theory/exact.md.
 
     Parameters
     ----------
     problem : Problem
         A `Product`, `Gram` or `SignedGram` model with `Dense`, `RankOne`, `Entries` or `CodedDiffraction` measurements,
-        and ``d1 + d2 ≤ 5000``; robust PCA with a weight. Of coded diffraction the theorem concerns the vectors of the
-        transform as rounded to floating point.
+        and ``d1 + d2 ≤ 5000``; robust PCA with a weight. For coded diffraction, the theorems are about the vectors of
+        the Fourier transform after they are rounded to floating point.
     solution : Solution
         A solution of this problem, for alpha ≥ 0 and metric_power 0 or 1.
 
@@ -56,7 +56,7 @@ def prove(problem: Problem, solution: Any) -> Proof:
     Proof
         Its ``statements`` are the theorems: a lower bound (V) and an upper bound (U) on the flattest value, uniqueness
         for data that differ by rounding (B), the distance of all other solutions (F), and for exact fits that the
-        solution is the unique flat minimum (T). Its ``absent`` says why others are missing.
+        solution is the unique flat minimum (T). Its ``absent`` says why other theorems are missing.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def prove(problem: Problem, solution: Any) -> Proof:
     if not isinstance(problem, Problem):
         raise InputError(f"problem is a {type(problem).__name__}, expected a flatmin Problem")
     certificate, settings = solution.checked_certificate, solution.settings
-    objective = Objective.of(problem, settings.get("alpha", 0.0), settings.get("metric_power", 1.0))
+    objective = Objective.from_problem(problem, settings.get("alpha", 0.0), settings.get("metric_power", 1.0))
     proof = prove_point(problem, solution.factors, certificate.dual, certificate.uniqueness_dual, objective)
     return replace(proof, certificate=_exact(certificate, proof))
 
@@ -82,7 +82,7 @@ def prove(problem: Problem, solution: Any) -> Proof:
 def prove_point(
     problem: Problem, factors: Factors, dual: Array, uniqueness_dual: Array | None, objective: Objective
 ) -> Proof:
-    """Return the theorems about factors from any program, as `prove` does, from their dual vectors."""
+    """Return the theorems that dual vectors prove about factors, which may come from any program; see `prove`."""
     explicit = ExplicitProblem.from_problem(problem, objective.alpha, objective.metric_power)
     duals, factors = (dual, uniqueness_dual), problem.check(factors)
     claims = _Claims.from_witness(explicit, _witness(explicit, factors, *duals))
@@ -120,7 +120,7 @@ class _Claims:
 
     @classmethod
     def from_witness(cls, explicit: ExplicitProblem, witness: Witness) -> _Claims:
-        """Return no claims yet, or raise `InputError` if the checker has no theorem for such a problem."""
+        """Return an object without claims, or raise `InputError` if the checker has no theorem for such a problem."""
         checker.use_numpy()
         try:
             theorem = checker.theorem_of(_document(explicit, witness), checker.read_instance(explicit.file))
@@ -155,7 +155,7 @@ class _Claims:
             self._state("T", dict)
 
     def _state_lower(self) -> None:
-        """State the lower bound, from a dual vector that leaves its test as little room for rounding as it needs."""
+        """State the lower bound; double the room for rounding in its test until the checker accepts the dual vector."""
         room, dual = ROOM, self.witness.duals.get("value")
         if dual is not None and not np.any(dual) and np.any(self.explicit.problem.data):
             self.absent["V"] = "no multiple of the dual vector passes its test: the metric is singular up to rounding"
@@ -175,7 +175,7 @@ class _Claims:
         return {"gap": (upper - lower) / upper if upper else Fraction(0)}
 
     def _state_radius(self, name: str, level: Fraction) -> None:
-        """State a radius for a level, which is rounded before the radius is computed."""
+        """State the radius for a level of noise or of the objective that is rounded before it is used."""
         stated = Fraction(as_decimal(level, up=True))
         self._state("F", lambda: {"radius": self.theorem.radius(stated), name: stated})
 
@@ -223,7 +223,7 @@ def _document(explicit: ExplicitProblem, witness: Witness) -> dict[str, Any]:
 
 
 def _exact(certificate: Certificate, proof: Proof) -> Certificate:
-    """Return the certificate with the numbers of the theorems, where they enclose the value of the solution."""
+    """Return the certificate with the numbers of the theorems, if these enclose the value of the solution."""
     if proof.statement("gap") is None:
         return certificate
     unknown: dict[str, Any] = dict.fromkeys(("q", "injectivity", "margin", "margin_kind", "alternative", "stability"))
@@ -244,7 +244,7 @@ def _exact(certificate: Certificate, proof: Proof) -> Certificate:
 
 
 def _nearby(number: Fraction, up: bool) -> float:
-    """Return the nearest floating-point number on one side."""
+    """Return the nearest floating-point number that is not smaller (up) or not larger than a rational number."""
     value = float(number)
     if (value < number) if up else (value > number):
         value = math.nextafter(value, math.inf if up else -math.inf)

@@ -1,4 +1,4 @@
-"""Dual vectors for exact proofs: scaled until their test passes, and moved to the tangent space of a solution."""
+"""Dual vectors for exact proofs: multiples that pass their test, and vectors with given values on a tangent space."""
 
 import math
 
@@ -12,14 +12,15 @@ from flatmin.proofs.exact.tangent_equations import TangentEquations
 
 __all__ = ["aligned", "largest_multiple", "lower_bound", "value_dual", "without_traces"]
 
-#: Smallest eigenvalue of a matrix with a diagonal near one that the exact test accepts, per row, in units of 2⁻⁵².
+#: The exact test accepts a matrix with diagonal near one if its smallest eigenvalue is at least this number times its
+#: order, in units of 2⁻⁵².
 ROOM = 2.0
 #: Entries of a dual vector below this share of the largest are set to zero.
 TRACE = 1e-18
 
 
 def value_dual(explicit: ExplicitProblem, duals: list[Array], room: float = ROOM) -> Array:
-    """Return the multiple with the best lower bound, among several dual vectors, that passes the test of theorem V."""
+    """Return the multiple of one of the dual vectors that passes the test of theorem V and has the largest bound."""
     best, value = np.zeros(len(explicit.problem.data)), 0.0
     for dual in duals:
         if not (np.all(np.isfinite(dual)) and np.any(dual)):
@@ -31,12 +32,12 @@ def value_dual(explicit: ExplicitProblem, duals: list[Array], room: float = ROOM
 
 
 def without_traces(values: Array, share: float = TRACE) -> Array:
-    """Return an array with exact zeros for numbers below a share of the largest, which only lengthen exact products."""
+    """Return an array with zeros for numbers below a share of the largest, to shorten exact products."""
     return np.where(np.abs(values) < share * np.max(np.abs(values), initial=0.0), 0.0, values)
 
 
 def lower_bound(explicit: ExplicitProblem, dual: Array) -> float:
-    """Return what a dual vector that passes its test proves, rounded."""
+    """Return the lower bound, rounded, that a dual vector proves if it passes its test."""
     data, m = explicit.problem.data, len(dual)
     if explicit.objective == "robust":
         return float(data @ dual)
@@ -48,7 +49,7 @@ def lower_bound(explicit: ExplicitProblem, dual: Array) -> float:
 
 
 def _share(explicit: ExplicitProblem, dual: Array, room: float) -> float:
-    """Return the best factor of a dual vector up to the largest one that passes its test."""
+    """Return the factor of a dual vector with the best bound, among those with which it passes its test."""
     largest = largest_multiple(explicit, dual, room)
     if explicit.objective == "robust":
         weight, top = float(explicit.weight or 0.0), float(np.max(np.abs(dual)))
@@ -62,11 +63,12 @@ def _share(explicit: ExplicitProblem, dual: Array, room: float) -> float:
 
 
 def largest_multiple(explicit: ExplicitProblem, dual: Array, room: float = ROOM) -> float:
-    """Return the largest θ for which θ Λ passes the test of its cone with room for rounding, about ``room · n · 2⁻⁵²``.
+    """Return the largest θ for which ``θ Λ``, ``Λ = A*(dual)``, passes the test of its cone with room for rounding.
 
-    It is 0 for a metric that is singular up to rounding, and infinite if all multiples pass.
+    The room is about ``room · n · 2⁻⁵²`` for a test of order n. θ is 0 for a metric that is singular up to rounding,
+    and infinite if all multiples pass.
 
-    With ``G_j − slack = T_j T_j*`` after scaling to unit diagonals, it is one over the norm of ``T_1⁻¹ Λ T_2⁻*``.
+    With ``G_j − slack = T_j T_j*`` after scaling to unit diagonals, θ is one over the norm of ``T_1⁻¹ Λ T_2⁻*``.
     """
     G1, G2 = explicit.squares
     n = sum(explicit.shape) if explicit.cone == "rectangular" else explicit.shape[0]
@@ -85,7 +87,10 @@ def largest_multiple(explicit: ExplicitProblem, dual: Array, room: float = ROOM)
 
 
 def _divided(G: Array, M: Array, slack: float) -> Array:
-    """Return ``T⁻¹ S M`` with S the scaling of G to a unit diagonal, on the rows where G is not zero."""
+    """Return ``T⁻¹ S M`` on the rows where G is not zero, with ``T T* = S G S − slack``.
+
+    The diagonal matrix S scales G to a unit diagonal.
+    """
     diagonal = G if G.ndim == 1 else np.diagonal(G).real
     seen = diagonal > 0
     scale = np.where(seen, 1 / np.sqrt(np.where(seen, diagonal, 1)), 0.0)
@@ -98,7 +103,7 @@ def _divided(G: Array, M: Array, slack: float) -> Array:
 
 
 def aligned(tangent: TangentEquations, dual: Array, target: Array) -> Array:
-    """Return the dual vector nearest to a given one whose matrix agrees with ``target`` on the tangent space."""
+    """Return the nearest dual vector whose matrix agrees with ``target`` on the tangent space."""
     for _ in range(2):
         dual = dual + tangent.dual_step(target - tangent.adjoint(dual))
     return without_traces(dual)

@@ -25,7 +25,7 @@ LARGEST_ORDER = 5000
 
 @dataclass(frozen=True, eq=False)
 class ExplicitProblem:
-    """A problem whose sensing matrices are explicit floating-point numbers, with its question.
+    """A problem whose sensing matrices are explicit floating-point numbers, with the parameters of its objective.
 
     ``kind`` says how the sensing matrices are stored: "dense", "vectors", "entries", or "cells" for robust PCA.
     ``transformed`` is true if the vectors are those of a Fourier transform, rounded to floating point.
@@ -39,7 +39,7 @@ class ExplicitProblem:
 
     @classmethod
     def from_problem(cls, problem: Problem, alpha: float = 0.0, metric_power: float = 1.0) -> ExplicitProblem:
-        """Return the instance, or raise `InputError` if the checker has no theorem for such a problem."""
+        """Return the explicit problem, or raise `InputError` if the checker has no theorem for it."""
         if not problem.parametrization.has_cone_norm:
             raise InputError(
                 f"a proof was asked for {problem.parametrization!r}, expected Product, Gram or SignedGram: the powers "
@@ -143,7 +143,7 @@ class ExplicitProblem:
 
     @cached_property
     def file(self) -> bytes:
-        """The bytes of the file of the instance, the same for the same numbers."""
+        """The bytes of the file of the instance, which depend on its numbers alone."""
         stream = io.BytesIO()
         with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
             for name, array in self.arrays.items():

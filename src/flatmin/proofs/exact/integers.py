@@ -12,13 +12,13 @@ from flatmin.proofs.exact.point import PolishedPoint
 
 __all__ = ["exact_fit", "integer_factors", "nearest_integers"]
 
-#: Largest distance of an entry from an integer, relative to the largest entry, at which it counts as rounded.
+#: Largest distance of an entry from an integer, relative to the largest entry, at which it is rounded to that integer.
 NEAR = 1e-6
 #: Numbers of binary digits after the point that are tried.
 BINARY_DIGITS = range(9)
 #: Largest integer for which floating-point arithmetic is exact.
 LARGEST = 2.0**53
-#: Limit on the rounds of reductions, which end by themselves after a few.
+#: Largest number of rounds in a reduction of a basis; a few are usual.
 ROUNDS = 1000
 #: Largest number of cells of a matrix that is searched for integers.
 LARGEST_CELLS = 4_000_000
@@ -27,7 +27,8 @@ LARGEST_CELLS = 4_000_000
 def exact_fit(explicit: ExplicitProblem, point: PolishedPoint) -> dict[str, Array] | None:
     """Return the point as integer factors if a matrix of integers nearby fits the data exactly, else None.
 
-    The changes of basis T1, T2 (T for symmetric models) make the integer factors nearly orthonormal in the metric.
+    The result also has changes of basis T1 and T2 (T for symmetric models) that make the integer factors nearly
+    orthonormal in the metric; positive semidefinite models need none.
     """
     d1, d2 = explicit.shape
     if d1 * d2 > LARGEST_CELLS:
@@ -82,8 +83,8 @@ def integer_factors(matrix: Array, rank: int) -> tuple[Array, Array, Array] | No
     """Return integer matrices (L, C, R) with ``L C R* = X`` for an integer matrix X of this rank, or None.
 
     The columns of L are a reduced basis of all integer vectors in the column space of X (Gaussian integers if X is
-    complex), those of R in its row space; for a Hermitian X they are the same. None is returned if the rank is larger
-    or the numbers become too large for floating-point arithmetic.
+    complex). The columns of R are such a basis for the row space of X; for a Hermitian X, R is L. None is returned if
+    the rank is larger or the numbers become too large for floating-point arithmetic.
     """
     L = _integer_basis(matrix, rank)
     hermitian = matrix.shape[0] == matrix.shape[1] and np.array_equal(matrix, matrix.conj().T)
@@ -127,7 +128,7 @@ def _row_lattice(rows: Array) -> Array | None:
 
 
 def _triangular(rows: Array) -> Array | None:
-    """Return a triangular basis (r, r), as rows, of the same lattice, by Euclid's algorithm."""
+    """Return a triangular basis (r, r), as rows, of the lattice that the rows generate, by Euclid's algorithm."""
     rows, r = rows.copy(), rows.shape[1]
     found = np.zeros((r, r), rows.dtype)
     for j in range(r):
@@ -147,7 +148,7 @@ def _triangular(rows: Array) -> Array | None:
 
 
 def _reduced(basis: Array) -> Array:
-    """Return a reduced basis (d, r) of the same lattice: nearly orthogonal columns (Lenstra, Lenstra, Lovász)."""
+    """Return a nearly orthogonal basis (d, r) of the lattice of a given basis (Lenstra, Lenstra, Lovász)."""
     basis, k = basis.copy(), 1
     for _ in range(ROUNDS * basis.shape[1]):
         if k >= basis.shape[1]:

@@ -19,16 +19,16 @@ from flatmin.proofs.whitening import whiten
 
 __all__ = ["PolishedPoint", "accurate_forward", "polished"]
 
-#: Singular values below a share of the largest may be rounding errors. Each share is tried with so many Gauss-Newton
-#: steps, each of which is followed by new orthonormal bases.
+#: Pairs (share, steps) that are tried in turn: singular values below this share of the largest are dropped as rounding
+#: errors, and so many Gauss-Newton steps follow.
 DROPPED = ((1e-6, 2), (1e-9, 2), (1e-12, 2))
-#: The solution as it is, for problems in which steps would change its value.
+#: The pair (share, steps) without any step, for problems in which steps would change the value of the solution.
 UNTOUCHED = ((1e-12, 0),)
-#: Relative residuals below this are not told apart, nor relative differences of norms below the second number.
+#: Relative residuals below GOOD count as equal, and so do norms with a relative difference below SAME.
 GOOD, SAME = 1e-12, 1e-11
 #: Entries of factors below this share of the largest are set to zero.
 VANISHING = 1e-50
-#: Last steps, which are too small to spoil the bases.
+#: Largest number of last steps, which are so small that the bases stay orthonormal up to rounding.
 LAST = 3
 #: Number of blocks in which dense sensing matrices are converted to extended precision.
 BLOCKS = 64
@@ -45,9 +45,9 @@ class PolishedPoint:
     L, C, R : ndarray, shapes (d1, r), (r, r) and (d2, r)
         The factors and the core. For Hermitian models ``R = L`` and C is diagonal, with a sign for each column.
     metric : tuple of Metric
-        The pair (D1, D2) to the power of the explicit.
+        The pair (D1, D2), to the power ``metric_power`` of the explicit problem.
     tangent : TangentEquations
-        The map around the point in whitened coordinates.
+        The tangent equations at the point; in whitened coordinates, unless the model is positive semidefinite.
     misfit, norm : float
         The relative residual, and the nuclear norm of the core.
     """
@@ -74,8 +74,8 @@ class PolishedPoint:
 def polished(explicit: ExplicitProblem, factors: Factors, *, moves: bool = True) -> PolishedPoint | None:
     """Return the point near the factors that fits the data best, None for the zero matrix.
 
-    Among points of several ranks that fit equally well and are equally flat it is the one of lowest rank. If it must
-    not move, or the problem is penalised, only its bases change.
+    Among points of several ranks that fit equally well and are equally flat it is the one of lowest rank. If ``moves``
+    is False or the problem is penalised, only the bases change.
     """
     whitened, metric = whiten(explicit.problem, explicit.metric_power)
     P, s, Q = explicit.problem.parametrization.singular(factors, metric)
@@ -96,7 +96,7 @@ def polished(explicit: ExplicitProblem, factors: Factors, *, moves: bool = True)
 def _polished(
     explicit: ExplicitProblem, whitened: Measurement, metric: Metrics, start: Triplets, steps: int
 ) -> PolishedPoint:
-    """Return the point of this rank: Gauss-Newton steps, each followed by new orthonormal bases, and last steps."""
+    """Return the point that is reached from a start by Gauss-Newton steps, each with new bases, and last steps."""
     problem, (P, s, Q) = explicit.problem, start
     cone = problem.parametrization.cone
     for _ in range(steps):

@@ -1,4 +1,4 @@
-"""Witness of a split ``Y = X + S``: a dual matrix that has the sign of every gross error and is smaller elsewhere."""
+"""Witness of a split ``Y = X + S``: a dual matrix with the entry ± weight at every gross error."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from flatmin.proofs.exact.witness import CLAIMED, Witness
 
 __all__ = ["robust_witness"]
 
-#: Residuals below this share of the largest datum are no gross errors.
+#: Residuals below this share of the largest datum are not counted as gross errors.
 NO_ERROR = 1e-8
 
 
 @dataclass(frozen=True, eq=False)
 class _Clean:
-    """The observed cells without gross errors, as an instance of their own, and the mask (m,) of the erroneous ones."""
+    """The problem of the observed cells without gross errors, and the mask (m,) of the cells with gross errors."""
 
     explicit: ExplicitProblem
     wrong: Array

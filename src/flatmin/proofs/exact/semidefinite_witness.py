@@ -1,4 +1,4 @@
-"""Witness of a positive semidefinite solution: a matrix W that vanishes on its range and is positive elsewhere."""
+"""Witness of a positive semidefinite solution: a matrix W that is 0 on its range and positive on the complement."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["semidefinite_witness"]
 def semidefinite_witness(
     explicit: ExplicitProblem, U: Array, whole: dict[str, Array] | None, dual: Array, other: Array | None
 ) -> Witness:
-    """Return the witness for ``X = U U*`` from the dual vector and the one for uniqueness.
+    """Return the witness for ``X = U U*`` from the dual vector and the dual vector for uniqueness.
 
     ``whole`` is the point as integer factors, if they fit the data exactly; they may have a core C, ``X = U C U*``.
     """
@@ -71,7 +71,7 @@ class _Range:
         return aligned(self.tangent, dual, self.tangent.vector(target))
 
     def margins(self, dual: Array) -> dict[str, float]:
-        """Return claims for ``W + c U U* ⪰ t`` and ``U* U ⪰ u``, among coordinates that measurements see."""
+        """Return the constants of the claims ``W + c U U* ⪰ t I``, on coordinates that are seen, and ``U* U ⪰ u I``."""
         U, G = self.tangent.P, self.explicit.squares[0]
         W = as_array(self.explicit.problem.measurement.adjoint_operator(dual))
         W = W if self.explicit.trace_is_determined else self.metric - W
@@ -82,10 +82,11 @@ class _Range:
         return {"t": CLAIMED * t, "c": c, "u": CLAIMED * u}
 
     def strict(self, dual: Array | None) -> Array:
-        """Return a dual vector with W positive outside of the range, if one is found.
+        """Return a dual vector with W positive definite on the complement of the range, if one is found.
 
         In whitened coordinates ``W = I − Y``. Y is the dual matrix of λ or, if the data determine the trace, of the
-        trivial dual vector minus λ. It has to agree with the projection on the range, and to be below one elsewhere.
+        trivial dual vector minus λ. Y has to agree with the projection on the range of the solution, and to be below
+        one on its complement.
         """
         problem, trivial = self.explicit.problem, np.zeros(self.explicit.problem.measurement.size)
         whitened, metric = whiten(problem, self.explicit.metric_power)

@@ -1,4 +1,4 @@
-"""Strict duals: dual vectors whose matrix is below one outside the tangent space, as proofs of uniqueness need."""
+"""Strict duals: dual vectors whose matrix has a norm below one outside the tangent space, as uniqueness proofs need."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from flatmin.proofs.exact.tangent_equations import TangentEquations
 
 __all__ = ["Outside", "outside_norm"]
 
-#: Exponents of the Schatten norms that are minimised one after the other; the last ones are close to the largest value.
+#: Exponents of the Schatten norms that are minimised one after the other; with growing exponents they approach the
+#: operator norm.
 EXPONENTS = (4, 8, 16, 32, 64)
 #: Conjugate gradient steps for each exponent.
 STEPS = 12
 #: The descent ends once the norm outside is below this number: a larger margin makes no proof better.
 SMALL = 0.9
-#: Halvings of a step before it is given up, and the share of the expected decrease that a step must reach.
+#: Largest number of halvings of a step, and the share of the expected decrease that a step must reach.
 HALVINGS, SHARE = 30, 1e-4
 
 
@@ -40,7 +41,7 @@ class Outside:
         return outside_norm(self.tangent.measurement.adjoint_operator(dual), self.P, self.Q)
 
     def strict(self, dual: Array) -> Array:
-        """Return a dual vector that agrees with the given one on the tangent space and is smaller outside, if found.
+        """Return a dual vector equal to the given one on the tangent space and, if possible, smaller outside.
 
         Schatten norms with growing exponents are minimised by conjugate gradients (Polak, Ribière).
         """
@@ -90,7 +91,7 @@ class Outside:
 
 
 def _vector_norm(s: Array, exponent: int) -> float:
-    """Return the norm of nonnegative numbers in descending order, without overflow."""
+    """Return the norm with this exponent of nonnegative numbers in descending order, without overflow."""
     return float(s[0] * np.linalg.norm(s / s[0], exponent)) if s[0] > 0 else 0.0
 
 

@@ -88,7 +88,10 @@ class TangentEquations:
 
     @cached_property
     def _gauge(self) -> Array:
-        """Columns g: ``g'x = 0`` selects one change for each matrix, by P'F = 0 or by a skew part of P*E that is 0."""
+        """Columns g with which ``g'x = 0`` selects one of all pairs (F, E) that give the same matrix.
+
+        The condition is ``P'F = 0``, or in Hermitian models that the skew part of ``P*E`` is 0.
+        """
         (d, r), n = self.P.shape, len(self.P) + len(self.Q)
         if not self.hermitian:
             basis = np.zeros((n, r))
@@ -125,14 +128,14 @@ class TangentEquations:
 
     @cached_property
     def penalty(self) -> float:
-        """The weight γ of the part that makes the representation of a change unique, some four mean eigenvalues."""
+        """The weight γ of ``g g'`` in `normal`: four times the mean eigenvalue of ``J'J`` if P has unit columns."""
         J, sizes = self.derivative, np.sum(self.P.real**2 + self.P.imag**2, axis=0)
         squares = float((J.data**2).sum()) if issparse(J) else float(np.sum(J**2))
         return 4 * squares / (self.size * float(sizes.mean()))
 
     @cached_property
     def injectivity(self) -> float:
-        """A number below the smallest eigenvalue of `normal`, with room for rounding; 0 if that is not positive."""
+        """A number below the smallest eigenvalue of `normal`, with room for rounding; 0 if there is no positive one."""
         if self.normal is None or self._factor is None:
             return 0.0
         x = np.random.default_rng(0).standard_normal(self.size)
@@ -166,7 +169,7 @@ class TangentEquations:
         return None if _cholesky(self.normal, 16 * tiny) is None else _cholesky(self.normal)
 
     def dual_step(self, target: Array) -> Array:
-        """Return the least λ with ``J'λ = target``, up to what no λ can reach."""
+        """Return the shortest λ that solves ``J'λ = target`` in the sense of least squares."""
         J = self._operator
         if self._factor is None:
             return np.asarray(lsmr(J.T, target, atol=1e-15, btol=1e-15, conlim=1e12, maxiter=ITERATIONS)[0])
@@ -176,7 +179,7 @@ class TangentEquations:
         return total
 
     def step(self, residual: Array) -> Array:
-        """Return the least unknowns x with ``J x = residual``, up to what no x can reach."""
+        """Return unknowns x that solve ``J x = residual`` in the sense of least squares."""
         J = self._operator
         if self._factor is None:
             return np.asarray(lsmr(J, residual, atol=1e-15, btol=1e-15, conlim=1e12, maxiter=ITERATIONS)[0])

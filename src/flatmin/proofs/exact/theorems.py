@@ -1,4 +1,4 @@
-"""Proof: theorems about a solution, with the two files from which anybody can check them, and how these are written."""
+"""Proof: theorems about a solution, and the two files from which anybody can check them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["ExactStatement", "Proof", "as_decimal", "encoded", "sealed"]
 
 #: Significant digits of a number in a statement.
 DIGITS = 25
-#: Numbers with more zeros than this before their first digit are written with an exponent.
+#: Numbers with more zeros than this before their first nonzero digit are written with an exponent.
 LONGEST_ZEROS = 6
 
 
@@ -65,8 +65,8 @@ class Proof:
     instance : bytes
         The contents of the file of the data: the numbers that the theorems are about.
     certificate : Certificate or None
-        The certificate of the solution. Where theorems V and U enclose its value, it has their numbers, ``unique`` is
-        True only with theorem T, and ``rigor`` is "exact".
+        The certificate of the solution. If theorems V and U enclose the value of the solution, value and bound are the
+        numbers of the theorems, ``rigor`` is "exact", and ``unique`` is True only with theorem T.
     """
 
     subject: str

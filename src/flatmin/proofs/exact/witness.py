@@ -25,10 +25,10 @@ LARGEST_RANGE = 5000
 class Witness:
     """A point, dual vectors and constants, with the reason for each statement that they cannot prove.
 
-    Point, duals and constants have the names of the file of a proof, and so have the sparse errors of robust PCA. The
-    point is None for the zero matrix that fits zero data. ``absent`` maps the letter of a statement to the reason. A
-    multiple of one of the ``candidates`` is the dual vector "value". ``is_whole`` says that the point
-    fits the data exactly, as far as floating point can tell.
+    ``point``, ``duals``, ``constants`` and the gross errors ``sparse`` of robust PCA are named as in the file of a
+    proof. The point is None for the zero matrix that fits zero data. ``absent`` maps the letter of a statement to the
+    reason. A multiple of one of the ``candidates`` is the dual vector "value". ``is_whole`` says that the point fits
+    the data exactly, as far as floating point can tell.
     """
 
     point: dict[str, Array] | None
@@ -87,8 +87,8 @@ def rectangular_witness(
 def _least_eigenvalues(explicit: ExplicitProblem) -> dict[str, float]:
     """Return claims for the least eigenvalues of the squared metrics on seen rows and columns.
 
-    That of ``G = S G' S``, with ones on the diagonal of G', is one over the norm of ``S⁻¹ G'⁻¹ S⁻¹``, which is accurate
-    for rows of any scale.
+    Let ``G = S G' S`` with ones on the diagonal of G'. The least eigenvalue of G is one over the norm of
+    ``S⁻¹ G'⁻¹ S⁻¹``. Computed in this way, it is accurate for rows of any scale.
     """
     found = {}
     for name, G in zip(("g1", "g2"), explicit.squares, strict=True):

@@ -23,11 +23,11 @@ from flatmin.proofs.robust.uniqueness import AS_GOOD, HIDDEN_FAILURE, Pair, Spli
 
 __all__ = ["Grid", "dense_part", "gross_errors", "misfit", "robust_certificate"]
 
-#: Singular values of the dual matrix above this belong to its leading part.
+#: Singular values of the dual matrix above this number belong to its leading part.
 LEADING = 1 - 1e-3
-#: Bound on the rounding errors of objective and bound, relative to the sums behind them.
+#: Bound on the rounding errors of the objective and of its lower bound, relative to the sums of their absolute terms.
 ROUNDING = 10 * EPS
-#: Errors below this share of the largest entry are set to zero, as rounding.
+#: Gross errors below this share of the largest datum count as rounding and are set to zero.
 NEGLIGIBLE = 1e-10
 #: Length of the pieces in which long vectors are summed.
 PIECE = 1 << 12
@@ -38,7 +38,8 @@ class Grid:
     """The positions of the data in the submatrix of observed rows and columns.
 
     The masks ``rows`` (d1,) and ``cols`` (d2,) are true where there are data. ``seen`` is the mask of the submatrix,
-    None if all of its cells are observed. ``positions`` are those of the data, None if they are in row-major order.
+    None if all of its cells are observed. ``positions`` holds the row and the column of each datum in the submatrix,
+    None if the data are in row-major order.
     """
 
     rows: Array
@@ -87,8 +88,8 @@ class Grid:
 def dense_part(problem: Problem, left: Array, alpha: float) -> Array:
     """Return the dense noise in the residual ``left = Y − X`` of the observed cells; the remainder are gross errors.
 
-    It is the residual clipped to ``± 2 alpha m · weight``, or to the level at which ``‖S‖_1 = τ``, which costs least
-    (docs/theory/robust_noise.md).
+    It is the residual clipped to ``± 2 alpha m · weight`` or, with τ, to the level at which ``‖S‖_1 = τ``. This
+    division of the residual costs least (docs/theory/robust_noise.md).
     """
     assert isinstance(problem.loss, Absolute)
     if problem.loss.tau is None:
@@ -130,9 +131,9 @@ def robust_certificate(
         ⟨W, Y⟩ / max(1, ‖W‖_op, ‖W‖_∞ / weight)        of  ‖X‖_* + weight · ‖Y − X‖_1,
         (⟨W, Y⟩ − τ ‖W‖_∞) / max(1, ‖W‖_op)             of  ‖X‖_*  with  ‖Y − X‖_1 ≤ τ.
 
-    A split is exact, since ``S = Y − X``; with τ, its residual is the excess of ‖S‖_1 over τ, divided by ‖Y‖_1. With
-    alpha > 0 there is dense noise as well, see docs/theory/robust_noise.md. ``look_further`` asks for a verdict on
-    uniqueness.
+    A split fits the data exactly, since ``S = Y − X``. With τ, the relative residual in the certificate is the excess
+    of ‖S‖_1 over τ, divided by ‖Y‖_1. With alpha > 0 there is dense noise as well, see docs/theory/robust_noise.md.
+    ``look_further`` asks for a verdict on uniqueness.
     """
     alpha, _ = check_alpha(alpha)
     judged = _Judged.from_factors(problem, factors, dual, seed, alpha)
@@ -197,7 +198,7 @@ class _Judged:
 
     @property
     def norm(self) -> float:
-        """The divisor of the dual matrix, if it exceeds one."""
+        """The number by which the dual matrix must be divided to be feasible, if it exceeds one."""
         given = self.loss.weight_for(self.problem.shape)
         if given is None:
             return self.spectrum.norm
@@ -233,7 +234,7 @@ class _Judged:
 
     @cached_property
     def lower_bound(self) -> float:
-        """No split has a smaller objective, rounding counted."""
+        """A lower bound on the objective of every split, rounding counted."""
         allowance = 0.0 if self.loss.tau is None else self.loss.tau * _largest(self.dual)
         pairing, error = inner_product(self.problem.data, self.dual)
         scale = 1 / max(1.0, self.norm)
@@ -241,7 +242,7 @@ class _Judged:
         return gained - lost - 8 * UNIT * (scale * (abs(pairing) + allowance) + lost)
 
     def split(self) -> Split:
-        """Return the split with a feasible dual matrix; noise counts as errors (docs/theory/robust_noise.md)."""
+        """Return the split with a feasible dual matrix and a bound on other noise (docs/theory/robust_noise.md)."""
         U, s, V = self.X
         shrunk = 1 / max(1.0, self.norm)
         dual = self.dual if shrunk == 1 else self.dual * shrunk
@@ -285,7 +286,7 @@ class _Judged:
         return bool(fits and self._value(triplets[1], errors, noise) <= self.value * (1 + AS_GOOD))
 
     def whole(self, pair: Pair) -> Factors:
-        """Return the flattest factors of a matrix that is zero outside the observed rows and columns."""
+        """Return the flattest factors of the matrix ``L Rᵀ`` of a pair, zero outside the observed rows and columns."""
         rows, cols = self.grid.rows, self.grid.cols
         L, R = np.zeros((len(rows), pair[0].shape[1])), np.zeros((len(cols), pair[1].shape[1]))
         L[rows], R[cols] = pair

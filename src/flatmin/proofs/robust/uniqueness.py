@@ -1,4 +1,4 @@
-"""Uniqueness of a split into low rank and gross errors, and bounds on the distance of any other one."""
+"""Uniqueness of a split into low rank and gross errors, and bounds on the distance of any other split."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ __all__ = ["HIDDEN_FAILURE", "Pair", "Split", "hidden_share", "incoherence_bound
 
 Pair = tuple[Array, Array]
 
-#: Low-rank parts may be any matrices.
+#: The cone of the low-rank parts, which may be any matrices.
 CONE = Rectangular()
 
 #: Singular values and entries of the dual matrix within this relative distance of their bounds count as tight; the cuts
 #: are tried in this order.
 CUTS = (3e-2, 1e-3, 1e-5)
-#: Largest number of entries in a copy of a part of an array.
+#: Largest number of entries of an array that are copied at once.
 PIECE = 1 << 16
-#: Size that stands for that of the zero matrix, as a share of the size of the errors.
+#: Share of the norm of the errors that takes the place of the norm of X if X is zero.
 SHARE = 1e-3
-#: Random starts are used if rows and columns prove less than this for 1 − ‖P_Ω P_T‖².
+#: Random starts are used if the lower bound on 1 − ‖P_Ω P_T‖² from rows and columns is below this number.
 GOOD = 0.1
-#: Probability that the bounds by random starts fail, for all cuts together.
+#: Largest probability that any of the bounds from random starts is wrong, for all cuts together.
 HIDDEN_FAILURE = 2e-11
 #: Number of random starts.
 STARTS = 4
-#: Number of steps from each.
+#: Largest number of Lanczos steps from each random start.
 STEPS = 30
 #: Largest number of cells for which random starts are used.
 MOST_CELLS = 6_000_000
@@ -53,9 +53,10 @@ STREAM = 0x68696464
 SETTLED = 0.7
 #: Largest number of unknowns of the map on symmetric cores.
 MOST_CORES = 1500
-#: Largest number of entries of its matrix.
+#: Largest number of entries of the matrix of the map on symmetric cores.
 MOST_NUMBERS = 60_000_000
-#: Share of the margin for the symmetric cores; the errors in cells need the remainder (docs/theory/uniqueness.md).
+#: Share of the margin for the distance from the symmetric cores; errors in cells need the remainder
+#: (docs/theory/robust_pca.md).
 CORE_SHARE = 0.8
 #: Relative accuracy to which another split must be as good.
 AS_GOOD = 1e-9
@@ -65,12 +66,13 @@ HALVINGS = 12
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """A split ``Y = X + S`` and a dual matrix W that proves it best, on the observed rows and columns.
+    """A split ``Y = X + S`` and a dual matrix W that proves it optimal, both on the observed rows and columns.
 
-    X has the singular triplets ``U, s, V``. All other arrays have shape (d1, d2): ``errors = Y − X`` where ``seen``,
-    and W, both zero elsewhere, with ``‖W‖_op ≤ 1`` and ``|W| ≤ weight``, the cost of a unit of error. The objective is
-    ``size``, and that of another split is smaller by at most ``gap``. Its data are within the Frobenius distance
-    ``noise``.
+    X has the singular triplets ``U, s, V``. The other arrays have shape (d1, d2). ``errors`` is S, and W satisfies
+    ``‖W‖_op ≤ 1`` and ``|W| ≤ weight``, where ``weight`` is the cost of a unit of error; both are zero in cells that
+    are not ``seen``. The objective of the split is ``size``, and no other split has an objective below ``size − gap``.
+    If other splits may have other dense noise, ``noise`` bounds the Frobenius distance between ``X + S`` and their
+    sums.
     """
 
     X: tuple[Array, Array, Array]
@@ -85,7 +87,7 @@ class Split:
 
     @property
     def norm(self) -> float:
-        """``‖X‖_F``; for X = 0 a share of the size of the errors."""
+        """``‖X‖_F``, or `SHARE` times the norm of the errors if X = 0."""
         size = float(np.linalg.norm(self.X[1]))
         return size if size else SHARE * float(np.linalg.norm(self.errors))
 
@@ -93,11 +95,12 @@ class Split:
 def other_splits(split: Split, as_good: Callable[[Pair], bool], seed: int = 0) -> tuple[Uniqueness, str]:
     """Return the verdict on other splits that are as good, and the kind of its proof (docs/theory/robust_pca.md).
 
-    T is the tangent space of the q leading singular vectors of W, δ one minus the next singular value, and F the
-    observed cells with ``|W| ≤ (1 − δ') weight``. If ``‖P_F H‖ ≥ σ ‖H‖`` on T, other splits are near. Symmetric cores
-    replace T if it is too large. The margin is the smaller of δ and δ', and the injectivity is σ. The kind is "proven",
-    or "probabilistic" if random starts bounded σ, except with probability `HIDDEN_FAILURE`. ``as_good`` returns whether
-    factors (L, R) of another matrix give a split as good as this one.
+    Let T be the tangent space of the q leading singular vectors of W, and δ one minus the next singular value. Let F be
+    the observed cells with ``|W| ≤ (1 − δ') weight``. If ``‖P_F H‖ ≥ σ ‖H‖`` for all H in T with a σ > 0, other splits
+    are near. If T gives no small radius, the space of symmetric cores takes its place. The margin is the smaller of δ
+    and δ', and the injectivity is σ. The kind is "proven", or "probabilistic" if σ comes from random starts and is
+    wrong with probability at most `HIDDEN_FAILURE`. ``as_good`` returns whether factors (L, R) of another matrix give a
+    split as good as this one.
     """
     faces = cache(lambda cut: _Face.from_split(split, cut))
     best, face, kind, radius = None, faces(CUTS[0]), "proven", np.inf
@@ -203,7 +206,10 @@ def _tangent_injectivity(free: Array, U: Array, V: Array, stream: tuple[int, int
 
 
 def _core(free: Array, U: Array, V: Array) -> Array | None:
-    """Return the matrix of ``S ↦ P_F U S Vᵀ`` for symmetric S, from at most `MOST_NUMBERS` numbers, or None."""
+    """Return the matrix of ``S ↦ P_F U S Vᵀ`` for symmetric S, or None if there are too many unknowns.
+
+    Only some of the cells of F are used if the matrix would have more than `MOST_NUMBERS` entries.
+    """
     unknowns = U.shape[1] * (U.shape[1] + 1) // 2
     rows, cols = np.nonzero(free)
     if not 0 < unknowns <= MOST_CORES:
@@ -248,8 +254,9 @@ def _pieces(count: int, width: int) -> Iterator[slice]:
 def hidden_share(hidden: Array, U: Array, V: Array, stream: tuple[int, int] = (0, 0)) -> float:
     """Return a bound on ``‖P_Ω P_T‖²``, for Ω and T as in `incoherence_bound`, from random starts for ``P_T P_Ω P_T``.
 
-    It fails with a chance of at most ``HIDDEN_FAILURE / 2^(k+1)``, k being the second number of the stream, after a
-    seed. Nothing else draws from that stream, so that Ω and T do not depend on the starts.
+    The ``stream`` is a pair of a seed and a number k. The bound is wrong with probability at most
+    ``HIDDEN_FAILURE / 2^(k+1)``. Nothing else draws from this stream of random numbers, so that Ω and T do not depend
+    on the starts.
     """
     (d1, d2), q = hidden.shape, U.shape[1]
     passes = RowPasses(hidden)

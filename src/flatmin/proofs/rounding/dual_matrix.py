@@ -28,7 +28,7 @@ class DualMatrix:
     point : WhitenedSolution
         The solution that λ is a dual vector of.
     S : ndarray, sparse array or operator
-        The computed matrix. It is smaller than D1 or D2 where that is a singular full matrix.
+        The computed matrix. If D1 or D2 is singular and not diagonal, S acts on its range only and is smaller.
     error : float
         A bound on the operator norm of the difference from the exact ``W1* A*(λ) W2``.
     """
@@ -54,7 +54,10 @@ class DualMatrix:
         return cls(point, S, 1.01 * error + _sums(point, dual))
 
     def spectrum(self, U: Array, V: Array, **options: Any) -> TopSpectrum:
-        """Return the bounds of `Cone.spectrum` on the computed matrix, given orthonormal guesses for D1 and D2."""
+        """Return the bounds of `Cone.spectrum` on the computed matrix, given guesses U (d1, k) and V (d2, k).
+
+        The guesses are orthonormal and near the leading singular vectors.
+        """
         lifts = [D.range for D in self.point.metric]
         U, V = (F if lift is None else lift.conj().T @ F for F, lift in zip((U, V), lifts, strict=True))
         found = self.point.cone.spectrum(self.S, U, V, **options)
@@ -62,14 +65,14 @@ class DualMatrix:
         return replace(found, U=U, V=V)
 
     def complement(self) -> DualMatrix:
-        """Return the same for ``I − S``, on the range of the metric."""
+        """Return ``I − S`` with its error bound, where I is the identity on the range of the metric."""
         D, S = self.point.metric[0], as_array(self.S)
         seen = np.diag((D.values > 0).astype(float)) if D.range is None else np.eye(len(S))
         return replace(self, S=seen - S)
 
     @property
     def whole(self) -> Any:
-        """S as a matrix of all rows and columns, where a singular metric makes it smaller."""
+        """S as a matrix of all rows and columns, even if a singular metric makes S itself smaller."""
         lifts = [D.range for D in self.point.metric]
         if lifts[0] is None or lifts[1] is None:
             return self.S
@@ -83,7 +86,11 @@ def _congruence(W1: Array, M: Array, W2: Array) -> Array:
 
 
 def _sums(point: WhitenedSolution, dual: Array) -> float:
-    """Return the effect of the rounding errors of ``A*(λ)``: row j is off by ``e ‖λ‖`` times its size in all A_i."""
+    """Return a bound on the error of S that comes from the rounding errors of ``A*(λ)``.
+
+    The error of row j of ``A*(λ)`` is at most ``e ‖λ‖`` times the norm of row j in all A_i together, where e is the
+    rounding error of a sum.
+    """
     rounding = point.problem.measurement.adjoint_rounding + 8 * UNIT
     reaches = []
     for D, sizes in zip(point.metric, row_sizes(point.problem), strict=True):

@@ -1,4 +1,4 @@
-"""Tangent spaces of a solution: the measured map on them, and what a nearly optimal dual vector proves there."""
+"""Proofs on the tangent space of a solution: injectivity of the measurement map, and the lemma of the inexact dual."""
 
 __all__: list[str] = []
 __dir__ = __all__.copy

@@ -2,7 +2,7 @@
 
 The norm grows away from a solution Z at least as ``‖Z'‖_* − ‖Z‖_* ≥ ⟨λ, B(H)⟩ − ε ‖H_T‖ + δ ‖H_⊥‖_*``, where
 ``H = Z' − Z``, T is the tangent space at Z, ε bounds the distance of ``P_T B*(λ)`` from ``U V*``, and ``1 − δ`` bounds
-``B*(λ)`` outside T. If B is injective on T, this confines Z' (docs/theory/uniqueness.md).
+the norm of the part of ``B*(λ)`` outside T. If B is injective on T, this bounds H (docs/theory/uniqueness.md).
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from flatmin.proofs.uniqueness_conditions import UniquenessConditions
 
 __all__ = ["InexactDual", "nearest_others"]
 
-#: A dual vector is changed towards the tangent space if its error there costs more than this share of the margin.
+#: A dual vector is corrected on the tangent space if its error there costs more than this share of the margin.
 HARMLESS = 0.01
-#: Number of entries of two products that are compared at once.
+#: Number of entries in which two matrix products are compared at once.
 BLOCK = 1_000_000
 
 
@@ -35,7 +35,7 @@ class InexactDual:
     Attributes
     ----------
     conditions : UniquenessConditions
-        The solution and what is known of it.
+        The solution and a dual matrix that proves it flattest.
     tangent : TangentMap
         B on the tangent space at its r leading singular vectors.
     dual : ndarray, shape (m,)
@@ -53,7 +53,7 @@ class InexactDual:
 
     @classmethod
     def from_conditions(cls, conditions: UniquenessConditions, rank: int) -> InexactDual | None:
-        """Return the dual vector of the conditions as it is, or None if the lemma cannot serve."""
+        """Return the dual vector of the conditions as it is, or None if the lemma does not apply."""
         (U, _, V), point = conditions.point.Z, conditions.point
         U, V = U[:, :rank], V[:, :rank]
         margin = conditions.margin_outside(U, V)
@@ -74,16 +74,16 @@ class InexactDual:
 
     @property
     def share(self) -> float:
-        """``ε / σ``: how much of the dual vector is wrong on the tangent space."""
+        """``ε / σ``: the error of the dual matrix on the tangent space, relative to the injectivity σ of B there."""
         return self.distance / self.tangent.injectivity
 
     @property
     def surplus(self) -> float:
-        """``δ' = δ − ε gain / σ``: Z is unique for its own measurements if it is positive."""
+        """``δ' = δ − ε gain / σ``: if this is positive, Z is unique for its own measurements."""
         return self.margin - self.share * self.conditions.point.gain
 
     def changed(self) -> InexactDual:
-        """Return the dual vector with the least change that removes its error on the tangent space."""
+        """Return this dual vector after the least change that removes its error on the tangent space."""
         sign = _sign(self.conditions)
         change = self.tangent.least_change(self.dual, sign)
         dual = self.dual + change
@@ -138,7 +138,7 @@ class InexactDual:
     def _rounding(self) -> float:
         """Return a bound on the relative error of ``‖Z‖_*`` as the sum of the singular values that are stored.
 
-        It includes the error of the metric, since other matrices are as flat in the exact one.
+        It includes the error of the metric, since the flatness of other matrices is measured in the exact metric.
         """
         U, _, V = self.conditions.point.Z
         error, square = 0.0, 0.0
@@ -170,7 +170,7 @@ class InexactDual:
 def nearest_others(conditions: UniquenessConditions, rank: int) -> tuple[Stability, float, Array | None] | None:
     """Return the constants and the radius that the lemma gives at the ``rank`` leading triplets, or None.
 
-    The third result is the `Cone.derivative` there, if it was computed. The dual vector is changed towards the tangent
+    The third result is the `Cone.derivative` there, if it was computed. The dual vector is corrected on the tangent
     space if that gives a smaller radius.
     """
     given = InexactDual.from_conditions(conditions, rank)

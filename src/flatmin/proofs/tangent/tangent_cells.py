@@ -15,15 +15,15 @@ from flatmin.measurements import Entries
 
 __all__ = ["CellElimination", "CellGram"]
 
-#: Largest order of the dense matrix after elimination.
+#: Largest order of the dense matrix that remains after one factor is eliminated.
 LARGEST_ORDER = 1500
-#: Largest number of multiplications that form this matrix.
+#: Largest number of multiplications in the elimination of one factor.
 MAX_ELIMINATION = 4e8
-#: Number of pairs of cells that are processed at once: so few that they stay in the cache of a processor.
+#: Number of pairs of cells that the elimination processes at once: so few that they stay in the cache of a processor.
 MOST_PAIRS = 100_000
 #: Shares of the estimated smallest eigenvalue that a factorization tries to prove, in this order.
 SHARES = (0.95, 0.7, 0.3)
-#: Weight of ``‖Vᵀ E‖²`` in the form, in units of the mean diagonal entry of its matrix.
+#: Weight c of ``‖Vᵀ E‖²`` in `CellGram`, in units of the mean diagonal entry of the matrix of ``‖B(U Eᵀ + F Vᵀ)‖²``.
 GAUGE = 8.0
 #: Steps of the inverse Lanczos iteration that estimates the smallest eigenvalue.
 STEPS = 8
@@ -31,7 +31,7 @@ STEPS = 8
 
 @dataclass(frozen=True, eq=False)
 class CellGram:
-    """The quadratic form ``‖B(U Eᵀ + F Vᵀ)‖² + c ‖Vᵀ E‖²`` of entries B, whose matrix has a block for every cell.
+    """The quadratic form ``‖B(U Eᵀ + F Vᵀ)‖² + c ‖Vᵀ E‖²`` of entries B; its matrix has a block for each cell.
 
     Every element of the tangent space is ``U Eᵀ + F Vᵀ`` with ``Vᵀ E = 0``, and its squared norm is then
     ``‖E‖² + ‖F‖²``. So the smallest eigenvalue of the form bounds ``‖B(H)‖² / ‖H‖²`` from below.
@@ -39,7 +39,8 @@ class CellGram:
     Attributes
     ----------
     entries : Entries
-        The map on rows and columns that have cells; the rows are the longer side.
+        The map B, restricted to rows and columns that contain observed cells; it is transposed if needed, so that the
+        rows are the longer side.
     U, V : ndarray, shapes (d1, q) and (d2, q)
         Orthonormal columns, with d1 ≥ d2.
     """
@@ -79,7 +80,7 @@ class CellGram:
 
     @cached_property
     def gauge(self) -> float:
-        """The number c."""
+        """The weight c of ``‖Vᵀ E‖²`` in the form."""
         rows, cols, weights, _ = self.cells
         sides = np.sum(self.V[cols] ** 2, axis=1) + np.sum(self.U[rows] ** 2, axis=1)
         return GAUGE * float(weights**2 @ sides) / (self.U.size + self.V.size)
@@ -119,7 +120,8 @@ class CellElimination:
     gram : CellGram
         The form.
     inverse : ndarray, shape (d1, q, q)
-        A factor N of an upper bound ``NᵀN / (1 − θ)`` on the inverse of the block of every row of F.
+        For every row of F a matrix N such that ``NᵀN / (1 − θ)`` is an upper bound on the inverse of the block of this
+        row; θ is small and covers rounding errors.
     factor : ndarray, shape (n, n)
         The upper Cholesky factor of the matrix of E after elimination, with E ordered column by column.
     """
@@ -133,7 +135,8 @@ class CellElimination:
         """Prove that all eigenvalues of the form are at least ``shift``, or return None.
 
         With ``W ≥ P⁻¹`` for the block diagonal P of F, the matrix ``[[P, C], [Cᵀ, Q]]`` is positive semidefinite if
-        ``Q − Cᵀ W C`` is. The rounding errors of that matrix and of its factorization are subtracted from it.
+        ``Q − Cᵀ W C`` is. Before ``Q − Cᵀ W C`` is factorized, a bound on the rounding errors in it and in its
+        factorization is subtracted from its diagonal.
         """
         from scipy.linalg import lapack
 
@@ -165,7 +168,7 @@ class CellElimination:
         return None if failed else cls(gram, inverse, factor)
 
     def solve(self, e: Array, f: Array) -> tuple[Array, Array]:
-        """Return (E, F) for which the matrix of the form gives (e, f), up to rounding; for a shift of 0."""
+        """Return (E, F) that the matrix of the form maps to (e, f), up to rounding; the shift must be 0."""
         from scipy.linalg import lapack
 
         gram, entries = self.gram, self.gram.entries
@@ -175,7 +178,7 @@ class CellElimination:
         return E, F - self._each(entries.adjoint_operator(entries.forward_factors(gram.U, E)) @ gram.V)
 
     def _each(self, f: Array) -> Array:
-        """Return the inverse of every block of F, times the row of f."""
+        """Return every row of f, multiplied by the inverse of the block of that row."""
         inner = np.einsum("iab,ib->ia", self.inverse, f)
         return np.asarray(np.einsum("iba,ib->ia", self.inverse, inner))
 
@@ -237,6 +240,6 @@ def _pairs_in_rows(rows: Array) -> Iterator[tuple[Array, Array]]:
 
 
 def _compressed(index: Array) -> tuple[Array, Array]:
-    """Return the values of an index that occur, ascending, and the place of every element among them."""
+    """Return the distinct values of an index, ascending, and the position of every element among them."""
     found = np.unique(index, return_inverse=True)
     return found[0], found[1]

@@ -1,4 +1,4 @@
-"""The measured map on the tangent space of a matrix: its proved injectivity, and least changes of a dual vector."""
+"""The measurement map on the tangent space of a matrix: proved injectivity, and least changes of a dual vector."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ __all__ = ["TangentCells", "TangentColumns", "TangentMap", "column_error", "reac
 
 
 class TangentMap(ABC):
-    """The map B on the tangent space T of orthonormal U (d1, q) and V (d2, q), all ``U E* + F V*`` of the cone.
+    """The map B on the tangent space T of orthonormal U (d1, q) and V (d2, q).
+
+    T holds all matrices ``U E* + F V*``; for cones of Hermitian matrices, those that are Hermitian.
 
     Attributes
     ----------
@@ -77,7 +79,7 @@ def reach(point: WhitenedSolution) -> float:
 def column_error(point: WhitenedSolution) -> float:
     """Return a bound on the rounding error of products of the whitened map with orthonormal columns on both sides.
 
-    They are four products in turn, but for entries only a product of three numbers.
+    In general these are four matrix products, one after the other. For entries they are products of three numbers.
     """
     length = sum(point.whitened.shape)
     terms = 8 if isinstance(point.whitened, Entries) else (2 * length + 8) * length
@@ -122,7 +124,7 @@ class TangentColumns(TangentMap):
         return np.asarray(sign * self.sign - self.columns.T @ dual)
 
     def distance(self, dual: Array, sign: float) -> float:
-        """Return the bound from coordinates."""
+        """Return the bound, computed in coordinates of the orthonormal basis."""
         summed = len(self.columns) * EPS * float(np.linalg.norm(self.columns)) + self.column_error
         lacking = float(np.linalg.norm(self._lacking(dual, sign)))
         basis = 4 * self.length * EPS * abs(sign) * float(np.linalg.norm(self.sign))
@@ -158,7 +160,7 @@ class TangentCells(TangentMap):
         return sign * gram.U - Y @ gram.V, sign * gram.V - Y.T @ gram.U
 
     def distance(self, dual: Array, sign: float) -> float:
-        """Return the bound from ``R V`` and ``R* U``, and from the largest number of entries in a line."""
+        """Return the bound from ``R V`` and ``R* U``, and from the largest number of entries in a row or column."""
         gram, (RV, RtU) = self.gram, self._lacking(dual, sign)
         inside = RtU - gram.V @ (gram.V.T @ RtU)
         summed = (gram.longest + 16) * EPS * self._size(dual) * 2 * np.sqrt(gram.U.shape[1])
@@ -176,5 +178,5 @@ class TangentCells(TangentMap):
         return float(np.linalg.norm(dual if weights is None else weights * dual))
 
     def dual_error(self, dual: Array) -> float:
-        """Return a bound for entries that are rounded one by one, and added up where they repeat."""
+        """Return the bound for entries: each is rounded once, and repeated entries are added up."""
         return (8 + self.gram.longest) * EPS * self._size(dual)

@@ -10,7 +10,7 @@ from flatmin._core.limits import Clock
 from flatmin._core.memory import require
 from flatmin.parametrizations.chain import Chain
 from flatmin.proofs.certificate import LARGEST_RESIDUAL, check_strength
-from flatmin.proofs.depth.chain import DROPPED, chain_certificate, of_two_layers, two_factors
+from flatmin.proofs.depth.chain import DROPPED, chain_certificate, from_two_factors, two_factors
 from flatmin.proofs.flatness import flatness
 from flatmin.solution import Solution
 from flatmin.solvers.convex.minimum import convex_minimum
@@ -80,7 +80,7 @@ def _two_layers(task: Task, clock: Clock, model: Chain) -> Solution:
     return replace(
         found,
         factors=factors,
-        certificate=of_two_layers(problem, found.checked_certificate),
+        certificate=from_two_factors(problem, found.checked_certificate),
         settings=task.settings,
         flatness=flatness(problem, factors),
         parametrization=model,

@@ -81,7 +81,7 @@ def reweighted_minimum(
     Raises
     ------
     InputError
-        If an argument is out of range, the model is another one, the warm start does not fit, or memory would not
+        If an argument is out of range, the model is not supported, the warm start does not fit, or memory would not
         suffice.
 
     References
