@@ -2,9 +2,10 @@
 
 python -m benchmarks.two_trees BEFORE AFTER [--only PATTERN] [--rounds N]
 
-BEFORE and AFTER are folders with a package flatmin in them, such as ``src`` of two checkouts. Each gets a process of its
-own, on one thread. The processes take turns on the same problem, so the load of the machine is the same for both, and
-the row has the least processor time of each. PATTERN is a part of a problem's name, with * and ? as in file names.
+BEFORE and AFTER are folders with a package flatmin in them, such as ``src`` of two checkouts. Each gets a process of
+its own, on one thread. The processes take turns on the same problem, so the load of the machine is the same for both.
+The row of a problem has the least processor time of each. PATTERN is a part of a problem's name, with * and ? as in
+file names.
 """
 
 from __future__ import annotations
@@ -70,6 +71,8 @@ def _cases() -> Mapping[str, tuple[Callable[[], Any], dict[str, Any]]]:
         "bilinear 60×50, r 2, m 330": (lambda: f.bilinear_sensing.sample((60, 50), 2, 330).problem, coarse),
         "covariance 200, r 5, m 3000": (lambda: f.covariance.sample(200, 5, 3000).problem, {}),
         "phase 40, m 320": (lambda: f.phase_retrieval.sample(40, 1, 320).problem, {}),
+        "network 30 (2,1), m 200": (lambda: f.quadratic_network.sample(30, (2, 1), 200).problem, {}),
+        "network 30 (1,1), m 400": (lambda: f.quadratic_network.sample(30, 2, 400).problem, {}),
         "network 30 (2,1), m 400": (lambda: f.quadratic_network.sample(30, (2, 1), 400).problem, {}),
         "network 50 (2,1), m 600": (lambda: f.quadratic_network.sample(50, (2, 1), 600).problem, {}),
         "products 200, depth 2": (lambda: f.sparse_regression.sample(200, 5, 80).problem, {}),
@@ -105,7 +108,8 @@ class Tree:
     def solve(self, name: str) -> tuple[float, str]:
         """Return the seconds of processor time of one solve, and words on its proof."""
         sent, received = self.process.stdin, self.process.stdout
-        assert sent is not None and received is not None
+        assert sent is not None
+        assert received is not None
         print(name, file=sent, flush=True)
         seconds, _, words = received.readline().strip().partition("\t")
         return float(seconds), words

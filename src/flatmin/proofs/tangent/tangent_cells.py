@@ -22,11 +22,11 @@ MAX_ELIMINATION = 4e8
 #: Number of pairs of cells that the elimination processes at once: so few that they stay in the cache of a processor.
 MOST_PAIRS = 100_000
 #: Shares of the estimated smallest eigenvalue that a factorization tries to prove, in this order.
-SHARES = (0.95, 0.7, 0.3)
+SHARES = (0.9, 0.7, 0.3)
 #: Weight c of ``‖Vᵀ E‖²`` in `CellGram`, in units of the mean diagonal entry of the matrix of ``‖B(U Eᵀ + F Vᵀ)‖²``.
 GAUGE = 8.0
 #: Steps of the inverse Lanczos iteration that estimates the smallest eigenvalue.
-STEPS = 8
+STEPS = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,7 +202,7 @@ class CellElimination:
 
 
 def _eliminated(gram: CellGram, reduced: Array) -> Array:
-    """Return the upper triangle of ``Q − Cᵀ W C`` of order q·d2; ``reduced`` (cells, q) has ``w N v`` for every cell."""
+    """Return the upper triangle of ``Q − Cᵀ W C`` of order q·d2; ``reduced`` (cells, q) has ``w N v`` of each cell."""
     q, d2, (rows, cols, weights, _) = gram.U.shape[1], len(gram.V), gram.cells
     sides, reduced = np.ascontiguousarray((weights[:, None] * gram.U[rows]).T), np.ascontiguousarray(reduced.T)
     blocks = np.zeros((q, q, d2 * d2))
@@ -228,7 +228,7 @@ def _eliminated(gram: CellGram, reduced: Array) -> Array:
 
 
 def _pairs_in_rows(rows: Array) -> Iterator[tuple[Array, Array]]:
-    """Return all pairs of a cell and a later one (or itself) in its row, for sorted rows, about `MOST_PAIRS` at once."""
+    """Return all pairs of a cell and itself or a later one in its row, for sorted rows, `MOST_PAIRS` or so at once."""
     starts = np.flatnonzero(np.r_[True, rows[1:] != rows[:-1]])
     counts = np.diff(np.r_[starts, len(rows)])
     count = np.repeat(starts + counts, counts) - np.arange(len(rows))
