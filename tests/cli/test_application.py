@@ -8,7 +8,7 @@ from flatmin.cli.application import app, command
 
 def test_the_commands():
     names = {info.name or info.callback.__name__ for info in app.registered_commands}
-    assert names == {"recover", "generate", "race", "sweep", "report", "certify", "flatness", "prove"}
+    assert names == {"recover", "generate", "race", "sweep", "report", "certify", "flatness", "prove", "proofs"}
 
 
 def test_the_line_that_was_typed_is_kept():

@@ -45,7 +45,7 @@ def test_the_largest_eigenvalue_is_bounded_whatever_the_smallest(seed):
     assert true <= found.norm <= float(true) + 1e-12
     assert 0.2 <= found.rest <= 0.2 + 1e-12
     negative = ProvedBlocks.from_triplets(-np.eye(4), np.eye(4), -np.ones(4), np.eye(4), 1, by_eigenvalue=True)
-    assert 0 <= negative.norm < 1e-14
+    assert 0 <= negative.norm < 3e-14
 
 
 def test_the_rest_is_bounded_outside_the_leading_triplets():

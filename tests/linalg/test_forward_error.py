@@ -88,3 +88,17 @@ def test_a_product_beyond_all_numbers_is_infinite():
     x = np.full(3, 1e200)
     assert inner_product(x, x) == (np.inf, np.inf)
     assert inner_product(x, -x)[0] == -np.inf
+
+
+@pytest.mark.parametrize("size", [3, 1000, 50_000])
+@pytest.mark.parametrize("enough", [0.0, 1e-3])
+def test_inner_products_of_every_length_are_bounded(size, enough):
+    x, y = np.random.default_rng(size).standard_normal((2, size))
+    found, error = inner_product(x, x + y, enough)
+    exact = sum((Fraction(a) * Fraction(b) for a, b in zip(x, x + y, strict=True)), Fraction(0))
+    assert abs(Fraction(found) - exact) <= Fraction(error)
+    assert error <= max(enough, 1e-12) * abs(found)
+
+
+def test_an_inner_product_that_cancels_is_exact_even_if_few_digits_are_enough():
+    assert inner_product(np.array([1.0, 1e-20, -1.0]), np.ones(3), 1e-3)[0] == 1e-20

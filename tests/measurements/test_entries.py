@@ -174,3 +174,14 @@ def test_positions_beyond_four_bytes_are_refused():
     assert A.rows[0] == 2**31 - 2
     with pytest.raises(fm.InputError, match=r"cols contains 4294967296, expected indices from 0 to 9"):
         Entries([0], [2**32], (10, 10))
+
+
+@pytest.mark.parametrize("repeated", [False, True])
+def test_dual_matrices_do_not_share_their_values(repeated):
+    A = Entries([0, 1, 1] + [1] * repeated, [1, 0, 2] + [0] * repeated, (2, 3))
+    y = np.arange(1.0, A.size + 1)
+    first, second = A.adjoint_operator(y), A.adjoint_operator(2 * y)
+    first.sum_duplicates()
+    first.data[:] = 7
+    np.testing.assert_array_equal(second.toarray(), A.adjoint(2 * y))
+    np.testing.assert_array_equal(y, np.arange(1.0, A.size + 1))

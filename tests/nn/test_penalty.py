@@ -156,3 +156,58 @@ def test_the_default_takes_the_cheaper_probe():
         }
         assert values["auto"] == pytest.approx(values[cheaper], rel=1e-5)
         assert values["auto"] != pytest.approx(values[other], rel=1e-2)
+
+
+class Tied(nn.Module):
+    """A network that uses the weight, bias or gain of a layer a second time, where no layer sees it."""
+
+    def __init__(self, way):
+        super().__init__()
+        self.way, self.gate = way, 1.0
+        self.first, self.norm, self.last = nn.Linear(4, 4), nn.LayerNorm(4), nn.Linear(4, C)
+        nn.init.normal_(self.norm.weight)
+
+    def forward(self, x):
+        h = torch.tanh(self.norm(self.first(x)))
+        second = {
+            "transposed": lambda: h @ self.first.weight,
+            "same": lambda: F.linear(h, self.first.weight, self.first.bias),
+            "bias": lambda: h + self.first.bias,
+            "gain": lambda: h * self.norm.weight,
+        }[self.way]()
+        return self.last(h + self.gate * second)
+
+
+@pytest.mark.parametrize("probe", ["auto", "vjp"])
+@pytest.mark.parametrize("n", [1, 2, N])
+@pytest.mark.parametrize("way", ["transposed", "same", "bias", "gain"])
+def test_tied_weights_are_unbiased_in_batches_of_every_size(way, n, probe, monkeypatch):
+    """A batch of one example as well: the gradient of both uses together is squared."""
+    model = seeded(lambda: Tied(way))
+    x, y = randn(n, 4, seed=1), torch.arange(n) % C
+    exact = dense_trace(model, nn.CrossEntropyLoss(), x, y)
+    penalty = HessianTracePenalty(model, nn.CrossEntropyLoss(), probe=probe)
+    value, slope = mean_over_signs(penalty, x, y, n * C, monkeypatch)
+    assert value.item() == pytest.approx(exact.item(), rel=1e-12)
+    assert slope.numpy() == pytest.approx(gradient(exact, model).numpy(), rel=1e-9, abs=1e-12)
+    with pytest.raises(fm.InputError, match=r"a parameter is also used outside its layer.*use probe='vjp'"):
+        HessianTracePenalty(model, nn.CrossEntropyLoss(), probe="per_example")(x, y)
+
+
+def test_a_second_use_that_begins_later_is_noticed_at_once():
+    model = seeded(lambda: Tied("transposed"))
+    model.gate = 0.0
+    x, y = randn(1, 4, seed=1), torch.zeros(1, dtype=torch.long)
+    penalty, other = (HessianTracePenalty(model, nn.CrossEntropyLoss(), probe=p, seed=0) for p in ("auto", "vjp"))
+    for gate in (0.0, 0.0, 0.0, 1.0):
+        model.gate = gate
+        assert torch.equal(penalty(x, y), other(x, y))
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_a_hook_that_changes_a_layer_is_noticed(n):
+    model = seeded(lambda: nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, C)))
+    model[0].register_forward_hook(lambda layer, args, output: 3 * output * output.sum())
+    x, y = randn(n, 4, seed=1), torch.arange(n) % C
+    penalty, other = (HessianTracePenalty(model, nn.CrossEntropyLoss(), probe=p, seed=0) for p in ("auto", "vjp"))
+    assert penalty(x, y).item() == pytest.approx(other(x, y).item(), rel=1e-12)

@@ -278,6 +278,10 @@ def race(
     return run(Request(problem, output, competitors, settings, json, quiet, str(context.find_root().obj)))
 
 
+Stores = Annotated[
+    Path,
+    typer.Argument(metavar="DIR_OR_STORE", help="A store that flatmin sweep has written, or a directory of them."),
+]
 PageFile = Annotated[
     Path | None,
     text("--report", "FILE.html", "A page to write: claims with verdicts, figures with their data, settings."),
@@ -337,10 +341,7 @@ def sweep(
 @app.command()
 def report(
     context: typer.Context,
-    place: Annotated[
-        Path,
-        typer.Argument(metavar="DIR_OR_STORE", help="A store that flatmin sweep has written, or a directory of them."),
-    ],
+    place: Stores,
     output: Annotated[
         Path | None,
         text(
@@ -361,6 +362,26 @@ def report(
     from flatmin.cli.commands.report import Request, run
 
     return run(Request(place, output, figures, quiet, str(context.find_root().obj)))
+
+
+@app.command()
+def proofs(
+    place: Stores,
+    output: Annotated[
+        Path | None,
+        text("--output", "DIR", "Directory for all proofs with their checker, which replaces an earlier one."),
+    ] = None,
+    jobs: Annotated[int | None, whole_number("--jobs", "N", "Processes. Default: one for each core.")] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Check all proofs that the trials of sweeps kept, each in a new interpreter with the standard library alone.
+
+    Exit status: 0 if all proofs hold, 1 if one is refused, 2 for bad input, also if there is no proof.
+    """
+    from flatmin.cli.commands.proofs import Request, run
+
+    return run(Request(place, output, jobs, json, quiet))
 
 
 @app.command()

@@ -9,7 +9,7 @@ from pathlib import Path
 from flatmin._core.files import atomic_directory
 from flatmin.errors import InputError
 
-__all__ = ["RACE", "RECOVERY", "ResultsKind", "destination", "results_directory"]
+__all__ = ["PROOFS", "RACE", "RECOVERY", "ResultsKind", "destination", "results_directory"]
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class ResultsKind:
 
 
 RECOVERY = ResultsKind("-flat", frozenset({"format_version", "family", "certificate"}))
+PROOFS = ResultsKind("-proofs", frozenset({"format_version", "theorems", "checked_by"}))
 RACE = ResultsKind("-race", frozenset({"format_version", "family", "competitors", "protocol"}))
 
 

@@ -84,6 +84,10 @@ class QuadraticMap(ABC):
         less than ``below``.
         """
 
+    def largest(self, S: Any, seed: int, tol: float = 1e-2, below: float = 0.0, count: int = 1) -> float:
+        """Return the leading value of a dual matrix alone, the largest of ``count`` values of `leading`."""
+        return float(self.leading(S, count, seed, tol, below)[1].max())
+
     @abstractmethod
     def curvature(self, S: Any) -> Array:
         """Return K of a dual matrix S as an array (n, n)."""
@@ -146,8 +150,16 @@ class QuadraticMap(ABC):
         count = min(count, min(S.shape) - U.shape[1])
         if count < 1:
             return U[:, :0], np.zeros(0), V[:, :0]
-        dense = S.toarray() if hasattr(S, "toarray") and min(S.shape) <= 400 else S
-        return self.leading(deflate(dense, U, V), count, seed, tol, below=CLEARLY_USELESS)
+        return self.leading(self._outside(S, U, V), count, seed, tol, below=CLEARLY_USELESS)
+
+    def largest_escape(self, S: Any, U: Array, V: Array, seed: int, tol: float) -> float:
+        """Return the largest value of `escapes`, 0 if U and V leave no directions."""
+        count = min(2, min(S.shape) - U.shape[1])
+        return self.largest(self._outside(S, U, V), seed, tol, CLEARLY_USELESS, count) if count > 0 else 0.0
+
+    @staticmethod
+    def _outside(S: Any, U: Array, V: Array) -> Any:
+        return deflate(S.toarray() if hasattr(S, "toarray") and min(S.shape) <= 400 else S, U, V)
 
 
 @dataclass(frozen=True, eq=False)

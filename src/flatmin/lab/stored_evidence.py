@@ -13,7 +13,7 @@ from flatmin.lab.runs.provenance import Origin, Provenance, origins_of
 from flatmin.lab.runs.store import APPLICATION, Result, check_store
 from flatmin.report.words import counted
 
-__all__ = ["StoredEvidence", "read_stores"]
+__all__ = ["StoredEvidence", "read_stores", "stores_at"]
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def read_stores(place: str | Path) -> StoredEvidence:
     [('figure-3', 1)]
     """
     place = Path(place)
-    files, notes = _stores(place)
+    files, notes = stores_at(place)
     parts: dict[str, list[_Part]] = {}
     for file in files:
         for part in read_frozen(file, _parts) or []:
@@ -84,7 +84,7 @@ class _Part:
     others: int = 0
 
 
-def _stores(place: Path) -> tuple[list[Path], list[str]]:
+def stores_at(place: Path) -> tuple[list[Path], list[str]]:
     """Return the stores at a place, and a sentence about each file of a directory that cannot be read."""
     if place.is_dir():
         return _stores_in(place)

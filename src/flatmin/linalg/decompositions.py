@@ -1,5 +1,6 @@
 """Bounds on singular values and eigenvalues from a whole decomposition, whose errors are measured, not assumed."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,8 @@ __all__ = ["ProvedBlocks", "leading_count", "singular_values"]
 #: Singular values above this share of the largest one count as leading, because the bound for the others is less
 #: accurate.
 TOGETHER = 1 - 1e-6
-#: If the Gram matrix of the leading columns is at least this far from the identity, all bounds are the Frobenius norm.
+#: If the Gram matrix of the leading columns is at least this far from the identity, the Frobenius norm of S is used for
+#: all bounds.
 CROOKED = 1e-3
 
 
@@ -67,49 +69,54 @@ class ProvedBlocks:
         """
         is_complex = any(map(np.iscomplexobj, (S, U, V)))
         size = float(np.linalg.norm(S)) * (1 + gamma(S.size, is_complex))
-        left, right = _Part.from_columns(U, p), _Part.from_columns(V, p)
-        if max(left.lead, right.lead) >= CROOKED:
-            return cls(size, size, size)
         U1, V1, top = U[:, :p], V[:, :p], float(np.max(np.abs(s[:p]), initial=0.0))
+        skew = max(defect_of_columns(U1), defect_of_columns(V1))
+        if skew >= CROOKED:
+            return cls(size, size, size)
         across, down = S.conj().T @ U1 - V1 * s[:p], S @ V1 - U1 * s[:p]
         formed = 1.01 * float(np.sqrt(1.5 * p)) * (gamma(max(S.shape) + 2, is_complex) * size + gamma(4) * top)
         sides = [float(np.linalg.norm(block)) * (1 + gamma(block.size)) + formed for block in (across, down)]
-        inner = top + 1.01 * (max(left.lead, right.lead) * top + max(sides)) if p else 0.0
+        inner = top + 1.01 * (skew * top + max(sides)) if p else 0.0
         if by_eigenvalue and p:
             inner = max(0.0, float(s[0]) + inner - top)
-        shrink = 1 - max(left.lead, right.lead)
+        shrink = 1 - skew
         across_norm, down_norm = (side / float(np.sqrt(shrink)) for side in sides)
-        rest = cls._rest(S, U, s, V, p, left, right, is_complex, by_eigenvalue)
+        left = S - (U1 * s[:p]) @ V1.conj().T
+        removed = 1.5 * gamma(p + 3, is_complex) * (size + 1.01 * spread(s[:p]))
+        following = max(0.0, float(np.max(s[p:] if by_eigenvalue else np.abs(s[p:]), initial=0.0)))
+        rest = _bound_below(left, following + removed, by_eigenvalue) + removed
         norm = norm_of_blocks(inner / shrink, across_norm, down_norm, rest)
         if by_eigenvalue:
             coupling = max(across_norm, down_norm)
             norm = norm_of_blocks(inner / shrink, coupling, coupling, rest, lopsided=True)
         return cls(rounded_up(norm, 16), rounded_up(rest, 16), rounded_up(max(sides), 16))
 
-    @staticmethod
-    def _rest(
-        S: Array, U: Array, s: Array, V: Array, p: int, left: "_Part", right: "_Part", is_complex: bool, signed: bool
-    ) -> float:
-        """Return a bound on ``(I − P) S (I − P')``: the largest other value plus S's distance from all triplets."""
-        others = s[p:] if signed else np.abs(s[p:])
-        following = max(0.0, float(np.max(others, initial=0.0)))
-        following *= float(np.sqrt((1 + left.others) * (1 + right.others)))
-        apart = float(np.linalg.norm(S - (U * s) @ V.conj().T)) * (1 + gamma(S.size, is_complex))
-        lengths = 1.01 * float(np.sqrt((1 + left.largest) * (1 + right.largest)))
-        return following + apart + gamma(len(s) + 4, is_complex) * lengths * spread(s)
 
+def _bound_below(D: Array, guess: float, by_eigenvalue: bool) -> float:
+    """Return a number a little above ``guess`` that is proved to bound ``‖D‖_op``, or else a bound on ``‖D‖_F``.
 
-@dataclass(frozen=True)
-class _Part:
-    """Bounds on ``‖U*U − I‖`` for the leading columns of a matrix (``lead``) and for its other columns (``others``)."""
+    With ``by_eigenvalue`` the largest eigenvalue of the Hermitian D is bounded instead. ``c² I − D*D``, or ``c I − D``,
+    is positive semidefinite if a Cholesky factorization succeeds after its backward error and that of the product are
+    subtracted (Rump 2006: ``γ_{n+1}`` times the trace).
+    """
+    from scipy.linalg import lapack
 
-    lead: float
-    others: float
-
-    @classmethod
-    def from_columns(cls, U: Array, p: int) -> "_Part":
-        return cls(defect_of_columns(U[:, :p]), defect_of_columns(U[:, p:]))
-
-    @property
-    def largest(self) -> float:
-        return max(self.lead, self.others)
+    if D.shape[0] < D.shape[1]:
+        D = D.conj().T
+    (rows, n), is_complex = D.shape, np.iscomplexobj(D)
+    size = rounded_up(float(np.linalg.norm(D)) * (1 + gamma(D.size, is_complex)))
+    if guess >= size or size == 0:
+        return size
+    scale = 2.0 ** -max(-1000, math.frexp(size)[1])  # squares must not underflow
+    D, whole, c = scale * D, scale * size, scale * guess
+    factorize, step = lapack.zpotrf if is_complex else lapack.dpotrf, gamma(n + 4, is_complex)
+    if by_eigenvalue:
+        error = 1.1 * step * (n * c + float(np.sqrt(n)) * whole)
+        shifted, c = -D, c + 2 * error
+        shifted[np.diag_indices(n)] += c - error
+    else:
+        error = 1.1 * (gamma(rows + 4, is_complex) * whole**2 + step * (whole**2 + n * c**2))
+        shifted, c = -(D.conj().T @ D), float(np.sqrt(c**2 + 4 * error))
+        shifted[np.diag_indices(n)] += c**2 - 1.5 * error
+    failed = factorize(shifted.T, lower=0, clean=0, overwrite_a=1)[1]
+    return size if failed else rounded_up(c / scale)

@@ -150,8 +150,8 @@ def hermitian_spectrum(
 
     With ``by_size`` the operator norm, the largest absolute eigenvalue, is bounded instead. Small matrices are
     decomposed. For larger matrices, and for operators that are known only by their products, the bound follows from
-    random starts. V is U in the result; with ``by_size`` it is U times the signs of the eigenvalues. The other
-    arguments are those of `top_spectrum`.
+    random starts. In the result V equals U; with ``by_size``, each column of V is that of U times the sign of its
+    eigenvalue. The other arguments are those of `top_spectrum`.
     """
     if S.shape[0] > LARGEST_HERMITIAN:
         try:

@@ -100,14 +100,18 @@ class Measurement(ABC):
     def stacked(self, weights: Array | None = None) -> Iterator[tuple[Array, Array]]:
         """Yield blocks of the stacked matrices ``[A_1*; …; A_m*]`` and ``[A_1; …; A_m]``, (n, d1) and (n', d2).
 
-        Each A_i is multiplied by its weight if ``weights`` are given.
+        Each A_i is multiplied by its weight if ``weights`` are given. The memory of a first block is used again for the
+        next one.
         """
+        shared = np.empty(0)
         for start, stop in self._blocks():
             A = self.matrices(start, stop)
             if weights is not None:
                 A = weights[start:stop, None, None] * A
-            wide = np.ascontiguousarray(A.transpose(1, 0, 2)).reshape(self.shape[0], -1)
-            yield wide.conj().T, A.reshape(-1, self.shape[1])
+            if shared.size != A.size:
+                shared = np.empty((self.shape[0], len(A), self.shape[1]), A.dtype)
+            shared[:] = A.transpose(1, 0, 2)
+            yield shared.reshape(self.shape[0], -1).conj().T, A.reshape(-1, self.shape[1])
 
     def metric(self) -> tuple[Metric, Metric]:
         """Return ``(D1, D2)`` with ``D1² = Σ A_i A_i* / (m d2)`` and ``D2² = Σ A_i* A_i / (m d1)``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin._core.validation import integers, matrix_shape, numeric
 from flatmin.errors import InputError
-from flatmin.linalg.forward_error import UNIT, gamma
+from flatmin.linalg.forward_error import UNIT, gamma, summed
 from flatmin.linalg.kernels import MIN_COMPILED_CELLS
 from flatmin.linalg.metric import Metric
 from flatmin.measurements.base import Measurement
@@ -30,6 +31,12 @@ MIN_BUSY_WORK = 200_000
 LARGEST_WEIGHT = 1e75
 #: Number of entries that are processed at once, to keep temporary arrays short.
 ENTRIES_AT_ONCE = 1_000_000
+
+
+#: Up to this number of columns of the factors, entries of products are added column by column.
+FEW_COLUMNS = 4
+#: Number of products that are formed at once without compiled loops: so few that they stay in the cache of a processor.
+PRODUCTS = 16_000
 
 
 class Entries(Measurement):
@@ -98,15 +105,20 @@ class Entries(Measurement):
         if self._compiled(L.shape[1]):
             cells = self._pattern.cells
             return self._weighted(cells.returned(cells.sampled(L.astype(float, copy=False), R)))
+        if 0 < L.shape[1] <= FEW_COLUMNS:
+            sums = [
+                left.take(self.rows) * right.take(self.cols) for left, right in zip(L.T.copy(), R.T.copy(), strict=True)
+            ]
+            return self._weighted(summed(sums))
         out = np.empty(self.size)
-        step = max(1, 200_000 // max(1, L.shape[1]))
+        step = max(1, PRODUCTS // max(1, L.shape[1]))
         for i in range(0, self.size, step):
             piece = slice(i, i + step)
             np.einsum("ij,ij->i", L.take(self.rows[piece], 0), R.take(self.cols[piece], 0), out=out[piece])
         return self._weighted(out)
 
     def adjoint_operator(self, y: Array) -> Any:
-        """Return the matrix with the entries y as a sparse CSR array."""
+        """Return the matrix with the entries y as a sparse CSR array, whose indices must not be changed in place."""
         values = self._weighted(y)
         if self.size >= MIN_COMPILED_CELLS:
             from flatmin.linalg.kernels import CellMatrix
@@ -117,7 +129,11 @@ class Entries(Measurement):
 
         order, columns, pointers = self._pattern.layout
         values = values if order is None else values[order]
-        return csr_array((values, columns, pointers), shape=self.shape, copy=True)  # SciPy may add up what repeats
+        if self.repeats > 1:
+            return csr_array((values, columns, pointers), shape=self.shape, copy=True)  # SciPy may add up what repeats
+        found = copy(self._pattern.ones)  # costs a fifth of a construction, which checks the indices
+        found.data = np.array(values)
+        return found
 
     @property
     def cells(self) -> Any:
@@ -308,6 +324,16 @@ class _Pattern:
         order = None if np.all(cell[1:] >= cell[:-1]) else np.argsort(cell, kind="stable")
         pointers = np.concatenate([[0], np.cumsum(np.bincount(self.rows, minlength=self.shape[0]))])
         return order, self.cols[slice(None) if order is None else order].astype(np.int32), pointers.astype(np.int32)
+
+    @cached_property
+    def ones(self) -> Any:
+        """The matrix with ones at entries that do not repeat, whose indices other matrices share."""
+        from scipy.sparse import csr_array
+
+        _, columns, pointers = self.layout
+        found = csr_array((np.ones(len(columns)), columns, pointers), shape=self.shape)
+        assert found.has_canonical_format
+        return found
 
     @cached_property
     def repeats(self) -> int:

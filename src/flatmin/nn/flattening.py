@@ -233,7 +233,7 @@ class _Training:
         size = float(np.linalg.norm(residual))
         if not problem.parametrization.cone.is_semidefinite or size <= INCONSISTENT * float(np.linalg.norm(self.data)):
             return False
-        largest = float(model.leading(model.dual_matrix(residual / size), 1, self.task.limits.seed)[1][0])
+        largest = model.largest(model.dual_matrix(residual / size), self.task.limits.seed)
         trace = MAX_TRACE_RATIO * float(np.vdot(self.x, self.x)) / 2
         if trace_is_determined(problem):
             trace = 2 * float(trivial_dual(problem) @ problem.data) / self.scaled.to_z

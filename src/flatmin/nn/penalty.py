@@ -49,9 +49,10 @@ class HessianTracePenalty:
         examples, whose mean is zero. ``"per_example"`` has 2 to 40 times less noise than ``"vjp"``; a step is cheaper
         for a perceptron and more expensive for a convolutional network (``benchmarks/nn/penalty_cost.py``).
         ``"per_example"`` requires that all trainable parameters are in linear layers, convolutions, layer or group
-        normalizations, each called once, and that examples do not interact, as they do in batch normalization. These
-        conditions are tested at batches 1, 2, 3, 5, 9, ..., and again from batch 1 on whenever other parameters are
-        trained. ``"auto"`` uses ``"per_example"`` where possible, unless there is a convolution.
+        normalizations, each called once, that no parameter has another use, as tied weights do, and that examples do
+        not interact, as they do in batch normalization. Interactions are looked for at batches 1, 2, 3, 5, 9, ..., and
+        again from batch 1 on whenever other parameters are trained. ``"auto"`` uses ``"per_example"`` where possible,
+        unless there is a convolution.
     probes : int
         Number of vectors v to average over.
     every : int
@@ -117,7 +118,8 @@ class HessianTracePenalty:
         self.model, self.loss, self.of, self.probe = model, loss, of, probe
         self.probes, self.every = whole_number(probes, "probes", 1), whole_number(every, "every", 1)
         self.calls = 0
-        # By training modes and trained parameters: how many batches had no interaction of examples, or -1 if one had.
+        # By training modes and trained parameters, and apart for batches of one example: how many batches agreed with
+        # their full gradients, or -1 if one did not.
         self._agreed: dict[str, int] = {}
         self.generator = torch.Generator()
         if seed is None:
@@ -182,16 +184,16 @@ class HessianTracePenalty:
         if layers is None:
             return None
         obstacle = layers.obstacle(outputs)
-        if obstacle is None and len(outputs) > 1:
+        if obstacle is None and len(outputs):
             flags = [m.training for m in self.model.modules()] + [p.requires_grad for p in self.model.parameters()]
-            case = "".join("01"[flag] for flag in flags)
+            case = "one:" * (len(outputs) == 1) + "".join("01"[flag] for flag in flags)
             good = self._agreed.get(case, 0)
             found = layers.agrees(outputs) if good >= 0 and not good & (good - 1) else good > 0
             if found is None and not good and self.probe == "auto":
                 return None
             self._agreed[case] = -1 if found is False else good + 1
             if found is False:
-                obstacle = "examples interact or layers share parameters, expected neither"
+                obstacle = "examples interact or a hook changes what a layer returns, expected neither"
         if obstacle is None:
             return layers
         if self.probe == "per_example":

@@ -164,7 +164,7 @@ class Certificate:
         return self.relative_gap - self.rounding <= LARGEST_GAP < max(self.relative_gap, self.rounding)
 
     def _nothing(self) -> str:
-        """Return the words for a certificate that does not hold, with the reason if rounding is one."""
+        """Return the words for a certificate that does not hold, with the reason if that is rounding."""
         if not self.is_hidden_by_rounding:
             return "nothing"
         return f"nothing: rounding hides {self.rounding:.0e} of the value, since the metric is nearly singular"
@@ -200,7 +200,7 @@ class Certificate:
         return replace(self, margin_kind=kind, failure_probability=failure, **known)
 
     def confirmed(self, alternative: Factors | None, judge: Callable[[Factors], Certificate]) -> Certificate:
-        """Return the certificate with another flat minimum, or with ``unique`` undecided if it is not certified."""
+        """Return the certificate with another flat minimum, or undecided if ``judge`` does not certify that minimum."""
         if alternative is None:
             return self
         judged = judge(alternative)
@@ -253,7 +253,7 @@ class Bound:
         return ratio(self.value - self.lower, self.value)
 
     def certificate(self, fit: Fit, dual: Array, must_fit: bool = False) -> Certificate:
-        """Return the certificate of flatness alone; ``must_fit`` asks for an exact fit in a penalised problem too."""
+        """Return a certificate without a verdict on uniqueness; ``must_fit`` asks for an exact fit in any case."""
         fits = fit.is_exact or (self.is_penalised and not must_fit)
         return Certificate(
             holds=bool(abs(self.gap) <= LARGEST_GAP and fits and self.kind != "estimated"),
@@ -293,7 +293,7 @@ class Fit:
         size, scaled = (sum(float(np.linalg.norm(miss)) for miss in parts) for parts in (misses, comparable))
         moved = float(np.linalg.norm(dual)) * float(np.linalg.norm(residual))
         moved += 0.0 if error is None else float(np.abs(dual) @ error)
-        pairing, rounding = inner_product(data, dual)
+        pairing, rounding = inner_product(data, dual, enough=1e-3)
         least = abs(pairing) - rounding
         reach = (moved / least if least > 0 else float("inf")) if moved else 0.0
         return cls(misfit=ratio(size, float(np.linalg.norm(data))), whitened=ratio(scaled, norm), reach=reach)
@@ -325,8 +325,8 @@ def check_alpha(alpha: float, metric_power: float = 1.0) -> tuple[float, float]:
 def check_strength(alpha: float, balanced: float, weakest: int = WEAKEST) -> None:
     """Raise `InputError` if a penalty is out of all proportion to the data.
 
-    ``balanced`` is the size of alpha at which loss and penalty of a fit are about equal, ``weakest`` the least power of
-    ten of their ratio.
+    ``balanced`` is the alpha at which loss and penalty of a fit are about equal. The ratio of alpha to ``balanced``
+    must lie between the powers of ten ``weakest`` and `STRONGEST`.
     """
     if not (alpha > 0 and balanced > 0):
         return

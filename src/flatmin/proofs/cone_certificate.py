@@ -23,7 +23,7 @@ __all__ = ["certificate_of", "trace_is_determined", "trivial_dual"]
 
 #: Up to this dimension all eigenvalues of a matrix that proves uniqueness are computed.
 LARGEST_WHOLE = 1000
-#: Singular values above this share of the norm of the dual matrix belong to its leading part.
+#: Singular values of the dual matrix above this share of its norm belong to its leading part.
 LEADING = 1 - 1e-4
 
 
@@ -48,7 +48,8 @@ def certificate_of(
     dual = check_dual(dual, problem)
     point = WhitenedSolution.from_factors(problem, factors, metric_power)
     spectrum = _spectrum(point, dual, seed, randomized)
-    proof = _bound(point, dual, spectrum, alpha).certificate(point.fit(dual), dual)
+    paired = inner_product(problem.data, dual)
+    proof = _bound(point, dual, paired, spectrum, alpha).certificate(point.fit(dual), dual)
     if not (proof.holds and look_further):
         return proof
     if trace_is_determined(problem, metric_power) and alpha == 0:
@@ -58,7 +59,7 @@ def certificate_of(
         proof, conditions = replace(proof, uniqueness_dual=other), _complement(point, other, seed, randomized)
         chance = conditions.spectrum.failure
     else:
-        conditions, chance = _conditions(point, proof, spectrum, alpha), 0.0
+        conditions, chance = _conditions(point, proof, paired, spectrum, alpha), 0.0
     found = uniqueness(conditions)
     if conditions.spectrum.kind == "estimated":
         found = replace(found, unique=None, stability=None, radius=None)
@@ -97,7 +98,10 @@ def _spectrum(point: WhitenedSolution, dual: Array, seed: int, randomized: bool)
 
 
 def _multiple(dual: Array, trivial: Array) -> float | None:
-    """Return the largest ratio of a dual vector and the trivial one, None unless all ratios are about the same."""
+    """Return the factor with which a dual vector is a multiple of the trivial one, or None if it is no multiple.
+
+    The factor is the largest ratio of two entries; the ratios may differ by a few rounding errors.
+    """
     if not np.any(trivial) or np.any(dual[trivial == 0]):
         return None
     ratios = dual[trivial > 0] / trivial[trivial > 0]
@@ -105,15 +109,19 @@ def _multiple(dual: Array, trivial: Array) -> float | None:
     return max(0.0, highest) if highest - lowest <= 16 * EPS * abs(highest) else None
 
 
-def _bound(point: WhitenedSolution, dual: Array, spectrum: TopSpectrum, alpha: float) -> Bound:
-    """Return the lower bound on the scaled trace, or on loss + alpha · trace, with all rounding errors."""
+def _bound(
+    point: WhitenedSolution, dual: Array, paired: tuple[float, float], spectrum: TopSpectrum, alpha: float
+) -> Bound:
+    """Return the lower bound on the scaled trace, or on loss + alpha · trace, with all rounding errors counted.
+
+    ``paired`` is the inner product of data and dual vector, with a bound on its error.
+    """
     problem, kind, (low, high) = point.problem, spectrum.kind, point.stretch
     factor, m, largest = problem.parametrization.trace_factor, problem.measurement.size, high * point.norm_bound
     if point.is_hidden:
         kind, low, largest = "estimated", 1.0, point.norm
     norm = spectrum.norm if kind == "proven" else rounded_up(spectrum.norm / low)
-    pairing, error = inner_product(problem.data, dual)
-    scale = max(1.0, norm)
+    (pairing, error), scale = paired, max(1.0, norm)
     value, lower = rounded_up(factor * largest), factor * (pairing - error) / scale
     lower -= 4 * UNIT * abs(lower)
     plain = factor * (float(point.Z[1].sum()) - pairing / max(1.0, float(np.max(spectrum.values, initial=0.0))))
@@ -129,11 +137,11 @@ def _bound(point: WhitenedSolution, dual: Array, spectrum: TopSpectrum, alpha: f
 
 
 def _conditions(
-    point: WhitenedSolution, proof: Certificate, spectrum: TopSpectrum, alpha: float
+    point: WhitenedSolution, proof: Certificate, paired: tuple[float, float], spectrum: TopSpectrum, alpha: float
 ) -> UniquenessConditions:
     """Return the conditions of uniqueness, for a dual vector scaled to norm at most one."""
     problem, scale, misfit = point.problem, max(1.0, proof.dual_norm), point.misfit
-    pairing, error = inner_product(problem.data, proof.dual)
+    pairing, error = paired
     gap = ratio(point.norm - (pairing - error) / scale, point.norm) + 8 * UNIT
     penalty = alpha * problem.parametrization.trace_factor
     if penalty > 0:

@@ -46,7 +46,7 @@ class CoreMap:
 
     @property
     def ratio(self) -> float:
-        """The smallest over the largest singular value of the triangle."""
+        """The smallest singular value of ``triangle`` over the largest."""
         values = np.linalg.svd(self.triangle, compute_uv=False)
         smallest = values[-1] if len(values) == self.triangle.shape[1] else 0.0
         return float(smallest / values[0]) if values[0] > 0 else 0.0
@@ -112,7 +112,7 @@ def core_columns(whitened: Measurement, U: Array, V: Array, pairs: Pairs, sides:
 
 
 def core_basis(q: int, pairs: Pairs, dtype: Any) -> Array:
-    """Return the orthonormal basis (n, q, q) of cores: a real symmetric matrix for each pair, then imaginary ones."""
+    """Return the orthonormal basis (n, q, q) of cores: a real symmetric one for each pair, then imaginary ones."""
     off = [pair for pair in pairs if pair[0] != pair[1]] if np.issubdtype(dtype, np.complexfloating) else []
     N = np.zeros((len(pairs) + len(off), q, q), dtype=dtype)
     for c, (i, j) in enumerate(pairs):
@@ -125,9 +125,9 @@ def core_basis(q: int, pairs: Pairs, dtype: Any) -> Array:
 def core_gram(entries: Entries, U: Array, V: Array, pairs: Pairs) -> tuple[Array, float]:
     """Return the Gram matrix (n, n) of ``S ↦ B(U S Vᵀ)`` on the symmetric cores of n pairs, and a bound on its error.
 
-    Cells in a row share a row u of the real U (d1, q), so their part of ``Σ w² (u_i v_j)(u_k v_l)`` is ``u_i u_k``
-    times an entry of the block ``Σ w² v vᵀ`` of that row. The bound also covers the rounding errors of a Cholesky
-    factorization of the matrix.
+    Observed cells in a row of the matrix share a row u of the real U (d1, q), so their part of
+    ``Σ w² (u_i v_j)(u_k v_l)`` is ``u_i u_k`` times an entry of the block ``Σ w² v vᵀ`` of that row. The bound also
+    covers the rounding errors of a Cholesky factorization of the matrix.
     """
     (d1, q), n = U.shape, len(pairs)
     blocks = entries.row_blocks(V).reshape(d1, -1)

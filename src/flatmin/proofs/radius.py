@@ -82,7 +82,7 @@ class Uniqueness:
         True: any other flat minimum lies within a relative distance of 1e-2. False: ``alternative`` is another one.
         None: undecided.
     q, margin : int and float
-        Number of singular values of the dual matrix at one, and one minus the next singular value.
+        Number of singular values of the dual matrix that count as one, and one minus the next singular value.
     injectivity : float or None
         Smallest over largest singular value of the map on Hermitian q×q cores; None if the map is too large.
     alternative : tuple of ndarray or None
@@ -102,7 +102,7 @@ class Uniqueness:
 
 
 def distance_to_cores(defect: float, size: float, margin: float, inner: float, semidefinite: bool) -> float:
-    """Return a bound on the nuclear distance of any Z' from the cores (docs/theory/uniqueness.md, lemma 2)."""
+    """Bound the nuclear norm of ``Z' − U1 S V1*`` for the nearest core S (docs/theory/uniqueness.md, lemma 2)."""
     if semidefinite:
         return float(2 * np.sqrt(defect * size / margin))
     return float(np.sqrt(2 * defect * size * (2 / margin + 2 / (1 + inner))))

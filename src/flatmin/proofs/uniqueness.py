@@ -40,13 +40,13 @@ def uniqueness(conditions: UniquenessConditions) -> Uniqueness:
     """Decide whether ``Z = U s V*`` is the only flat minimum, given the spectrum of a nearly optimal dual matrix.
 
     If B is injective on the tangent space at Z, the lemma of the inexact dual (`flatmin.proofs.tangent.inexact_dual`)
-    can decide. Otherwise cores decide. Let U1 and V1 be the q singular vectors of an optimal dual matrix to the
-    singular value one. Then every flat minimum is ``U1 S V1*`` with a Hermitian positive semidefinite core S, and Z is
-    unique if ``S ↦ B(U1 S V1*)`` is injective. If the dual vector has a duality gap, other flat minima may lie at a
-    distance from these matrices (docs/theory/uniqueness.md). The verdict is True only if the certified radius is a
-    small part of Z, and, on cores, margin and injectivity are clearly above rounding. If the map on cores is not
-    injective and S stays semidefinite along a null direction, another flat minimum is returned. Singular values
-    slightly below one may be counted among the q, which makes the margin to the next value larger.
+    can decide. Otherwise cores decide. Let U1 and V1 be the q left and right singular vectors of an optimal dual matrix
+    that belong to the singular value one. Then every flat minimum is ``U1 S V1*`` with a Hermitian positive
+    semidefinite core S, and Z is unique if ``S ↦ B(U1 S V1*)`` is injective. If the dual vector has a duality gap,
+    other flat minima may lie at a distance from these matrices (docs/theory/uniqueness.md). The verdict is True only if
+    the certified radius is a small part of Z, and, on cores, margin and injectivity are clearly above rounding. If the
+    map on cores is not injective and S stays semidefinite along a null direction, another flat minimum is returned.
+    Singular values slightly below one may be counted among the q, which makes the margin to the next value larger.
     """
     point, spectrum, gap = conditions.point, conditions.spectrum, conditions.gap
     # A gap allows components of Z outside the cores, of about its root; q may be any number.
@@ -66,13 +66,17 @@ def uniqueness(conditions: UniquenessConditions) -> Uniqueness:
 
 
 def _with_cores(
-    conditions: UniquenessConditions, q: int, noise: float, near: tuple[Stability, float] | None
+    conditions: UniquenessConditions, q: int, noise: float, near: tuple[Stability, float, Array | None] | None
 ) -> Uniqueness:
     """Return the verdict from cores of the q leading singular vectors, and from the bounds ``near`` of the lemma."""
     point, spectrum, margin = conditions.point, conditions.spectrum, conditions.margin(q)
     U, V, whitened, cone = spectrum.U[:, :q], spectrum.V[:, :q], point.whitened, point.cone
     served = near is not None and near[0].margin >= WELL_SERVED * margin and near[1] <= NEAR * point.size
-    sides = None
+    sides = near[2] if near is not None and served else None
+    if sides is not None and sides.shape[1] == q:
+        U, V = point.Z[0][:, :q], point.Z[2][:, :q]  # where the lemma already has the derivative
+    else:
+        sides = None
     if not served and (cone.is_hermitian or not isinstance(whitened, Entries)):
         sides = cone.derivative(whitened, U, V, (point.blind[0].shape[1], point.blind[1].shape[1]))
     known = near is not None or sides is not None or _may_be_near(conditions, margin, q)
@@ -85,7 +89,7 @@ def _with_cores(
         other = _second_solution(point, U, V, _null_space(cores.triangle, threshold, basis))
         if other is not None:
             return Uniqueness(False, q, injectivity, margin, other)
-    stability, radius = near or (None, np.inf)
+    stability, radius = near[:2] if near else (None, np.inf)
     unique = radius <= NEAR * point.size
     if not served:
         from_dual = _from_dual_matrix(conditions, U, V, sides, cores, margin)
@@ -97,7 +101,7 @@ def _with_cores(
 
 
 def _may_be_near(conditions: UniquenessConditions, margin: float, q: int) -> bool:
-    """Return whether the radius could be small if the map on cores were an isometry."""
+    """Return whether the radius could be small enough for uniqueness if the map on cores were an isometry."""
     if margin <= 0:
         return False
     point = conditions.point

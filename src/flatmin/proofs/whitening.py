@@ -24,7 +24,7 @@ __all__ = ["ALIKE", "WhitenedSolution", "measurement_sizes", "row_sizes", "white
 OVERLOOKED = 1e-12
 #: The norms of whitened sensing matrices are estimated, not computed, if they differ by at most this factor.
 ALIKE = 100.0
-#: Singular values below this share of the largest are rounding errors.
+#: Singular values below this share of the largest count as rounding errors and are dropped.
 SMALLEST = 1e-13
 
 
@@ -83,7 +83,7 @@ class WhitenedSolution:
 
     @classmethod
     def from_factors(cls, problem: Problem, factors: Factors, metric_power: float = 1.0) -> WhitenedSolution:
-        """Return the whitened solution that factors make."""
+        """Return the whitened solution with these factors."""
         whitened, metric = whiten(problem, metric_power)
         U, s, V = problem.parametrization.singular(factors, metric)
         keep = s > SMALLEST * s[0] if len(s) else np.zeros(0, bool)
@@ -93,7 +93,7 @@ class WhitenedSolution:
 
     @property
     def cone(self) -> Cone:
-        """The matrices that the model can make."""
+        """The cone of matrices that the model can represent."""
         return self.problem.parametrization.cone
 
     @property
@@ -187,7 +187,7 @@ class WhitenedSolution:
         return Fit.from_residual(self.problem.data, self.residual, self.sizes, norm, dual, error)
 
     def flattest(self, pair: tuple[Array, Array] | None) -> Factors | None:
-        """Return the flattest factors of the matrix with ``Z = P Q*``; None for None."""
+        """Return the flattest factors of the matrix X whose Z is ``P Q*`` for the pair (P, Q); None without a pair."""
         model = self.problem.parametrization
         return None if pair is None else model.flattest(*self.cone.decompose(*pair), self.metric)
 

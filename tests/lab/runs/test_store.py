@@ -8,6 +8,7 @@ import pytest
 
 from flatmin.errors import InputError
 from flatmin.lab import Processes, Result, Store, sweep
+from flatmin.lab.runs.frozen_store import read_frozen
 from flatmin.lab.runs.store import FORMAT
 from tests.lab import experiments as made
 
@@ -125,3 +126,46 @@ def test_a_pipe_or_a_device_is_no_store(tmp_path):
     for name in (tmp_path / "pipe", "/dev/null"):
         with pytest.raises(InputError, match="is no regular file, expected one or a new name"):
             Store(name)
+
+
+def with_files(parameters, seed):
+    return {"value": parameters["a"], "proof.json": b"{}", "data\x00": bytes(range(256))}
+
+
+def test_bytes_are_files_of_their_trial_and_no_metrics(tmp_path):
+    recipe = made.recipe_of(with_files, count=2)
+    with Store(tmp_path / "trials.db") as store:
+        assert list(store.files()) == []
+        outcome = sweep(recipe, store)
+        assert not outcome.failed
+        assert [set(result.metrics) for result in outcome.results] == [{"value"}] * len(outcome.results)
+        kept = list(store.files())
+        again = Result(outcome.results[0].trial, {"proof.json": b"another"})
+        assert not store.record(recipe, again)
+        assert list(store.files()) == kept
+    assert sorted(trial.key for _, trial, _ in kept) == sorted(result.trial.key for result in outcome.results)
+    assert {name for name, _, _ in kept} == {recipe.name}
+    assert all(files == {"proof.json": b"{}", "data\x00": bytes(range(256))} for _, _, files in kept)
+    assert read_frozen(tmp_path / "trials.db", lambda frozen: list(frozen.files())) == kept
+
+
+def test_a_failed_trial_that_succeeds_later_keeps_its_files(store):
+    recipe = made.recipe_of(count=1)
+    trial = next(recipe.trials())
+    store.record(recipe, Result(trial, {}, 0.1, "ValueError: no"))
+    assert list(store.files()) == []
+    store.record(recipe, Result(trial, {"proof.json": b"{}"}))
+    assert list(store.files()) == [(recipe.name, trial, {"proof.json": b"{}"})]
+
+
+def test_a_store_without_the_table_of_files_is_read_and_gets_it(tmp_path):
+    recipe = made.recipe_of(count=1)
+    with Store(tmp_path / "old.db") as store:
+        store.record(recipe, Result(next(recipe.trials()), {"value": 1}))
+        with store.transaction() as database:
+            database.execute("DROP TABLE files")
+    assert read_frozen(tmp_path / "old.db", lambda frozen: list(frozen.files())) == []
+    with Store(tmp_path / "old.db") as store:
+        assert len(store.results(recipe)) == 1
+        assert not store.record(recipe, Result(next(recipe.trials()), {"proof.json": b"{}"}))
+        assert list(store.files()) == []

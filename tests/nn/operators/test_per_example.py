@@ -116,7 +116,7 @@ UNSUITABLE = {
     "mean": (lambda: nn.Sequential(nn.Linear(4, C), Mean()), "examples interact"),
     "batch norm": (lambda: nn.Sequential(nn.Linear(4, C), nn.BatchNorm1d(C, affine=False)), "examples interact"),
     "trained batch norm": (lambda: nn.Sequential(nn.Linear(4, C), nn.BatchNorm1d(C)), "trains a BatchNorm1d, expected"),
-    "tied": (Tied, "or layers share parameters"),
+    "tied": (Tied, "a parameter is also used outside its layer"),
     "shared": (shared, "two layers share a parameter"),
     "weight norm": (lambda: nn.utils.parametrizations.weight_norm(nn.Linear(4, C)), "the model trains a Parametrized"),
     "old weight norm": (lambda: nn.utils.weight_norm(nn.Linear(4, C)), "expected a weight and a bias"),

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from flatmin.solvers.vectors.complement import Complement
 from flatmin.solvers.vectors.margin_ascent import _constraints
-from tests.solvers.vectors.instances import draw
+from tests.solvers.vectors.instances import draw, whitened
 
 
 @pytest.mark.parametrize("dtype", [float, complex])
@@ -17,3 +18,9 @@ def test_constraints_are_those_of_a_matrix_that_vanishes_on_the_columns(dtype):
     assert C.shape[1] == (2 * 2 * 4 + 4 if dtype is complex else 2 * 4 + 3) + 1
     np.testing.assert_allclose(W[:, :r], 0, atol=1e-10)
     assert np.sum(p) == pytest.approx(0, abs=1e-10)
+
+
+def test_zero_weights_stay_zero():
+    A, U = whitened(10, 60, 1, float)
+    complement = Complement(A, np.linalg.qr(U)[0])
+    np.testing.assert_array_equal(complement.polished(np.zeros(60)), np.zeros(60))

@@ -38,3 +38,9 @@ def test_raising_the_lowest_eigenvalues_makes_a_proof_of_a_proposal_that_is_none
     assert smallest > max(before, 0)
     assert mean == pytest.approx(1)
     assert residual < 1e-13
+
+
+def test_a_dual_without_a_trace_is_returned_as_it_is():
+    A, U = whitened(10, 60, 1, float)
+    complement = Complement(A, np.linalg.qr(U)[0])
+    np.testing.assert_array_equal(ascend_margin(complement, np.zeros(60)), np.zeros(60))

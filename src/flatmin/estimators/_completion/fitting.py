@@ -50,8 +50,8 @@ class Completed:
     """A fit to observed cells, with the factors, the offsets and the row model that make predictions.
 
     ``factors`` are those of the solution or of a refit, and ``offsets`` and ``rows`` belong to these factors. With
-    ``alpha="auto"`` the solution has estimates of the noise, even if the final strength is another one. ``relaxation``
-    has the candidates that were tried on held-out cells.
+    ``alpha="auto"`` the solution has estimates of the noise, even if held-out cells then chose a strength other than
+    the one found from the noise. ``relaxation`` has the candidates that were tried on held-out cells.
     """
 
     problem: Problem

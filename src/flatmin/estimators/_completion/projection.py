@@ -43,8 +43,8 @@ class RowModel:
     strength, power : float
         The penalty λ and the exponent p.
     offset : float or None
-        The penalty on the offset of a row, which is fitted jointly with its factor, in observations of the value zero.
-        None if rows have no offsets.
+        The penalty on the offset of a row, counted as a number of observations of the value zero. The offset is fitted
+        jointly with the factor of the row. None if rows have no offsets.
 
     Examples
     --------

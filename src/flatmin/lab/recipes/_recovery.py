@@ -3,10 +3,12 @@
 from typing import Any
 
 from flatmin import families
+from flatmin.families.base import Family, Instance
 from flatmin.lab.runs.experiment import Metrics
+from flatmin.solution import Solution
 from flatmin.solvers.choose import flat_minimum
 
-__all__ = ["CERTIFIED", "RECOVERED", "degrees", "metrics_of_recovery"]
+__all__ = ["CERTIFIED", "RECOVERED", "degrees", "metrics_of_recovery", "metrics_of_solution"]
 
 #: A relative error below this counts as exact recovery.
 RECOVERED = 1e-6
@@ -24,7 +26,11 @@ def metrics_of_recovery(name: str, shape: Any, rank: int, size: int | None, seed
     """
     family = families.find(name)
     instance = family.sample(shape, rank, size, seed=seed, **settings.pop("sample", {}))
-    solution = flat_minimum(instance.problem, seed=seed, **settings)
+    return metrics_of_solution(family, instance, flat_minimum(instance.problem, seed=seed, **settings))
+
+
+def metrics_of_solution(family: Family, instance: Instance, solution: Solution) -> Metrics:
+    """Return the same metrics for a given instance with a truth, and its solution."""
     assert instance.truth is not None
     error = family.relative_error(instance.problem, solution, instance.truth)
     return {

@@ -109,7 +109,7 @@ def _mixture(sample: _Sample, rule: float, *, bias: bool = True) -> _Network:
 
 
 def _alone(sample: _Sample, *, bias: bool) -> float:
-    """Return the share of training points at which a neuron can be active that is inactive at all other ones."""
+    """Return the share of training points that a neuron can single out: active there, inactive at all other points."""
     x = sample.x[sample.seen].numpy()
     rows = np.hstack([x, np.ones((len(x), int(bias)))])
     alone = 0

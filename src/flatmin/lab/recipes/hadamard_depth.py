@@ -9,7 +9,7 @@ few equations are missing, and the error grows with depth. For the smallest norm
 depth.
 
 Refuted by: a depth above two at which certified flat solutions recover sparse vectors from fewer equations than
-unknowns, or a depth at which the smallest norm recovers fewer vectors than at smaller depth.
+unknowns, or a depth at which factors of smallest norm recover fewer vectors than at a smaller depth.
 """
 
 from typing import Any

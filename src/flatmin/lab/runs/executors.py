@@ -212,10 +212,14 @@ def _checked(metrics: Any) -> Metrics:
 
 
 def _checked_metric(name: Any, value: Any) -> Any:
+    if isinstance(name, str) and isinstance(value, bytes):
+        return value
     plain = value.tolist() if hasattr(value, "tolist") else value
     entries = plain if isinstance(plain, list) else [plain]
     if not isinstance(name, str) or not all(each is None or isinstance(each, str | int | float) for each in entries):
-        raise TypeError(f"the metric {name!r} is {plain!r}, expected a number, a word, a truth value or a list of them")
+        raise TypeError(
+            f"the metric {name!r} is {plain!r}, expected a number, a word, a truth value or a list of them, or bytes"
+        )
     return plain
 
 

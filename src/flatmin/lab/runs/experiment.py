@@ -16,7 +16,8 @@ __all__ = ["Block", "Cell", "Experiment", "Metrics", "Parameters", "Transition",
 
 Value = str | int | float | bool
 Parameters = Mapping[str, Value]
-#: The result of a cell: numbers, words, truth values, None, or lists of numbers such as curves, by name.
+#: The result of a cell: numbers, words, truth values, None, or lists of numbers such as curves, by name. Bytes are the
+#: content of a file that the store keeps with the trial; results, tables and reports are without them.
 Metrics = dict[str, Any]
 Cell = Callable[[Parameters, int], Metrics]
 #: The values of each parameter; every combination is a cell.
@@ -90,8 +91,9 @@ class Experiment:
     about : str
         A description, whose first line is the title.
     cell : callable
-        ``cell(parameters, seed) -> dict`` of numbers, words, truth values or lists of numbers. A pure function at the
-        top level of a module: equal arguments give equal metrics up to rounding, on every machine.
+        ``cell(parameters, seed) -> dict`` of numbers, words, truth values, lists of numbers, or bytes (see `Metrics`).
+        A pure function at the top level of a module: equal arguments give equal metrics up to rounding, on every
+        machine.
     grid : sequence of mappings
         Blocks, each with the values of every parameter. All combinations within a block are cells.
     repetitions : int

@@ -48,6 +48,12 @@ CREATE TABLE claims (
     recipe TEXT NOT NULL, version TEXT NOT NULL, parameters TEXT NOT NULL, seed INTEGER NOT NULL,
     session INTEGER NOT NULL, PRIMARY KEY (recipe, version, parameters, seed));
 """
+#: The table of kept files. Stores from before it existed get it when they are opened for writing.
+FILES = """
+CREATE TABLE IF NOT EXISTS files (
+    recipe TEXT NOT NULL, version TEXT NOT NULL, parameters TEXT NOT NULL, seed INTEGER NOT NULL,
+    name TEXT NOT NULL, content BLOB NOT NULL, PRIMARY KEY (recipe, version, parameters, seed, name))
+"""
 
 
 @dataclass(frozen=True)
@@ -114,10 +120,12 @@ class Store:
     def record(self, experiment: Experiment, result: Result, *, session: int | None = None) -> bool:
         """Keep a result, delete the reservation of its trial, and return whether the trial was new.
 
-        An earlier result of the same trial is kept instead, unless it is a failure.
+        An earlier result of the same trial is kept instead, unless it is a failure. Metrics that are bytes become files
+        of the trial: they are returned by `files` only.
         """
         key = (experiment.name, experiment.version, *result.trial.key)
-        metrics = json.dumps(_encoded(result.metrics), allow_nan=False)
+        files = {name: value for name, value in result.metrics.items() if isinstance(value, bytes)}
+        metrics = json.dumps(_encoded({n: x for n, x in result.metrics.items() if n not in files}), allow_nan=False)
         outcome = (result.trial.repetition, result.status, result.reason, metrics, result.seconds)
         with self.transaction() as database:
             database.execute("DELETE FROM claims WHERE (recipe, version, parameters, seed) = (?, ?, ?, ?)", key)
@@ -128,6 +136,9 @@ class Store:
                 "WHERE trials.status = 'failed'",
                 (*key, *outcome, time.time(), session),
             )
+            if written.rowcount == 1:
+                rows = [(*key, name, content) for name, content in files.items()]
+                database.executemany("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?)", rows)
             return written.rowcount == 1
 
     def results(self, experiment: Experiment) -> list[Result]:
@@ -141,6 +152,20 @@ class Store:
             Result(Trial(json.loads(parameters), repetition, seed), _decoded(json.loads(metrics)), seconds, reason)
             for parameters, repetition, seed, metrics, seconds, reason in rows
         ]
+
+    def files(self) -> Iterator[tuple[str, Trial, dict[str, bytes]]]:
+        """Yield the experiment's name, the trial and the files by name, for all trials that kept files."""
+        if not self.select("SELECT 1 FROM sqlite_master WHERE name = 'files'"):
+            return
+        trials = self.select(
+            "SELECT recipe, version, parameters, seed, repetition FROM trials "
+            "WHERE (recipe, version, parameters, seed) IN (SELECT recipe, version, parameters, seed FROM files) "
+            "ORDER BY rowid"
+        )
+        query = "SELECT name, CAST(content AS BLOB) FROM files WHERE (recipe, version, parameters, seed) = (?, ?, ?, ?)"
+        for *key, repetition in trials:
+            name, _, parameters, seed = key
+            yield name, Trial(json.loads(parameters), repetition, seed), dict(self.select(query, tuple(key)))
 
     def grid_results(self, experiment: Experiment) -> list[Result]:
         """Return the stored results of the experiment's grid, cell by cell."""
@@ -222,6 +247,7 @@ class Store:
                 database.execute(f"PRAGMA user_version = {FORMAT}")
             elif version != FORMAT:
                 raise InputError(f"the --store {self.file} has format version {version}, expected {FORMAT}")
+            database.execute(FILES)
 
     def _switch_to_write_ahead(self) -> None:
         """Set the journal mode, and wait while another process sets it, which SQLite itself does not."""

@@ -34,6 +34,7 @@ class _Use(NamedTuple):
     before: Tensor
     after: Tensor
     edge: GradientEdge | None  # of the output, which itself may be overwritten later
+    below: GradientEdge | None  # of the input; None if it depends on no parameter
 
 
 class PerExample:
@@ -88,13 +89,33 @@ class PerExample:
                 return f"{use.layer} was called without gradients, expected a call that records them"
             if use.after.ndim < 2 or len({len(t) if t.ndim else 0 for t in (outputs, use.before, use.after)}) > 1:
                 return f"{use.layer} has other rows than the outputs, expected one row for each example"
+        if self._is_used_elsewhere(outputs, set(parameters)):
+            return "a parameter is also used outside its layer, expected one use of each"
         return None
+
+    def _is_used_elsewhere(self, outputs: Tensor, parameters: set[int]) -> bool:
+        """Return whether the outputs depend on parameters, given by id, in other ways than by the recorded calls."""
+        below = {use.edge.node: use.below for use in self.uses if use.edge is not None}
+        pending, seen = [outputs.grad_fn], set()
+        while pending:
+            node = pending.pop()
+            if node is None or node in seen:
+                continue
+            seen.add(node)
+            if node in below:
+                edge = below[node]
+                pending.append(None if edge is None else edge.node)
+            elif id(getattr(node, "variable", None)) in parameters:
+                return True
+            else:
+                pending.extend(following for following, _ in node.next_functions)
+        return False
 
     def agrees(self, outputs: Tensor) -> bool | None:
         """Return whether the square of one example agrees with its full gradient, and involves no other example.
 
-        False if examples interact or a parameter is also used outside its layer; None if the outputs do not depend on
-        some layer at present, for example because a later layer starts at zero.
+        False if examples interact or a hook changes what a layer returns; None if the outputs do not depend on some
+        layer at present, for example because a later layer starts at zero.
         """
         row = len(outputs) // 2
         w = torch.zeros_like(outputs)
@@ -125,8 +146,9 @@ class PerExample:
         return (module for module in self.model.modules() if _trainable(module))
 
     def _record(self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor) -> None:
-        edge = get_gradient_edge(output) if output.requires_grad else None
-        self.uses.append(_Use(layer, (*args, *kwargs.values())[0], output, edge))
+        before = (*args, *kwargs.values())[0]
+        edges = [get_gradient_edge(t) if t.requires_grad else None for t in (output, before)]
+        self.uses.append(_Use(layer, before, output, *edges))
 
 
 def widened(tensor: Tensor) -> Tensor:

@@ -52,7 +52,7 @@ class _Iteration:
         self.unit, self.dropped, self.size = unit, 0.0, 0.0
 
     def step(self, w: Tensor, enough: Callable[[Krylov], bool] | None) -> bool:
-        """Take the product w with ``vector``, set ``vector`` to the next one, and return whether to go on."""
+        """Take w, the operator times ``vector``; set ``vector`` to the next one, and return whether to go on."""
         j = len(self.diagonal)
         self.basis[j] = self.vector
         basis = self.basis[: j + 1]

@@ -15,18 +15,18 @@ from flatmin.proofs.uniqueness import NEAR, SAFETY
 
 __all__ = ["nearby_minimisers", "nearby_penalised"]
 
-#: The equations are solved to this relative accuracy before other solutions are bounded.
+#: The equations are solved to this relative accuracy before the distance of other minimisers is bounded.
 FITTED = 1e-12
 #: Smallest relative distance at which a second minimiser counts as different from the first.
 APART = 1e-3
 #: Coordinates below this share of the largest count as zero, on the boundary of their orthant.
 INTERIOR = 1e-6
-#: Largest number of rounds in which bounds on single coordinates sharpen the bound on their distance, and conversely.
+#: Largest number of rounds in which the bound on the distance and bounds on single coordinates sharpen each other.
 SHARPENINGS = 60
 
 
 def nearby_minimisers(B: Array, b: Array, p: float, z: Array, y: Array, units: Array) -> Uniqueness:
-    """Bound the distance, in ``units · z``, of all minimisers of ``Σ |z_j|^p`` over ``B z = b`` from z.
+    """Bound the distance of all minimisers of ``Σ |z_j|^p`` over ``B z = b`` from z, measured in ``units · z``.
 
     z must nearly satisfy the equations and nearly minimise the sum. Any dual vector y is allowed, but for p = 1 it must
     have ``‖Bᵀy‖_∞ ≤ 1``. The bound is smaller if y is nearer to optimal. Coordinates with ``units_j = 0`` are ignored.

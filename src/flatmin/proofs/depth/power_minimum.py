@@ -20,11 +20,12 @@ __all__ = ["PowerNormMinimum", "minimise_power_norm"]
 
 #: Rows may be redundant if pivots of the Cholesky factor of their Gram matrix are below this share of the largest.
 REDUNDANT = 1e-5
-#: Largest size of data, of whitened solutions and of fourth powers of rows, and inverse of the smallest one.
+#: Largest norm of the data, largest ratio of data to rows, and fourth power of the largest entry of the rows. The
+#: inverse of this number is the smallest one allowed.
 LARGEST_SIZE = 1e150
 #: Singular values below this share of the largest count as zero when redundant rows are removed.
 NUMERICAL_RANK = 1e-12
-#: Equations are contradictory if the data are farther than this, relatively, from the range of B.
+#: Equations are contradictory if the distance of the data from the range of B, relative to the data, exceeds this.
 INCONSISTENT = 1e-8
 #: Newton's method ends once the equations hold to this relative accuracy.
 EXACT = 1e-14
@@ -106,7 +107,7 @@ def minimise_power_norm(
 
 
 def _is_moderate(scale: float, length: float) -> bool:
-    """Return whether no power of the sizes of data, rows and solution over- or underflows."""
+    """Return whether data, rows and solution have sizes whose powers neither overflow nor underflow."""
     extreme = LARGEST_SIZE, LARGEST_SIZE, LARGEST_SIZE**0.25
     return all(1 / most < size < most for most, size in zip(extreme, (scale, scale / length, length), strict=True))
 
@@ -215,7 +216,7 @@ def _dual_newton(
 
 
 def _line_minimum(s: Array, ds: Array, q: float, slope: float, curvature: float = 0.0) -> float:
-    """Return the t that minimises ``Σ |s_j + t ds_j|^q / q + t² · curvature / 2 − t · slope``, 1 if that is as good."""
+    """Return the minimiser t of ``Σ |s_j + t ds_j|^q / q + t² · curvature / 2 − t · slope``, or 1 if nearly as good."""
 
     def derivative(t: float) -> float:
         moved = s + t * ds
@@ -285,7 +286,7 @@ def _newton_step(
 
 
 def _longest(x: Array, dx: Array) -> float:
-    """Return how far x > 0 can move along dx, at most 1, without coming close to zero too fast."""
+    """Return the largest step t ≤ 1 with which ``x + t dx`` stays positive, less a small reserve."""
     shrinking = dx < 0
     return min(1.0, TOWARDS_BOUNDARY * float(np.min(-x[shrinking] / dx[shrinking], initial=np.inf)))
 
@@ -311,7 +312,7 @@ def _on_the_support(B: Array, b: Array, z: Array, y: Array) -> tuple[Array, Arra
 
 
 def _penalised_on_the_support(B: Array, b: Array, penalty: float, z: Array, y: Array) -> tuple[Array, Array]:
-    """Return the solution of ``C z + μ y = b``, ``Cᵀy = sign(z)``, C the columns in the support, if that is better."""
+    """Return the solution of ``C z + μ y = b``, ``Cᵀy = sign(z)``, C the columns of B in the support, if better."""
     lengths, slack = np.linalg.norm(B, axis=0), 1 - np.abs(B.T @ y)
     support = lengths * np.abs(z) > slack * np.max(lengths * np.abs(z))
     if not 0 < np.count_nonzero(support) <= len(b):

@@ -37,7 +37,7 @@ def without_traces(values: Array, share: float = TRACE) -> Array:
 
 
 def lower_bound(explicit: ExplicitProblem, dual: Array) -> float:
-    """Return what a dual vector that passes its test proves, rounded."""
+    """Return the lower bound, rounded, that a dual vector proves if it passes its test."""
     data, m = explicit.problem.data, len(dual)
     if explicit.objective == "robust":
         return float(data @ dual)
@@ -87,7 +87,10 @@ def largest_multiple(explicit: ExplicitProblem, dual: Array, room: float = ROOM)
 
 
 def _divided(G: Array, M: Array, slack: float) -> Array:
-    """Return ``T⁻¹ S M`` with S the scaling of G to a unit diagonal, on the rows where G is not zero."""
+    """Return ``T⁻¹ S M`` on the rows where G is not zero, with ``T T* = S G S − slack``.
+
+    The diagonal matrix S scales G to a unit diagonal.
+    """
     diagonal = G if G.ndim == 1 else np.diagonal(G).real
     seen = diagonal > 0
     scale = np.where(seen, 1 / np.sqrt(np.where(seen, diagonal, 1)), 0.0)
@@ -100,7 +103,7 @@ def _divided(G: Array, M: Array, slack: float) -> Array:
 
 
 def aligned(tangent: TangentEquations, dual: Array, target: Array) -> Array:
-    """Return the dual vector nearest to a given one whose matrix agrees with ``target`` on the tangent space."""
+    """Return the nearest dual vector whose matrix agrees with ``target`` on the tangent space."""
     for _ in range(2):
         dual = dual + tangent.dual_step(target - tangent.adjoint(dual))
     return without_traces(dual)

@@ -148,7 +148,7 @@ def _triangular(rows: Array) -> Array | None:
 
 
 def _reduced(basis: Array) -> Array:
-    """Return a basis (d, r) of the same lattice with nearly orthogonal columns (Lenstra, Lenstra, Lovász)."""
+    """Return a nearly orthogonal basis (d, r) of the lattice of a given basis (Lenstra, Lenstra, Lovász)."""
     basis, k = basis.copy(), 1
     for _ in range(ROUNDS * basis.shape[1]):
         if k >= basis.shape[1]:

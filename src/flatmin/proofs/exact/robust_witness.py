@@ -24,7 +24,7 @@ NO_ERROR = 1e-8
 
 @dataclass(frozen=True, eq=False)
 class _Clean:
-    """The observed cells without gross errors, as an instance of their own, and the mask (m,) of the erroneous ones."""
+    """The problem of the observed cells without gross errors, and the mask (m,) of the cells with gross errors."""
 
     explicit: ExplicitProblem
     wrong: Array

@@ -1,4 +1,4 @@
-"""Witness of a positive semidefinite solution: a matrix W that vanishes on its range and is positive elsewhere."""
+"""Witness of a positive semidefinite solution: a matrix W that is 0 on its range and positive on the complement."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class _Range:
         return {"t": CLAIMED * t, "c": c, "u": CLAIMED * u}
 
     def strict(self, dual: Array | None) -> Array:
-        """Return a dual vector with W positive outside of the range, if one is found.
+        """Return a dual vector with W positive definite on the complement of the range, if one is found.
 
         In whitened coordinates ``W = I − Y``. Y is the dual matrix of λ or, if the data determine the trace, of the
         trivial dual vector minus λ. Y has to agree with the projection on the range of the solution, and to be below

@@ -20,7 +20,7 @@ EXPONENTS = (4, 8, 16, 32, 64)
 STEPS = 12
 #: The descent ends once the norm outside is below this number: a larger margin makes no proof better.
 SMALL = 0.9
-#: Halvings of a step before it is given up, and the share of the expected decrease that a step must reach.
+#: Largest number of halvings of a step, and the share of the expected decrease that a step must reach.
 HALVINGS, SHARE = 30, 1e-4
 
 

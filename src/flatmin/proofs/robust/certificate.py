@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from flatmin.proofs.robust.uniqueness import AS_GOOD, Pair, Split, other_splits
 
 __all__ = ["Grid", "dense_part", "gross_errors", "misfit", "robust_certificate"]
 
-#: Singular values of the dual matrix above this belong to its leading part.
+#: Singular values of the dual matrix above this number belong to its leading part.
 LEADING = 1 - 1e-3
 #: Gross errors below this share of the largest datum count as rounding and are set to zero.
 NEGLIGIBLE = 1e-10
@@ -205,7 +206,7 @@ class _Judged:
     def penalty(self) -> float:
         return 2 * self.alpha * len(self.dual)
 
-    @property
+    @cached_property
     def value(self) -> float:
         """An upper bound on the objective, rounding counted."""
         given = self.loss.weight_for(self.problem.shape)
@@ -218,7 +219,7 @@ class _Judged:
         """An upper bound on the excess of the errors over their limit, rounding counted."""
         return 0.0 if self.loss.tau is None else max(0.0, self._gross + self._rounding - self.loss.tau)
 
-    @property
+    @cached_property
     def _gross(self) -> float:
         return _sum(self.errors) * (1 + gamma(2 * PIECE + len(self.errors) / PIECE))
 
@@ -235,7 +236,7 @@ class _Judged:
         size = float(np.prod([np.linalg.norm(F) for F in self.pair])) + float(np.linalg.norm(self.problem.data))
         return 1.01 * gamma(self.pair[0].shape[1] + 8) * size
 
-    @property
+    @cached_property
     def lower_bound(self) -> float:
         """A lower bound on the objective of every split, rounding counted."""
         allowance = 0.0 if self.loss.tau is None else self.loss.tau * _largest(self.dual)

@@ -121,6 +121,6 @@ def _starts(shape: tuple[int, int], q: int, stream: tuple[int, int]) -> list[tup
 
 
 def _rounding(U: Array, V: Array) -> float:
-    """Return a bound on the error of ``P_T P_Ω P_T H``, ‖H‖ = 1, from lengths of sums and from the columns' skewness."""
+    """Return a bound on the error of ``P_T P_Ω P_T H``, ‖H‖ = 1, from the lengths of sums and the skew of columns."""
     (d1, q), d2 = U.shape, len(V)
     return math.sqrt(q) * gamma(2 * d1 + d2 + 5 * q + 8) + 6 * LeadingSpace(U, V).skew

@@ -17,12 +17,12 @@ from flatmin.linalg.forward_error import inner_product
 from flatmin.linalg.subspaces import DENSE, EPS
 from flatmin.proofs.radius import Stability
 from flatmin.proofs.rounding.stored_triplets import distance_from_triplets
-from flatmin.proofs.tangent.tangent_map import TangentMap, tangent_map
+from flatmin.proofs.tangent.tangent_map import TangentColumns, TangentMap, tangent_map
 from flatmin.proofs.uniqueness_conditions import UniquenessConditions
 
 __all__ = ["InexactDual", "nearest_others"]
 
-#: A dual vector is changed towards the tangent space if its error there costs more than this share of the margin.
+#: A dual vector is corrected on the tangent space if its error there costs more than this share of the margin.
 HARMLESS = 0.01
 
 
@@ -33,7 +33,7 @@ class InexactDual:
     Attributes
     ----------
     conditions : UniquenessConditions
-        The solution and what is known of it.
+        The solution and a dual matrix that proves it flattest.
     tangent : TangentMap
         B on the tangent space at its r leading singular vectors.
     dual : ndarray, shape (m,)
@@ -81,7 +81,7 @@ class InexactDual:
         return self.margin - self.share * self.conditions.point.gain
 
     def changed(self) -> InexactDual:
-        """Return the dual vector with the least change that removes its error on the tangent space."""
+        """Return this dual vector after the least change that removes its error on the tangent space."""
         sign = _sign(self.conditions)
         change = self.tangent.least_change(self.dual, sign)
         dual = self.dual + change
@@ -149,10 +149,11 @@ class InexactDual:
         return float(error + square**2 + (U.shape[1] + 4) * EPS) + point.norm / float(point.Z[1].sum()) - 1
 
 
-def nearest_others(conditions: UniquenessConditions, rank: int) -> tuple[Stability, float] | None:
+def nearest_others(conditions: UniquenessConditions, rank: int) -> tuple[Stability, float, Array | None] | None:
     """Return the constants and the radius that the lemma gives at the ``rank`` leading triplets, or None.
 
-    The dual vector is changed towards the tangent space if that gives a smaller radius.
+    The third result is the `Cone.derivative` there, if it was computed. The dual vector is corrected on the tangent
+    space if that gives a smaller radius.
     """
     given = InexactDual.from_conditions(conditions, rank)
     if given is None:
@@ -161,7 +162,8 @@ def nearest_others(conditions: UniquenessConditions, rank: int) -> tuple[Stabili
     if conditions.penalty or given.margin - given.surplus > HARMLESS * given.margin:
         duals.append(given.changed())
     found = [dual.bounds() for dual in duals if dual.surplus > 0]
-    return min((bounds for bounds in found if np.isfinite(bounds[1])), key=lambda bounds: bounds[1], default=None)
+    best = min((bounds for bounds in found if np.isfinite(bounds[1])), key=lambda bounds: bounds[1], default=None)
+    return best and (*best, given.tangent.sides if isinstance(given.tangent, TangentColumns) else None)
 
 
 def _sign(conditions: UniquenessConditions) -> float:

@@ -19,19 +19,19 @@ __all__ = ["CellElimination", "CellGram"]
 LARGEST_ORDER = 1500
 #: Largest number of multiplications in the elimination of one factor.
 MAX_ELIMINATION = 4e8
-#: Number of pairs of cells that the elimination processes at once.
-MOST_PAIRS = 1_000_000
+#: Number of pairs of cells that the elimination processes at once: so few that they stay in the cache of a processor.
+MOST_PAIRS = 100_000
 #: Shares of the estimated smallest eigenvalue that a factorization tries to prove, in this order.
-SHARES = (0.95, 0.7, 0.3)
+SHARES = (0.9, 0.7, 0.3)
 #: Weight c of ``‖Vᵀ E‖²`` in `CellGram`, in units of the mean diagonal entry of the matrix of ``‖B(U Eᵀ + F Vᵀ)‖²``.
 GAUGE = 8.0
 #: Steps of the inverse Lanczos iteration that estimates the smallest eigenvalue.
-STEPS = 12
+STEPS = 6
 
 
 @dataclass(frozen=True, eq=False)
 class CellGram:
-    """The quadratic form ``‖B(U Eᵀ + F Vᵀ)‖² + c ‖Vᵀ E‖²`` of entries B, whose matrix has a block for every cell.
+    """The quadratic form ``‖B(U Eᵀ + F Vᵀ)‖² + c ‖Vᵀ E‖²`` of entries B; its matrix has a block for each cell.
 
     Every element of the tangent space is ``U Eᵀ + F Vᵀ`` with ``Vᵀ E = 0``, and its squared norm is then
     ``‖E‖² + ‖F‖²``. So the smallest eigenvalue of the form bounds ``‖B(H)‖² / ‖H‖²`` from below.
@@ -94,12 +94,16 @@ class CellGram:
         """Return ``B(U Eᵀ + F Vᵀ)``."""
         return np.asarray(self.entries.forward_factors(np.hstack([self.U, F]), np.hstack([E, self.V])))
 
+    @cached_property
+    def whole(self) -> CellElimination | None:
+        """The elimination at the shift 0; None if the form is singular to rounding."""
+        return CellElimination.at(self, 0.0)
+
     def injectivity(self) -> float:
         """Return a proved lower bound on ``‖B(H)‖ / ‖H‖`` for H in the tangent space, or 0.0."""
-        whole = CellElimination.at(self, 0.0)
-        if whole is None:
+        if self.whole is None:
             return 0.0
-        guess = whole.smallest_eigenvalue()
+        guess = self.whole.smallest_eigenvalue()
         for share in SHARES:
             if CellElimination.at(self, share * guess) is not None:
                 lengths = 1 + 4 * (sum(self.entries.shape) + self.U.shape[1]) * EPS  # of basis vectors, squared
@@ -198,34 +202,41 @@ class CellElimination:
 
 
 def _eliminated(gram: CellGram, reduced: Array) -> Array:
-    """Return ``Q − Cᵀ W C`` of order q·d2, where ``reduced`` (cells, q) has ``w N v`` for every cell."""
+    """Return the upper triangle of ``Q − Cᵀ W C`` of order q·d2; ``reduced`` (cells, q) has ``w N v`` of each cell."""
     q, d2, (rows, cols, weights, _) = gram.U.shape[1], len(gram.V), gram.cells
+    sides, reduced = np.ascontiguousarray((weights[:, None] * gram.U[rows]).T), np.ascontiguousarray(reduced.T)
     blocks = np.zeros((q, q, d2 * d2))
     for first, second in _pairs_in_rows(rows):
-        values = np.where(first == second, 1.0, 0.0) - np.einsum("ka,ka->k", reduced[first], reduced[second])
-        values *= weights[first] * weights[second]
-        place, sides = cols[first] * d2 + cols[second], gram.U[rows[first]]
+        values = np.where(first == second, 1.0, 0.0)
+        for line in reduced:
+            values -= line[first] * line[second]
+        place, right = cols[first] * d2 + cols[second], [side[second] for side in sides]
         for a in range(q):
-            side = values * sides[:, a]
+            left = values * sides[a][first]
             for b in range(a + 1):
-                blocks[a, b] += np.bincount(place, side * sides[:, b], d2 * d2)
+                blocks[b, a] += np.bincount(place, left * right[b], d2 * d2)
+    matrix = np.zeros((q * d2, q * d2), order="F")
     for a in range(q):
-        blocks[a, a] += gram.gauge * (gram.V @ gram.V.T).ravel()
-        blocks[:a, a] = blocks[a, :a]
-    return np.asarray(blocks.reshape(q, q, d2, d2).transpose(0, 2, 1, 3).reshape(q * d2, q * d2), order="F")
+        for b in range(a + 1):
+            block = blocks[b, a].reshape(d2, d2)
+            if a == b:
+                block += gram.gauge * (gram.V @ gram.V.T)
+            else:
+                block += np.triu(block, 1).T
+            matrix[b * d2 : (b + 1) * d2, a * d2 : (a + 1) * d2] = block
+    return matrix
 
 
 def _pairs_in_rows(rows: Array) -> Iterator[tuple[Array, Array]]:
-    """Return all ordered pairs of cells in the same row, for sorted rows, at most about `MOST_PAIRS` at once."""
+    """Return all pairs of a cell and itself or a later one in its row, for sorted rows, `MOST_PAIRS` or so at once."""
     starts = np.flatnonzero(np.r_[True, rows[1:] != rows[:-1]])
     counts = np.diff(np.r_[starts, len(rows)])
-    begin, count = np.repeat(starts, counts), np.repeat(counts, counts)
+    count = np.repeat(starts + counts, counts) - np.arange(len(rows))
     pieces = np.flatnonzero(np.diff(np.cumsum(count) // MOST_PAIRS, prepend=-1))
     for first, last in pairwise([*pieces, len(rows)]):
         lengths = count[first:last]
         left = np.repeat(np.arange(first, last), lengths)
-        within = np.arange(len(left)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        yield left, np.repeat(begin[first:last], lengths) + within
+        yield left, left + np.arange(len(left)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
 
 
 def _compressed(index: Array) -> tuple[Array, Array]:

@@ -13,7 +13,7 @@ from flatmin.linalg.factorizations import smallest_singular_value
 from flatmin.linalg.forward_error import UNIT, defect_of_columns
 from flatmin.linalg.subspaces import EPS, complement
 from flatmin.measurements import Entries
-from flatmin.proofs.tangent.tangent_cells import CellElimination, CellGram
+from flatmin.proofs.tangent.tangent_cells import CellGram
 from flatmin.proofs.whitening import WhitenedSolution
 
 __all__ = ["TangentCells", "TangentColumns", "TangentMap", "basis_skew", "column_error", "reach", "tangent_map"]
@@ -64,7 +64,8 @@ def tangent_map(point: WhitenedSolution, U: Array, V: Array, sides: Array | None
     products = [U.T] if cone.is_hermitian else [U.T, V.T]  # of U V*
     both = np.concatenate([sides, np.hstack(products)[None]])
     columns, skew = cone.tangent_columns(both, U, V, point.blind), basis_skew(U, V, point.blind)
-    return TangentColumns(columns[:-1], columns[-1], reach(point), sum(whitened.shape), column_error(point), skew)
+    length = sum(whitened.shape)
+    return TangentColumns(columns[:-1], columns[-1], reach(point), length, column_error(point), skew, sides)
 
 
 def basis_skew(U: Array, V: Array, blind: tuple[Array, Array] | None = None) -> float:
@@ -118,6 +119,8 @@ class TangentColumns(TangentMap):
         A bound on the rounding error of the matrix, in the Frobenius norm.
     skew : float
         The result of `basis_skew`.
+    sides : ndarray
+        The `Cone.derivative` at U and V, from which the matrix was made.
     """
 
     columns: Array
@@ -126,6 +129,7 @@ class TangentColumns(TangentMap):
     length: int
     column_error: float
     skew: float
+    sides: Array
 
     @cached_property
     def injectivity(self) -> float:
@@ -183,7 +187,7 @@ class TangentCells(TangentMap):
     def least_change(self, dual: Array, sign: float) -> Array:
         """Return ``B(U E* + F V*)`` for the solution (E, F) of the normal equations."""
         gram = self.gram
-        whole, (RV, RtU) = CellElimination.at(gram, 0.0), self._lacking(dual, sign)
+        whole, (RV, RtU) = gram.whole, self._lacking(dual, sign)
         return np.zeros(len(dual)) if whole is None else gram.forward(*whole.solve(RtU, RV))
 
     def _size(self, dual: Array) -> float:
@@ -191,5 +195,5 @@ class TangentCells(TangentMap):
         return float(np.linalg.norm(dual if weights is None else weights * dual))
 
     def dual_error(self, dual: Array) -> float:
-        """Return a bound for entries that are rounded one by one, and added up where they repeat."""
+        """Return the bound for entries: each is rounded once, and repeated entries are added up."""
         return (8 + self.gram.longest) * EPS * self._size(dual)

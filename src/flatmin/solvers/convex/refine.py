@@ -123,8 +123,8 @@ def correct_dual(model: QuadraticMap, x: Array, y: Array, seed: int) -> tuple[Ar
             break
         y = y + correction(lacking, goal / size)
     S = model.dual_matrix(y)
-    _, values, _ = model.escapes(S, U, V, 2, seed, tol=1e-4)  # the bound is changed by the square of this error
-    return y, block_norm(*couplings(S, U, V)[2:], float(values.max(initial=0.0)))
+    outside = model.largest_escape(S, U, V, seed, tol=1e-4)  # the bound is changed by the square of this error
+    return y, block_norm(*couplings(S, U, V)[2:], max(outside, 0.0))
 
 
 def _pseudo_inverse(derivative: Linearization) -> Callable[[Array, float], Array]:

@@ -160,7 +160,7 @@ class Scaled:
 def _largest(model: QuadraticMap, data: Array, seed: int) -> float:
     """Return the norm of the first dual matrix, or the size of the data if that is zero."""
     S = model.dual_matrix(data)
-    largest = float(model.leading(S, 1, seed, tol=ROUGH_ACCURACY)[1][0])
+    largest = model.largest(S, seed, tol=ROUGH_ACCURACY)
     return largest if largest > 0 else float(np.linalg.norm(data)) / model.scale
 
 

@@ -157,7 +157,7 @@ def minimise_guided(
         if inverse is None or products > SCHEDULE.worn_factor * usual + SCHEDULE.worn:
             inverse, usual = _blockwise_inverse(derivative, rho), 0
         products, more = -clock.products, 1 + damping
-        S = S * (1 / (more * max(1.0, 1.001 * float(model.leading(S, 1, 0, 0.05)[1][0]))))
+        S = S * (1 / (more * max(1.0, 1.001 * model.largest(S, 0, 0.05))))
         d = _conjugate_gradients(model, derivative, S, gradient / more, rho / more, goal / more, inverse, clock)
         products += clock.products
         usual = usual or products

@@ -81,7 +81,7 @@ def reweighted_minimum(
     Raises
     ------
     InputError
-        If an argument is out of range, the model is another one, the warm start does not fit, or memory would not
+        If an argument is out of range, the model is not supported, the warm start does not fit, or memory would not
         suffice.
 
     References
@@ -155,7 +155,7 @@ def _dual(task: Task, scaled: Scaled, found: Triplets, start: Array | None) -> A
         return scaled.original_dual(zero, 0.0)
     candidates = [correct_dual(model, model.stack(*found), zero, task.limits.seed)]
     if start is not None and np.any(start):
-        candidates.append((start, float(model.leading(model.dual_matrix(start), 1, task.limits.seed)[1][0])))
+        candidates.append((start, model.largest(model.dual_matrix(start), task.limits.seed)))
     scaled_down = [y / max(1.0, norm) for y, norm in candidates]
     return scaled.original_dual(max(scaled_down, key=lambda y: float(scaled.b @ y)), 0.0)
 

@@ -71,5 +71,5 @@ class SimulatedNoise:
         """Return ``|B*(y)|``."""
         S = self.scaled.model.dual_matrix(y)
         if not isinstance(S, np.ndarray) and not (hasattr(S, "toarray") and min(S.shape) <= DENSE):
-            return max(float(self.scaled.model.leading(S, 1, self.seed)[1][0]), 0.0)
+            return max(self.scaled.model.largest(S, self.seed), 0.0)
         return self.cone.rough_largest_value(as_array(S))

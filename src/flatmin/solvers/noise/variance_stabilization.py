@@ -101,7 +101,7 @@ def stabilize_variance(
     Raises
     ------
     InputError
-        If the model is another one, the mean of the data is negative, or an argument is out of range.
+        If the model is not supported, the mean of the data is negative, or an argument is out of range.
 
     Notes
     -----

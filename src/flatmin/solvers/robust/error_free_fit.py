@@ -31,8 +31,8 @@ class ErrorFreeSchedule:
 
     limit_medians: float = 10.0  #: The limit of a row or column falls towards this multiple of its median.
     fall: float = 0.1  #: A step multiplies a limit by at least this, so that slowly fitted rows can follow.
-    #: If few cells crossed their limits in the last step, the factor ``fall`` is replaced by their share of all cells
-    #: times this.
+    #: After a step in which few cells crossed their limits, ``fall`` is replaced by a smaller factor: this times the
+    #: share of all cells that crossed.
     fall_rate: float = 100.0
     min_fall: float = 1e-4  #: No step multiplies a limit by less than this.
     #: Accuracy of the linear least squares of a step, in units of the smallest factor by which it may multiply a limit.
@@ -63,7 +63,7 @@ SCHEDULE = ErrorFreeSchedule()
 def fitted(rounds: Rounds, free: Array, clock: Clock) -> tuple[Triplets, float]:
     """Return the fit to the cells without errors, of the rank that the rounds found, and the median of its residual.
 
-    Rows and columns are fitted again if the fit has followed their small errors.
+    A row or column is fitted again if the fit has taken its small errors for data.
     """
     U, s, V = (part[..., : rounds.rank] for part in rounds.triplets)
     limit = SCHEDULE.limit_medians * rounds.median(U, s, V)

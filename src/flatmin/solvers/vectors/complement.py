@@ -75,7 +75,7 @@ class Complement:
         """Return λ changed so that ``A*(λ) Q = 0`` holds up to rounding, and normalized."""
         weights = 1 / self.energy**2
         scale = float(np.linalg.norm(self.apply(np.abs(dual))))
-        for _ in range(4):
+        for _ in range(4 if scale > 0 else 0):
             excess = self.apply(dual)
             relative = float(np.linalg.norm(excess)) / scale
             if relative <= 4 * EPS:

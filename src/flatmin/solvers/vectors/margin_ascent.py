@@ -63,10 +63,10 @@ def ascend_margin(complement: Complement, dual: Array) -> Array:
     Y, n = X / length[:, None], X.shape[1]
     constraints = _constraints(Y, complement.V / length[:, None])
     p = dual * length**2
-    total = float(np.sum(p))
-    if total == 0:  # no vector has the trace that the margin is relative to
+    trace = float(np.sum(p))
+    if trace == 0:
         return dual
-    p = p * (n / total)
+    p = p * (n / trace)
     lowest = float(np.linalg.eigvalsh((Y.conj().T * p) @ Y)[0])
     try:
         point = _Barrier.from_weights(Y, p, lowest - 0.1 * max(abs(1 - lowest), SMALLEST_MARGIN))
