@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 
+import mpmath
 import numpy as np
 import pytest
 from benchmarks.adversary.oracle import exact, flat_fit, upper_bound
@@ -104,3 +105,30 @@ class TestForgedDuals:
         np.savez(tmp_path / "solution.npz", L=L, R=R, dual=self.dual)
         status = main(["certify", "matrix-completion", str(tmp_path / "problem.npz"), str(tmp_path / "solution.npz")])
         assert status == 1
+
+
+@pytest.mark.parametrize("power", [0.25, 0.5, 0.75])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_singular_full_metric_to_a_power(seed, power):
+    """No measurement sees u on the left, and u is not along an axis. The power of the exact metric is the oracle."""
+    rng = np.random.default_rng(seed)
+    u, v = np.array([1.0, 1.0, 1.0]), np.array([2.0, -1.0, 0.0])
+    T = rng.integers(-4, 5, (7, 3, 3)).astype(float)
+    T = 3 * T - np.einsum("a,b,mbc->mac", u, u, T)
+    X = np.outer(v, rng.integers(1, 5, 3))
+    X = 3 * X - np.outer(u, u @ X)
+    problem = fm.Problem(fm.measurements.Dense(T), np.einsum("mij,ij->m", T, X))
+    proof = fm.flat_minimum(problem, metric_power=power).certificate
+    assert problem.metric[0].rank == 2
+    assert proof.holds
+    with mpmath.workdps(60):
+        roots = []
+        for A, d in ((T, 3), (T.transpose(0, 2, 1), 3)):
+            G = sum((mpmath.matrix(M.tolist()) * mpmath.matrix(M.tolist()).T for M in A), mpmath.zeros(3)) / (7 * d)
+            values, Q = mpmath.eigsy(G)
+            values = [w if w > mpmath.mpf(10) ** -50 else mpmath.mpf(0) for w in values]
+            mean = mpmath.fsum(values) / 3
+            powers = [w ** (mpmath.mpf(power) / 2) * mean ** ((1 - mpmath.mpf(power)) / 2) for w in values]
+            roots.append(Q * mpmath.diag(powers) * Q.T)
+        value = 4 * sum(mpmath.svd_r(roots[0] * mpmath.matrix(X.tolist()) * roots[1], compute_uv=False))
+        assert mpmath.mpf(proof.lower_bound) <= value
