@@ -101,7 +101,7 @@ class WhitenedSolution:
         """Orthonormal bases of the directions on either side in which the metric vanishes."""
         return self.metric[0].blind, self.metric[1].blind
 
-    @property
+    @cached_property
     def gain(self) -> float:
         """A bound on ``‖B(Z)‖ / ‖Z‖_*``, with the error of the metric."""
         m, plain = self.problem.measurement.size, self.problem.metric
@@ -111,7 +111,7 @@ class WhitenedSolution:
             found *= (1 + D.defect + other.defect) * (D.whitening_norm * weakest if np.isfinite(weakest) else 1.0)
         return rounded_up(found, 16)
 
-    @property
+    @cached_property
     def unwhiten(self) -> float:
         """A bound on ``‖W1‖ ‖W2‖`` for the stored whitenings."""
         return rounded_up(self.metric[0].whitening_norm * self.metric[1].whitening_norm)
@@ -138,7 +138,7 @@ class WhitenedSolution:
         """`Metric.defect` of D1 and D2."""
         return self.metric[0].defect, self.metric[1].defect
 
-    @property
+    @cached_property
     def stretch(self) -> tuple[float, float]:
         """Bounds a ≤ 1 ≤ b with ``a ‖Z‖_* ≤ ‖D1 X D2‖_* ≤ b ‖Z‖_*`` for ``X = W1 Z W2*`` and the exact D1 and D2.
 
@@ -168,7 +168,7 @@ class WhitenedSolution:
         seen = problem.measurement.forward_factors(*inside) - problem.data
         return np.asarray(2 * error + np.abs(seen - self.residual))
 
-    @property
+    @cached_property
     def misfit(self) -> float:
         """A bound on ``‖A(X) − b‖``."""
         sizes = float(np.linalg.norm(self.residual)) + float(np.linalg.norm(self.residual_error))

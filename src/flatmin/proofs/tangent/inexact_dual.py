@@ -8,6 +8,7 @@ the norm of the part of ``B*(λ)`` outside T. If B is injective on T, this bound
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -75,7 +76,7 @@ class InexactDual:
         """``ε / σ``: the error of the dual matrix on the tangent space, relative to the injectivity σ of B there."""
         return self.distance / self.tangent.injectivity
 
-    @property
+    @cached_property
     def surplus(self) -> float:
         """``δ' = δ − ε gain / σ``: if this is positive, Z is unique for its own measurements."""
         return self.margin - self.share * self.conditions.point.gain
