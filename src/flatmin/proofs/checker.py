@@ -1280,16 +1280,18 @@ def introduction(theorem: Theorem) -> str:
     """Return the sentences that say what the theorem is about."""
     model, copies, power = theorem.model, 1 + theorem.model["complex"], theorem.model["metric_power"]
     subjects = {"dense": "linear measurements", "vectors": "measurements by vectors, as they are stored in it,"}
-    subject = subjects.get(model["measurement"], "measured cells")
     kind = "complex " * (copies - 1) + CONES[model["cone"]] + f"{theorem.d1 // copies} × {theorem.d2 // copies}"
     rows, columns = (seen.count(0) // copies for seen in theorem.seen)
     unseen = f" No measurement sees {rows} of the rows and {columns} of the columns." if rows + columns else ""
+    traces = "4 ‖D1 X D2‖_* with D1² = Σ A_i A_i*/(m d2), D2² = Σ A_i* A_i/(m d1)", "8 ‖√D X √D‖_* with D = Σ A_i²/m"
+    trace = traces[model["cone"] != "rectangular"] + (power == 0) * ", each as its mean eigenvalue times I"
     objective = {
-        "interpolating": f"the scaled trace of metric_power {power}",
-        "penalised": f"(1/m) ‖A(X) − b‖² + {float(theorem.alpha)!r} · (scaled trace of metric_power {power})",
+        "interpolating": f"the scaled trace {trace}",
+        "penalised": f"(1/m) ‖A(X) − b‖² + {float(theorem.alpha)!r} · (scaled trace: {trace})",
         "robust": f"‖X‖_* + {float(theorem.weight)!r} · Σ|S_ij| over observed cells for a split Y = X + S",
     }[model["objective"]]
-    return f"Theorem. The instance has {theorem.m} {subject} of a {kind} matrix X.{unseen} Minimised is {objective}."
+    counted = f"{theorem.m} {subjects.get(model['measurement'], 'measured cells')}"
+    return f"Theorem. The instance has {counted} of a {kind} matrix X.{unseen} Minimised is {objective}."
 
 
 def in_words(theorem: Theorem, kind: str) -> str:
@@ -1326,9 +1328,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--sha256", metavar="HEX", help="hash that the instance must have")
     parser.add_argument("--no-numpy", action="store_true", help="use the standard library only, which is slower")
     options = parser.parse_args(arguments)
-    helped = (
-        "NumPy helped to guess and to multiply" if use_numpy(not options.no_numpy) else "the standard library alone"
-    )
+    helped = "NumPy guessed and multiplied" if use_numpy(not options.no_numpy) else "the standard library alone"
     try:
         lines = check_files(options.files[0].read_bytes(), options.files[1].read_bytes(), options.sha256)
     except OSError as error:
