@@ -19,6 +19,8 @@ __all__ = ["SLOW_DESCENT", "SLOW_STEP", "Point", "Search", "descend"]
 
 #: Relative misfit up to which no step is taken, because the misfit is only rounding errors.
 ROUNDING_MISFIT = 1e-15
+#: Relative size up to which the amplitudes of a factor are only rounding errors, so that no multiple of it fits data.
+ROUNDING_AMPLITUDES = 1e-14
 #: A descent (a series of steps) is slow if it leaves more than this share of the misfit. Then more columns are needed.
 SLOW_DESCENT = 0.3
 #: A step is slow if it leaves more than this share of the misfit. Three slow steps in a row end a descent.
@@ -96,12 +98,20 @@ class Search:
             return 2 * d * rank - rank**2
         return d * rank - rank * (rank - 1) // 2
 
+    def measures(self, U: Array, V: Array) -> bool:
+        """Return whether the amplitudes V of a factor U are larger than their rounding errors."""
+        largest = float(np.sqrt(self.measurement.traces().sum())) * float(np.linalg.norm(U))
+        return float(np.linalg.norm(V)) > ROUNDING_AMPLITUDES * largest
+
     def scaled(self, U: Array) -> Array:
-        """Return the multiple of U that fits the data best. If this multiple is zero, the result has no columns."""
+        """Return the multiple of U that fits the data best.
+
+        The result has no columns if this multiple is zero or if the amplitudes of U are only rounding errors.
+        """
         V = self.measurement.amplitudes(U)
         q = self.weights * row_inner(V, V)
         square = float(q @ (self.weights * self.b)) / max(float(q @ q), 1e-300)
-        return np.asarray(np.sqrt(square) * U if square > 0 else U[:, :0])
+        return np.asarray(np.sqrt(square) * U if square > 0 and self.measures(U, V) else U[:, :0])
 
 
 def descend(search: Search, point: Point, steps: int, curved: bool = False) -> Point:
@@ -142,6 +152,8 @@ def _step(search: Search, point: Point, curved: bool) -> Array:
     gram = U.conj().T @ U
     size = np.trace(gram).real
     scale = 2 * float((w**2 * A.traces()) @ row_inner(V, V)) / (len(U) * size)
+    if scale == 0:  # no vector measures the factor, so its gradient is zero
+        return np.zeros_like(U)
     residual = -A.superposition((w * r)[:, None] * V)
     damping = scale * relative * size / (2 * len(gram)) * np.eye(len(gram))
     if curved:  # in the limit the residual stays but the gradient vanishes; small columns need little damping

@@ -125,9 +125,9 @@ def _spectral_start(search: Search, width: int, seed: int) -> Array:
 
 def _fit(search: Search, point: Point, tol: float, seed: int) -> Point:
     """Descend, remove and add columns until the data are fitted, or a fit is proved impossible or seems unlikely."""
-    stalls = 0
-    while True:
-        before = point.misfit
+    stalls, before = 0, np.inf
+    while True:  # each round either reduces the least misfit so far by a fixed share, or is one of few stalls in a row
+        before = min(before, point.misfit)
         point = descend(search, point, SCHEDULE.stride)
         if search.residual(point) <= tol:
             point = descend(search, point, 2 * SCHEDULE.stride)
@@ -137,7 +137,7 @@ def _fit(search: Search, point: Point, tol: float, seed: int) -> Point:
             return shorter or point
         if point.U.shape[1] and point.misfit < SLOW_DESCENT * before:
             continue
-        stalls = stalls + 1 if point.misfit > SLOW_STEP * before else 0
+        stalls = 0 if point.misfit <= SLOW_STEP * before else stalls + 1
         lowest, grown = _grow(search, point, seed)
         if stalls == SCHEDULE.patience or _avoidable(search, point, lowest) <= SCHEDULE.hopeless:
             return point
@@ -191,7 +191,7 @@ def _grow(search: Search, point: Point, seed: int) -> tuple[float, Point]:
         w = search.measurement.amplitudes(v[:, None])
         q = search.weights * row_inner(w, w)
         square = -float(point.r @ q) / max(float(q @ q), 1e-300)
-        if square > 0:
+        if square > 0 and search.measures(v[:, None], w):
             length = np.sqrt(square)
             U, V = np.hstack([point.U, length * v[:, None]]), np.hstack([point.V, length * w])
             point = Point(U, V, point.r + square * q)
