@@ -13,7 +13,7 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin._core.validation import integers, matrix_shape, numeric
 from flatmin.errors import InputError
-from flatmin.linalg.forward_error import UNIT, gamma, summed
+from flatmin.linalg.forward_error import UNIT, gamma, pieces, summed
 from flatmin.linalg.kernels import MIN_COMPILED_CELLS
 from flatmin.linalg.metric import Metric
 from flatmin.measurements.base import Measurement
@@ -180,8 +180,9 @@ class Entries(Measurement):
     def forward_error(self, L: Array, R: Array) -> Array:
         """Return bounds (m,) on the rounding errors of `forward_factors`."""
         left, right = np.linalg.norm(L, axis=1), np.linalg.norm(R, axis=1)
-        sizes = left[self.rows] * right[self.cols]
-        sizes *= 1.01 * gamma(L.shape[1] + 2)
+        sizes = left[self.rows]
+        for piece in pieces(self.size):
+            sizes[piece] *= 1.01 * gamma(L.shape[1] + 2) * right[self.cols[piece]]
         return np.asarray(sizes if self.weights is None else sizes * np.abs(self.weights))
 
     def curvature_blocks(self, L: Array, R: Array) -> Array:

@@ -1324,7 +1324,7 @@ def in_words(theorem: Theorem, kind: str) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
     parser = argparse.ArgumentParser(prog="checker.py", description="Check an exact proof about flat minima.")
-    parser.add_argument("files", nargs=2, type=Path, metavar=("PROOF.json", "INSTANCE.npz"))
+    parser.add_argument("files", nargs=2, type=Path, metavar="FILE", help="PROOF.json and INSTANCE.npz")
     parser.add_argument("--sha256", metavar="HEX", help="hash that the instance must have")
     parser.add_argument("--no-numpy", action="store_true", help="use the standard library only, which is slower")
     options = parser.parse_args(arguments)

@@ -8,7 +8,8 @@ from flatmin._core.files import check_writable
 from flatmin.cli.options import in_options
 from flatmin.cli.recovery_summary import as_json
 from flatmin.cli.solution_file import SolutionFile, announced
-from flatmin.proofs.exact import Proof, prove_point
+from flatmin.errors import InputError
+from flatmin.proofs.exact import Proof, files_of, prove_point
 from flatmin.solvers.certification import certify, factors_of
 
 __all__ = ["Request", "run", "theorems"]
@@ -27,6 +28,9 @@ def run(request: Request) -> int:
     """Prove what can be proved, write the proof, print the theorems, and return the exit status."""
     problem, objective, saved = request.solution.read()
     check_writable(request.output, "the --output")
+    for file in (request.solution.file.path, request.solution.solution):
+        if file.resolve() in {path.resolve() for path in files_of(request.output)}:
+            raise InputError(f"--output {request.output} would replace {file}, expected another name")
     dual, other = saved.dual, saved.uniqueness_dual
     with announced(f"proving theorems about {request.solution.solution}"), in_options(("alpha", "metric_power")):
         factors = factors_of(problem, saved.candidate)
@@ -49,8 +53,6 @@ def run(request: Request) -> int:
 
 def theorems(proof: Proof) -> dict[str, object]:
     """Return the fields of a proof in ``summary.json``."""
-    statements = [
-        {"kind": s.kind, **{name: float(x) for name, x in s.numbers.items()}, "words": s.words}
-        for s in proof.statements
-    ]
-    return {"statements": statements, "not_proved": dict(proof.absent), "sha256": proof.sha256}
+    statements = [{"kind": s.kind, **s.floats, "words": s.words} for s in proof.statements]
+    known = {"distance": proof.distance, "not_proved": dict(proof.absent), "sha256": proof.sha256}
+    return {"statements": statements, **known}

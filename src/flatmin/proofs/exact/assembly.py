@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -15,14 +14,14 @@ from flatmin.errors import InputError
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.proofs import checker
-from flatmin.proofs.certificate import Certificate
+from flatmin.proofs.certificate import Certificate, ratio
 from flatmin.proofs.exact.duals import ROOM, value_dual
 from flatmin.proofs.exact.explicit_problem import ExplicitProblem
 from flatmin.proofs.exact.integers import exact_fit
 from flatmin.proofs.exact.point import polished
 from flatmin.proofs.exact.robust_witness import robust_witness
 from flatmin.proofs.exact.semidefinite_witness import semidefinite_witness
-from flatmin.proofs.exact.theorems import ExactStatement, Proof, as_decimal, encoded, sealed
+from flatmin.proofs.exact.theorems import ExactStatement, Proof, as_decimal, encoded, rounded, sealed
 from flatmin.proofs.exact.witness import Witness, rectangular_witness, zero_witness
 from flatmin.proofs.objective import Objective
 
@@ -32,6 +31,8 @@ __all__ = ["prove", "prove_point"]
 DOUBLINGS = 5
 #: Norm of the noise for which a radius of positive semidefinite solutions is stated, relative to the norm of the data.
 NOISE = 1e-10
+#: Theorems enter the certificate of a solution whose relative distance from their point is at most this.
+NEAR = 1e-6
 
 
 def prove(problem: Problem, solution: Any) -> Proof:
@@ -76,7 +77,9 @@ def prove(problem: Problem, solution: Any) -> Proof:
     certificate, settings = solution.checked_certificate, solution.settings
     objective = Objective.from_problem(problem, settings.get("alpha", 0.0), settings.get("metric_power", 1.0))
     proof = prove_point(problem, solution.factors, certificate.dual, certificate.uniqueness_dual, objective)
-    return replace(proof, certificate=_exact(certificate, proof))
+    left, right = problem.parametrization.pair(solution.factors)
+    near = proof.distance <= NEAR * float(np.linalg.norm(left @ right.conj().T))
+    return replace(proof, certificate=_exact(certificate, proof) if certificate.holds and near else certificate)
 
 
 def prove_point(
@@ -89,7 +92,19 @@ def prove_point(
     if not claims.fits_as_expected:
         claims = _Claims.from_witness(explicit, _witness(explicit, factors, *duals, exactly=False))
     claims.collect()
-    return claims.proof()
+    return replace(claims.proof(), distance=_distance(problem, factors, claims.witness))
+
+
+def _distance(problem: Problem, factors: Factors, witness: Witness) -> float:
+    """Return the Frobenius distance from given factors of the point that theorems are about, rounded up."""
+    left, right = problem.parametrization.pair(problem.check(factors))
+    point = witness.point or {"L": np.zeros((problem.shape[0], 1)), "R": np.zeros((problem.shape[1], 1))}
+    P, Q = (point["L"], point["R"]) if "L" in point else (point["U"], point["U"])
+    P = P if "C" not in point else P @ point["C"]
+    difference = P @ Q.conj().T - left @ right.conj().T
+    sizes = float(np.linalg.norm(P) * np.linalg.norm(Q) + np.linalg.norm(left) * np.linalg.norm(right))
+    rounding = 4 * float(np.finfo(float).eps) * (P.shape[1] ** 2 + left.shape[1] + 4) * sizes
+    return float(np.linalg.norm(difference) * (1 + 1e-10) + rounding)
 
 
 def _witness(
@@ -223,29 +238,23 @@ def _document(explicit: ExplicitProblem, witness: Witness) -> dict[str, Any]:
 
 
 def _exact(certificate: Certificate, proof: Proof) -> Certificate:
-    """Return the certificate with the numbers of the theorems, if these enclose the value of the solution."""
-    if proof.statement("gap") is None:
-        return certificate
-    unknown: dict[str, Any] = dict.fromkeys(("q", "injectivity", "margin", "margin_kind", "alternative", "stability"))
+    """Return the certificate with what the theorems say about the solution, which may differ from their point."""
     known = {name: x for statement in proof.statements for name, x in statement.numbers.items()}
+    if not {"lower", "upper"} <= known.keys():
+        return certificate
+    lower = rounded(known["lower"], up=False)
+    value = max(certificate.value, rounded(known["upper"], up=True))
+    has_radius = "radius" in known and "noise" not in known
+    unknown: dict[str, Any] = dict.fromkeys(("q", "injectivity", "margin", "margin_kind", "alternative", "stability"))
     return replace(
         certificate,
-        value=_nearby(known["upper"], up=True),
-        lower_bound=_nearby(known["lower"], up=False),
-        relative_gap=_nearby(known["gap"], up=True),
-        rounding=0.0,
+        value=value,
+        lower_bound=lower,
+        relative_gap=ratio(value - lower, value),
         dual_norm=1.0,
         bound_kind="exact",
         failure_probability=None,
         unique=True if proof.statement("T") else None,
-        radius=_nearby(known["radius"], up=True) if "radius" in known and "noise" not in known else None,
+        radius=rounded(known["radius"], up=True) + proof.distance if has_radius else None,
         **unknown,
     )
-
-
-def _nearby(number: Fraction, up: bool) -> float:
-    """Return the nearest floating-point number that is not smaller (up) or not larger than a rational number."""
-    value = float(number)
-    if (value < number) if up else (value > number):
-        value = math.nextafter(value, math.inf if up else -math.inf)
-    return value

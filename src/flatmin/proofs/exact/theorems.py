@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
@@ -20,7 +21,7 @@ from flatmin._core.files import atomic_path
 from flatmin.errors import InputError
 from flatmin.proofs.certificate import Certificate
 
-__all__ = ["ExactStatement", "Proof", "as_decimal", "encoded", "sealed"]
+__all__ = ["ExactStatement", "Proof", "as_decimal", "encoded", "files_of", "rounded", "sealed"]
 
 #: Significant digits of a number in a statement.
 DIGITS = 25
@@ -46,6 +47,11 @@ class ExactStatement:
     kind: str
     numbers: Mapping[str, Fraction]
     words: str
+
+    @property
+    def floats(self) -> dict[str, float]:
+        """The numbers in floating point, rounded to the safe side."""
+        return {name: rounded(x, up=name != "lower") for name, x in self.numbers.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +81,7 @@ class Proof:
     text: str
     instance: bytes
     certificate: Certificate | None = None
+    distance: float = 0.0
 
     @property
     def sha256(self) -> str:
@@ -88,7 +95,9 @@ class Proof:
     def facts(self) -> dict[str, str]:
         """Return the theorems, and the reasons for those that are missing."""
         theorems = {s.kind: s.words for s in self.statements}
-        return {"subject": self.subject} | theorems | {f"not {kind}": reason for kind, reason in self.absent.items()}
+        facts = {"subject": self.subject} | theorems
+        facts["X̂"] = f"within {self.distance:.2g} of the solution that was given, in Frobenius norm"
+        return facts | {f"not {kind}": reason for kind, reason in self.absent.items()}
 
     def __repr__(self) -> str:
         return as_text("Proof", self.facts())
@@ -106,8 +115,7 @@ class Proof:
         InputError
             If a file cannot be written.
         """
-        target = Path(file)
-        data = target.with_name("instance.npz" if target.stem == "proof" else f"{target.stem}-instance.npz")
+        target, data = files_of(file)
         try:
             for path, content in ((data, self.instance), (target, self.text.encode("ascii"))):
                 with atomic_path(path) as temporary:
@@ -119,6 +127,12 @@ class Proof:
     def command(self, proof: str = "proof.json", instance: str = "instance.npz") -> str:
         """Return the command that checks the proof, with the hash of the data."""
         return f"python checker.py {proof} {instance} --sha256 {self.sha256}"
+
+
+def files_of(file: str | Path) -> tuple[Path, Path]:
+    """Return the paths of the proof and of its data for the name of a proof."""
+    target = Path(file)
+    return target, target.with_name("instance.npz" if target.stem == "proof" else f"{target.stem}-instance.npz")
 
 
 def sealed(content: Mapping[str, Any]) -> str:
@@ -158,3 +172,17 @@ def as_decimal(number: Fraction, up: bool) -> str:
     context = Context(prec=DIGITS, rounding=ROUND_CEILING if up else ROUND_FLOOR)
     quotient = context.divide(Decimal(number.numerator), Decimal(number.denominator)).normalize(context)
     return format(quotient, "f" if not quotient or -LONGEST_ZEROS <= quotient.adjusted() < DIGITS else "e")
+
+
+def rounded(number: Fraction, up: bool) -> float:
+    """Return the nearest floating-point number on one side.
+
+    Examples
+    --------
+    >>> rounded(Fraction(1, 3), up=True) > Fraction(1, 3) > rounded(Fraction(1, 3), up=False)
+    True
+    """
+    value = float(number)
+    if (value < number) if up else (value > number):
+        value = math.nextafter(value, math.inf if up else -math.inf)
+    return value

@@ -241,5 +241,5 @@ def _pairs_in_rows(rows: Array) -> Iterator[tuple[Array, Array]]:
 
 def _compressed(index: Array) -> tuple[Array, Array]:
     """Return the distinct values of an index, ascending, and the position of every element among them."""
-    found = np.unique(index, return_inverse=True)
-    return found[0], found[1]
+    present = np.bincount(index) > 0
+    return np.flatnonzero(present), index if present.all() else (np.cumsum(present) - 1)[index]

@@ -120,7 +120,7 @@ def test_where_all_are_equally_flat_the_page_says_so_and_shows_error_against_los
     determined = flattest(phase_retrieval, (6, 5), 40)
     text = check(written(tmp_path, example_race(of=determined, gap=False)))
     assert "all weights that fit are equally flat, and the flatness gap is 0 all along every run" in text
-    assert "All solutions are equally flat here, so what counts is the fit" in text[:300]
+    assert "All solutions are equally flat here, so competitors are compared by their fit" in text[:300]
     assert "Error against loss." in text
     assert "flatness gap at the end" not in text
     assert "loss at the end" in text
