@@ -222,7 +222,7 @@ class Metric:
     def inverse_defect(self) -> float:
         """A bound on ``‖C W − I‖_op`` for the stored `whitening` W and `coordinates` C."""
         W, C = self.whitening, self.coordinates
-        if W.ndim == 1:
+        if W.ndim == 1 or not self.rank:
             return gamma(4)
         error = gamma(W.shape[0] + 1, np.iscomplexobj(W)) * float(np.linalg.norm(np.abs(C) @ np.abs(W)))
         return rounded_up(float(np.linalg.norm(C @ W - np.eye(W.shape[1]))) * (1 + gamma(W.size)) + 1.01 * error)
