@@ -11,6 +11,7 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.errors import InputError
+from flatmin.linalg.forward_error import gamma, rounded_up
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.proofs import checker
@@ -21,7 +22,7 @@ from flatmin.proofs.exact.integers import exact_fit
 from flatmin.proofs.exact.point import polished
 from flatmin.proofs.exact.robust_witness import robust_witness
 from flatmin.proofs.exact.semidefinite_witness import semidefinite_witness
-from flatmin.proofs.exact.theorems import ExactStatement, Proof, as_decimal, encoded, rounded, sealed
+from flatmin.proofs.exact.theorems import ExactStatement, Proof, as_decimal, as_float, encoded, sealed
 from flatmin.proofs.exact.witness import Witness, rectangular_witness, zero_witness
 from flatmin.proofs.objective import Objective
 
@@ -32,7 +33,7 @@ DOUBLINGS = 5
 #: Norm of the noise for which a radius of positive semidefinite solutions is stated, relative to the norm of the data.
 NOISE = 1e-10
 #: Theorems enter the certificate of a solution whose relative distance from their point is at most this.
-NEAR = 1e-6
+LARGEST_DISTANCE = 1e-6
 
 
 def prove(problem: Problem, solution: Any) -> Proof:
@@ -77,8 +78,7 @@ def prove(problem: Problem, solution: Any) -> Proof:
     certificate, settings = solution.checked_certificate, solution.settings
     objective = Objective.from_problem(problem, settings.get("alpha", 0.0), settings.get("metric_power", 1.0))
     proof = prove_point(problem, solution.factors, certificate.dual, certificate.uniqueness_dual, objective)
-    left, right = problem.parametrization.pair(solution.factors)
-    near = proof.distance <= NEAR * float(np.linalg.norm(left @ right.conj().T))
+    near = proof.distance <= LARGEST_DISTANCE * float(np.linalg.norm(solution.matrix))
     return replace(proof, certificate=_exact(certificate, proof) if certificate.holds and near else certificate)
 
 
@@ -97,14 +97,14 @@ def prove_point(
 
 def _distance(problem: Problem, factors: Factors, witness: Witness) -> float:
     """Return the Frobenius distance from given factors of the point that theorems are about, rounded up."""
-    left, right = problem.parametrization.pair(problem.check(factors))
+    left, right = problem.parametrization.pair(factors)
     point = witness.point or {"L": np.zeros((problem.shape[0], 1)), "R": np.zeros((problem.shape[1], 1))}
     P, Q = (point["L"], point["R"]) if "L" in point else (point["U"], point["U"])
     P = P if "C" not in point else P @ point["C"]
     difference = P @ Q.conj().T - left @ right.conj().T
     sizes = float(np.linalg.norm(P) * np.linalg.norm(Q) + np.linalg.norm(left) * np.linalg.norm(right))
-    rounding = 4 * float(np.finfo(float).eps) * (P.shape[1] ** 2 + left.shape[1] + 4) * sizes
-    return float(np.linalg.norm(difference) * (1 + 1e-10) + rounding)
+    rounding = gamma(8 * (P.shape[1] ** 2 + left.shape[1] + 4), np.iscomplexobj(difference)) * sizes
+    return rounded_up(float(np.linalg.norm(difference)) * (1 + gamma(difference.size)) + rounding)
 
 
 def _witness(
@@ -242,8 +242,8 @@ def _exact(certificate: Certificate, proof: Proof) -> Certificate:
     known = {name: x for statement in proof.statements for name, x in statement.numbers.items()}
     if not {"lower", "upper"} <= known.keys():
         return certificate
-    lower = rounded(known["lower"], up=False)
-    value = max(certificate.value, rounded(known["upper"], up=True))
+    lower = as_float(known["lower"], up=False)
+    value = max(certificate.value, as_float(known["upper"], up=True))
     has_radius = "radius" in known and "noise" not in known
     unknown: dict[str, Any] = dict.fromkeys(("q", "injectivity", "margin", "margin_kind", "alternative", "stability"))
     return replace(
@@ -255,6 +255,6 @@ def _exact(certificate: Certificate, proof: Proof) -> Certificate:
         bound_kind="exact",
         failure_probability=None,
         unique=True if proof.statement("T") else None,
-        radius=rounded(known["radius"], up=True) + proof.distance if has_radius else None,
+        radius=as_float(known["radius"], up=True) + proof.distance if has_radius else None,
         **unknown,
     )

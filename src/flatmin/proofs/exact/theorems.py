@@ -21,7 +21,7 @@ from flatmin._core.files import atomic_path
 from flatmin.errors import InputError
 from flatmin.proofs.certificate import Certificate
 
-__all__ = ["ExactStatement", "Proof", "as_decimal", "encoded", "files_of", "rounded", "sealed"]
+__all__ = ["ExactStatement", "Proof", "as_decimal", "as_float", "encoded", "files_of", "sealed"]
 
 #: Significant digits of a number in a statement.
 DIGITS = 25
@@ -51,7 +51,7 @@ class ExactStatement:
     @property
     def floats(self) -> dict[str, float]:
         """The numbers in floating point, rounded to the safe side."""
-        return {name: rounded(x, up=name != "lower") for name, x in self.numbers.items()}
+        return {name: as_float(x, up=name != "lower") for name, x in self.numbers.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,12 +174,12 @@ def as_decimal(number: Fraction, up: bool) -> str:
     return format(quotient, "f" if not quotient or -LONGEST_ZEROS <= quotient.adjusted() < DIGITS else "e")
 
 
-def rounded(number: Fraction, up: bool) -> float:
+def as_float(number: Fraction, up: bool) -> float:
     """Return the nearest floating-point number on one side.
 
     Examples
     --------
-    >>> rounded(Fraction(1, 3), up=True) > Fraction(1, 3) > rounded(Fraction(1, 3), up=False)
+    >>> as_float(Fraction(1, 3), up=True) > Fraction(1, 3) > as_float(Fraction(1, 3), up=False)
     True
     """
     value = float(number)
