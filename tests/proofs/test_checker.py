@@ -76,7 +76,7 @@ def test_schur_complements_agree_with_blocks(arithmetic, share):
         G2 = np.diag(10.0 ** rng.integers(-6, 6, d2))
         Y = Y / np.linalg.norm(G1**0.5 @ Y @ G2**0.5, 2) * share
         Y = G1 @ Y @ G2
-        matrices = [checker.Matrix.of(M.ravel().tolist(), M.shape[1]) for M in (G1, Y, G2)]
+        matrices = [checker.Matrix.from_rows(M.ravel().tolist(), M.shape[1]) for M in (G1, Y, G2)]
         assert checker.dominates(*matrices) == (share < 1)
         whole = [[Fraction(x) for x in row] for row in np.block([[G1, -Y], [-Y.T, G2]])]
         assert is_semidefinite(np.array(whole, dtype=object)) or share > 1 - 1e-12

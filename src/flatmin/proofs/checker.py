@@ -96,7 +96,7 @@ class Matrix:
         self.rows, self.unit = rows, unit
 
     @classmethod
-    def of(cls, values: Sequence[float | Fraction], columns: int = 1) -> Matrix:
+    def from_rows(cls, values: Sequence[float | Fraction], columns: int = 1) -> Matrix:
         """Return numbers, given row by row, as a matrix."""
         ratios = [x.as_integer_ratio() for x in values]
         bottom = lcm(*{q for _, q in ratios})
@@ -260,7 +260,7 @@ def inverse(M: Matrix) -> Matrix:
         work[k] = [x / work[k][k] for x in work[k]]
         for i in {*range(order)} - {k}:
             work[i] = [x - work[i][k] * y for x, y in zip(work[i], work[k], strict=True)]
-    return 1 / M.unit * Matrix.of([x for row in work for x in row[order:]], order)
+    return 1 / M.unit * Matrix.from_rows([x for row in work for x in row[order:]], order)
 
 
 def root(x: Fraction, above: bool = True) -> Fraction:
@@ -635,7 +635,7 @@ class Theorem:
             cells, w = self.A.cells, self.A.weights
             require(len(set(cells)) == self.m, "a cell is measured twice, so that misfits are not cells of one matrix")
             roots = [[root(row[i] * G.unit) for i, row in enumerate(G.rows)] for G in (self.G1, self.G2)]
-            left, right = map(Matrix.of, roots)
+            left, right = map(Matrix.from_rows, roots)
             unit, total = self.residual.unit * left.unit * right.unit / w.unit, 0
             for (i, j), (weight,), (x,) in zip(cells, w.rows, self.residual.rows, strict=True):
                 total -= -(abs(x) * left.rows[i][0] * right.rows[j][0] << 64) // abs(weight)
@@ -983,12 +983,12 @@ class Array(NamedTuple):
 
     def matrix(self) -> Matrix:
         """Return a real array as a matrix: the first axis counts rows, and vectors are columns."""
-        return Matrix.of(self.parts[0], prod(self.shape[1:]))
+        return Matrix.from_rows(self.parts[0], prod(self.shape[1:]))
 
     def real_form(self, sign: int = 1) -> Matrix:
         """Return a complex matrix M, or its conjugate for sign −1, as ``[[Re M, −Im M], [Im M, Re M]]``."""
         zeros = [0] * len(self.parts[0])
-        real, imaginary = (Matrix.of(part, self.shape[1]) for part in (*self.parts, zeros)[:2])
+        real, imaginary = (Matrix.from_rows(part, self.shape[1]) for part in (*self.parts, zeros)[:2])
         return in_blocks([[real, -sign * imaginary], [sign * imaginary, real]])
 
 
@@ -1151,7 +1151,7 @@ def measurement_of(model: dict[str, Any], arrays: dict[str, Array]) -> tuple[Mea
         seen = [k for k, x in enumerate(Y) if x == x]
         require(seen, "no cell of Y is observed")
         cells = EntryMap([divmod(k, d2) for k in seen], Matrix([[1]] * len(seen)), (d1, d2))
-        return cells, Matrix.of([Y[k] for k in seen]), {**sizes, "m": len(seen)}
+        return cells, Matrix.from_rows([Y[k] for k in seen]), {**sizes, "m": len(seen)}
     m, b = sizes["m"], arrays["b"].matrix()
     if kind == "dense":
         d1, d2, A = sizes["d1"], sizes["d2"], arrays["A"].matrix()

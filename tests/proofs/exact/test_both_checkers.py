@@ -108,7 +108,7 @@ def test_no_matrix_is_accepted_that_elimination_rejects():
     for _ in range(300):
         for M in near_singular(rng):
             truth = is_semidefinite(exact(M))
-            found = checker.is_semidefinite(checker.Matrix.of(M.ravel().tolist(), len(M)))
+            found = checker.is_semidefinite(checker.Matrix.from_rows(M.ravel().tolist(), len(M)))
             assert truth or not found
             definite, accepted = definite + truth, accepted + found
     assert accepted > 50
@@ -130,7 +130,7 @@ def test_no_block_matrix_is_accepted_that_elimination_rejects(with_numpy):
         Y = rng.standard_normal((d1, d2))
         size = np.linalg.norm(np.linalg.inv(np.linalg.cholesky(G1)) @ Y / np.sqrt(q), 2)
         Y *= (1 + rng.choice([-1, 1]) * 10.0 ** rng.uniform(-16, -7)) / size
-        blocks = [checker.Matrix.of(M.ravel().tolist(), M.shape[1]) for M in (G1, Y, G2)]
+        blocks = [checker.Matrix.from_rows(M.ravel().tolist(), M.shape[1]) for M in (G1, Y, G2)]
         truth = is_semidefinite(exact(np.block([[G1, -Y], [-Y.T, G2]])))
         found.append((truth, checker.dominates(*blocks)))
     checker.use_numpy(True)

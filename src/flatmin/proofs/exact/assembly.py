@@ -182,7 +182,7 @@ class _Claims:
             room *= 2
             dual = value_dual(self.explicit, self.witness.candidates, room)
             self.witness.duals["value"] = dual
-            self.theorem.duals["value"] = checker.Matrix.of(dual.tolist())
+            self.theorem.duals["value"] = checker.Matrix.from_rows(dual.tolist())
 
     def _gap(self) -> dict[str, Fraction]:
         """Return the relative difference of the two bounds as they are stated."""

@@ -35,12 +35,12 @@ class LeadingSpace:
 
     def outside_tangent(self, P: Array, Q: Array) -> float:
         """Return a bound on the nuclear norm of the part of ``P Q*`` outside the tangent space ``{U E* + F V*}``."""
-        p, q = (_Parts.of(F, G, self.skew) for F, G in ((P, self.U), (Q, self.V)))
+        p, q = (_Parts.from_factor(F, G, self.skew) for F, G in ((P, self.U), (Q, self.V)))
         return self._known(float(p.outside @ q.outside), p, q)
 
     def outside_cores(self, P: Array, Q: Array, allowed: Array) -> float:
         """Return a bound on ``‖P Q* − U S V*‖_*``: S is the nearest Hermitian core, and zero unless ``allowed``."""
-        p, q = (_Parts.of(F, G, self.skew) for F, G in ((P, self.U), (Q, self.V)))
+        p, q = (_Parts.from_factor(F, G, self.skew) for F, G in ((P, self.U), (Q, self.V)))
         inner = p.inner @ q.inner.conj().T
         core = np.where(allowed, (inner + inner.conj().T) / 2, 0)
         width = float(np.sqrt(min(len(inner), 2 * P.shape[1])))
@@ -69,7 +69,7 @@ class _Parts:
     is_complex: bool
 
     @classmethod
-    def of(cls, P: Array, U: Array, skew: float) -> _Parts:
+    def from_factor(cls, P: Array, U: Array, skew: float) -> _Parts:
         is_complex = np.iscomplexobj(P) or np.iscomplexobj(U)
         inner, (d, q) = U.conj().T @ P, U.shape
         sizes = np.linalg.norm(P, axis=0) * (1 + gamma(2 * d + 4))
