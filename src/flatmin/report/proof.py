@@ -5,7 +5,7 @@ from decimal import ROUND_CEILING
 from flatmin.proofs.certificate import LARGEST_GAP, LARGEST_RESIDUAL, LARGEST_WHITENED_RESIDUAL, Certificate
 from flatmin.report.page import Statement
 from flatmin.report.vocabulary import PRODUCT, SPLIT, Vocabulary
-from flatmin.report.words import counted, except_for, measure, number, percent, unique_phrase
+from flatmin.report.words import counted, except_for, measure, number, percent, scope, unique_phrase
 
 __all__ = ["NORM_PROOF", "proof"]
 
@@ -99,7 +99,8 @@ def _bound(c: Certificate, measured: str, terms: Vocabulary) -> Statement:
         return Statement(None, f"It would be the {terms.best} {terms.solution} if the bound were proved", text)
     if abs(c.relative_gap) <= LARGEST_GAP:
         text += "The bound holds for every dual vector: a poor one makes the gap larger, never the proof wrong."
-        return Statement(True, "It is the minimum" if penalised else f"No {terms.solution} is {terms.better}", text)
+        title = "It is the minimum" if penalised else f"No {terms.solution} is {terms.better}"
+        return Statement(True, title, f"{text} {scope(c)}".strip())
     if c.relative_gap > 0:
         text += f"So a {terms.better} {terms.solution}, by at most {percent(c.relative_gap)}, is not ruled out."
     else:
@@ -133,7 +134,7 @@ def _equally_flat(c: Certificate, terms: Vocabulary) -> Statement:
         "question is whether there is another one."
     )
     if c.holds:
-        return Statement(True, "It is as flat as every solution", text)
+        return Statement(True, "It is as flat as every solution", f"{text} {scope(c)}".strip())
     return Statement(False, "Nothing is said about flatness before it fits", text)
 
 
