@@ -1234,8 +1234,7 @@ def check(document: dict[str, Any], arrays: dict[str, Array]) -> tuple[list[str]
         require(kind in CLAIMS and kind not in claims, f"the statement {kind!r} is unknown, or stands twice")
         level = ("noise" if isinstance(theorem, SemidefiniteTheorem) else "upper") if kind == "F" else ""
         expect_keys(text, f"kind {CLAIMS[kind]} {level}", "", f"statement {kind}")
-        claims[kind] = {name: read_decimal(text[name], f"{kind}: {name}") for name in text if name != "kind"}
-        claims[kind]["text"] = text
+        claims[kind] = {"text": text} | {n: read_decimal(text[n], f"{kind}: {n}") for n in text if n != "kind"}
     sentences = [introduction(theorem)]
     for kind, claim in claims.items():
         try:
@@ -1332,8 +1331,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except Refused as refusal:
             status, lines = 1, [f"Refused: {refusal}."]
         # Characters that the encoding of the output lacks are written as backslash escapes.
-        encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-        print("\n".join(lines).encode(encoding, "backslashreplace").decode(encoding), flush=True)
+        stream = sys.stdout or io.StringIO()
+        encoding, text = stream.encoding or "utf-8", "\n".join([*lines, ""])
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
     except (OSError, MemoryError) as error:  # an uncaught error would have the exit status of a refusal
         parser.error(f"the check was not finished: {error or 'there is not enough memory'}")
     return status
