@@ -4,7 +4,6 @@ import ast
 import io
 import json
 import shlex
-import shlex
 import subprocess
 import sys
 import tokenize
