@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context
 
 from flatmin.linalg.metric import Metric
 from flatmin.proofs.certificate import LARGEST_GAP, LARGEST_RESIDUAL, LARGEST_WHITENED_RESIDUAL, Certificate
@@ -19,6 +20,7 @@ __all__ = [
     "listed",
     "measure",
     "number",
+    "percent",
     "unique_phrase",
     "unique_word",
     "unmeasured",
@@ -30,20 +32,33 @@ FIT_ADVICE = "fit the data more closely, or set alpha if they are noisy"
 SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
-def number(x: float | None, digits: int = 3) -> str:
-    """Return a number as text: plain from 0.001 to a million, otherwise with a power of ten."""
+def number(x: float | None, digits: int = 3, rounding: str = ROUND_HALF_EVEN) -> str:
+    """Return a number as text: plain from 0.001 to a million, otherwise with a power of ten.
+
+    ``rounding`` is a rounding mode of `decimal`, so that a bound can be rounded to its safe side.
+
+    Examples
+    --------
+    >>> number(2.0001), number(2.0001, rounding=ROUND_CEILING), number(1234567.0)
+    ('2', '2.01', '1.23\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}10⁶')
+    """
     if x is None or math.isnan(x):
         return "not known"
     if math.isinf(x):
         return "infinite" if x > 0 else "minus infinite"
-    if x == 0 or 1e-3 <= abs(x) < 1e6:
-        decimals = max(0, digits - 1 - math.floor(math.log10(abs(x)))) if x else 0
-        plain = f"{x:.{decimals}f}"
-        return (plain.rstrip("0").rstrip(".") if "." in plain else plain).replace("-", "−")
-    mantissa, exponent = f"{x:.{digits - 1}e}".split("e")
-    mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
+    plain = 1e-3 <= abs(x) < 1e6
+    rounded = Context(prec=max(digits, math.floor(math.log10(abs(x))) + 1) if plain else digits, rounding=rounding)
+    value = rounded.create_decimal(x).normalize()
+    if x == 0 or plain:
+        return f"{value:f}".replace("-", "−")
+    mantissa, exponent = f"{value:e}".split("e")
     power = f"10{exponent_of(int(exponent))}"
     return power if mantissa == "1" else f"{mantissa}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}{power}".replace("-", "−")
+
+
+def percent(share: float) -> str:
+    """Return a share in per cent, rounded up."""
+    return f"{number(100 * share, rounding=ROUND_CEILING)}\N{NO-BREAK SPACE}%"
 
 
 def exponent_of(power: int) -> str:
@@ -207,10 +222,10 @@ def flatness_facts(f: Flatness, c: Certificate, metric_power: float = 1.0, terms
     condition = "How unevenly directions are measured. At 1 the flat factors are also the smallest, and balanced."
     bound = f"{proved_by}: no {terms.solution} has a smaller {measure(c, metric_power, terms)}."
     facts = [
-        Fact("Scaled trace", number(f.scaled_trace, 6), terms.trace_meaning),
-        Fact("Fibre minimum", number(f.fibre_minimum, 6), "Smallest scaled trace among all factors of this matrix."),
-        Fact("Lower bound", number(c.lower_bound, 6), bound),
-        Fact("Hessian trace", number(f.hessian_trace, 6), "Sum of the curvatures of the loss over all weights."),
+        Fact("Scaled trace", number(f.scaled_trace, 4), terms.trace_meaning),
+        Fact("Fibre minimum", number(f.fibre_minimum, 4), "Smallest scaled trace among all factors of this matrix."),
+        Fact("Lower bound", number(c.lower_bound, 4, ROUND_FLOOR), bound),
+        Fact("Hessian trace", number(f.hessian_trace, 4), "Sum of the curvatures of the loss over all weights."),
         Fact("Balance", number(f.balance), terms.balance),
         Fact("Norm excess", number(f.norm_excess), terms.excess),
         Fact("Condition", number(f.condition), condition),
