@@ -1,7 +1,7 @@
 """Matrix completion: a transformer that fills the missing cells of a table."""
 
 import warnings
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import TransformerMixin
@@ -75,6 +75,8 @@ class MatrixCompletion(TransformerMixin, Completer):  # type: ignore[misc]
     >>> bool(np.abs(filled / table - 1).max() < 1e-6)
     True
     """
+
+    saved_classes: ClassVar[tuple[type, ...]] = (Units,)
 
     offsets: str = "columns"
     offset_alpha: Any = 0.0

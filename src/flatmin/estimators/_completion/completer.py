@@ -1,18 +1,21 @@
 """Completer: the base class of the estimators that fit a low-rank matrix with offsets to some of its cells."""
 
 from dataclasses import field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.estimators._completion.fitting import Completed, Settings, complete, regularization
 from flatmin.estimators._completion.observations import Observations, Strengths
+from flatmin.estimators._completion.projection import RowModel
+from flatmin.estimators._completion.relaxation import Relaxation
 from flatmin.estimators._declaration import estimator
 from flatmin.estimators.base import FlatEstimator
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.solution import Solution
+from flatmin.solvers.offsets.offsets import Offsets
 
 __all__ = ["Completer"]
 
@@ -65,6 +68,8 @@ class Completer(FlatEstimator):
         Number and names of the columns of X.
     """
 
+    saved_classes: ClassVar[tuple[type, ...]] = (RowModel, Offsets, Relaxation)
+
     alpha: Any = field(default="auto", kw_only=False)
     metric_power: float = 1.0
     refit: Any = "auto"
@@ -79,7 +84,8 @@ class Completer(FlatEstimator):
             weights, strengths = weights / mean, strengths.over(mean)
         found = self._completed(Observations.from_cells(cells, weights, strengths))
         self._keep_fit(found)
-        self.row_factors_, own = found.rows.fit(self._less_offsets(cells), weights)
+        own_factors, own = found.rows.fit(self._less_offsets(cells), weights)
+        self.row_factors_ = np.ascontiguousarray(own_factors)  # sums have the same order after saving and loading
         self.column_factors_ = found.rows.columns
         if strengths.rows is not None:
             self.offsets_ = replace(found.offsets, rows=own)
