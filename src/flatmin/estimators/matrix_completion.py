@@ -41,9 +41,10 @@ class MatrixCompletion(Completer):
         p in ``‖D1^p X D2^p‖_*``, and of the weights n_i^p and n_j^p above: 1 is flat, 0 the nuclear norm.
     refit : bool or "auto"
         Whether predictions come from a refit: the least-squares fit at the rank found. A refit is free of the penalty's
-        bias, but not certified. "auto" with ``alpha="auto"`` holds out a fifth of the cells and takes the candidate
-        that predicts them best: the refit, the penalty that follows from the noise, a weaker penalty, or offsets alone.
-        "auto" with a number for alpha does not refit.
+        bias, but not certified. "auto" with ``alpha="auto"`` holds out cells, fifth by fifth (above 5000 cells one
+        fifth), and takes the candidate that predicts them best: the refit; the penalty that follows from the noise; a
+        weaker penalty; a normal distribution of rows, for tables without ``sample_weight`` and ``max_rank``; or offsets
+        alone. "auto" with a number for alpha does not refit.
     engine : str
         "auto" and "local" work in this process. "spark" uses Apache Spark for triples that exceed the memory of one
         machine, with a positive ``alpha`` and without offsets; `fit` then also takes a Spark DataFrame, or the path of
@@ -59,7 +60,7 @@ class MatrixCompletion(Completer):
     alpha_ : float
         The strength of `solution_`, in the units of ``alpha``.
     relaxation_ : Relaxation or None
-        The candidates of ``refit="auto"`` and their errors on held-out cells.
+        The candidates of ``refit="auto"``, their errors on held-out cells, and the held-out predictions of the best.
     spark_model_ : SparkCompletion
         With ``engine="spark"``: the fit in Spark's form, to be saved as Parquet or to predict a DataFrame.
 
@@ -67,6 +68,7 @@ class MatrixCompletion(Completer):
     ----------
     Zhou, Wilkinson, Schreiber, Pan, "Large-scale parallel collaborative filtering for the Netflix Prize", AAIM 2008
     (ALS-WR). Salakhutdinov, Srebro, "Collaborative filtering in a non-uniform world", NIPS 2010 (the weighted norm).
+    Schneider, "Analysis of incomplete climate data", Journal of Climate 14, 2001 (the normal distribution of rows).
 
     Examples
     --------

@@ -228,7 +228,9 @@ class Completer(TransformerMixin, FlatEstimator):  # type: ignore[misc]
             lines["alpha"] = f"{self.alpha_:.4g}; the noise asks for {wanted:.4g}"
         if tried is not None:
             names = {"offsets": "offsets alone", "refit": "the refit", "1": "the penalty of the noise"}
-            kind = names.get(tried.chosen, f"{tried.chosen} of the penalty of the noise")
+            weaker = f"{tried.chosen} of the penalty of the noise"
+            phantoms = f"a normal distribution of rows, with {tried.phantoms} phantom rows for each row"
+            kind = names.get(tried.chosen, weaker if tried.phantoms is None else phantoms)
             errors = ", ".join(f"{name} {value:.3g}" for name, value in tried.errors.items())
             lines["predicts"] = f"{kind}, by errors on held-out cells: {errors}"
         return lines
