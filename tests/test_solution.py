@@ -369,10 +369,12 @@ def test_the_objective_of_a_file_must_be_the_one_that_is_asked(solved, tmp_path)
     s, file = fm.flat_minimum(p, alpha=1e12), tmp_path / "s.npz"
     s.save(file)
     assert not np.any(s.matrix)
-    with pytest.raises(fm.InputError, match=r"s\.npz minimises with alpha 1e\+?12|1000000000000\.0, asked was 0\.0"):
+    with pytest.raises(fm.InputError, match=r"s\.npz states alpha 1000000000000\.0, but alpha 0\.0 was"):
         fm.Solution.load(file, p)
     with pytest.raises(fm.InputError, match=r"pass metric_power=1\.0"):
         fm.Solution.load(file, p, alpha=1e12, metric_power=0.5)
+    with pytest.raises(fm.InputError, match=r"as_claimed=True was passed together with alpha"):
+        fm.Solution.load(file, p, alpha=1e12, as_claimed=True)
     for asked in ({"alpha": 1e12}, {"as_claimed": True}):
         assert fm.Solution.load(file, p, **asked).status is fm.Status.regularized_minimum
     _description(lambda about: about | {"settings": {}})(file, s)
@@ -385,7 +387,7 @@ def test_the_loss_of_a_file_must_be_that_of_the_problem(tmp_path):
     weighted = fm.Problem(p.measurement, p.data, p.parametrization, fm.losses.Absolute(weight=0.5))
     s = fm.flat_minimum(weighted)
     dataclasses.replace(s, parts={"sparse": 0 * s.sparse}).save(file)
-    with pytest.raises(fm.InputError, match=r"weight 0\.5, asked was 0\.28.*give the problem this weight"):
+    with pytest.raises(fm.InputError, match=r"weight 0\.5, but weight 0\.28.*give the problem this weight"):
         fm.Solution.load(file, p)
     checked = fm.Solution.load(file, weighted)
     assert checked.status is s.status

@@ -49,8 +49,8 @@ class Status(Enum):
         "Certified: this is the flattest solution; any other solution this flat lies within about 1 % of it."
     )
     flat_minimum = (
-        "Certified: no solution is flatter. Whether it is the only flattest one is undecided or false; "
-        "more measurements would settle it."
+        "Certified: no solution is flatter. It is not proved to be the only flattest one; "
+        "more measurements would settle the question."
     )
     regularized_minimum = "Certified: this minimises loss + alpha · scaled trace."
     low_rank_interpolant = (
@@ -62,7 +62,7 @@ class Status(Enum):
         "check repeated measurements, or set alpha > 0 to allow for noise."
     )
     not_certified = (
-        "The solver stopped without a proof; compare relative_gap and relative_residual with what you need, "
+        "No proof was found; compare relative_gap and relative_residual with what you need, "
         'raise max_rank if it was set, lower tol, or set stop="gap" if it was "objective".'
     )
     iteration_limit = "The iteration limit was reached; raise max_iter, loosen tol, or continue with warm_start."
@@ -365,12 +365,18 @@ class Solution:
         except InputError as error:
             raise InputError(f"{file} has a damaged key 'description': its setting {error}") from error
         if as_claimed:
+            if (alpha, metric_power) != (0.0, 1.0):
+                raise InputError("as_claimed=True was passed together with alpha or metric_power, expected one of them")
             alpha, metric_power = stated.alpha, stated.metric_power
         different = stated.differences(Objective.from_problem(problem, alpha, metric_power))
         if different:
-            name, (found, asked) = next(iter(different.items()))
-            remedy = f"pass {name}={found!r}" if name in ("alpha", "metric_power") else f"give the problem this {name}"
-            raise InputError(f"{file} minimises with {name} {found!r}, asked was {asked!r}; {remedy} to check it")
+            name, phrase = next(iter(different.items()))
+            remedy = f"give the problem this {name} to check the file"
+            if name in ("alpha", "metric_power"):
+                remedy = (
+                    f"pass {name}={getattr(stated, name)!r} to check it, or as_claimed=True to trust the file in this"
+                )
+            raise InputError(f"{file} {phrase}; {remedy}")
         return loaded._checked(problem, alpha, metric_power)
 
     def _checked(self, problem: Problem, alpha: float, metric_power: float) -> Solution:

@@ -63,6 +63,7 @@ class MatrixCompletion(TransformerMixin, Completer):  # type: ignore[misc]
     ----------
     Zhou, Wilkinson, Schreiber, Pan, "Large-scale parallel collaborative filtering for the Netflix Prize", AAIM 2008
     (ALS-WR). Salakhutdinov, Srebro, "Collaborative filtering in a non-uniform world", NIPS 2010 (the weighted norm).
+    Schneider, "Analysis of incomplete climate data", Journal of Climate 14, 2001 (the normal distribution of rows).
 
     Examples
     --------
