@@ -9,7 +9,7 @@ from flatmin._core.arrays import Array
 from flatmin.estimators._completion.fitting import Completed, Settings, complete, regularization
 from flatmin.estimators._completion.observations import Observations, Strengths
 from flatmin.estimators._completion.projection import RowModel
-from flatmin.estimators._completion.relaxation import Relaxation
+from flatmin.estimators._completion.relaxation import HeldOut, Relaxation
 from flatmin.estimators._declaration import estimator
 from flatmin.estimators.base import FlatEstimator
 from flatmin.parametrizations.base import Factors
@@ -69,7 +69,7 @@ class Completer(FlatEstimator):
         Number and names of the columns of X.
     """
 
-    saved_classes: ClassVar[tuple[type, ...]] = (RowModel, Offsets, Relaxation)
+    saved_classes: ClassVar[tuple[type, ...]] = (RowModel, Offsets, Relaxation, HeldOut)
 
     alpha: Any = field(default="auto", kw_only=False)
     metric_power: float = 1.0
