@@ -293,6 +293,10 @@ class Solution:
             out["matrix"] = self.matrix
         return out | dict(self.parts)
 
+    def unchecked(self) -> Solution:
+        """Return the solution as a file states it: without a certificate, whose statements become `claimed`."""
+        return replace(self, status=Status.not_checked, certificate=None, claimed=dict(self.statements))
+
     def save(self, file: str | Path) -> None:
         """Write the solution as an ``.npz`` file without pickle, whole or not at all, or raise `InputError`."""
         statements = self.statements
@@ -406,12 +410,12 @@ class Solution:
 
     @classmethod
     def _read(cls, file: str | Path) -> Solution:
-        data, about = read_described(file, FORMAT_VERSION)
+        data, about = read_described(file, FORMAT_VERSION, "a solution")
         try:
             return cls._from_arrays(data, about)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             reason = f"{error} is missing or unknown" if isinstance(error, KeyError) else error
-            raise InputError(f"{file} is no solution saved by this version of flatmin: {reason}") from error
+            raise InputError(f"{file} is not a solution saved by this version of flatmin: {reason}") from error
 
     @classmethod
     def _from_arrays(cls, data: Mapping[str, Array], about: Mapping[str, Any]) -> Solution:
