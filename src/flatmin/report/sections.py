@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Mapping
+from decimal import ROUND_CEILING
 from importlib.metadata import version
 
 import numpy as np
@@ -46,7 +47,7 @@ def solution_page(solved: SolvedProblem) -> Page:
     sections = [*view.answer(solved), _certificate(solved)]
     sections.append(radius_section(c, solved.problem.data, solved.size, solved.terms, view.within(solved)))
     if solved.proof is not None:
-        sections.append(exact_proof_section(solved.proof))
+        sections.append(exact_proof_section(solved.proof, solved.size, solved.terms))
     if s.noise is not None:
         sections.append(_noise(solved, s.noise))
     if solved.summary.get("reweighted"):
@@ -97,7 +98,7 @@ def _others(solved: SolvedProblem) -> list[Fact]:
     facts = [Fact(name, words.unique_word(c.unique), meaning)]
     if c.radius is not None and solved.size > 0:
         within = "no other is farther away, relatively"
-        facts.append(Fact("Certified radius", words.number(c.radius / solved.size, 2), within))
+        facts.append(Fact("Certified radius", words.number(c.radius / solved.size, 2, ROUND_CEILING), within))
     return facts
 
 
