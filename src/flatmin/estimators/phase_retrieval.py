@@ -168,19 +168,13 @@ class PhaseRetrieval(MatrixRegressor):
         """Set the fitted attributes of `_record` and return the signal."""
         check_size(data, "y")
         problem, self._counts = Problem(measurement, data, Gram()), None
-        auto = isinstance(self.alpha, str) and self.alpha == "auto"
-        single = isinstance(measurement, CodedDiffraction) and measurement.is_single_pattern
-        if single:
-            warnings.warn(ONE_PATTERN, UserWarning, stacklevel=user_level())
-        large = single or measurement.shape[0] > MAX_CERTIFIED if self.certify == "auto" else not self.certify
-        seed, fast = self._seed(), None
-        if auto and large:
+        auto, seed, fast = isinstance(self.alpha, str) and self.alpha == "auto", self._seed(), None
+        if not self._certifies(measurement) and auto:
             limits = Limits(max_rank=1, max_iter=self.max_iter, seed=seed)
             fast = uncertified_minimum(Task(problem, limits=limits), limits.start())
         if self.noise == "poisson" and (auto or self.alpha != 0):
-            self._counts = stabilize_variance(
-                problem, max_rank=1, max_iter=self.max_iter, seed=seed, noise=fast and fast.noise
-            )
+            known = None if fast is None else fast.noise
+            self._counts = stabilize_variance(problem, max_rank=1, max_iter=self.max_iter, seed=seed, noise=known)
         self.unit_ = None if self._counts is None else self._counts.unit
         if fast is not None:
             with warnings.catch_warnings():
@@ -193,6 +187,15 @@ class PhaseRetrieval(MatrixRegressor):
         largest = signal[np.argmax(np.abs(signal))]
         self.rank_ = int(largest != 0)
         return np.asarray(signal * (np.conj(largest) / abs(largest) if largest else 1))
+
+    def _certifies(self, measurement: Measurement) -> bool:
+        """Return whether to compute the penalised solution with its certificate; warn of a single pattern."""
+        single = isinstance(measurement, CodedDiffraction) and measurement.is_single_pattern
+        if single:
+            warnings.warn(ONE_PATTERN, UserWarning, stacklevel=user_level())
+        if self.certify == "auto":
+            return not single and measurement.shape[0] <= MAX_CERTIFIED
+        return bool(self.certify)
 
     def _chosen(self, problem: Problem, solution: Solution) -> Factors:
         """Return the factors of the solution, or of the fit of rank one if ``refit`` is set."""
