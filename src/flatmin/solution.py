@@ -21,7 +21,7 @@ from flatmin.errors import InputError
 from flatmin.parametrizations import Gram, Product
 from flatmin.parametrizations.base import Factors, Parametrization
 from flatmin.problem import Problem
-from flatmin.proofs.certificate import LARGEST_RESIDUAL, Certificate
+from flatmin.proofs.certificate import Certificate
 from flatmin.proofs.flatness import Flatness, flatness
 from flatmin.proofs.judge import judge
 from flatmin.proofs.objective import Objective
@@ -110,7 +110,7 @@ class Noise:
     threshold, unevenness : float
         ``threshold`` is the 95 % quantile of ``‖D1⁻¹ A*(g) D2⁻¹‖ / ‖g‖`` over random g, which is the effect of noise
         alone. ``unevenness`` is the ratio of this quantile to that for Gaussian noise; it exceeds 1 for heavy tails or
-        uneven noise.
+        uneven noise. For exact data, with alpha 0, they are 0 and 1.
     refit : tuple of ndarray
         Factors of the least-squares fit at `rank`: without the bias of the penalty, and **not certified**, since
         least squares at a fixed rank may have local minima.
@@ -335,7 +335,8 @@ class Solution:
 
         A file can state anything. So without its problem a solution has no certificate, its status is not_checked, and
         the statements of the file are in `claimed`. With its problem, certificate, status and flatness are computed
-        from the problem, the factors and the dual vectors. ``parts`` are then those that follow from the factors
+        from the problem, the factors and the dual vectors. That a search found no lower rank cannot be checked, so the
+        status low_rank_interpolant becomes not_certified. ``parts`` are then those that follow from the factors
         ("sparse", "signal"); ``noise``, ``settings`` and the effort stay statements of the file.
 
         Parameters
@@ -389,9 +390,6 @@ class Solution:
         factors, (D1, D2) = problem.within_range(problem.check(self.factors)), problem.metric
         proof = judge(problem, factors, *self.duals, alpha=alpha, metric_power=metric_power)
         status = Status.proved(proof) or Status.not_certified
-        searched = self.claimed["status"] == Status.low_rank_interpolant.name
-        if not proof.holds and searched and proof.relative_residual <= LARGEST_RESIDUAL:
-            status = Status.low_rank_interpolant  # no certificate can prove more
         parts = {"sparse": gross_errors(problem, factors, alpha)} if problem.loss.has_gross_errors else {}
         checked = replace(
             self,
