@@ -175,7 +175,7 @@ class MatrixCompletion(TransformerMixin, Completer):  # type: ignore[misc]
         check_is_fitted(self)
         cells = self._inside(self._read(X, reset=False))
         known, (i, j, z) = hidden(cells)
-        factors, own = self._rows.fit(self._less_offsets(known))
+        factors, own = self._rows.fit(self.offsets_.deviations(known))
         left = z - self.offsets_.constant - self.offsets_.columns[j]
         missed = left - own[i] - np.einsum("nk,nk->n", factors[i], self.column_factors_[j])
         weights = np.ones(cells.shape[0]) if sample_weight is None else _check_sample_weight(sample_weight, cells)
@@ -244,7 +244,7 @@ class MatrixCompletion(TransformerMixin, Completer):  # type: ignore[misc]
     def _modelled(self, X: Any) -> Array:
         """Return the predictions of all cells of a checked table."""
         require(3.0 * 8 * X.shape[0] * X.shape[1], "the completed table")
-        factors, own = self._rows.fit(self._less_offsets(self._inside(X)))
+        factors, own = self._rows.fit(self.offsets_.deviations(self._inside(X)))
         z = factors @ self.column_factors_.T
         z += own[:, None] + (self.offsets_.constant + self.offsets_.columns)
         out = self._units.outside(z)

@@ -1,6 +1,6 @@
 """Completer: the base class of the estimators that fit a low-rank matrix with offsets to some of its cells."""
 
-from dataclasses import field, replace
+from dataclasses import field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -85,11 +85,11 @@ class Completer(FlatEstimator):
             weights, strengths = weights / mean, strengths.over(mean)
         found = self._completed(Observations.from_cells(cells, weights, strengths))
         self._keep_fit(found)
-        own_factors, own = found.rows.fit(self._less_offsets(cells), weights)
+        own_factors, own = found.rows.fit(found.offsets.deviations(cells), weights)
         self.row_factors_ = np.ascontiguousarray(own_factors)  # sums have the same order after saving and loading
         self.column_factors_ = found.rows.columns
         if strengths.rows is not None:
-            self.offsets_ = replace(found.offsets, rows=own)
+            self.offsets_ = found.offsets.with_rows(own)
 
     def _completed(self, cells: Observations) -> Completed:
         """Return the fit to the observed cells."""
@@ -102,7 +102,8 @@ class Completer(FlatEstimator):
 
     def _keep_fit(self, found: Completed) -> None:
         """Set the fitted attributes."""
-        self._rows, self.offsets_, self.relaxation_ = found.rows, found.offsets, found.relaxation
+        self._rows, self.relaxation_ = found.rows, found.relaxation
+        self.offsets_ = found.offsets
         self._factors = found.factors
         self.alpha_ = regularization(float(found.solution.settings["alpha"]), found.problem.shape)
         self._keep(found.problem, found.solution)
@@ -112,12 +113,6 @@ class Completer(FlatEstimator):
         z, both = self.offsets_.at(i, j), (i >= 0) & (j >= 0)
         z[both] += np.einsum("nk,nk->n", self.row_factors_[i[both]], self.column_factors_[j[both]])
         return z
-
-    def _less_offsets(self, cells: Any) -> Any:
-        """Return observed cells minus the constant and the offset of their column."""
-        left = cells.copy()
-        left.data = cells.data - self.offsets_.constant - self.offsets_.columns[cells.indices]
-        return left
 
     def _summary(self) -> dict[str, str]:
         lines, tried = super()._summary(), getattr(self, "relaxation_", None)
