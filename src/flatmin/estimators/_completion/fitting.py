@@ -49,17 +49,19 @@ class Settings:
 class Completed:
     """A fit to observed cells, with the factors, the offsets and the row model that make predictions.
 
-    ``factors`` are those of the solution or of a refit, and ``offsets`` and ``rows`` belong to these factors. With
-    ``alpha="auto"`` the solution has estimates of the noise, even if held-out cells then chose a strength other than
+    ``factors`` are those of the solution or, if ``refits``, of a refit; ``offsets`` and ``rows`` belong to these
+    factors. ``cells`` are the observations, with the penalties on offsets that the fit used. With ``alpha="auto"`` the solution has estimates of the noise, even if held-out cells then chose a strength other than
     the one found from the noise. ``relaxation`` has the candidates that were tried on held-out cells.
     """
 
+    cells: Observations
     problem: Problem
     solution: Solution
     factors: Factors
     offsets: Offsets
     rows: RowModel
     relaxation: Relaxation | None = None
+    refits: bool = False
 
     @classmethod
     def penalised(cls, cells: Observations, fit: OffsetFit, tried: Relaxation | None = None) -> Self:
@@ -76,7 +78,7 @@ class Completed:
         else:
             factors = noise.refit
             offsets = fit.offsets if fit.refit_offsets is None else fit.refit_offsets
-        found = cls._from_factors(cells, fit, factors, offsets, 1 / UNBIASED, tried)
+        found = replace(cls._from_factors(cells, fit, factors, offsets, 1 / UNBIASED, tried), refits=True)
         variance = _variance(cells, fit, factors, offsets) if fit.solution.settings["alpha"] else None
         if variance is None:
             return found
@@ -95,7 +97,7 @@ class Completed:
         settings = fit.solution.settings
         alpha, power = share * float(settings["alpha"]), float(settings["metric_power"])
         rows = RowModel.from_fit(cells.entries, factors, alpha, power, fit.model.rows)
-        return cls(fit.problem, fit.solution, factors, offsets, rows, tried)
+        return cls(cells, fit.problem, fit.solution, factors, offsets, rows, tried)
 
 
 def _variance(cells: Observations, fit: OffsetFit, factors: Factors, offsets: Offsets) -> float | None:

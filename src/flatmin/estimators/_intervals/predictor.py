@@ -1,0 +1,161 @@
+"""CellPredictor: a fit to observed cells as ridge regressions of its rows and columns, which have leverages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin.estimators._completion.fitting import Completed, regularization
+from flatmin.estimators._completion.projection import RowModel
+from flatmin.estimators._completion.table import in_rows
+from flatmin.estimators._intervals.credibility import Credibility
+from flatmin.solvers.noise.refit import UNBIASED
+from flatmin.solvers.offsets.offsets import Offsets
+
+__all__ = ["CellPredictor", "RowFit", "quadratic_forms"]
+
+#: Approximate number of entries of covariance matrices that are gathered at once.
+GATHERED_ENTRIES = 2_000_000
+#: Smallest value of ``1 − leverage`` of an observed cell in a studentized residual. A cell that determines its own
+#: prediction has the leverage 1.
+LEAST_FREEDOM = 0.05
+
+
+def quadratic_forms(matrices: Array, i: Array, vectors: Array, j: Array) -> Array:
+    """Return ``v_jᵀ C_i v_j``, shape (n,), for matrices C (a, f, f) and vectors v (b, f) at positions i and j (n,)."""
+    out, step = np.zeros(len(i)), max(1, GATHERED_ENTRIES // max(1, vectors.shape[1]) ** 2)
+    for start in range(0, len(i), step):
+        piece = slice(start, start + step)
+        v = vectors[j[piece]]
+        out[piece] = np.einsum("nf,nf->n", np.einsum("nf,nfg->ng", v, matrices[i[piece]]), v)
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class RowFit:
+    """Rows of a matrix, fitted or new ones, with the factors and offsets that their observed cells give.
+
+    ``values`` is a CSR array (n, d2) of the observed values minus the constant and the offsets of columns, and
+    ``weights`` has the weights of the same cells. ``factors`` has shape (n, k) and ``offsets`` (n,).
+    """
+
+    model: RowModel
+    values: Any
+    weights: Any
+    factors: Array
+    offsets: Array
+
+    @classmethod
+    def from_cells(cls, model: RowModel, values: Any, weights: Array | None = None) -> Self:
+        """Compute factors and offsets from observed cells and their weights (nnz,)."""
+        factors, offsets = model.fit(values, weights)
+        weighted = values.copy()
+        weighted.data = np.ones(values.nnz) if weights is None else weights
+        return cls(model, values, weighted, factors, offsets)
+
+    @cached_property
+    def covariances(self) -> Array:
+        """The covariances (n, f, f) of factors and offsets for noise of variance 1; see `RowModel.covariances`."""
+        return self.model.covariances(self.weights)
+
+    @property
+    def positions(self) -> tuple[Array, Array]:
+        """The row and the column of every observed cell."""
+        return np.repeat(np.arange(self.values.shape[0]), np.diff(self.values.indptr)), self.values.indices
+
+    def at(self, i: Array, j: Array) -> Array:
+        """Return the matrix plus the offsets of rows, at positions (n,)."""
+        return np.asarray(self.offsets[i] + np.einsum("nk,nk->n", self.factors[i], self.model.columns[j]))
+
+    def leverages(self, i: Array, j: Array) -> Array:
+        """Return the variances of `at` for given factors of the columns and noise of variance 1."""
+        return quadratic_forms(self.covariances, i, self.model.features, j)
+
+    def studentized_squares(self, leverages: Array | None = None) -> Array:
+        """Return the squared residual over ``1 − leverage`` of every observed cell.
+
+        If R is given and there is no penalty, the residual of a cell of weight w has the variance ``σ² (1 − w h)``, so
+        the mean of these squares is the variance of the noise. Other leverages h (nnz,) may be given.
+        """
+        i, j = self.positions
+        freedom = 1 - self.weights.data * (self.leverages(i, j) if leverages is None else leverages)
+        return np.asarray((self.values.data - self.at(i, j)) ** 2 / freedom.clip(min=LEAST_FREEDOM))
+
+
+@dataclass(frozen=True, eq=False)
+class CellPredictor:
+    """A fit as regressions of its rows on R and of its columns on L.
+
+    The error of a prediction ``g + a_i + b_j + l_iᵀ r_j`` is, to first order, the sum of the errors of row i given R
+    and of column j given L. Each side is a ridge regression, with the penalty of the fit. For noise of variance 1 the
+    variance of the prediction is therefore
+
+        ``h_ij = f_jᵀ (Σ_k w_ik f_k f_kᵀ + Λ_i)⁻¹ f_j + g_iᵀ (Σ_k w_kj g_k g_kᵀ + Λ_j)⁻¹ g_i``,
+
+    with ``f = (r, 1)`` if rows have offsets, ``g = (l, 1)`` if columns have, and sums over observed cells.
+
+    References
+    ----------
+    Chen, Fan, Ma, Yan, "Inference and uncertainty quantification for noisy matrix completion", PNAS 116(46), 2019 (the
+    same variance for many cells and no penalty).
+    """
+
+    offsets: Offsets
+    rows: RowFit
+    columns: RowModel
+    column_weights: Any
+
+    @classmethod
+    def from_fit(cls, found: Completed) -> Self:
+        """Solve the rows of a fit, given R and the offsets of columns."""
+        A, strengths, offsets = found.cells.entries, found.cells.strengths, found.offsets
+        values, order = in_rows(A.rows, A.cols, found.cells.values - offsets.constant - offsets.columns[A.cols], A.shape)
+        weights = None if A.weights is None else A.weights**2
+        rows = RowFit.from_cells(found.rows, values, None if weights is None else weights[order])
+        if strengths.rows is not None:
+            offsets = replace(offsets, rows=rows.offsets)
+        settings, counts = found.solution.settings, A.gram_diagonals()[1]
+        alpha, power = float(settings["alpha"]), float(settings["metric_power"])
+        penalty = regularization(alpha / UNBIASED if found.refits else alpha, A.shape) * np.mean(counts) ** (1 - power)
+        columns = RowModel(rows.factors, float(penalty), power, strengths.columns)
+        turned, _ = in_rows(A.cols, A.rows, np.ones(A.size) if weights is None else weights, A.shape[::-1])
+        return cls(offsets, rows, columns, turned)
+
+    @cached_property
+    def column_covariances(self) -> Array:
+        """The covariances (d2, f, f) of factors and offsets of the columns, for noise of variance 1."""
+        return self.columns.covariances(self.column_weights)
+
+    def fitted(self, values: Any) -> RowFit:
+        """Return rows, possibly new ones, from their observed cells, a CSR array (n, d2)."""
+        left = values.copy()
+        left.data = values.data - self.offsets.constant - self.offsets.columns[values.indices]
+        return RowFit.from_cells(self.rows.model, left)
+
+    def at(self, i: Array, j: Array, rows: RowFit | None = None) -> Array:
+        """Return the predictions of cells at positions (n,) in the given rows, by default those of the fit."""
+        return np.asarray(self.offsets.constant + self.offsets.columns[j] + (rows or self.rows).at(i, j))
+
+    def leverages(self, i: Array, j: Array, rows: RowFit | None = None) -> Array:
+        """Return the variances h of the same predictions, for noise of variance 1."""
+        rows = rows or self.rows
+        g = self.columns.with_offset(rows.factors)
+        return rows.leverages(i, j) + quadratic_forms(self.column_covariances, j, g, i)
+
+    @cached_property
+    def noise_variances(self) -> Array:
+        """The variance of the noise in every column, shape (d2,), from the residuals at observed cells."""
+        i, j = self.rows.positions
+        squares = self.rows.studentized_squares(self.leverages(i, j))
+        return Credibility.from_groups(squares, j, self.offsets.columns.size).estimates
+
+    def variances(self, i: Array, j: Array, rows: RowFit | None = None) -> Array:
+        """Return the variances of the same predictions if the noise has `noise_variances`."""
+        rows, noise = rows or self.rows, self.noise_variances
+        of_rows = quadratic_forms(rows.model.covariances(rows.weights, noise), i, rows.model.features, j)
+        g = self.columns.with_offset(rows.factors)
+        return of_rows + noise[j] * quadratic_forms(self.column_covariances, j, g, i)

@@ -1,0 +1,45 @@
+"""RowScales: how the noise of a row differs from that of other rows, from the residuals at its observed cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin.estimators._intervals.credibility import Credibility
+from flatmin.estimators._intervals.predictor import RowFit
+
+__all__ = ["RowScales"]
+
+
+@dataclass(frozen=True)
+class RowScales:
+    """The mean ``level`` of studentized squares over the variances of their columns, which counts for ``prior`` cells.
+
+    The relative variance of a row is the mean of these ratios over its cells, pulled to the level, over the level. New
+    rows get it in the same way as rows of the fit.
+    """
+
+    level: float
+    prior: float
+
+    @classmethod
+    def from_rows(cls, rows: RowFit, variances: Array) -> Self:
+        """Measure the rows of a fit; the variances of columns have shape (d2,)."""
+        found = Credibility.from_groups(_ratios(rows, variances), rows.positions[0], rows.values.shape[0])
+        return cls(found.mean, found.prior)
+
+    def of(self, rows: RowFit, variances: Array) -> Array:
+        """Return the relative variances (n,) of rows; 1 for a row without cells."""
+        n = rows.values.shape[0]
+        if self.level == 0:
+            return np.ones(n)
+        i, _ = rows.positions
+        sums = np.bincount(i, _ratios(rows, variances) / self.level, n)
+        return np.asarray((self.prior + sums) / (self.prior + np.bincount(i, minlength=n)))
+
+
+def _ratios(rows: RowFit, variances: Array) -> Array:
+    return np.asarray(rows.studentized_squares() / variances[rows.positions[1]])
