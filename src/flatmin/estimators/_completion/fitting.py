@@ -50,8 +50,9 @@ class Completed:
     """A fit to observed cells, with the factors, the offsets and the row model that make predictions.
 
     ``factors`` are those of the solution or, if ``refits``, of a refit; ``offsets`` and ``rows`` belong to these
-    factors. ``cells`` are the observations, with the penalties on offsets that the fit used. With ``alpha="auto"`` the solution has estimates of the noise, even if held-out cells then chose a strength other than
-    the one found from the noise. ``relaxation`` has the candidates that were tried on held-out cells.
+    factors. ``cells`` are the observations, with the penalties on offsets that the fit used. With ``alpha="auto"`` the
+    solution has estimates of the noise, even if held-out cells then chose a strength other than the one found from the
+    noise. ``relaxation`` has the candidates that were tried on held-out cells.
     """
 
     cells: Observations

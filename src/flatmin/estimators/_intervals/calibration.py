@@ -31,16 +31,15 @@ LEAST_SHARE = 0.05
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """The scale ``w_ij² = s_j² r_i (a + b h_ij + c ẑ_ij²)`` of the error of a cell, and the quantiles of error over scale.
+    """Scales of errors, ``w_ij² = s_j² r_i (a + b h_ij + c ẑ_ij²)``, and quantiles of errors over scales.
 
     s_j² are the mean squared errors of held-out cells of column j, pulled to that of all cells; r_i is the relative
     variance of row i (`RowScales`); h is the leverage of the cell (`CellPredictor`), and ẑ the prediction without the
     constant. The coefficients are not negative. They fit the squared errors of held-out cells over s² r by least
     squares, in which s² is estimated without the cell and each cell is weighted by the inverse of its variance.
 
-    The half width of an interval is a quantile of ``|error| / w`` over the held-out cells times w. The quantile of a
-    column with 20 or more held-out cells is the mean of that of its own cells and of that of all cells, which counts for
-    50.
+    The half width of an interval is a quantile of ``|error| / w`` over the held-out cells times w. In a column with 20 or
+    more held-out cells it is the mean of the quantile of its own cells and that of all cells, which counts for 50.
 
     Attributes
     ----------
@@ -131,7 +130,7 @@ class Calibration:
         out = np.full(len(self.column_variances), pooled)
         for j, own in self._own_scores():
             out[j] = (POOL * pooled + float(own @ own)) / (POOL + len(own))
-        return np.sqrt(out)
+        return np.asarray(np.sqrt(out))
 
     def _own_scores(self) -> list[tuple[int, Array]]:
         """Return the columns that have quantiles of their own, with their scores, ascending."""

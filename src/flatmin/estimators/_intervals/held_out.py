@@ -26,16 +26,16 @@ class HeldOut:
     """Held-out cells (n,): positions, values, predictions, and the leverages of the predictions.
 
     ``fits`` are the fits to the other cells, and ``folds`` has the position in ``fits`` of the one that made each
-    prediction. A cell is in the order of the folds.
+    prediction.
     """
 
+    fits: Sequence[CellPredictor]
     rows: Array
     columns: Array
     values: Array
     predictions: Array
     leverages: Array
     folds: Array
-    fits: Sequence[CellPredictor]
 
     @property
     def errors(self) -> Array:
@@ -59,8 +59,8 @@ def held_out(found: Completed, folds: int) -> HeldOut:
         dealt = splits(cells.cells, min(ONE_IN if folds == 1 else folds, cells.entries.size), None, seed)[:folds]
     except InputError:
         raise InputError(
-            f"of the {cells.entries.size} observed cells none can be held out to calibrate intervals, expected rows and "
-            "columns with two of them"
+            f"of the {cells.entries.size} observed cells none can be held out to calibrate intervals, expected rows "
+            "and columns with two of them"
         ) from None
     parts, fits = [], []
     for k, split in enumerate(dealt):
@@ -69,11 +69,11 @@ def held_out(found: Completed, folds: int) -> HeldOut:
         i, j = hidden.entries.rows, hidden.entries.cols
         parts.append((i, j, hidden.values, fit.at(i, j), fit.leverages(i, j), np.full(len(i), k)))
         fits.append(fit)
-    return HeldOut(*(np.concatenate(part) for part in zip(*parts, strict=True)), fits)
+    return HeldOut(fits, *(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
 def fit_like(found: Completed, training: Array) -> Completed:
-    """Fit a part of the cells with the penalty of another fit, and refit it at the same rank if the other is a refit."""
+    """Fit a part of the cells with the penalty of another fit and, if the other one is a refit, refit at its rank."""
     cells, settings, rank = found.cells.take(training), found.solution.settings, found.factors[0].shape[1]
     alpha, tol = float(settings["alpha"]), float(settings["tol"])
     shared = Settings(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from scipy.special import ndtri
@@ -35,7 +35,7 @@ def folds_of(calibration: Any, cells: int) -> int:
         If the parameter is no number of folds, or if it is None.
     """
     if calibration is None:
-        raise InputError("calibration is None, expected 'auto' or a number of folds; set it before you ask for intervals")
+        raise InputError("calibration is None, expected 'auto' or a number of folds, which intervals need")
     if isinstance(calibration, str) and calibration == "auto":
         return 10 if cells <= FEW_CELLS else 5 if cells <= MANY_CELLS else 1
     if not is_whole(calibration) or calibration < 1:
@@ -100,7 +100,7 @@ class Intervals:
         """
         if not self.found.refits:
             raise InputError(
-                "kind is 'mean', but a penalised fit predicts, whose bias is unknown; expected kind='observation', or a "
-                "fit with refit=True"
+                "kind is 'mean', but a penalised fit predicts, whose bias is unknown; expected kind='observation', or "
+                "a fit with refit=True"
             )
         return np.asarray(ndtri((1 + level) / 2) * np.sqrt(self.fit.variances(i, j, rows)))

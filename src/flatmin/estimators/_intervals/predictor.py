@@ -113,7 +113,8 @@ class CellPredictor:
     def from_fit(cls, found: Completed) -> Self:
         """Solve the rows of a fit, given R and the offsets of columns."""
         A, strengths, offsets = found.cells.entries, found.cells.strengths, found.offsets
-        values, order = in_rows(A.rows, A.cols, found.cells.values - offsets.constant - offsets.columns[A.cols], A.shape)
+        left = found.cells.values - offsets.constant - offsets.columns[A.cols]
+        values, order = in_rows(A.rows, A.cols, left, A.shape)
         weights = None if A.weights is None else A.weights**2
         rows = RowFit.from_cells(found.rows, values, None if weights is None else weights[order])
         if strengths.rows is not None:
@@ -158,4 +159,4 @@ class CellPredictor:
         rows, noise = rows or self.rows, self.noise_variances
         of_rows = quadratic_forms(rows.model.covariances(rows.weights, noise), i, rows.model.features, j)
         g = self.columns.with_offset(rows.factors)
-        return of_rows + noise[j] * quadratic_forms(self.column_covariances, j, g, i)
+        return np.asarray(of_rows + noise[j] * quadratic_forms(self.column_covariances, j, g, i))
