@@ -199,7 +199,7 @@ class Solution:
     def facts(self) -> dict[str, str]:
         """Return status, size and what is proved, as a few words for each part."""
         rows, columns = self.parametrization.pair(self.factors)
-        kept = ("proved", "value", "lower bound", "residual", "unique", "radius")
+        kept = ("proved", "among", "value", "lower bound", "residual", "unique", "radius")
         proved = {"proved": "nothing"} if self.certificate is None else self.certificate.facts()
         return {
             "status": f"{self.status.name}: {self.status.value}",

@@ -3,6 +3,7 @@
 import ast
 import io
 import json
+import shlex
 import subprocess
 import sys
 import tokenize
@@ -314,6 +315,44 @@ def test_the_command_runs_alone_and_says_what_fails(tmp_path):
     assert "canonical" in run(status=1)
     (tmp_path / "changed.json").write_bytes(seal(proof))
     assert "statement V fails" in run(status=1)
+
+
+@pytest.mark.parametrize("setting", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}])
+@pytest.mark.parametrize("valid", [True, False])
+def test_the_status_does_not_depend_on_the_encoding_of_the_output(tmp_path, setting, valid):
+    text, instance = proof_of("integer sensing")
+    proof = json.loads(text)
+    proof["statements"][0]["lower"] = proof["statements"][0]["lower"] if valid else "1e9"
+    proof |= {} if valid else {"∞\ud800": 1}
+    (tmp_path / "proof.json").write_bytes(seal(proof))
+    (tmp_path / "instance.npz").write_bytes(instance)
+    command = [sys.executable, checker.__file__, "proof.json", "instance.npz"]
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONCOERCECLOCALE": "0", **setting}
+    done = subprocess.run(command, capture_output=True, cwd=tmp_path, env=environment)
+    assert done.returncode == (0 if valid else 1), done.stderr
+    assert done.stderr == b""
+    assert done.stdout.startswith(b"Theorem" if valid else b"Refused: ")
+    assert done.stdout.isascii()
+
+
+def test_an_output_that_cannot_be_written_is_no_verdict(tmp_path):
+    text, instance = proof_of("integer sensing")
+    (tmp_path / "proof.json").write_bytes(text)
+    (tmp_path / "instance.npz").write_bytes(instance)
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-I", checker.__file__, "proof.json", "instance.npz"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, cwd=tmp_path)
+        closed = subprocess.run(f"{shlex.join(command)} >&-", shell=True, cwd=tmp_path)
+    assert closed.returncode == 0  # the caller wants the status alone
+    assert done.returncode not in {0, 1}
+
+
+@pytest.mark.parametrize("family", ["matrix-completion", "", {}, ["x"], 0, False])
+def test_a_proof_names_no_family(family):
+    proof, instance = claims("sensing")
+    proof["model"]["family"] = family
+    with pytest.raises(checker.Refused, match="family is"):
+        checker.check_files(seal(proof), instance)
 
 
 def test_the_program_is_short_enough_to_be_read():

@@ -62,7 +62,7 @@ def test_gap_of_either_sign_and_of_zero_value() -> None:
     assert bound().holds is True
     assert "only its absolute value matters" in bound(relative_gap=-1e-9).text
     assert bound(relative_gap=0.25, holds=False).holds is False
-    assert "25 %" in bound(relative_gap=0.25, holds=False).text
+    assert "25\N{NO-BREAK SPACE}%" in bound(relative_gap=0.25, holds=False).text
     assert bound(relative_gap=-0.25, holds=False).holds is False
     assert bound(value=0.0, lower_bound=0.0, relative_gap=0.0).holds is True
 
@@ -93,3 +93,17 @@ def test_the_uniqueness_dual_is_explained(changes: dict, expected: str, holds: b
     assert expected in statements[2].text
     assert "Flatness says nothing here" in statements[1].text
     assert all("dual matrix's singular values" not in s.text for s in statements)
+
+
+def test_bounds_are_short_and_rounded_to_the_safe_side() -> None:
+    found = proof(replace(CERTIFICATE, value=21.1495942973, relative_gap=4.3211e-13, dual_norm=1 + 2**-40), 3)
+    assert "a scaled trace of 21.15." in found[1].text
+    assert "4.33\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}10⁻¹³" in found[1].text
+    assert "exceeds 1 by at most 9.1\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}10⁻¹³" in found[2].text
+    assert "it does not exceed 1" in proof(replace(CERTIFICATE, dual_norm=0.7), 3)[2].text
+
+
+def test_the_trace_of_all_solutions_is_known_only_from_one_that_fits() -> None:
+    texts = [proof(replace(CERTIFICATE, holds=holds), 3, terms=DETERMINED)[1].text for holds in (True, False)]
+    assert ["has the same trace, 2, because" in text for text in texts] == [True, False]
+    assert "has the same trace because" in texts[1]

@@ -160,7 +160,7 @@ def recover(
 ) -> int:
     """Find the flattest solution of a problem, certify it, and write a report.
 
-    Exit status: 0 certified, 1 not certified (results are still written), 2 bad input.
+    Exit status: 0 certified, 1 not certified (results are still written), 2 bad input, 130 interrupted.
     """
     from flatmin.cli.commands.recover import Request, run
     from flatmin.cli.options import ProblemFile
@@ -268,7 +268,8 @@ def race(
 
     The same command continues an interrupted race. With more seeds or competitors it adds only their runs.
 
-    Exit status: 0 the flattest value is certified, 1 it is not (results are still written), 2 bad input.
+    Exit status: 0 the flattest value is certified, 1 it is not (results are still written), 2 bad input,
+    130 interrupted.
     """
     from flatmin.cli.commands.race import Request, run
     from flatmin.cli.options import ProblemFile
@@ -357,7 +358,7 @@ def report(
 
     Stores are only read, so sweeps may be running or unfinished.
 
-    Exit status: 0 the page is written, whatever the verdicts, 2 bad input.
+    Exit status: 0 the page is written, whatever the verdicts, 2 bad input, 130 interrupted.
     """
     from flatmin.cli.commands.report import Request, run
 
@@ -377,7 +378,8 @@ def proofs(
 ) -> int:
     """Check all proofs that the trials of sweeps kept, each in a new interpreter with the standard library alone.
 
-    Exit status: 0 if all proofs hold, 1 if one is refused, 2 for bad input, also if there is no proof.
+    Exit status: 0 if all proofs hold, 1 if one is refused, 2 for bad input, also if there is no proof,
+    130 interrupted.
     """
     from flatmin.cli.commands.proofs import Request, run
 
@@ -406,7 +408,8 @@ def certify(
 ) -> int:
     """Print what can be proved about a solution, and of which objective.
 
-    Exit status: 0 only if the certificate holds, else 1; 2 for bad input, also if the file states another objective.
+    Exit status: 0 only if the certificate holds, else 1; 2 for bad input, also if the file states another objective;
+    130 interrupted.
     """
     from flatmin.cli.commands.certify import Request
     from flatmin.cli.commands.certify import certify as judge
@@ -437,7 +440,10 @@ def prove(
 ) -> int:
     """Prove theorems about a solution in exact arithmetic, and write a proof that a short program checks.
 
-    Exit status: 0 if a theorem is proved, else 1; 2 for bad input, also if the file states another objective.
+    Exit status: 0 if a theorem is proved, else 1; 2 for bad input, also if the file states another objective;
+    130 interrupted.
+
+    An earlier proof at --output is replaced, together with its data; no other file is.
     """
     from flatmin.cli.commands.prove import Request, run
     from flatmin.cli.options import ProblemFile

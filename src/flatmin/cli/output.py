@@ -1,15 +1,17 @@
-"""The directory of results, which is written as a whole or not at all."""
+"""Places for results: what may be replaced there, and a directory that is written as a whole or not at all."""
 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
-from flatmin._core.files import atomic_directory
+from flatmin._core.files import atomic_directory, check_writable
 from flatmin.errors import InputError
+from flatmin.proofs.exact import files_of
 
-__all__ = ["PROOFS", "RACE", "RECOVERY", "ResultsKind", "destination", "results_directory"]
+__all__ = ["PROOFS", "RACE", "RECOVERY", "ResultsKind", "check_proof_place", "destination", "results_directory"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,38 @@ def destination(output: Path | None, *inputs: Path | None, kind: ResultsKind = R
         what = "race" if kind is RACE else "result"
         raise InputError(f"the --output {target} exists and is no earlier {what} of flatmin; choose another directory")
     return target
+
+
+def check_proof_place(output: Path, data_sha256: str) -> None:
+    """Raise `InputError` if writing a proof and its data would lose another file.
+
+    An earlier proof may be replaced, and so may the file of its data. Any other file in the place of the data must have
+    the hash ``data_sha256`` of the new data, so that nothing in it changes.
+    """
+    target, data = files_of(output)
+    check_writable(target, "the --output")
+    check_writable(data, f"the data of the --output {target},")
+    try:
+        earlier = _pinned(target) if target.exists() else data_sha256
+        present = sha256(data.read_bytes()).hexdigest() if data.exists() else data_sha256
+    except OSError as error:
+        raise InputError(f"{error.filename} cannot be read: {error.strerror}") from error
+    if earlier is None:
+        raise InputError(f"the --output {target} exists and is no earlier proof of flatmin; choose another name")
+    if present not in (earlier, data_sha256):
+        raise InputError(
+            f"{data} exists and holds other data, which the data of the --output {target} would replace; choose "
+            "another name"
+        )
+
+
+def _pinned(proof: Path) -> str | None:
+    """Return the hash of the data of a proof, None if the file is no proof."""
+    try:
+        document = json.loads(proof.read_text(encoding="ascii"))
+        return str(document["instance"]["sha256"]) if document["flatmin_proof"] == 1 else None
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
 
 
 @contextmanager

@@ -29,6 +29,8 @@ def recovery_rows(problem: Problem, solution: Solution, summary: Mapping[str, An
     }
     if terms.determined:
         rows["flatness"] += "; all solutions that fit are equally flat"
+    if proof.scope:
+        rows["among"] = proof.scope
     if proof.radius is not None:
         rows["certified radius"] = _radius(solution, proof.radius)
     rows["scaled trace"] = f"{summary['scaled_trace']:.6g}"

@@ -24,13 +24,13 @@ from flatmin.problem import Problem
 from flatmin.solution import Noise, Solution, Status
 from flatmin.solvers import flat_minimum, refit
 
-__all__ = ["FlatEstimator", "MatrixRegressor"]
+__all__ = ["FlatEstimator", "MatrixRegressor", "user_level"]
 
 #: With ``verbose`` at or above this value, every round of the solver is logged.
 EVERY_ROUND = 2
 
 
-def _user_level() -> int:
+def user_level() -> int:
     """Return the ``stacklevel`` of a warning that names the line of the user's code outside this package."""
     level, frame = 1, sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("flatmin."):
@@ -131,7 +131,7 @@ class FlatEstimator(BaseEstimator):  # type: ignore[misc]
         self.status_, self.n_iter_ = solution.status, max(1, solution.iterations)
         if not (solution.status.certified or self._reached(solution)):
             warnings.warn(
-                f"{solution.status.name}: {solution.status.value}", ConvergenceWarning, stacklevel=_user_level()
+                f"{solution.status.name}: {solution.status.value}", ConvergenceWarning, stacklevel=user_level()
             )
         if self.verbose:
             sys.stderr.write(f"{self}\n")

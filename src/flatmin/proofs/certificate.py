@@ -24,6 +24,7 @@ __all__ = [
     "LARGEST_GAP",
     "LARGEST_RESIDUAL",
     "LARGEST_WHITENED_RESIDUAL",
+    "OVERLOOKED",
     "Bound",
     "Certificate",
     "Fit",
@@ -40,6 +41,8 @@ LARGEST_GAP = 1e-6
 LARGEST_RESIDUAL = 1e-8
 #: The largest whitened residual for which a certificate holds: a larger one could hide a part of the matrix.
 LARGEST_WHITENED_RESIDUAL = 1e-7
+#: Singular values of the stacked sensing matrices below this share of the largest belong to unseen directions.
+OVERLOOKED = 1e-12
 #: The probability that some bound of a certificate is wrong is at most this.
 LARGEST_CHANCE = 1e-10
 #: The largest alpha that is accepted; stronger penalties overflow, and their solution is zero.
@@ -87,6 +90,10 @@ class Certificate:
     dual_norm, bound_kind : float and str
         A bound on ``‖D1⁻¹ A*(λ) D2⁻¹‖_op``, and what proves it: "dense", "cholesky", "proven", "probabilistic",
         "estimated" (nothing is proved), or "exact" (`flatmin.prove`).
+    unseen : int
+        The number of directions of rows and columns that the measurements see by less than 1e-12, relatively, or not at
+        all; the unmeasured rows and columns of `Solution.undetermined` are among them. If ``holds``, what is proved
+        compares matrices that vanish in these directions.
     unique : bool or None
         Whether the solution is the only flattest one; False only if another one is known, None if undecided.
     q, injectivity, margin, margin_kind
@@ -115,6 +122,7 @@ class Certificate:
     bound_kind: str
     residual_reach: float = 0.0
     rounding: float = 0.0
+    unseen: int = 0
     unique: bool | None = None
     uniqueness_dual: Array | None = None
     q: int | None = None
@@ -139,6 +147,14 @@ class Certificate:
             return self.bound_kind
         return "probabilistic" if "probabilistic" in (self.bound_kind, self.margin_kind) else "rounded"
 
+    @property
+    def scope(self) -> str:
+        """The matrices that the certificate compares, if there are unseen directions; otherwise empty."""
+        if not (self.holds and self.unseen):
+            return ""
+        directions = "1 direction" if self.unseen == 1 else f"{self.unseen} directions"
+        return f"matrices that vanish in {directions}, which measurements see by less than {OVERLOOKED:g} or not at all"
+
     def facts(self) -> dict[str, str]:
         """Return what is proved, as a few words for each part."""
         verdict = {True: "yes", False: "no, another flat minimum is in `alternative`", None: "undecided"}[self.unique]
@@ -148,6 +164,7 @@ class Certificate:
         proved = "no solution is flatter" if self.objective == "interpolating" else "no objective is smaller"
         return {
             "proved": f"{proved}, to a relative gap of {LARGEST_GAP:g}" if self.holds else self._nothing(),
+            **({"among": self.scope} if self.scope else {}),
             "objective": self.objective,
             "value": f"{self.value:.10g}",
             "lower bound": f"{self.lower_bound:.10g} (relative gap {self.relative_gap:.1e})",
@@ -235,8 +252,9 @@ class Bound:
 
     No competing solution has an objective below ``lower``; the objective of the solution itself is ``value``. ``norm``
     is an upper bound on the norm of the dual matrix, proved by ``kind`` (see `Certificate.bound_kind`) except with
-    probability ``failure``. ``rounding`` is the part of the relative gap that only covers rounding errors. If
-    `is_penalised`, the objective contains the loss; otherwise competing solutions fit the data exactly.
+    probability ``failure``. ``rounding`` is the part of the relative gap that only covers rounding errors, and
+    competing solutions vanish in ``unseen`` directions. If `is_penalised`, the objective contains the loss; otherwise
+    competing solutions fit the data exactly.
     """
 
     value: float
@@ -246,6 +264,7 @@ class Bound:
     failure: float = 0.0
     is_penalised: bool = False
     rounding: float = 0.0
+    unseen: int = 0
 
     @property
     def gap(self) -> float:
@@ -265,6 +284,7 @@ class Bound:
             whitened_residual=fit.whitened,
             residual_reach=fit.reach,
             rounding=self.rounding,
+            unseen=self.unseen,
             dual=dual,
             dual_norm=self.norm,
             bound_kind=self.kind,

@@ -379,8 +379,8 @@ class DenseMap:
 
     def adjoint(self, y: Matrix) -> Matrix:
         """Return ``Σ y_i A_i``."""
-        flat, width = y.T @ self.A, self.shape[1]
-        return Matrix([flat.rows[0][k : k + width] for k in range(0, len(flat.rows[0]), width)], flat.unit)
+        flat, (d1, width) = y.T @ self.A, self.shape
+        return Matrix([flat.rows[0][k : k + width] for k in range(0, d1 * width, width)], flat.unit)
 
     def forward(self, P: Matrix, Q: Matrix) -> Matrix:
         """Return the column ``A(P Qᵀ)``."""
@@ -690,8 +690,7 @@ class Theorem:
         """
         delta = self.constant("delta")
         P, Q = ((1 - delta) * G + (G @ M).gram() for G, M in ((self.G1, self.L), (self.G2, self.R)))
-        what = "[[(1−δ)G1 + G1LLᵀG1, −Λ], [−Λᵀ, (1−δ)G2 + G2RRᵀG2]] ⪰ 0 with δ > 0"
-        self.test(dominates(P, Y, Q), what)
+        self.test(dominates(P, Y, Q), "[[(1−δ)G1 + G1LLᵀG1, −Λ], [−Λᵀ, (1−δ)G2 + G2RRᵀG2]] ⪰ 0 with δ > 0")
         return delta
 
     def injectivity(self) -> Fraction:
@@ -835,10 +834,6 @@ class SplitTheorem(Theorem):
         """Return what makes the metrics G1 and G2 the identity."""
         return diagonal([self.m * self.d2] * self.d1), diagonal([self.m * self.d1] * self.d2)
 
-    def metric_bounds(self) -> list[Fraction]:
-        """Return 1 and 1: the metric is the identity."""
-        return [Fraction(1), Fraction(1)]
-
     def spread(self, g1: Fraction, g2: Fraction) -> Fraction:
         """Return 1: the norm of some cells of H is at most the nuclear norm of H."""
         return Fraction(1)
@@ -846,8 +841,8 @@ class SplitTheorem(Theorem):
     def test_value_dual(self) -> None:
         """Test ``‖W‖ ≤ 1`` and ``|W_ij| ≤ weight``: then ``⟨W, Y⟩ = ⟨W, X⟩ + ⟨W, Y − X⟩`` is at most the cost."""
         super().test_value_dual()
-        dual = self.value_dual()
-        self.test(largest(dual.rows) * dual.unit <= self.weight, "|W_ij| ≤ weight in all observed cells")
+        size = largest((W := self.value_dual()).rows) * W.unit
+        self.test(size <= self.weight, "|W_ij| ≤ weight in all observed cells")
 
     def correction(self) -> Fraction:
         """Return the cost of the errors ``Y − X̂``."""
@@ -1109,8 +1104,9 @@ def read_decimal(text: Any, name: str) -> Fraction:
 
 #: The cones, and what matrices in them are called.
 CONES = {"rectangular": "", "semidefinite": "positive semidefinite ", "symmetric": "symmetric "}
-#: The values that each part of a model may have.
+#: The values that each part of a model may have. No theorem depends on the name of a family, so there is none.
 CHOICES: dict[str, tuple[Any, ...]] = {
+    "family": (None,),
     "measurement": ("dense", "vectors", "entries", "cells"),
     "cone": (*CONES,),
     "complex": (False, True),
@@ -1238,8 +1234,7 @@ def check(document: dict[str, Any], arrays: dict[str, Array]) -> tuple[list[str]
         require(kind in CLAIMS and kind not in claims, f"the statement {kind!r} is unknown, or stands twice")
         level = ("noise" if isinstance(theorem, SemidefiniteTheorem) else "upper") if kind == "F" else ""
         expect_keys(text, f"kind {CLAIMS[kind]} {level}", "", f"statement {kind}")
-        claims[kind] = {name: read_decimal(text[name], f"{kind}: {name}") for name in text if name != "kind"}
-        claims[kind]["text"] = text
+        claims[kind] = {"text": text} | {n: read_decimal(text[n], f"{kind}: {n}") for n in text if n != "kind"}
     sentences = [introduction(theorem)]
     for kind, claim in claims.items():
         try:
@@ -1330,14 +1325,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     helped = "NumPy guessed and multiplied" if use_numpy(not options.no_numpy) else "the standard library alone"
     try:
-        lines = check_files(options.files[0].read_bytes(), options.files[1].read_bytes(), options.sha256)
-    except OSError as error:
-        parser.error(f"{error.filename}: {error.strerror}")
-    except Refused as refusal:
-        sys.stdout.write(f"Refused: {refusal}.\n")
-        return 1
-    sys.stdout.write("\n".join([*lines, f"Arithmetic: exact integers; {helped}."]) + "\n")
-    return 0
+        try:
+            lines = check_files(options.files[0].read_bytes(), options.files[1].read_bytes(), options.sha256)
+            status, lines = 0, [*lines, f"Arithmetic: exact integers; {helped}."]
+        except Refused as refusal:
+            status, lines = 1, [f"Refused: {refusal}."]
+        # Characters that the encoding of the output lacks are written as backslash escapes.
+        stream = sys.stdout or io.StringIO()
+        encoding, text = stream.encoding or "utf-8", "\n".join([*lines, ""])
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    except (OSError, MemoryError) as error:  # an uncaught error would have the exit status of a refusal
+        parser.error(f"the check was not finished: {error or 'there is not enough memory'}")
+    return status
 
 
 def check_files(proof: bytes, instance: bytes, expected: str | None = None) -> list[str]:

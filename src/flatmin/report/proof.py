@@ -1,9 +1,11 @@
 """The certificate in words: one statement for each step of the proof, in the order of the argument."""
 
+from decimal import ROUND_CEILING
+
 from flatmin.proofs.certificate import LARGEST_GAP, LARGEST_RESIDUAL, LARGEST_WHITENED_RESIDUAL, Certificate
 from flatmin.report.page import Statement
 from flatmin.report.vocabulary import PRODUCT, SPLIT, Vocabulary
-from flatmin.report.words import counted, except_for, measure, number, unique_phrase
+from flatmin.report.words import counted, except_for, measure, number, percent, scope, unique_phrase
 
 __all__ = ["NORM_PROOF", "proof"]
 
@@ -83,12 +85,13 @@ def _bound(c: Certificate, measured: str, terms: Vocabulary) -> Statement:
         )
     rival = terms.matrices if penalised else terms.rival
     text = (
-        f"A dual vector, one number for each {terms.datum}, proves that no {rival} has a {measured} below "
-        f"{number(c.lower_bound, 10)}. This solution has {number(c.value, 10)}. The relative gap between them is "
-        f"{number(c.relative_gap)}; a proof needs at most {number(LARGEST_GAP, 1)}. "
+        f"This solution has a {measured} of {number(c.value, 4)}. A dual vector, one number for each {terms.datum}, "
+        f"proves that no {rival} has less than 1 − g times this value. Here g, the relative gap, is "
+        f"{number(c.relative_gap, rounding=ROUND_CEILING)}; a proof needs at most {number(LARGEST_GAP, 1)}. "
     )
     if c.rounding > 0:
-        text += f"All rounding errors are counted in it; they make up at most {number(c.rounding)}. "
+        most = number(c.rounding, rounding=ROUND_CEILING)
+        text += f"All rounding errors are counted in it; they make up at most {most}. "
     if c.relative_gap < 0:
         text += "It is negative because the fit is not perfectly exact; only its absolute value matters. "
     if c.bound_kind == "estimated":
@@ -96,9 +99,10 @@ def _bound(c: Certificate, measured: str, terms: Vocabulary) -> Statement:
         return Statement(None, f"It would be the {terms.best} {terms.solution} if the bound were proved", text)
     if abs(c.relative_gap) <= LARGEST_GAP:
         text += "The bound holds for every dual vector: a poor one makes the gap larger, never the proof wrong."
-        return Statement(True, "It is the minimum" if penalised else f"No {terms.solution} is {terms.better}", text)
+        title = "It is the minimum" if penalised else f"No {terms.solution} is {terms.better}"
+        return Statement(True, title, f"{text} {scope(c)}".strip())
     if c.relative_gap > 0:
-        text += f"So a {terms.better} {terms.solution}, by at most {number(100 * c.relative_gap)} %, is not ruled out."
+        text += f"So a {terms.better} {terms.solution}, by at most {percent(c.relative_gap)}, is not ruled out."
     else:
         text += "It lies below the bound because it does not fit the data, so it is not yet a solution."
     return Statement(False, f"It may not be the {terms.best} {terms.solution}", text)
@@ -112,7 +116,9 @@ def _norm(c: Certificate, terms: Vocabulary) -> Statement:
             "error"
         )
     known = NORM_PROOF.get(c.bound_kind, f"It is proved by: {c.bound_kind}.")
-    text = f"The bound is divided by {exceeds}. Here this is at most {number(c.dual_norm, 12)}. {known}"
+    excess = c.dual_norm - 1
+    found = f"exceeds 1 by at most {number(excess, rounding=ROUND_CEILING)}" if excess > 0 else "does not exceed 1"
+    text = f"The bound is divided by {exceeds}. Here it {found}. {known}"
     if c.bound_kind == "probabilistic":
         text += f" Every statement of this proof holds {except_for(c)}."
     title = {"estimated": "The bound is only an estimate", "probabilistic": f"The bound is rigorous, {except_for(c)}"}
@@ -121,13 +127,14 @@ def _norm(c: Certificate, terms: Vocabulary) -> Statement:
 
 def _equally_flat(c: Certificate, terms: Vocabulary) -> Statement:
     """Return the statement that all solutions are equally flat, because rank-one measurements determine the trace."""
+    trace = f"the same trace, {number(c.value, 4)}," if c.holds else "the same trace"
     text = (
-        f"Flatness says nothing here: every {terms.rival} has the same trace, {number(c.value, 10)}, because the data "
-        "determine it. The dual vector |xᵢ|²/m proves this and nothing more. So every exact fit is flat, and the only "
+        f"Flatness says nothing here: every {terms.rival} has {trace} because the data determine it. "
+        "The dual vector |xᵢ|²/m proves this and nothing more. So every exact fit is flat, and the only "
         "question is whether there is another one."
     )
     if c.holds:
-        return Statement(True, "It is as flat as every solution", text)
+        return Statement(True, "It is as flat as every solution", f"{text} {scope(c)}".strip())
     return Statement(False, "Nothing is said about flatness before it fits", text)
 
 

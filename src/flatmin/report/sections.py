@@ -46,7 +46,7 @@ def solution_page(solved: SolvedProblem) -> Page:
     sections = [*view.answer(solved), _certificate(solved)]
     sections.append(radius_section(c, solved.problem.data, solved.size, solved.terms, view.within(solved)))
     if solved.proof is not None:
-        sections.append(exact_proof_section(solved.proof))
+        sections.append(exact_proof_section(solved.proof, solved.size, solved.terms))
     if s.noise is not None:
         sections.append(_noise(solved, s.noise))
     if solved.summary.get("reweighted"):

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context
 
 from flatmin.linalg.metric import Metric
 from flatmin.proofs.certificate import LARGEST_GAP, LARGEST_RESIDUAL, LARGEST_WHITENED_RESIDUAL, Certificate
@@ -19,6 +20,8 @@ __all__ = [
     "listed",
     "measure",
     "number",
+    "percent",
+    "scope",
     "unique_phrase",
     "unique_word",
     "unmeasured",
@@ -30,20 +33,33 @@ FIT_ADVICE = "fit the data more closely, or set alpha if they are noisy"
 SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
-def number(x: float | None, digits: int = 3) -> str:
-    """Return a number as text: plain from 0.001 to a million, otherwise with a power of ten."""
+def number(x: float | None, digits: int = 3, rounding: str = ROUND_HALF_EVEN) -> str:
+    """Return a number as text: plain from 0.001 to a million, otherwise with a power of ten.
+
+    ``rounding`` is a rounding mode of `decimal`, so that a bound can be rounded to its safe side.
+
+    Examples
+    --------
+    >>> number(2.0001), number(2.0001, rounding=ROUND_CEILING), number(1234567.0)
+    ('2', '2.01', '1.23\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}10⁶')
+    """
     if x is None or math.isnan(x):
         return "not known"
     if math.isinf(x):
         return "infinite" if x > 0 else "minus infinite"
-    if x == 0 or 1e-3 <= abs(x) < 1e6:
-        decimals = max(0, digits - 1 - math.floor(math.log10(abs(x)))) if x else 0
-        plain = f"{x:.{decimals}f}"
-        return (plain.rstrip("0").rstrip(".") if "." in plain else plain).replace("-", "−")
-    mantissa, exponent = f"{x:.{digits - 1}e}".split("e")
-    mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
+    plain = 1e-3 <= abs(x) < 1e6
+    rounded = Context(prec=max(digits, math.floor(math.log10(abs(x))) + 1) if plain else digits, rounding=rounding)
+    value = rounded.create_decimal(x).normalize()
+    if x == 0 or plain:
+        return f"{value:f}".replace("-", "−")
+    mantissa, exponent = f"{value:e}".split("e")
     power = f"10{exponent_of(int(exponent))}"
     return power if mantissa == "1" else f"{mantissa}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}{power}".replace("-", "−")
+
+
+def percent(share: float) -> str:
+    """Return a share in per cent, rounded up."""
+    return f"{number(100 * share, rounding=ROUND_CEILING)}\N{NO-BREAK SPACE}%"
 
 
 def exponent_of(power: int) -> str:
@@ -83,12 +99,20 @@ def verdict(
 ) -> Verdict:
     """Return the advice of a status as a headline and the rest below it.
 
-    If all solutions are equally flat, the headline is about uniqueness. A probability of failure is stated at the end.
+    If all solutions are equally flat, the headline is about uniqueness. At the end stand a probability of failure and
+    the matrices that are compared.
     """
-    result, likely = _verdict(status, terms, unique), "" if certificate is None else except_for(certificate)
-    if not likely or not (status.certified or unique):
+    result = _verdict(status, terms, unique)
+    if certificate is None or not (status.certified or unique):
         return result
-    return Verdict(result.good, result.headline, f"{result.advice} All of this holds {likely}.".strip())
+    likely, within = except_for(certificate), scope(certificate)
+    parts = (result.advice, f"All of this holds {likely}." if likely else "", within)
+    return Verdict(result.good, result.headline, " ".join(part for part in parts if part))
+
+
+def scope(c: Certificate) -> str:
+    """Return the sentence about `Certificate.scope`, empty if all matrices of the model are compared."""
+    return f"This compares {c.scope}." if c.scope else ""
 
 
 def _verdict(status: Status, terms: Vocabulary, unique: bool | None) -> Verdict:
@@ -141,12 +165,13 @@ def judgement(c: Certificate, terms: Vocabulary = PRODUCT) -> str:
     """Return one line about a certificate: what it proves, or what failed and what to do."""
     penalised, likely = c.objective == "penalised", except_for(c)
     likely = f", {likely}" if likely else ""
+    end = f"{likely}. {scope(c)}".rstrip()
     if c.holds and terms.determined and not penalised:
-        return f"{'Certified' if c.unique else 'It fits the data'}: {unique_phrase(c.unique, terms)}{likely}."
+        return f"{'Certified' if c.unique else 'It fits the data'}: {unique_phrase(c.unique, terms)}{end}"
     if c.holds:
         least = penalised or terms.splits
         proved = f"no {terms.matrices} has a smaller {measure(c, terms=terms)}" if least else "no solution is flatter"
-        return f"Certified: {proved}; {unique_phrase(c.unique, terms, penalised=penalised)}{likely}."
+        return f"Certified: {proved}; {unique_phrase(c.unique, terms, penalised=penalised)}{end}"
     failed, remedies = [], []
     if not penalised:
         for name, value, most in (
@@ -157,20 +182,23 @@ def judgement(c: Certificate, terms: Vocabulary = PRODUCT) -> str:
                 failed.append(f"the {name} is {value:.1e}, above {most:.0e}")
         if failed:
             remedies.append("make the errors smaller, or raise tau" if terms.splits else FIT_ADVICE)
+        elif not c.residual_reach <= LARGEST_GAP:
+            lowered = f"lower the bound by a share of {c.residual_reach:.1e}, above {LARGEST_GAP:.0e}"
+            failed.append(f"the residual could {lowered}")
+            remedies.append(FIT_ADVICE)
     if c.is_hidden_by_rounding:
         failed.append(f"rounding hides {c.rounding:.0e} of the value, since the metric is nearly singular")
         remedies.append("give rows, columns and measurements similar sizes, or measure what few measurements see")
     elif not abs(c.relative_gap) <= LARGEST_GAP:
         failed.append(f"the relative gap is {c.relative_gap:.1e}, beyond {LARGEST_GAP:.0e}")
         if c.relative_gap > 0:
-            remedies.append(
-                f"find a {terms.better} {terms.solution} or a better dual vector; without one flatmin looks for its own"
-            )
+            better = f"find a {terms.better} {terms.solution} or a better dual vector"
+            remedies.append(f"{better}; for a file without a dual vector flatmin looks for one")
     if c.bound_kind == "estimated" and not c.is_hidden_by_rounding:
         failed.append("the norm of the dual matrix is only estimated")
         remedies.append("try a smaller problem, for which the norm can be bounded rigorously")
     remedy = "; ".join(remedies)
-    return f"Not certified: {' and '.join(failed)}. {remedy[:1].upper()}{remedy[1:]}{'.' if remedy else ''}".rstrip()
+    return f"Not certified: {'; '.join(failed)}. {remedy[:1].upper()}{remedy[1:]}{'.' if remedy else ''}".rstrip()
 
 
 def unmeasured(metric: tuple[Metric, Metric]) -> list[str]:
@@ -207,10 +235,10 @@ def flatness_facts(f: Flatness, c: Certificate, metric_power: float = 1.0, terms
     condition = "How unevenly directions are measured. At 1 the flat factors are also the smallest, and balanced."
     bound = f"{proved_by}: no {terms.solution} has a smaller {measure(c, metric_power, terms)}."
     facts = [
-        Fact("Scaled trace", number(f.scaled_trace, 6), terms.trace_meaning),
-        Fact("Fibre minimum", number(f.fibre_minimum, 6), "Smallest scaled trace among all factors of this matrix."),
-        Fact("Lower bound", number(c.lower_bound, 6), bound),
-        Fact("Hessian trace", number(f.hessian_trace, 6), "Sum of the curvatures of the loss over all weights."),
+        Fact("Scaled trace", number(f.scaled_trace, 4), terms.trace_meaning),
+        Fact("Fibre minimum", number(f.fibre_minimum, 4), "Smallest scaled trace among all factors of this matrix."),
+        Fact("Lower bound", number(c.lower_bound, 4, ROUND_FLOOR), bound),
+        Fact("Hessian trace", number(f.hessian_trace, 4), "Sum of the curvatures of the loss over all weights."),
         Fact("Balance", number(f.balance), terms.balance),
         Fact("Norm excess", number(f.norm_excess), terms.excess),
         Fact("Condition", number(f.condition), condition),

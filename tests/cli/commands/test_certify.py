@@ -220,3 +220,20 @@ def test_nothing_is_left_to_chance_if_that_is_asked_for(flatmin, monkeypatch, so
     for options in ((), ("--deterministic",)):
         assert flatmin("certify", "bilinear-sensing", "p.npz", "p-flat/solution.npz", *options).code == 0
     assert asked == [True, False]
+
+
+def test_unseen_directions_are_told_beside_the_verdict(flatmin, tmp_path):
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((20, 6, 5))
+    A[:, :, 4] = A[:, :, 3]
+    X = np.outer(rng.standard_normal(6), [1.0, 2, 3, 1, 1])
+    np.savez(tmp_path / "u.npz", A=A, b=np.einsum("mij,ij->m", A, X))
+    run = flatmin("recover", "matrix-sensing", "u.npz")
+    assert "among" in run.out
+    assert json.loads((tmp_path / "u-flat" / "summary.json").read_text())["certificate"]["unseen"] == 1
+    run = flatmin("certify", "matrix-sensing", "u.npz", "u-flat/solution.npz")
+    assert run.code == 0
+    assert "vanish in 1 direction, which measurements see by less than 1e-12 or not at all." in run.out.splitlines()[0]
+    assert ["unseen", "1"] in [line.split() for line in run.out.splitlines()]
+    run = flatmin("certify", "matrix-sensing", "u.npz", "u-flat/solution.npz", "--json")
+    assert json.loads(run.out)["unseen"] == 1

@@ -76,3 +76,46 @@ def test_nothing_is_written_where_nothing_is_proved(flatmin, tmp_path):
     assert run.code == 1
     assert "no theorem" in run.err
     assert not (tmp_path / "q.json").exists()
+
+
+def prove(flatmin, output):
+    return flatmin("prove", "matrix-sensing", "p.npz", "p-flat/solution.npz", "--output", output)
+
+
+def test_only_an_earlier_proof_and_its_data_are_replaced(flatmin, tmp_path, solved):
+    assert prove(flatmin, "q.json").code == 0
+    assert prove(flatmin, "q.json").code == 0  # the same proof again
+    (tmp_path / "q.json").unlink()
+    assert prove(flatmin, "q.json").code == 0  # the same data again
+    np.savez(tmp_path / "p.npz", A=solved.measurement.tensor * 2, b=solved.data * 2)
+    flatmin("recover", "matrix-sensing", "p.npz")
+    assert prove(flatmin, "q.json").code == 0  # other data, whose place an earlier proof names
+    assert accepted(tmp_path / "q.json", tmp_path / "q-instance.npz")
+
+
+@pytest.mark.parametrize("content", [b"mine", b"[]", b"\xff", b"{}"])
+@pytest.mark.parametrize("name", ["q.json", "q-instance.npz"])
+def test_other_files_are_kept(flatmin, tmp_path, solved, name, content):
+    (tmp_path / name).write_bytes(content)
+    run = prove(flatmin, "q.json")
+    assert (run.code, run.out) == (2, "")
+    assert f"{name} exists and" in run.err
+    assert (tmp_path / name).read_bytes() == content
+    assert len(list(tmp_path.glob("q*"))) == 1
+
+
+def test_a_directory_in_the_place_of_the_data_is_named(flatmin, tmp_path, solved):
+    (tmp_path / "q-instance.npz").mkdir()
+    run = prove(flatmin, "q.json")
+    assert run.code == 2
+    assert "q-instance.npz is a directory" in run.err
+
+
+def test_the_command_that_checks_quotes_its_paths(flatmin, tmp_path, solved):
+    run = prove(flatmin, "my proof.json")
+    assert "checker.py 'my proof.json' 'my proof-instance.npz' --sha256" in run.out
+
+
+@pytest.mark.parametrize("command", ["recover", "prove", "race", "certify", "proofs", "sweep", "report"])
+def test_every_status_of_exit_is_documented(flatmin, command):
+    assert "130 interrupted" in " ".join(flatmin(command, "--help").out.replace("│", " ").split())

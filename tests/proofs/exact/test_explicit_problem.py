@@ -67,7 +67,7 @@ def entries(shape):
     [
         (fm.Problem(M.Dense(np.eye(3)), np.ones(3), fm.Hadamard(2)), {}, "irrational"),
         (entries((2, 2)), {"metric_power": 0.5}, "metric_power 0.5, expected 0 or 1"),
-        (entries((4000, 2000)), {}, r"d1 \+ d2 is 6000, expected at most 5000 .* hours and 0.72 GB"),
+        (entries((4000, 2000)), {}, r"d1 \+ d2 is 6000, expected at most 5000 .* about 4 min and 0.72 GB"),
         (fm.Problem(M.FromLinearOperator(np.eye(4), (2, 2)), np.ones(4)), {}, "expected Dense, RankOne, Entries"),
         (fm.Problem(M.Identity((2, 2)), np.ones(4), loss=fm.losses.Absolute(tau=1.0)), {}, "expected a weight"),
         (fm.Problem(M.Identity((2, 2)), np.ones(4), loss=fm.losses.Absolute()), {"alpha": 1.0}, "expected a weight"),

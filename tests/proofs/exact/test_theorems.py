@@ -1,6 +1,7 @@
 import base64
 import hashlib
 import json
+import shlex
 import subprocess
 import sys
 from fractions import Fraction
@@ -87,3 +88,17 @@ def test_a_sealed_text_ends_with_the_hash_of_the_rest():
     assert seal == hashlib.sha256(plain.encode()).hexdigest()
     assert text.isascii()
     assert text.endswith("\n")
+
+
+def test_an_error_names_the_file_that_cannot_be_written(proof, tmp_path):
+    (tmp_path / "x-instance.npz").mkdir()
+    with pytest.raises(InputError, match=r"x-instance\.npz cannot be written: "):
+        proof.save(tmp_path / "x.json")
+    (tmp_path / "y.json").mkdir()
+    with pytest.raises(InputError, match=r"y\.json cannot be written: "):
+        proof.save(tmp_path / "y.json")
+
+
+def test_the_command_can_be_pasted_into_a_shell(proof):
+    words = shlex.split(proof.command("my proof.json", "it's data.npz"))
+    assert words == ["python", "checker.py", "my proof.json", "it's data.npz", "--sha256", proof.sha256]

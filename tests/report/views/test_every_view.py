@@ -262,7 +262,7 @@ def test_gross_errors_are_counted_and_shown(page, tau) -> None:
     assert f"Most in one row Of 20 cells. {np.count_nonzero(S, axis=1).max()}" in text
     assert told(float(np.abs(S).sum()), 6) in text
     assert "Certified: no split into low rank and gross errors is better." in text
-    formula = "nuclear norm ‖X‖_* below" if tau else f"sum ‖X‖_* + {1 / np.sqrt(30):.4g} · ‖S‖₁ below"
+    formula = "nuclear norm ‖X‖_* of" if tau else f"sum ‖X‖_* + {1 / np.sqrt(30):.4g} · ‖S‖₁ of"
     assert formula in text
     assert "All of them" not in text
 

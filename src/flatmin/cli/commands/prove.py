@@ -4,12 +4,13 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from flatmin._core.files import check_writable
 from flatmin.cli.options import in_options
+from flatmin.cli.output import check_proof_place
 from flatmin.cli.recovery_summary import as_json
 from flatmin.cli.solution_file import SolutionFile, announced
 from flatmin.errors import InputError
 from flatmin.proofs.exact import Proof, files_of, prove_point
+from flatmin.proofs.exact.explicit_problem import ExplicitProblem
 from flatmin.solvers.certification import certify, factors_of
 
 __all__ = ["Request", "run", "theorems"]
@@ -27,7 +28,9 @@ class Request:
 def run(request: Request) -> int:
     """Prove what can be proved, write the proof, print the theorems, and return the exit status."""
     problem, objective, saved = request.solution.read()
-    check_writable(request.output, "the --output")
+    with in_options(("alpha", "metric_power")):
+        explicit = ExplicitProblem.from_problem(problem, objective.alpha, objective.metric_power)
+    check_proof_place(request.output, explicit.sha256)
     for file in (request.solution.file.path, request.solution.solution):
         if file.resolve() in {path.resolve() for path in files_of(request.output)}:
             raise InputError(f"--output {request.output} would replace {file}, expected another name")

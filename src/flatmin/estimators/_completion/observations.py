@@ -36,17 +36,14 @@ class Strengths:
     columns: Any = None
 
     @classmethod
-    def named(cls, offsets: Any, alpha: Any, is_table: bool) -> Self:
-        """Return the penalties for the parameters ``offsets`` and ``offset_alpha`` of `MatrixCompletion`."""
-        kind = ("columns" if is_table else "both") if isinstance(offsets, str) and offsets == "auto" else offsets
-        if not isinstance(kind, str) or kind not in KINDS:
-            raise InputError(f"offsets is {shown(offsets)}, expected 'auto', {', '.join(map(repr, KINDS))}")
+    def named(cls, offsets: Any, alpha: Any) -> Self:
+        """Return the penalties for the parameters ``offsets`` and ``offset_alpha`` of a completion estimator."""
+        if not isinstance(offsets, str) or offsets not in KINDS:
+            raise InputError(f"offsets is {shown(offsets)}, expected one of {', '.join(map(repr, KINDS))}")
         if isinstance(alpha, str) and alpha != "auto":
             raise InputError(f"offset_alpha is {shown(alpha)}, expected a number, a pair of them or 'auto'")
-        if isinstance(alpha, str) and is_table:
-            alpha = 0.0
         pair = tuple(alpha) if isinstance(alpha, list | tuple) else (alpha, alpha)
-        constant, *sides = KINDS[kind]
+        constant, *sides = KINDS[offsets]
         if len(pair) != len(sides):
             raise InputError(
                 f"offset_alpha is {shown(alpha)}, expected one number, or one for rows and one for columns"

@@ -13,6 +13,7 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin._core.memory import require
+from flatmin._core.progress import spoken
 from flatmin.errors import InputError
 from flatmin.measurements import CodedDiffraction, Dense, Entries, RankOne
 from flatmin.problem import Problem
@@ -186,8 +187,8 @@ def _check_size(problem: Problem) -> None:
     """Raise `InputError` with an estimate of time and memory if a proof would be too large."""
     n = sum(problem.shape)
     if n > LARGEST_ORDER:
-        hours, gigabytes = (n / 2000) ** 3 * 8 / 3600, 20.0 * n**2 / 1e9
+        time, gigabytes = spoken((n / 2000) ** 3 * 8), 20.0 * n**2 / 1e9
         raise InputError(
-            f"d1 + d2 is {n}, expected at most {LARGEST_ORDER} for a proof: its check would take about {hours:.1g} "
-            f"hours and {gigabytes:.2g} GB"
+            f"d1 + d2 is {n}, expected at most {LARGEST_ORDER} for a proof: its check would take about {time} "
+            f"and {gigabytes:.2g} GB"
         )

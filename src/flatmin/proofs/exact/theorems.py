@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
@@ -116,17 +117,17 @@ class Proof:
             If a file cannot be written.
         """
         target, data = files_of(file)
-        try:
-            for path, content in ((data, self.instance), (target, self.text.encode("ascii"))):
+        for path, content in ((data, self.instance), (target, self.text.encode("ascii"))):
+            try:
                 with atomic_path(path) as temporary:
                     temporary.write_bytes(content)
-        except OSError as error:
-            raise InputError(f"{file} cannot be written: {error.strerror or error}") from error
+            except OSError as error:
+                raise InputError(f"{path} cannot be written: {error.strerror or error}") from error
         return data
 
     def command(self, proof: str = "proof.json", instance: str = "instance.npz") -> str:
         """Return the command that checks the proof, with the hash of the data."""
-        return f"python checker.py {proof} {instance} --sha256 {self.sha256}"
+        return f"python checker.py {shlex.quote(proof)} {shlex.quote(instance)} --sha256 {self.sha256}"
 
 
 def files_of(file: str | Path) -> tuple[Path, Path]:
