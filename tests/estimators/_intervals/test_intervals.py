@@ -40,11 +40,6 @@ def test_calibration_is_a_number_of_folds(wrong):
         folds_of(wrong, 100)
 
 
-def test_without_calibration_there_are_no_intervals():
-    with pytest.raises(InputError, match="calibration is None"):
-        folds_of(None, 100)
-
-
 @pytest.mark.parametrize("wrong", [0, 1, 90, -0.5, np.nan, "0.9", None])
 def test_a_level_is_between_zero_and_one(wrong):
     with pytest.raises(InputError, match="expected a number between 0 and 1"):

@@ -23,6 +23,8 @@ MIN_CELLS = 20
 MIN_COLUMN_CELLS = 20
 #: The quantile of all cells counts for this number of cells in the quantile of a column.
 POOL = 50.0
+#: Number of times that the variances of columns and then the relative variances of rows are estimated.
+SWEEPS = 2
 #: Number of rounds of weighted least squares for the coefficients of the variance.
 ROUNDS = 3
 #: The variance of a cell is at least this share of that of its column and row.
@@ -33,13 +35,14 @@ LEAST_SHARE = 0.05
 class Calibration:
     """Scales of errors, ``w_ij² = s_j² r_i (a + b h_ij + c ẑ_ij²)``, and quantiles of errors over scales.
 
-    s_j² are the mean squared errors of held-out cells of column j, pulled to that of all cells; r_i is the relative
-    variance of row i (`RowScales`); h is the leverage of the cell (`CellPredictor`), and ẑ the prediction without the
-    constant. The coefficients are not negative. They fit the squared errors of held-out cells over s² r by least
-    squares, in which s² is estimated without the cell and each cell is weighted by the inverse of its variance.
+    s_j² is the mean squared error of the held-out cells of column j, pulled to that of all cells. It is 0 in a column
+    whose cells are predicted without error, such as a constant one. r_i is the relative variance of row i
+    (`RowScales`), h the leverage of the cell (`CellPredictor`), and ẑ the prediction without the constant. The
+    nonnegative coefficients fit the squared errors of held-out cells over s² r by least squares. In these ratios s² is
+    estimated without the cell, and each cell is weighted by the inverse of its variance.
 
-    The half width of an interval is a quantile of ``|error| / w`` over the held-out cells times w. In a column with 20 or
-    more held-out cells it is the mean of the quantile of its own cells and that of all cells, which counts for 50.
+    The half width of an interval is w times a quantile of ``|error| / w`` over the held-out cells. In a column with 20
+    or more held-out cells it is the mean of the quantile of its own cells and that of all cells, which counts for 50.
 
     Attributes
     ----------
@@ -75,17 +78,21 @@ class Calibration:
         InputError
             If fewer than 20 cells were held out.
         """
-        n = len(held.values)
+        n, d = len(held.values), fit.offsets.columns.size
         if n < MIN_CELLS:
             raise InputError(f"{n} cells can be held out to calibrate intervals, expected at least {MIN_CELLS}")
         size = float(np.max(np.abs(held.values)))
         floor = accuracy * size if size else float(np.finfo(float).tiny) ** 0.25
+        uncertain = np.zeros(d, bool)
+        uncertain[held.columns[np.abs(held.errors) > floor]] = True
+        if uncertain.any():
+            held = held.take(np.flatnonzero(uncertain[held.columns]))
         squares, j = held.errors**2 + floor**2, held.columns
-        by_column = Credibility.from_groups(squares, j, fit.offsets.columns.size)
-        scales = _relative(held, by_column.estimates)
-        by_column = Credibility.from_groups(squares / scales, j, fit.offsets.columns.size)
-        variances = by_column.estimates
-        scales = _relative(held, variances)
+        variances, scales = np.full(d, float(np.mean(squares))), np.ones(len(squares))
+        for _ in range(SWEEPS):
+            by_column = Credibility.from_groups(squares / scales, j, d)
+            variances = np.where(uncertain | ~uncertain.any(), by_column.estimates, 0.0)
+            scales = _relative(held, variances)
         base = scales * by_column.without(squares / scales, j)
         terms = _terms(held.leverages, held.predictions - fit.offsets.constant)
         coefficients = _coefficients(terms, squares / base)

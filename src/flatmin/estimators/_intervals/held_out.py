@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
@@ -36,6 +37,11 @@ class HeldOut:
     predictions: Array
     leverages: Array
     folds: Array
+
+    def take(self, index: Array) -> Self:
+        """Return a part of the cells."""
+        parts = (self.rows, self.columns, self.values, self.predictions, self.leverages, self.folds)
+        return type(self)(self.fits, *(part[index] for part in parts))
 
     @property
     def errors(self) -> Array:

@@ -32,10 +32,8 @@ def folds_of(calibration: Any, cells: int) -> int:
     Raises
     ------
     InputError
-        If the parameter is no number of folds, or if it is None.
+        If the parameter is no number of folds.
     """
-    if calibration is None:
-        raise InputError("calibration is None, expected 'auto' or a number of folds, which intervals need")
     if isinstance(calibration, str) and calibration == "auto":
         return 10 if cells <= FEW_CELLS else 5 if cells <= MANY_CELLS else 1
     if not is_whole(calibration) or calibration < 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
@@ -18,18 +19,23 @@ from flatmin.solvers.offsets.offsets import Offsets
 
 __all__ = ["CellPredictor", "RowFit", "quadratic_forms"]
 
-#: Approximate number of entries of covariance matrices that are gathered at once.
+#: Approximate number of entries of vectors and matrices that are gathered at once.
 GATHERED_ENTRIES = 2_000_000
 #: Smallest value of ``1 − leverage`` of an observed cell in a studentized residual. A cell that determines its own
 #: prediction has the leverage 1.
 LEAST_FREEDOM = 0.05
 
 
+def _pieces(count: int, entries: int) -> Iterator[slice]:
+    """Yield slices of ``count`` cells, short enough to gather this number of entries for every cell."""
+    step = max(1, GATHERED_ENTRIES // max(1, entries))
+    return (slice(start, start + step) for start in range(0, count, step))
+
+
 def quadratic_forms(matrices: Array, i: Array, vectors: Array, j: Array) -> Array:
     """Return ``v_jᵀ C_i v_j``, shape (n,), for matrices C (a, f, f) and vectors v (b, f) at positions i and j (n,)."""
-    out, step = np.zeros(len(i)), max(1, GATHERED_ENTRIES // max(1, vectors.shape[1]) ** 2)
-    for start in range(0, len(i), step):
-        piece = slice(start, start + step)
+    out = np.zeros(len(i))
+    for piece in _pieces(len(i), vectors.shape[1] ** 2):
         v = vectors[j[piece]]
         out[piece] = np.einsum("nf,nf->n", np.einsum("nf,nfg->ng", v, matrices[i[piece]]), v)
     return out
@@ -69,7 +75,10 @@ class RowFit:
 
     def at(self, i: Array, j: Array) -> Array:
         """Return the matrix plus the offsets of rows, at positions (n,)."""
-        return np.asarray(self.offsets[i] + np.einsum("nk,nk->n", self.factors[i], self.model.columns[j]))
+        out = self.offsets[i]
+        for piece in _pieces(len(i), self.factors.shape[1]):
+            out[piece] += np.einsum("nk,nk->n", self.factors[i[piece]], self.model.columns[j[piece]])
+        return out
 
     def leverages(self, i: Array, j: Array) -> Array:
         """Return the variances of `at` for given factors of the columns and noise of variance 1."""

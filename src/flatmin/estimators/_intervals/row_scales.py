@@ -28,7 +28,8 @@ class RowScales:
     @classmethod
     def from_rows(cls, rows: RowFit, variances: Array) -> Self:
         """Measure the rows of a fit; the variances of columns have shape (d2,)."""
-        found = Credibility.from_groups(_ratios(rows, variances), rows.positions[0], rows.values.shape[0])
+        i, ratios = _ratios(rows, variances)
+        found = Credibility.from_groups(ratios, i, rows.values.shape[0])
         return cls(found.mean, found.prior)
 
     def of(self, rows: RowFit, variances: Array) -> Array:
@@ -36,10 +37,13 @@ class RowScales:
         n = rows.values.shape[0]
         if self.level == 0:
             return np.ones(n)
-        i, _ = rows.positions
-        sums = np.bincount(i, _ratios(rows, variances) / self.level, n)
+        i, ratios = _ratios(rows, variances)
+        sums = np.bincount(i, ratios / self.level, n)
         return np.asarray((self.prior + sums) / (self.prior + np.bincount(i, minlength=n)))
 
 
-def _ratios(rows: RowFit, variances: Array) -> Array:
-    return np.asarray(rows.studentized_squares() / variances[rows.positions[1]])
+def _ratios(rows: RowFit, variances: Array) -> tuple[Array, Array]:
+    """Return rows and ratios of the observed cells in columns of positive variance."""
+    (i, j), squares = rows.positions, rows.studentized_squares()
+    kept = variances[j] > 0
+    return i[kept], squares[kept] / variances[j[kept]]
