@@ -1,7 +1,7 @@
 """Matrix completion: a transformer that fills the missing cells of a table."""
 
 import warnings
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import TransformerMixin
@@ -18,19 +18,19 @@ from flatmin._core.arrays import Array
 from flatmin._core.memory import require
 from flatmin._core.validation import integers
 from flatmin.errors import InputError
+from flatmin.estimators._completer import Completer
 from flatmin.estimators._completion.marks import are_complete_pairs, marked
 from flatmin.estimators._completion.observations import Strengths
+from flatmin.estimators._completion.predictor import RowFit
 from flatmin.estimators._completion.table import Units, completed, hidden, holes, observed, weighted
 from flatmin.estimators._declaration import estimator
-from flatmin.estimators._intervals.estimator import IntervalCompleter
-from flatmin.estimators._intervals.predictor import RowFit
 from flatmin.estimators.base import user_level
 
 __all__ = ["MatrixCompletion"]
 
 
 @estimator
-class MatrixCompletion(TransformerMixin, IntervalCompleter):  # type: ignore[misc]
+class MatrixCompletion(TransformerMixin, Completer):  # type: ignore[misc]
     """Fill the missing cells of a table by a low-rank matrix and offsets of columns.
 
     A transformer like `SimpleImputer`. The matrix minimises ``Σ (v_ij − X_ij)² + alpha (Σ n_i ‖l_i‖² + Σ n_j ‖r_j‖²)``,
@@ -64,6 +64,7 @@ class MatrixCompletion(TransformerMixin, IntervalCompleter):  # type: ignore[mis
     ----------
     Zhou, Wilkinson, Schreiber, Pan, "Large-scale parallel collaborative filtering for the Netflix Prize", AAIM 2008
     (ALS-WR). Salakhutdinov, Srebro, "Collaborative filtering in a non-uniform world", NIPS 2010 (the weighted norm).
+    Schneider, "Analysis of incomplete climate data", Journal of Climate 14, 2001 (the normal distribution of rows).
 
     Examples
     --------
@@ -76,6 +77,8 @@ class MatrixCompletion(TransformerMixin, IntervalCompleter):  # type: ignore[mis
     >>> bool(np.abs(filled / table - 1).max() < 1e-6)
     True
     """
+
+    saved_classes: ClassVar[tuple[type, ...]] = (Units,)
 
     offsets: str = "columns"
     offset_alpha: Any = 0.0
@@ -224,9 +227,8 @@ class MatrixCompletion(TransformerMixin, IntervalCompleter):  # type: ignore[mis
         check_is_fitted(self)
         cells = self._inside(self._read(X, reset=False))
         known, (i, j, z) = hidden(cells)
-        factors, own = self._rows.fit(self._less_offsets(known))
         left = z - self.offsets_.constant - self.offsets_.columns[j]
-        missed = left - own[i] - np.einsum("nk,nk->n", factors[i], self.column_factors_[j])
+        missed = left - self._cells.fitted(known).at(i, j)
         weights = np.ones(cells.shape[0]) if sample_weight is None else _check_sample_weight(sample_weight, cells)
         total = float(weights[i] @ left**2)
         return 1 - float(weights[i] @ missed**2) / total if total else float(not missed.any())
@@ -290,11 +292,11 @@ class MatrixCompletion(TransformerMixin, IntervalCompleter):  # type: ignore[mis
             return i, j, None, i.shape
         X = self._read(X, reset=False)
         i, j = (index.ravel() for index in np.indices(X.shape))
-        return i, j, self._intervals.fit.fitted(self._inside(X)), X.shape
+        return i, j, self._cells.fitted(self._inside(X)), X.shape
 
     def _predicted(self, i: Array, j: Array, rows: RowFit | None) -> Array:
         """Return predictions in the units of the table; 0 in empty columns."""
-        z = self._at(i, j) if rows is None else self._intervals.fit.at(i, j, rows)
+        z = self._at(i, j) if rows is None else self._cells.at(i, j, rows)
         return np.where(np.isin(j, self._empty), 0.0, self._units.outside(z, j))
 
     def _widths(self, widths: Array, j: Array) -> Array:
@@ -311,9 +313,9 @@ class MatrixCompletion(TransformerMixin, IntervalCompleter):  # type: ignore[mis
     def _modelled(self, X: Any) -> Array:
         """Return the predictions of all cells of a checked table."""
         require(3.0 * 8 * X.shape[0] * X.shape[1], "the completed table")
-        factors, own = self._rows.fit(self._less_offsets(self._inside(X)))
-        z = factors @ self.column_factors_.T
-        z += own[:, None] + (self.offsets_.constant + self.offsets_.columns)
+        rows = self._cells.fitted(self._inside(X))
+        z = rows.factors @ self.column_factors_.T
+        z += rows.offsets[:, None] + (self.offsets_.constant + self.offsets_.columns)
         out = self._units.outside(z)
         out[:, self._empty] = 0
         return out

@@ -1,7 +1,7 @@
 """Pair regression: a regressor for values of pairs of ids, such as ratings of films by people."""
 
 from dataclasses import field
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import RegressorMixin
@@ -10,7 +10,7 @@ from sklearn.utils.validation import _check_feature_names, _check_sample_weight,
 
 from flatmin._core.arrays import Array
 from flatmin.errors import InputError
-from flatmin.estimators._completion.completer import Completer
+from flatmin.estimators._completer import Completer
 from flatmin.estimators._completion.ids import PairIds
 from flatmin.estimators._completion.observations import Strengths
 from flatmin.estimators._completion.table import in_rows, weighted
@@ -66,6 +66,9 @@ class PairRegressor(RegressorMixin, Completer):  # type: ignore[misc]
     >>> model.predict([("bob", 2), ("new", 1)]).round(1)
     array([3.3, 4.1])
     """
+
+    saved_classes: ClassVar[tuple[type, ...]] = (PairIds,)
+    unsaved: ClassVar[tuple[str, ...]] = ("spark_model_",)
 
     alpha: Any = field(default="auto", kw_only=False)
     offsets: str = "auto"

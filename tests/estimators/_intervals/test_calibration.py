@@ -7,15 +7,15 @@ import pytest
 from scipy.sparse import csr_array
 
 from flatmin.errors import InputError
+from flatmin.estimators._completion.predictor import CellPredictor
 from flatmin.estimators._intervals.calibration import Calibration
-from flatmin.estimators._intervals.held_out import held_out
-from flatmin.estimators._intervals.predictor import CellPredictor
-from tests.estimators._intervals.tables import fitted, noisy
+from flatmin.estimators._intervals.fold_fits import fold_fits
+from tests.estimators._completion.tables import fitted, noisy
 
 
 def calibrated(found, folds=5):
     fit = CellPredictor.from_fit(found)
-    return fit, Calibration.from_held_out(fit, held_out(found, folds), 1e-8)
+    return fit, Calibration.from_folds(fit, fold_fits(found, folds), 1e-8)
 
 
 def covered(table, seen):
@@ -76,11 +76,11 @@ def test_other_levels_are_covered_too():
 def test_the_order_of_rows_and_columns_does_not_matter():
     _, table, seen = noisy((40, 8))
     fit, found = calibrated(fitted(table, seen, alpha=0.05))
-    held = held_out(fitted(table, seen, alpha=0.05), 5)
+    held = fold_fits(fitted(table, seen, alpha=0.05), 5)
     order = np.random.default_rng(0).permutation(len(held.values))
     names = ("rows", "columns", "values", "predictions", "leverages", "folds")
     mixed = replace(held, **{name: getattr(held, name)[order] for name in names})
-    again = Calibration.from_held_out(fit, mixed, 1e-8)
+    again = Calibration.from_folds(fit, mixed, 1e-8)
     np.testing.assert_allclose(again.scores, found.scores, rtol=1e-9)
     np.testing.assert_allclose(again.quantiles(0.9), found.quantiles(0.9), rtol=1e-9)
 

@@ -3,8 +3,8 @@
 import numpy as np
 from scipy.sparse import csr_array
 
+from flatmin.estimators._completion.predictor import RowFit
 from flatmin.estimators._completion.projection import RowModel
-from flatmin.estimators._intervals.predictor import RowFit
 from flatmin.estimators._intervals.row_scales import RowScales
 
 

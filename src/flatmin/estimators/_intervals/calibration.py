@@ -10,9 +10,9 @@ from scipy.optimize import nnls
 
 from flatmin._core.arrays import Array
 from flatmin.errors import InputError
+from flatmin.estimators._completion.predictor import CellPredictor, RowFit
 from flatmin.estimators._intervals.credibility import Credibility
-from flatmin.estimators._intervals.held_out import HeldOut
-from flatmin.estimators._intervals.predictor import CellPredictor, RowFit
+from flatmin.estimators._intervals.fold_fits import FoldFits
 from flatmin.estimators._intervals.row_scales import RowScales
 
 __all__ = ["Calibration"]
@@ -68,7 +68,7 @@ class Calibration:
     score_columns: Array = field(repr=False)
 
     @classmethod
-    def from_held_out(cls, fit: CellPredictor, held: HeldOut, accuracy: float) -> Self:
+    def from_folds(cls, fit: CellPredictor, held: FoldFits, accuracy: float) -> Self:
         """Calibrate the intervals of a fit to all cells.
 
         ``accuracy`` is the relative accuracy of the solution.
@@ -152,7 +152,7 @@ def _position(n: int, level: float) -> int:
     return int(np.ceil((n + 1) * level - 1e-9))
 
 
-def _relative(held: HeldOut, variances: Array) -> Array:
+def _relative(held: FoldFits, variances: Array) -> Array:
     """Return the relative variance of the row of every held-out cell, in the fit that did not use the cell."""
     of_fits = [RowScales.from_rows(fit.rows, variances).of(fit.rows, variances) for fit in held.fits]
     return np.asarray(np.stack(of_fits)[held.folds, held.rows])

@@ -8,8 +8,8 @@ from typing import Self
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin.estimators._completion.predictor import RowFit
 from flatmin.estimators._intervals.credibility import Credibility
-from flatmin.estimators._intervals.predictor import RowFit
 
 __all__ = ["RowScales"]
 
@@ -29,12 +29,12 @@ class RowScales:
     def from_rows(cls, rows: RowFit, variances: Array) -> Self:
         """Measure the rows of a fit; the variances of columns have shape (d2,)."""
         i, ratios = _ratios(rows, variances)
-        found = Credibility.from_groups(ratios, i, rows.values.shape[0])
+        found = Credibility.from_groups(ratios, i, len(rows.offsets))
         return cls(found.mean, found.prior)
 
     def of(self, rows: RowFit, variances: Array) -> Array:
         """Return the relative variances (n,) of rows; 1 for a row without cells."""
-        n = rows.values.shape[0]
+        n = len(rows.offsets)
         if self.level == 0:
             return np.ones(n)
         i, ratios = _ratios(rows, variances)

@@ -5,9 +5,9 @@ import pytest
 
 from flatmin.errors import InputError
 from flatmin.estimators._completion.observations import Strengths
-from flatmin.estimators._intervals.held_out import held_out
-from flatmin.estimators._intervals.predictor import CellPredictor
-from tests.estimators._intervals.tables import fitted, noisy
+from flatmin.estimators._completion.predictor import CellPredictor
+from flatmin.estimators._intervals.fold_fits import fold_fits
+from tests.estimators._completion.tables import fitted, noisy
 
 FITS = {
     "penalised": {"alpha": 0.1, "wanted": False},
@@ -22,7 +22,7 @@ FITS = {
 def test_predictions_are_those_of_the_same_fit_to_the_other_cells(kind):
     _, table, seen = noisy()
     found = fitted(table, seen, **FITS[kind])
-    held = held_out(found, 4)
+    held = fold_fits(found, 4)
     fold = held.folds == 1
     others = seen.copy()
     others[held.rows[fold], held.columns[fold]] = False
@@ -38,14 +38,14 @@ def test_predictions_are_those_of_the_same_fit_to_the_other_cells(kind):
 
 def test_every_cell_is_held_out_once():
     _, table, seen = noisy()
-    held = held_out(fitted(table, seen, alpha=0.1), 5)
+    held = fold_fits(fitted(table, seen, alpha=0.1), 5)
     assert len(held.fits) == 5
     assert sorted(zip(held.rows, held.columns, strict=True)) == list(zip(*np.nonzero(seen), strict=True))
 
 
 def test_one_fold_has_a_fifth_of_the_cells():
     _, table, seen = noisy()
-    held = held_out(fitted(table, seen, alpha=0.1), 1)
+    held = fold_fits(fitted(table, seen, alpha=0.1), 1)
     assert len(held.fits) == 1
     assert abs(len(held.values) - seen.sum() / 5) < 3
 
@@ -54,10 +54,10 @@ def test_a_refit_keeps_its_rank():
     _, table, seen = noisy(sigma=0.1)
     found = fitted(table, seen)
     assert found.refits
-    assert {fit.rows.factors.shape[1] for fit in held_out(found, 5).fits} == {found.factors[0].shape[1]}
+    assert {fit.rows.factors.shape[1] for fit in fold_fits(found, 5).fits} == {found.factors[0].shape[1]}
 
 
 def test_cells_alone_in_their_row_cannot_be_held_out():
     found = fitted(np.eye(4), np.eye(4, dtype=bool), alpha=0.1)
     with pytest.raises(InputError, match="of the 4 observed cells none can be held out"):
-        held_out(found, 5)
+        fold_fits(found, 5)

@@ -1,4 +1,4 @@
-"""HeldOut: cells with predictions of fits that did not use them."""
+"""FoldFits: fits to all cells but those of one fold, and their predictions of this fold."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin.errors import InputError
 from flatmin.estimators._completion.fitting import Completed, Settings, fit_cells
-from flatmin.estimators._intervals.predictor import CellPredictor
+from flatmin.estimators._completion.predictor import CellPredictor
 from flatmin.solvers.alphas.folds import splits
 
-__all__ = ["HeldOut", "fit_like", "held_out"]
+__all__ = ["FoldFits", "fit_like", "fold_fits"]
 
 #: Relative duality gap to which fits to a part of the cells are solved, unless the fit is exact.
 FOLD_TOL = 1e-3
@@ -23,7 +23,7 @@ ONE_IN = 5
 
 
 @dataclass(frozen=True, eq=False)
-class HeldOut:
+class FoldFits:
     """Held-out cells (n,): positions, values, predictions, and the leverages of the predictions.
 
     ``fits`` are the fits to the other cells, and ``folds`` has the position in ``fits`` of the one that made each
@@ -49,7 +49,7 @@ class HeldOut:
         return self.values - self.predictions
 
 
-def held_out(found: Completed, folds: int) -> HeldOut:
+def fold_fits(found: Completed, folds: int) -> FoldFits:
     """Fit all cells but those of one fold, for every fold, with the penalty and the rank of a fit to all cells.
 
     If ``folds`` is 1, a single fold with a fifth of the cells is held out. Cells whose row or column has no others are
@@ -75,12 +75,14 @@ def held_out(found: Completed, folds: int) -> HeldOut:
         i, j = hidden.entries.rows, hidden.entries.cols
         parts.append((i, j, hidden.values, fit.at(i, j), fit.leverages(i, j), np.full(len(i), k)))
         fits.append(fit)
-    return HeldOut(fits, *(np.concatenate(part) for part in zip(*parts, strict=True)))
+    return FoldFits(fits, *(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
 def fit_like(found: Completed, training: Array) -> Completed:
     """Fit a part of the cells with the penalty of another fit and, if the other one is a refit, refit at its rank."""
     cells, settings, rank = found.cells.take(training), found.solution.settings, found.factors[0].shape[1]
+    if found.phantoms is not None:
+        return Completed.normal(cells, found, found.phantoms)
     alpha, tol = float(settings["alpha"]), float(settings["tol"])
     shared = Settings(
         settings["metric_power"],

@@ -11,7 +11,7 @@ from sklearn.exceptions import NotFittedError
 
 from flatmin import MatrixCompletion, MatrixCompletionCV
 from flatmin.errors import InputError
-from tests.estimators._intervals.tables import noisy
+from tests.estimators._completion.tables import noisy
 
 
 @pytest.fixture(scope="module")
@@ -77,10 +77,10 @@ def test_sparse_tables_have_the_same_intervals(data):
 
 def test_nothing_is_held_out_before_an_interval_is_asked_for(data, monkeypatch):
     asked = []
-    from flatmin.estimators._intervals import intervals
+    from flatmin.estimators import _completer
 
-    true = intervals.held_out
-    monkeypatch.setattr(intervals, "held_out", lambda *arguments: asked.append(1) or true(*arguments))
+    true = _completer.fold_fits
+    monkeypatch.setattr(_completer, "fold_fits", lambda *arguments: asked.append(1) or true(*arguments))
     model = MatrixCompletion(0.05, calibration=2).fit(data[1])
     model.predict(data[1])
     assert not asked
@@ -139,7 +139,7 @@ def test_constant_columns_have_narrow_intervals(data):
 
 
 def test_means_need_a_refit(data, model):
-    with pytest.raises(InputError, match="kind is 'mean', but a penalised fit predicts"):
+    with pytest.raises(InputError, match="kind is 'mean', but no refit predicts"):
         model.predict_interval(data[1], kind="mean")
     refit = MatrixCompletion(refit=True, calibration=None).fit(data[1])
     low, high = refit.predict_interval(data[1], kind="mean")
@@ -159,3 +159,16 @@ def test_errors_name_the_argument(data, model):
         model.predict_interval([0, 150], [0, 1])
     with pytest.raises(NotFittedError):
         MatrixCompletion().predict_interval(data[1])
+
+
+def test_a_file_has_the_calibration_that_was_computed(data, tmp_path):
+    model = MatrixCompletion(0.05).fit(data[1])
+    model.save(tmp_path / "plain.npz")
+    again = MatrixCompletion.load(tmp_path / "plain.npz")
+    np.testing.assert_array_equal(again.transform(data[1]), model.transform(data[1]))
+    with pytest.raises(InputError, match="saved without calibration"):
+        again.predict_interval(data[1])
+    expected = model.predict_interval(data[1])
+    model.save(tmp_path / "calibrated.npz")
+    again = MatrixCompletion.load(tmp_path / "calibrated.npz")
+    np.testing.assert_array_equal(again.predict_interval(data[1]), expected)

@@ -1,18 +1,30 @@
 """Completer: the base class of the estimators that fit a low-rank matrix with offsets to some of its cells."""
 
-from dataclasses import field, replace
-from typing import Any
+from dataclasses import field
+from typing import Any, ClassVar
 
 import numpy as np
+from scipy.special import ndtri
+from sklearn.utils.validation import check_is_fitted
 
 from flatmin._core.arrays import Array
+from flatmin.errors import InputError
 from flatmin.estimators._completion.fitting import Completed, Settings, complete, regularization
 from flatmin.estimators._completion.observations import Observations, Strengths
+from flatmin.estimators._completion.predictor import CellPredictor, RowFit
+from flatmin.estimators._completion.projection import RowModel
+from flatmin.estimators._completion.relaxation import HeldOut, Relaxation
 from flatmin.estimators._declaration import estimator
+from flatmin.estimators._intervals.arguments import check_kind, check_level, folds_of
+from flatmin.estimators._intervals.calibration import Calibration
+from flatmin.estimators._intervals.fold_fits import fold_fits
+from flatmin.estimators._intervals.mean import mean_variances
+from flatmin.estimators._intervals.row_scales import RowScales
 from flatmin.estimators.base import FlatEstimator
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.solution import Solution
+from flatmin.solvers.offsets.offsets import Offsets
 
 __all__ = ["Completer"]
 
@@ -34,9 +46,10 @@ class Completer(FlatEstimator):
         p in ``‖D1^p X D2^p‖_*``, and of the weights n_i^p and n_j^p above: 1 is flat, 0 the nuclear norm.
     refit : bool or "auto"
         Whether predictions come from a refit: the least-squares fit at the rank found. A refit is free of the penalty's
-        bias, but not certified. "auto" with ``alpha="auto"`` holds out a fifth of the cells and takes the candidate
-        that predicts them best: the refit, the penalty that follows from the noise, a weaker penalty, or offsets alone.
-        "auto" with a number for alpha does not refit.
+        bias, but not certified. "auto" with ``alpha="auto"`` holds out cells, fifth by fifth (above 5000 cells one
+        fifth), and takes the candidate that predicts them best: the refit; the penalty that follows from the noise; a
+        weaker penalty; for tables without ``sample_weight`` and ``max_rank``, a normal distribution of rows; or offsets
+        alone. "auto" with a number for alpha does not refit.
     stop : str
         "gap" ends a solve when its relative duality gap is at most ``tol``. "objective" ends it when a sweep lowers the
         objective by a share of less than ``tol``, as other packages do; the certificate then states the gap.
@@ -48,6 +61,10 @@ class Completer(FlatEstimator):
         Penalty on the offsets of rows and of columns. A penalty of k has the effect of k further observations of the
         value zero (in table columns, of the column mean). "auto" is the variance of the noise divided by that of the
         offsets, estimated by restricted maximum likelihood.
+    calibration : int, "auto" or None
+        How many folds of observed cells are held out to calibrate intervals; 1 holds out a fifth of the cells once.
+        "auto" is 10 up to 20 000 observed cells, 5 up to a million, and 1 above. Nothing is held out before an interval
+        or a standard deviation is asked for. None excludes both.
 
     Attributes
     ----------
@@ -57,13 +74,28 @@ class Completer(FlatEstimator):
         The constant and the offsets of rows and columns, in the units of the fit.
     alpha_ : float
         The strength of `solution_`, in the units of ``alpha``.
+    calibration_ : Calibration or None
+        The scales of errors and their quantiles, from held-out cells. The first use of this attribute, or of an
+        interval, computes it. A file of a model has it if it was computed before `save`.
     relaxation_ : Relaxation or None
-        The candidates of ``refit="auto"`` and their errors on held-out cells.
+        The candidates of ``refit="auto"``, their errors on held-out cells, and the held-out predictions of the best.
     solution_ : Solution
         The solution with its proofs. Like ``noise_`` it is in the units of the fit.
     n_features_in_, feature_names_in_ : int, ndarray
         Number and names of the columns of X.
     """
+
+    saved_classes: ClassVar[tuple[type, ...]] = (
+        CellPredictor,
+        RowFit,
+        RowModel,
+        Offsets,
+        Relaxation,
+        HeldOut,
+        Calibration,
+        RowScales,
+    )
+    unsaved: ClassVar[tuple[str, ...]] = ("_found",)
 
     alpha: Any = field(default="auto", kw_only=False)
     metric_power: float = 1.0
@@ -71,6 +103,13 @@ class Completer(FlatEstimator):
     stop: str = "gap"
     offsets: str = "both"
     offset_alpha: Any = "auto"
+    calibration: Any = "auto"
+
+    @property
+    def calibration_(self) -> Calibration | None:
+        """The calibration of intervals; None if ``calibration`` is None."""
+        check_is_fitted(self)
+        return None if self.calibration is None else self._calibrated()
 
     def _fit_cells(self, cells: Any, weights: Array | None, strengths: Strengths) -> None:
         """Fit the stored cells of a sparse CSR array with weights (nnz,), and set the fitted attributes."""
@@ -79,10 +118,8 @@ class Completer(FlatEstimator):
             weights, strengths = weights / mean, strengths.over(mean)
         found = self._completed(Observations.from_cells(cells, weights, strengths))
         self._keep_fit(found)
-        self.row_factors_, own = found.rows.fit(self._less_offsets(cells), weights)
-        self.column_factors_ = found.rows.columns
-        if strengths.rows is not None:
-            self.offsets_ = replace(found.offsets, rows=own)
+        fit = self._cells = CellPredictor.from_fit(found)
+        self.row_factors_, self.column_factors_, self.offsets_ = fit.rows.factors, fit.rows.model.columns, fit.offsets
 
     def _completed(self, cells: Observations) -> Completed:
         """Return the fit to the observed cells."""
@@ -95,8 +132,9 @@ class Completer(FlatEstimator):
 
     def _keep_fit(self, found: Completed) -> None:
         """Set the fitted attributes."""
-        self._rows, self.offsets_, self.relaxation_ = found.rows, found.offsets, found.relaxation
-        self._factors = found.factors
+        self._factors, self.relaxation_ = found.factors, found.relaxation
+        self._found, self._refits = found, found.refits
+        self._calibrations: dict[int, Calibration] = {}
         self.alpha_ = regularization(float(found.solution.settings["alpha"]), found.problem.shape)
         self._keep(found.problem, found.solution)
 
@@ -106,12 +144,6 @@ class Completer(FlatEstimator):
         z[both] += np.einsum("nk,nk->n", self.row_factors_[i[both]], self.column_factors_[j[both]])
         return z
 
-    def _less_offsets(self, cells: Any) -> Any:
-        """Return observed cells minus the constant and the offset of their column."""
-        left = cells.copy()
-        left.data = cells.data - self.offsets_.constant - self.offsets_.columns[cells.indices]
-        return left
-
     def _summary(self) -> dict[str, str]:
         lines, tried = super()._summary(), getattr(self, "relaxation_", None)
         if lines and self.noise_ is not None:
@@ -120,10 +152,42 @@ class Completer(FlatEstimator):
             lines["alpha"] = f"{self.alpha_:.4g}; the noise asks for {wanted:.4g}"
         if tried is not None:
             names = {"offsets": "offsets alone", "refit": "the refit", "1": "the penalty of the noise"}
-            kind = names.get(tried.chosen, f"{tried.chosen} of the penalty of the noise")
+            weaker = f"{tried.chosen} of the penalty of the noise"
+            phantoms = f"a normal distribution of rows, with {tried.phantoms} phantom rows for each row"
+            kind = names.get(tried.chosen, weaker if tried.phantoms is None else phantoms)
             errors = ", ".join(f"{name} {value:.3g}" for name, value in tried.errors.items())
             lines["predicts"] = f"{kind}, by errors on held-out cells: {errors}"
         return lines
 
     def _chosen(self, problem: Problem, solution: Solution) -> Factors:
         return self._factors
+
+    def _calibrated(self) -> Calibration:
+        """Return the calibration, computed once for every number of folds."""
+        if self.calibration is None:
+            raise InputError("calibration is None, expected 'auto' or a number of folds, which intervals need")
+        folds = folds_of(self.calibration, len(self._cells.rows.values))
+        if folds not in self._calibrations:
+            if not hasattr(self, "_found"):
+                raise InputError("the model was saved without calibration, expected to read calibration_ before save")
+            held, accuracy = fold_fits(self._found, folds), float(self._found.solution.settings["tol"])
+            self._calibrations[folds] = Calibration.from_folds(self._cells, held, accuracy)
+        return self._calibrations[folds]
+
+    def _deviations(self, i: Array, j: Array, rows: RowFit | None = None) -> Array:
+        """Return standard deviations of errors at positions of cells, in units of the fit."""
+        found = self._calibrated()
+        return np.asarray(found.deviations[j] * found.scales(self._cells, i, j, rows))
+
+    def _half_widths(self, i: Array, j: Array, level: Any, kind: Any, rows: RowFit | None = None) -> Array:
+        """Return half the widths of intervals at positions of cells, in units of the fit."""
+        number = check_level(level)
+        if check_kind(kind) == "observation":
+            found = self._calibrated()
+            return np.asarray(found.quantiles(number)[j] * found.scales(self._cells, i, j, rows))
+        if not self._refits:
+            raise InputError(
+                "kind is 'mean', but no refit predicts, and the bias of other fits is unknown; expected "
+                "kind='observation', or a fit with refit=True"
+            )
+        return np.asarray(ndtri((1 + number) / 2) * np.sqrt(mean_variances(self._cells, i, j, rows)))

@@ -13,7 +13,6 @@ from flatmin._core.arrays import Array
 from flatmin.estimators._completion.fitting import Completed, regularization
 from flatmin.estimators._completion.projection import RowModel
 from flatmin.estimators._completion.table import in_rows
-from flatmin.estimators._intervals.credibility import Credibility
 from flatmin.solvers.noise.refit import UNBIASED
 from flatmin.solvers.offsets.offsets import Offsets
 
@@ -45,33 +44,45 @@ def quadratic_forms(matrices: Array, i: Array, vectors: Array, j: Array) -> Arra
 class RowFit:
     """Rows of a matrix, fitted or new ones, with the factors and offsets that their observed cells give.
 
-    ``values`` is a CSR array (n, d2) of the observed values minus the constant and the offsets of columns, and
-    ``weights`` has the weights of the same cells. ``factors`` has shape (n, k) and ``offsets`` (n,).
+    The cells (nnz,) are in compressed rows: ``pointers`` (n + 1,) has the position of the first cell of each row, and
+    ``indices`` the columns of the cells. ``values`` are the observed values minus the constant and the offsets of
+    columns. ``factors`` has shape (n, k) and ``offsets`` (n,).
     """
 
     model: RowModel
-    values: Any
-    weights: Any
+    pointers: Array
+    indices: Array
+    values: Array
+    weights: Array
     factors: Array
     offsets: Array
 
     @classmethod
     def from_cells(cls, model: RowModel, values: Any, weights: Array | None = None) -> Self:
-        """Compute factors and offsets from observed cells and their weights (nnz,)."""
+        """Compute factors and offsets from observed cells, a CSR array (n, d2), and their weights (nnz,)."""
         factors, offsets = model.fit(values, weights)
-        weighted = values.copy()
-        weighted.data = np.ones(values.nnz) if weights is None else weights
-        return cls(model, values, weighted, factors, offsets)
+        factors = np.ascontiguousarray(factors)  # sums have the same order after saving and loading
+        weights = np.ones(values.nnz) if weights is None else weights
+        return cls(model, values.indptr, values.indices, values.data, weights, factors, offsets)
+
+    @property
+    def weighted_cells(self) -> Any:
+        """The weights of the observed cells as a CSR array (n, d2)."""
+        from scipy.sparse import csr_array
+
+        return csr_array(
+            (self.weights, self.indices, self.pointers), shape=(len(self.offsets), len(self.model.columns))
+        )
 
     @cached_property
     def covariances(self) -> Array:
         """The covariances (n, f, f) of factors and offsets for noise of variance 1; see `RowModel.covariances`."""
-        return self.model.covariances(self.weights)
+        return self.model.covariances(self.weighted_cells)
 
     @property
     def positions(self) -> tuple[Array, Array]:
         """The row and the column of every observed cell."""
-        return np.repeat(np.arange(self.values.shape[0]), np.diff(self.values.indptr)), self.values.indices
+        return np.repeat(np.arange(len(self.offsets)), np.diff(self.pointers)), self.indices
 
     def at(self, i: Array, j: Array) -> Array:
         """Return the matrix plus the offsets of rows, at positions (n,)."""
@@ -91,8 +102,8 @@ class RowFit:
         the mean of these squares is the variance of the noise. Other leverages h (nnz,) may be given.
         """
         i, j = self.positions
-        freedom = 1 - self.weights.data * (self.leverages(i, j) if leverages is None else leverages)
-        return np.asarray((self.values.data - self.at(i, j)) ** 2 / freedom.clip(min=LEAST_FREEDOM))
+        freedom = 1 - self.weights * (self.leverages(i, j) if leverages is None else leverages)
+        return np.asarray((self.values - self.at(i, j)) ** 2 / freedom.clip(min=LEAST_FREEDOM))
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +127,6 @@ class CellPredictor:
     offsets: Offsets
     rows: RowFit
     columns: RowModel
-    column_weights: Any
 
     @classmethod
     def from_fit(cls, found: Completed) -> Self:
@@ -128,17 +138,14 @@ class CellPredictor:
         rows = RowFit.from_cells(found.rows, values, None if weights is None else weights[order])
         if strengths.rows is not None:
             offsets = replace(offsets, rows=rows.offsets)
-        settings, counts = found.solution.settings, A.gram_diagonals()[1]
-        alpha, power = float(settings["alpha"]), float(settings["metric_power"])
-        penalty = regularization(alpha / UNBIASED if found.refits else alpha, A.shape) * np.mean(counts) ** (1 - power)
-        columns = RowModel(rows.factors, float(penalty), power, strengths.columns)
-        turned, _ = in_rows(A.cols, A.rows, np.ones(A.size) if weights is None else weights, A.shape[::-1])
-        return cls(offsets, rows, columns, turned)
+        return cls(offsets, rows, _column_model(found, rows.factors))
 
     @cached_property
     def column_covariances(self) -> Array:
         """The covariances (d2, f, f) of factors and offsets of the columns, for noise of variance 1."""
-        return self.columns.covariances(self.column_weights)
+        i, j = self.rows.positions
+        d1, d2 = len(self.rows.offsets), len(self.offsets.columns)
+        return self.columns.covariances(in_rows(j, i, self.rows.weights, (d2, d1))[0])
 
     def fitted(self, values: Any) -> RowFit:
         """Return rows, possibly new ones, from their observed cells, a CSR array (n, d2)."""
@@ -152,20 +159,20 @@ class CellPredictor:
 
     def leverages(self, i: Array, j: Array, rows: RowFit | None = None) -> Array:
         """Return the variances h of the same predictions, for noise of variance 1."""
-        rows = rows or self.rows
-        g = self.columns.with_offset(rows.factors)
-        return rows.leverages(i, j) + quadratic_forms(self.column_covariances, j, g, i)
+        return (rows or self.rows).leverages(i, j) + self.column_leverages(i, j, rows)
 
-    @cached_property
-    def noise_variances(self) -> Array:
-        """The variance of the noise in every column, shape (d2,), from the residuals at observed cells."""
-        i, j = self.rows.positions
-        squares = self.rows.studentized_squares(self.leverages(i, j))
-        return Credibility.from_groups(squares, j, self.offsets.columns.size).estimates
+    def column_leverages(self, i: Array, j: Array, rows: RowFit | None = None) -> Array:
+        """Return the part of `leverages` that comes from the regressions of columns."""
+        g = self.columns.with_offset((rows or self.rows).factors)
+        return quadratic_forms(self.column_covariances, j, g, i)
 
-    def variances(self, i: Array, j: Array, rows: RowFit | None = None) -> Array:
-        """Return the variances of the same predictions if the noise has `noise_variances`."""
-        rows, noise = rows or self.rows, self.noise_variances
-        of_rows = quadratic_forms(rows.model.covariances(rows.weights, noise), i, rows.model.features, j)
-        g = self.columns.with_offset(rows.factors)
-        return np.asarray(of_rows + noise[j] * quadratic_forms(self.column_covariances, j, g, i))
+
+def _column_model(found: Completed, left: Array) -> RowModel:
+    """Return the model of columns given the factors L, with the penalty that the fit has on R."""
+    offset, (d1, d2) = found.cells.strengths.columns, found.problem.shape
+    if found.phantoms is not None:  # phantom rows with independent cells, so that they pull R to 0
+        return RowModel(left, found.phantoms * d1, 0.0, offset)
+    settings, counts = found.solution.settings, found.cells.entries.gram_diagonals()[1]
+    alpha, power = float(settings["alpha"]), float(settings["metric_power"])
+    penalty = regularization(alpha / UNBIASED if found.refits else alpha, (d1, d2)) * np.mean(counts) ** (1 - power)
+    return RowModel(left, float(penalty), power, offset)
