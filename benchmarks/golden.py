@@ -326,7 +326,7 @@ PROBLEMS: dict[str, Callable[[], Numbers]] = {
     "strengths, refit": lambda: refitted(completion(420, noise=0.1).problem),
     "MatrixCompletion": lambda: imputed(fm.MatrixCompletion()),
     "MatrixCompletionCV": lambda: imputed(fm.MatrixCompletionCV()),
-    "MatrixCompletion, triples": lambda: rated(fm.MatrixCompletion(input="triples", alpha=0.1)),
+    "PairRegressor": lambda: rated(fm.PairRegressor(0.1)),
     "RobustPCA": lambda: cleaned(fm.RobustPCA()),
     "PhaseRetrieval, counts": lambda: photons(fm.PhaseRetrieval(noise="poisson")),
     "PhaseRetrieval, not certified": lambda: photons(fm.PhaseRetrieval(certify=False)),

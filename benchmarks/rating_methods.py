@@ -18,7 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 import flatmin as fm
 from flatmin._core.arrays import Array
-from flatmin.estimators import MatrixCompletion
+from flatmin.estimators import PairRegressor
 from flatmin.estimators._completion.ids import PairIds
 from flatmin.solvers.offsets.offsets import OffsetModel
 
@@ -63,7 +63,7 @@ def ratings() -> tuple[Array, Array]:
 
 def joint(alpha: float, X: Array, y: Array, held: Array, *, power: float, offsets: str = "both") -> Predicted:
     """Use the estimator as it is: matrix and offsets fitted together."""
-    model = MatrixCompletion(alpha, input="triples", metric_power=power, offsets=offsets, tol=TOL)
+    model = PairRegressor(alpha, metric_power=power, offsets=offsets, tol=TOL)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the gap is reported
         model.fit(X, y)

@@ -1,4 +1,4 @@
-"""MovieLens-100k by triples: errors of held-out ratings over repeated folds, cmfrec, and published numbers.
+"""MovieLens-100k by pairs: errors of held-out ratings over repeated folds, cmfrec, and published numbers.
 
 python -m benchmarks.ratings                 five times five folds, every method
 python -m benchmarks.ratings --store FILE    the same; finished fits are kept in FILE, and read from it
@@ -43,7 +43,7 @@ import flatmin as fm
 from benchmarks.markdown import line
 from benchmarks.rating_methods import TOL, Method, methods, ratings
 from flatmin._core.arrays import Array
-from flatmin.estimators import MatrixCompletion
+from flatmin.estimators import PairRegressor
 
 #: Root mean squared errors in the README of Surprise (https://github.com/NicolasHug/Surprise), five folds of its own.
 PUBLISHED = {"Surprise: SVD": 0.934, "Surprise: k-nearest neighbours, baseline": 0.931, "Surprise: SVD++": 0.920}
@@ -206,7 +206,7 @@ def optimum(X: Array, y: Array) -> None:
 def search(X: Array, y: Array) -> None:
     """Print the result of scikit-learn's grid search for the metric, at one strength."""
     warnings.simplefilter("ignore", ConvergenceWarning)
-    model: Any = MatrixCompletion(0.16, input="triples", tol=TOL)
+    model: Any = PairRegressor(0.16, tol=TOL)
     grid = GridSearchCV(
         model,
         {"metric_power": [0.0, 0.5, 1.0]},
@@ -230,7 +230,7 @@ def automatic(X: Array, y: Array, split: Split) -> None:
     warnings.simplefilter("ignore", ConvergenceWarning)
     training, held = split
     start = time.process_time()
-    model = MatrixCompletion(input="triples", metric_power=0.5, tol=TOL).fit(X[training], y[training])
+    model = PairRegressor(metric_power=0.5, tol=TOL).fit(X[training], y[training])
     print(f"{model}\nerror {error(model.predict(X[held]), y[held]):.4f}, {time.process_time() - start:.0f} seconds")
 
 

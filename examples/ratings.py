@@ -22,7 +22,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.model_selection import GridSearchCV, train_test_split
 
-from flatmin import MatrixCompletion
+from flatmin import PairRegressor
 
 PEOPLE, FILMS, RATINGS, TASTES = 400, 200, 9000, 3
 ALPHAS, POWERS = (0.18, 0.27, 0.4), (0.0, 0.5, 1.0)
@@ -79,9 +79,9 @@ def main(path="ratings.png"):
     """Compute, print and draw."""
     pairs, stars = draw_ratings(np.random.default_rng(0))
     known, held, y, true = train_test_split(pairs, stars, test_size=0.25, random_state=0)
-    alone = MatrixCompletion(10.0, input="triples").fit(known, y)
+    alone = PairRegressor(10.0).fit(known, y)
     search = GridSearchCV(
-        MatrixCompletion(input="triples", tol=1e-6),
+        PairRegressor(tol=1e-6),
         {"alpha": ALPHAS, "metric_power": POWERS},
         scoring="neg_root_mean_squared_error",
         cv=3,

@@ -74,6 +74,8 @@ ESTIMATORS = (
     "CovarianceSketchCV",
     "MatrixCompletion",
     "MatrixCompletionCV",
+    "PairRegressor",
+    "PairRegressorCV",
     "PhaseRetrieval",
     "QuadraticNetworkRegressor",
     "QuadraticNetworkRegressorCV",

@@ -1,12 +1,12 @@
-"""Parameters of `MatrixCompletion` that Spark's ALS does not have; the fits are tested in tests/spark."""
+"""Parameters of `PairRegressor` that Spark's ALS does not have; the fits are tested in tests/spark."""
 
 import numpy as np
 import pytest
 
-from flatmin import InputError, MatrixCompletion
+from flatmin import InputError, PairRegressor
 from flatmin.estimators._spark import engine_of, is_source, spark_fit
 
-PARAMETERS = MatrixCompletion(0.1, input="triples", engine="spark", metric_power=1).get_params()
+PARAMETERS = PairRegressor(0.1, engine="spark", metric_power=1).get_params()
 
 
 def test_engines_and_sources(tmp_path):
@@ -22,9 +22,8 @@ def test_engines_and_sources(tmp_path):
     [
         ({"alpha": "auto"}, "expected a positive number, Spark's regParam"),
         ({"alpha": 0}, "only engine='local' fits exactly"),
-        ({"input": "table"}, "input is 'table' with engine='spark'"),
         ({"metric_power": True}, "metric_power is True"),
-        ({"missing_values": -1}, "triples have no missing cells"),
+        ({"offsets": "both"}, "subtract offsets from the values first"),
         ({"tol": 2.0}, "tol is 2.0, expected a number from 1e-14 to 1"),
     ],
 )

@@ -4,7 +4,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from flatmin.linalg.decompositions import ProvedBlocks, leading_count, singular_values
+from flatmin.linalg.decompositions import Coupled, ProvedBlocks, leading_count, norm_bound, singular_values
 
 
 def _matrix(kind, rng):
@@ -101,3 +101,60 @@ def test_singular_values_are_within_their_error_in_sixty_digits(shape, decades):
         exact = sorted(mpmath.svd_r(M if shape[0] >= shape[1] else M.T, compute_uv=False), reverse=True)
         assert max(abs(x - mpmath.mpf(float(v))) for x, v in zip(exact, values, strict=True)) <= error
     assert error <= 1e-13 * values[0]
+
+
+def _outside(F):
+    """Return the projector on the orthogonal complement of columns in exact arithmetic."""
+    return mpmath.eye(F.rows) - F * mpmath.inverse(F.T * F) * F.T
+
+
+def _norm(M):
+    return max(mpmath.svd_r(M, compute_uv=False))
+
+
+@pytest.mark.parametrize("skew", [0.0, 1e-12, 1e-4])
+@pytest.mark.parametrize("tilt", [0.0, 1e-9, 1e-3])
+@pytest.mark.parametrize("kind", ["one", "cluster", "all"])
+def test_blocks_of_stored_columns_hold_in_forty_digits(kind, tilt, skew):
+    """Columns may be too short, and coupled with the others. A bound that ignores either is below the norm."""
+    rng = np.random.default_rng(4)
+    S = _matrix(kind, rng)
+    left, _, right = np.linalg.svd(S)
+    U, V = ((F[:, :4] + tilt * rng.standard_normal((len(F), 4))) * (1 - skew) for F in (left, right.T))
+    U, V = (F if tilt == 0 else np.linalg.qr(F)[0] * (1 - skew) for F in (U, V))
+    s = np.diagonal(U.T @ S @ V).copy()
+    near, wrong = (Coupled(U, values, V, S.T @ U, S @ V, 1e-15) for values in (s, 0.9 * s))
+    with mpmath.workdps(40):
+        exact, P, Q = (mpmath.matrix(M.tolist()) for M in (S, U, V))
+        norm, outer = _norm(exact), float(_norm(_outside(P) * exact * _outside(Q))) * (1 + 1e-15)
+        found = near.blocks(outer, 2)
+        rest = _norm(_outside(P[:, :2]) * exact * _outside(Q[:, :2]))
+        assert norm <= found.norm <= norm * (1 + 20 * skew + 20 * tilt + 1e-13)
+        assert rest <= found.rest <= rest + 30 * skew + 30 * tilt + 1e-13
+        assert norm <= wrong.blocks(outer, 2).norm
+
+
+@pytest.mark.parametrize("skew", [0.0, 1e-4])
+def test_blocks_of_a_hermitian_matrix_bound_its_largest_eigenvalue(skew):
+    Q = np.linalg.qr(np.random.default_rng(0).standard_normal((8, 8)))[0]
+    S = (Q * [1.0, 0.8, 0.1, 0, 0, 0, -0.5, -3.0]) @ Q.T
+    S, U = (S + S.T) / 2, Q[:, :2] * (1 - skew)
+    near = Coupled(U, np.diagonal(U.T @ S @ U).copy(), U, S @ U, S @ U, 1e-15)
+    with mpmath.workdps(40):
+        top = max(mpmath.eigsy(mpmath.matrix(S.tolist()), eigvals_only=True))
+        assert top <= near.blocks(0.1 + 1e-14, 2, by_eigenvalue=True).norm <= 1 + 20 * skew + 1e-13
+
+
+def test_columns_far_from_orthonormal_bound_nothing():
+    near = Coupled(np.eye(3)[:, :1] * 0.9, np.ones(1), np.eye(3)[:, :1], np.eye(3)[:, :1], np.eye(3)[:, :1], 0.0)
+    assert near.blocks(0.5, 1).norm == np.inf
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1.0, 1e200])
+def test_norm_bound_is_above_the_norm_whatever_the_guess(scale):
+    M = np.random.default_rng(1).standard_normal((7, 5))
+    with mpmath.workdps(40):
+        true = float(_norm(mpmath.matrix(M.tolist())))
+    for guess in (0.0, 0.5 * true, true * (1 - 1e-15), true, 2 * true):
+        assert norm_bound(scale * M, scale * guess) >= scale * true
+    assert norm_bound(scale * M, scale * true) <= scale * true * (1 + 1e-13)

@@ -1,12 +1,13 @@
 """Bounds that a Cholesky factorization proves, with rounding errors counted, and bases of redundant rows."""
 
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import flatmin as fm
-from flatmin.linalg.factorizations import row_space, smallest_singular_value
+from flatmin.linalg.factorizations import positive_on_complement, row_space, smallest_singular_value
 
 
 def _frame(rng, d, q):
@@ -102,3 +103,30 @@ def test_repeated_measurements_that_contradict_each_other_are_reported():
     A = fm.measurements.Dense(np.repeat(np.array([[[1.0, 2], [3, -1]]]), 6, axis=0))
     s = fm.flat_minimum(fm.Problem(A, np.array([1.0, 1, 1, 1, 1, 2])))
     assert s.status.name == "inconsistent_data"
+
+
+@pytest.mark.parametrize("dtype", [float, complex])
+@pytest.mark.parametrize("smallest", [1.0, 1e-3, 1e-9])
+def test_a_bound_on_the_complement_is_below_the_eigenvalue_in_forty_digits(dtype, smallest):
+    rng, n, k = np.random.default_rng(5), 7, 2
+    F = rng.standard_normal((n, n)) + (1j * rng.standard_normal((n, n)) if dtype is complex else 0)
+    Q = np.linalg.qr(F)[0]
+    W = (Q[:, k:] * np.linspace(smallest, 1, n - k)) @ Q[:, k:].conj().T
+    W = (W + W.conj().T) / 2
+    with mpmath.workdps(40):
+        outside = mpmath.matrix(np.linalg.qr(Q[:, :k], mode="complete")[0][:, k:].tolist())
+        inside = mpmath.matrix(Q[:, :k].tolist())
+        outside -= inside * mpmath.inverse(inside.H * inside) * (inside.H * outside)  # exactly orthogonal
+        root = mpmath.inverse(mpmath.cholesky(outside.H * outside))
+        least = float(min(mpmath.eighe(root * outside.H * mpmath.matrix(W.tolist()) * outside * root.H)[0]))
+    for excess in (0.0, 1e-15, 1e-12, 0.1):
+        assert not positive_on_complement(W, Q[:, :k], least + excess)
+    assert positive_on_complement(W, Q[:, :k], least - 1e-12)
+
+
+def test_a_gram_matrix_of_integers_bounds_its_smallest_singular_value():
+    """The exact smallest eigenvalue of ``[[a² + b², ab], [ab, a² + b²]]``-like Gram matrices is an integer."""
+    for a in (3.0, 1e4, 3e6):
+        columns = np.array([[a, a - 1], [a - 1, a]])  # singular values 2a − 1 and 1
+        assert smallest_singular_value(columns) <= 1
+    assert smallest_singular_value(np.array([[3.0, 2.0], [2.0, 3.0]])) > 0.99

@@ -58,3 +58,30 @@ def test_rounding_bounds_agree_between_dense_and_sparse():
     x /= np.linalg.norm(x)
     exact = S.toarray().astype(np.longdouble) @ x
     assert float(np.linalg.norm(S @ x.astype(float) - exact)) <= sparse + 1e-16
+
+
+@pytest.mark.parametrize("dtype", [float, complex])
+@pytest.mark.parametrize("skew", [0.0, 1e-7])
+def test_the_rounding_of_products_includes_columns_that_are_not_orthonormal(dtype, skew):
+    """Against products with exact projectors, in extended precision."""
+    rng, p = np.random.default_rng(2), 3
+    kinds = (1, 1j) if dtype is complex else (1,)
+    S, U, V, x = (
+        sum(kind * rng.standard_normal(shape) for kind in kinds) for shape in ((40, 30), (40, p), (30, p), (30, 9))
+    )
+    U, V, long = np.linalg.qr(U)[0] * (1 - skew), np.linalg.qr(V)[0] * (1 - skew), np.clongdouble
+    x /= np.linalg.norm(x, axis=0)
+    found = x - V @ (V.conj().T @ x)
+    found = S @ found - U @ ((U.conj().T @ S) @ found)
+
+    def outside(F, y):
+        F = F.astype(long)
+        F = F @ (1.5 * np.eye(p, dtype=long) - F.conj().T @ F / 2)  # a step towards the polar factor, error skew²
+        return y - F @ (F.conj().T @ y)
+
+    exact = outside(U, S.astype(long) @ outside(V, x.astype(long)))
+    missed = float(np.max(np.sqrt(np.sum(np.abs(found - exact) ** 2, axis=0))))
+    defect = max(np.linalg.norm(F.conj().T @ F - np.eye(p)) for F in (U, V))
+    assert missed <= product_rounding(S, p, 1.0, skew=defect)
+    if skew:
+        assert missed > product_rounding(S, p, 1.0)

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import flatmin as fm
+from flatmin._core.facts import at_most
+from flatmin.measurements import Dense, Entries
 from flatmin.proofs.certificate import LARGEST_CHANCE, LARGEST_GAP, LARGEST_RESIDUAL
 from flatmin.proofs.cone_certificate import certificate_of
 from flatmin.proofs.whitening import whiten
@@ -251,7 +253,13 @@ class TestWords:
         assert lines[0] == "Certificate"
         assert len(lines) == 1 + len(proof.facts()) <= 10
         assert max(map(len, lines)) < 120
-        for part in ("no solution is flatter", f"{proof.lower_bound:.10g}", "dense", "yes", f"{proof.radius:.2e}"):
+        for part in (
+            "no solution has a smaller value",
+            f"{proof.lower_bound:.10g}",
+            "dense",
+            "yes",
+            at_most(proof.radius),
+        ):
             assert part in repr(proof)
         assert "array" not in repr(proof)
 
@@ -268,7 +276,7 @@ class TestWords:
         assert proof.unique is False
         assert "another flat minimum" in repr(proof)
         proof = fm.flat_minimum(p, alpha=0.1).certificate
-        assert "no objective is smaller" in repr(proof)
+        assert "no matrix has a smaller value" in repr(proof)
         assert "fails with probability 2e-11" in repr(replace(proof, failure_probability=2e-11))
 
     def test_notebooks_show_a_table_of_the_same(self, instance):
@@ -276,3 +284,29 @@ class TestWords:
         html = proof._repr_html_()
         assert html.startswith("<table>")
         assert html.count("<tr>") == len(proof.facts())
+
+
+def weakly_seen(share: float) -> fm.Problem:
+    """Return exact data about a matrix of rank one; one direction of the columns is seen by this share of others."""
+    rng = np.random.default_rng(0)
+    Q = np.linalg.qr(rng.standard_normal((5, 5)))[0]
+    A = (rng.standard_normal((20, 6, 5)) * np.array([1, 1, 1, 1, share])) @ Q.T
+    X = rng.standard_normal((6, 1)) @ rng.standard_normal((1, 4)) @ Q[:, :4].T
+    return fm.Problem(Dense(A), np.einsum("mij,ij->m", A, X))
+
+
+@pytest.mark.parametrize(("share", "unseen"), [(1.0, 0), (1e-14, 1), (0.0, 1)])
+def test_a_certificate_says_how_many_directions_count_as_unseen(share, unseen):
+    solution = fm.flat_minimum(weakly_seen(share))
+    c = solution.certificate
+    assert (c.holds, c.unseen, c.scalars()["unseen"]) == (True, unseen, unseen)
+    among = "matrices that vanish in 1 direction, which measurements see by less than 1e-12 or not at all"
+    for shown in (str(c), str(solution), c._repr_html_()):
+        assert (among in shown) is bool(unseen)
+    assert among not in str(replace(c, holds=False))
+
+
+def test_unmeasured_rows_count_as_unseen_directions_too():
+    A = Entries(np.repeat(np.arange(3), 4), np.tile(np.arange(4), 3), (5, 4))
+    problem = fm.Problem(A, np.outer(np.arange(1.0, 4), np.ones(4)).ravel())
+    assert "vanish in 2 directions" in fm.flat_minimum(problem).certificate.scope

@@ -111,3 +111,12 @@ def test_theorems_about_zero_name_the_zero_matrix(solved):
     assert "X̂ is the zero matrix" in " ".join(section.prose)
     unique = next(s for s in section.statements if s.text.startswith("T. "))
     assert unique.title.startswith("The zero matrix is the only")
+
+
+def test_titles_say_that_unmeasured_columns_are_left_out():
+    A = fm.measurements.Entries(np.repeat(np.arange(4), 3), np.tile(np.arange(3), 4), (4, 5))
+    problem = fm.Problem(A, np.outer(np.arange(1.0, 5), [1.0, 2, 3]).ravel())
+    section, _ = section_of(problem)
+    about = [s.title for s in section.statements if s.text[:2] in {"B.", "F.", "T."}]
+    assert len(about) >= 2
+    assert all(title.endswith("among matrices that vanish where nothing is measured") for title in about)

@@ -29,8 +29,9 @@ def test_verdict_says_everything_the_status_says(status: Status) -> None:
     [
         ({"relative_residual": 1e-3}, ["the relative residual is 1.0e-03, above 1e-08", "Fit the data"]),
         ({"whitened_residual": 1e-3}, ["the whitened residual is 1.0e-03, above 1e-07", "Fit the data"]),
+        ({"residual_reach": 1e-3}, ["the residual could lower the bound by a share of 1.0e-03", "Fit the data"]),
         ({"relative_gap": 0.25}, ["the relative gap is 2.5e-01", "Find a flatter solution"]),
-        ({"relative_gap": -0.25, "relative_residual": 0.1}, ["relative residual is 1.0e-01", "and the relative gap"]),
+        ({"relative_gap": -0.25, "relative_residual": 0.1}, ["relative residual is 1.0e-01", "; the relative gap"]),
         ({"relative_gap": 0.25, "rounding": 0.25}, ["rounding hides 2e-01 of the value", "Give rows"]),
         ({"bound_kind": "estimated", "rounding": 1.0}, ["rounding hides", "similar sizes"]),
         ({"bound_kind": "estimated"}, ["only estimated", "Try a smaller problem"]),
@@ -54,6 +55,23 @@ def test_judgement_of_a_proof(unique: bool | None) -> None:
     assert line == f"Certified: no solution is flatter; {words.unique_phrase(unique)}."
     penalised = words.judgement(replace(CERTIFICATE, unique=unique, objective="penalised"))
     assert penalised.startswith("Certified: no matrix has a smaller loss + alpha")
+
+
+def test_unseen_directions_are_told_wherever_a_proof_is() -> None:
+    blind = replace(CERTIFICATE, unseen=2)
+    among = (
+        "This compares matrices that vanish in 2 directions, which measurements see by less than 1e-12 or not at all."
+    )
+    assert words.judgement(blind).endswith(among)
+    assert words.judgement(blind, DETERMINED).endswith(among)
+    assert words.verdict(Status.flat_minimum, certificate=blind).advice.endswith(among)
+    assert proof(blind, 3)[1].text.endswith(among)
+    assert proof(blind, 3, terms=DETERMINED)[1].text.endswith(among)
+    assert among in proof(blind, 3)[3].text
+    assert proof(replace(blind, margin_kind="dense"), 3, terms=DETERMINED)[2].text.endswith(among)
+    assert "This compares" not in proof(CERTIFICATE, 3)[3].text
+    assert "directions" not in words.judgement(replace(blind, holds=False, relative_gap=0.5))
+    assert words.scope(CERTIFICATE) == ""
 
 
 def test_unmeasured_directions_are_counted_beside_whole_rows() -> None:

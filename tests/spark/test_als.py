@@ -26,7 +26,7 @@ def local():
 
 @pytest.mark.slow
 def test_the_als_of_spark_minimises_the_flat_objective(spark, local):
-    """The mapping of strengths: regParam of Spark is alpha of MatrixCompletion, 2 alpha / √(d1 d2) of flat_minimum."""
+    """The mapping of strengths: regParam of Spark is alpha of PairRegressor, 2 alpha / √(d1 d2) of flat_minimum."""
     dealt = placed(spark, I, J, VALUES, (np.arange(70), np.arange(50)))
     L, R = fit_als(dealt, 8, REG, 24, 0)
     _, solution = local

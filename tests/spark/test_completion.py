@@ -39,7 +39,7 @@ def frame(spark):
 
 @pytest.fixture(scope="module")
 def model(frame):
-    return fm.MatrixCompletion(REG, input="triples", engine="spark", max_rank=8).fit(frame)
+    return fm.PairRegressor(REG, engine="spark", max_rank=8).fit(frame)
 
 
 def test_fit_is_the_certified_minimum_of_the_local_engine(model, local):
@@ -48,7 +48,7 @@ def test_fit_is_the_certified_minimum_of_the_local_engine(model, local):
     assert model.certificate_.holds
     assert np.isclose(model.certificate_.value, solution.certificate.value, rtol=2e-6)
     assert model.rank_ == solution.rank
-    here = fm.MatrixCompletion(REG, input="triples", offsets="none")
+    here = fm.PairRegressor(REG, offsets="none")
     here.fit(np.array(list(zip(ROW_IDS[I], COLUMN_IDS[J], strict=True)), dtype=object), VALUES)
     assert np.array_equal(model.row_ids_, here.row_ids_)
     assert np.array_equal(model.column_ids_, here.column_ids_)
@@ -80,13 +80,13 @@ def test_the_certificate_made_on_the_machines_is_that_of_certify(spark, local, m
 
 @pytest.mark.slow
 def test_a_model_that_is_too_narrow_is_not_certified(spark, frame, capsys):
-    narrow = fm.MatrixCompletion(REG, input="triples", engine="spark", max_rank=1, max_iter=8, verbose=2)
+    narrow = fm.PairRegressor(REG, engine="spark", max_rank=1, max_iter=8, verbose=2)
     with pytest.warns(ConvergenceWarning, match="not_certified|iteration_limit"):
         narrow.fit(frame)
     assert not narrow.certificate_.holds
     assert narrow.certificate_.relative_gap > 1e-2
     assert narrow.certificate_.dual_norm > 1.1
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("[MatrixCompletion] seconds ")]
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("[PairRegressor] seconds ")]
     assert f"iteration 8, rank 1, gap {narrow.certificate_.relative_gap:.4g}" in lines[-1]
 
 
@@ -94,9 +94,9 @@ def test_a_model_that_is_too_narrow_is_not_certified(spark, frame, capsys):
 def test_a_file_gives_the_fit_of_its_triples(frame, tmp_path):
     path = tmp_path / "stars.csv"
     frame.coalesce(1).write.csv(str(path), header=True)
-    settings = {"input": "triples", "engine": "spark", "max_rank": 8, "max_iter": 4, "tol": 1.0}
-    there = fm.MatrixCompletion(REG, **settings).fit(str(path), list(frame.columns))
-    here = fm.MatrixCompletion(REG, **settings).fit(frame)
+    settings = {"engine": "spark", "max_rank": 8, "max_iter": 4, "tol": 1.0}
+    there = fm.PairRegressor(REG, **settings).fit(str(path), list(frame.columns))
+    here = fm.PairRegressor(REG, **settings).fit(frame)
     assert np.array_equal(there.row_ids_, here.row_ids_)
     assert np.array_equal(there.column_ids_, here.column_ids_)
     pairs = [(user, item) for user in here.row_ids_ for item in here.column_ids_]

@@ -22,7 +22,7 @@ ARRAYS = np.array([0, 0, 1]), np.array([1, 0, 1]), np.array([1.0, 2.0, 3.0])
 
 
 def model(**settings):
-    return fm.MatrixCompletion(**{"alpha": 0.1, "input": "triples", "engine": "spark"} | settings)
+    return fm.PairRegressor(**{"alpha": 0.1, "engine": "spark"} | settings)
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_not_installed(nothing_runs, monkeypatch, name):
 
 
 def test_the_package_itself_does_not_load_spark():
-    code = "import sys, flatmin, flatmin.spark; flatmin.MatrixCompletion(); print('pyspark' in sys.modules)"
+    code = "import sys, flatmin, flatmin.spark; flatmin.PairRegressor(); print('pyspark' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
 
 
@@ -99,18 +99,12 @@ REFUSED = {
     "alpha is 'auto' with engine='spark', expected a positive number": {"alpha": "auto"},
     "alpha is 0 with engine='spark', expected a positive number": {"alpha": 0},
     "alpha is -1, expected": {"alpha": -1},
-    "input is 'table' with engine='spark', expected 'triples'": {"input": "table"},
     "metric_power is 0.5 with engine='spark', expected 1": {"metric_power": 0.5},
     "metric_power is True with engine='spark'": {"metric_power": True},
     "refit is True with engine='spark', expected 'auto' or False": {"refit": True},
     "offsets is 'both' with engine='spark', expected 'auto' or 'none'": {"offsets": "both"},
     "offset_alpha is 2.0 with engine='spark', expected 'auto'": {"offset_alpha": 2.0},
     r"offset_alpha is \(1, 2\) with engine='spark', expected 'auto'": {"offset_alpha": (1, 2)},
-    "scale is True with engine='spark', expected 'auto' or False": {"scale": True},
-    "missing_values is -1 with engine='spark', expected nan": {"missing_values": -1},
-    "missing_values is None with engine='spark', expected nan": {"missing_values": None},
-    "add_indicator is True with engine='spark', expected False": {"add_indicator": True},
-    "keep_empty_features is True with engine='spark', expected False": {"keep_empty_features": True},
     "verbose is -1, expected a whole number": {"verbose": -1},
     "engine is 'dask', expected 'auto', 'local' or 'spark'": {"engine": "dask"},
     "stop is 'objective' with engine='spark', expected 'gap'": {"stop": "objective"},
@@ -149,14 +143,14 @@ def test_data_that_the_engine_does_not_take(nothing_runs):
 
 def test_the_local_engine_reads_no_files():
     with pytest.raises(fm.InputError, match="X is a path, expected arrays, or engine='spark'"):
-        fm.MatrixCompletion(0.1, input="triples").fit("ratings.parquet")
-    fitted = fm.MatrixCompletion(0.1, input="triples").fit(PAIRS, VALUES)
+        fm.PairRegressor(0.1).fit("ratings.parquet")
+    fitted = fm.PairRegressor(0.1).fit(PAIRS, VALUES)
     with pytest.raises(fm.InputError, match="expected pairs of ids"):
         fitted.predict("ratings.parquet")
 
 
 def test_auto_is_the_local_engine():
-    one, other = (fm.MatrixCompletion(0.1, input="triples", engine=e).fit(PAIRS, VALUES) for e in ("auto", "local"))
+    one, other = (fm.PairRegressor(0.1, engine=e).fit(PAIRS, VALUES) for e in ("auto", "local"))
     assert np.array_equal(one.row_factors_, other.row_factors_)
     assert not hasattr(one, "spark_model_")
 
@@ -197,7 +191,7 @@ ALONE = textwrap.dedent("""
     if sys.argv[1] == "fit":
         rng = np.random.default_rng(0)
         pairs = np.argwhere(rng.random((20, 15)) < 0.7)
-        model = fm.MatrixCompletion(0.5, input="triples", engine="spark", tol=1e-2, max_rank=3, max_iter=4)
+        model = fm.PairRegressor(0.5, engine="spark", tol=1e-2, max_rank=3, max_iter=4)
         print(model.fit(pairs, rng.standard_normal(len(pairs))).rank_)
     else:
         with session() as spark:

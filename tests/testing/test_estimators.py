@@ -16,6 +16,7 @@ WEIGHTS = "check_sample_weight_equivalence_on_dense_data"
         (fm.BilinearRegressor(0.1, fit_linear=False), {WEIGHTS}),
         (fm.BilinearRegressor(0.1, fit_linear=False, metric_power=0), set()),
         (fm.MatrixCompletion(0.1), {"check_estimator_sparse_array", "check_estimator_sparse_matrix"}),
+        (fm.RobustPCA(), set()),
     ],
 )
 def test_settings_decide(estimator, failed):
@@ -26,3 +27,9 @@ def test_every_reason_is_a_sentence():
     reasons = expected_failed_checks(fm.MatrixCompletion())
     assert len(reasons) == 4
     assert all(len(reason.split()) > 5 for reason in reasons.values())
+
+
+def test_pairs_have_two_columns():
+    reasons = expected_failed_checks(fm.PairRegressor(0.1))
+    assert "check_regressors_train" in reasons
+    assert set(reasons.values()) == {reasons["check_regressors_train"]}

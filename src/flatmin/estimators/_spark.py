@@ -1,4 +1,4 @@
-"""`MatrixCompletion` with ``engine="spark"``: its input, and the parameters that Spark's ALS supports."""
+"""`PairRegressor` with ``engine="spark"``: its input, and the parameters that Spark's ALS supports."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -34,7 +34,7 @@ def spark_fit(
 ) -> tuple[SparkCompletion, PairIds]:
     """Fit triples by Spark, and return the fit with the ids of its rows and columns.
 
-    ``parameters`` are those of `MatrixCompletion`; `InputError` names one that Spark's ALS does not support.
+    ``parameters`` are those of `PairRegressor`; `InputError` names one that Spark's ALS does not support.
     ``watched(gap)`` is a context that yields the callback of the sweeps, which end at that gap.
     """
     alpha = _checked(parameters, sample_weight)
@@ -69,15 +69,10 @@ def _checked(parameters: dict[str, Any], sample_weight: Any) -> float:
     if alpha == 0:
         raise InputError("alpha is 0 with engine='spark', expected a positive number: only engine='local' fits exactly")
     asked = {
-        "input": (("triples",), "tables are for engine='local'"),
         "metric_power": ((1,), "Spark's ALS has only the flat penalty"),
         "refit": (("auto", False), "a refit is not penalised, but Spark's ALS is"),
         "offsets": (("auto", "none"), "subtract offsets from the values first, or use engine='local'"),
         "offset_alpha": (("auto",), "there are no offsets"),
-        "scale": (("auto", False), "triples have one unit"),
-        "missing_values": ((np.nan,), "triples have no missing cells"),
-        "add_indicator": ((False,), "triples have no missing cells"),
-        "keep_empty_features": ((False,), "triples have no empty columns"),
         "stop": (("gap",), "it sweeps until the gap is small, or max_iter is reached"),
     }
     for name, (allowed, reason) in asked.items():
@@ -92,8 +87,6 @@ def _checked(parameters: dict[str, Any], sample_weight: Any) -> float:
 
 
 def _same(value: Any, known: Any) -> bool:
-    """Return whether a parameter has a supported value; NaN equals NaN, and True does not equal 1."""
-    if isinstance(known, float):
-        return isinstance(value, float | np.floating) and bool(np.isnan(value))
+    """Return whether a parameter has a supported value; True does not equal 1."""
     kinds = isinstance(value, bool | np.bool_), isinstance(known, bool)
     return kinds[0] == kinds[1] and np.ndim(value) == 0 and bool(value == known)

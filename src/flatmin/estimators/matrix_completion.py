@@ -1,72 +1,69 @@
-"""Matrix completion of tables with missing cells and of triples (row, column, value)."""
+"""Matrix completion: a transformer that fills the missing cells of a table."""
 
-from dataclasses import field
-from typing import Any, Self
+import warnings
+from typing import Any, ClassVar, Self
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
+from sklearn.base import TransformerMixin
+from sklearn.utils import Tags
+from sklearn.utils.validation import (
+    FLOAT_DTYPES,
+    _check_feature_names_in,
+    _check_sample_weight,
+    check_is_fitted,
+    validate_data,
+)
 
+from flatmin._core.arrays import Array
+from flatmin._core.memory import require
+from flatmin._core.validation import integers
 from flatmin.errors import InputError
 from flatmin.estimators._completion.completer import Completer
-from flatmin.estimators._completion.fitting import Completed, complete
-from flatmin.estimators._completion.observations import Observations
+from flatmin.estimators._completion.marks import are_complete_pairs, marked
+from flatmin.estimators._completion.observations import Strengths
+from flatmin.estimators._completion.table import Units, completed, hidden, holes, observed, weighted
 from flatmin.estimators._declaration import estimator
-from flatmin.estimators._spark import engine_of, is_source, spark_fit
-from flatmin.solvers.offsets.offsets import Offsets
+from flatmin.estimators.base import user_level
 
 __all__ = ["MatrixCompletion"]
 
 
 @estimator
-class MatrixCompletion(Completer):
-    """Fill the missing cells of a table, or predict values of pairs (row, column), by a low-rank matrix and offsets.
+class MatrixCompletion(TransformerMixin, Completer):  # type: ignore[misc]
+    """Fill the missing cells of a table by a low-rank matrix and offsets of columns.
 
-    The matrix minimises ``Σ (v_ij − X_ij)² + alpha (Σ n_i ‖l_i‖² + Σ n_j ‖r_j‖²)``, the loss plus the scaled trace,
-    where n_i and n_j are the numbers of observations in row i and in column j. ALS-WR and Spark's ALS have the same
-    objective; here it is minimised over factors of any width, with a certificate. Rank and strength need not be known.
+    A transformer like `SimpleImputer`. The matrix minimises ``Σ (v_ij − X_ij)² + alpha (Σ n_i ‖l_i‖² + Σ n_j ‖r_j‖²)``,
+    the loss plus the scaled trace, where n_i and n_j are the numbers of observed cells in row i and in column j.
+    ALS-WR has the same objective; here it is minimised over factors of any width, with a certificate. Rank and strength
+    need not be known.
 
-    **Tables** (``input="table"``): a transformer like `SimpleImputer`. A cell is missing if it is NaN or
-    ``missing_values``, or if a sparse matrix does not store it. Columns may have any units. New rows are completed like
-    fitted ones.
-
-    **Triples** (``input="triples"``): a regressor. X has two columns, the ids of a row and of a column (numbers,
-    strings or dates), and y holds the values, such as ratings.
+    A cell is missing if it is NaN or ``missing_values``, or if a sparse matrix does not store it. Columns may have any
+    units. New rows are completed like fitted ones. For values of pairs, such as ratings, use `PairRegressor`.
 
     Parameters
     ----------
     alpha : float or "auto"
-        Strength of the penalty, called regParam in Spark; 0 fits exactly, "auto" starts from the strength that follows
-        from the noise (see ``refit``). With ``scale`` the strength refers to columns of standard deviation 1.
-    metric_power : float
-        p in ``‖D1^p X D2^p‖_*``, and of the weights n_i^p and n_j^p above: 1 is flat, 0 the nuclear norm.
-    refit : bool or "auto"
-        Whether predictions come from a refit: the least-squares fit at the rank found. A refit is free of the penalty's
-        bias, but not certified. "auto" with ``alpha="auto"`` holds out a fifth of the cells and takes the candidate
-        that predicts them best: the refit, the penalty that follows from the noise, a weaker penalty, or offsets alone.
-        "auto" with a number for alpha does not refit.
-    engine : str
-        "auto" and "local" work in this process. "spark" uses Apache Spark for triples that exceed the memory of one
-        machine, with a positive ``alpha`` and without offsets; `fit` then also takes a Spark DataFrame, or the path of
-        a CSV or Parquet file. With Spark ``tol`` is at least 1e-6, ``max_iter`` counts Spark's iterations (up to 100)
-        and the sweeps after them, and the certificate has no ``dual``.
-    stop : str
-        "gap" ends a solve when its relative duality gap is at most ``tol``. "objective" ends it when a sweep lowers the
-        objective by a share of less than ``tol``, as other packages do; the certificate then states the gap.
-        "objective" needs a positive ``alpha`` and no offsets.
+        Strength of the penalty; 0 fits exactly, "auto" starts from the strength that follows from the noise (see
+        ``refit``). With ``scale`` the strength refers to columns of standard deviation 1.
+    scale : bool
+        Whether to divide every column by its standard deviation.
+    missing_values : float, str, None or pandas.NA
+        The mark of a missing cell, in addition to NaN and None.
+    add_indicator : bool
+        Whether `transform` appends a column of zeros and ones for every column with missing cells in `fit`.
+    keep_empty_features : bool
+        Whether columns without observed cells in `fit` are kept, filled with 0, or left out.
 
     Attributes
     ----------
-    alpha_ : float
-        The strength of `solution_`, in the units of ``alpha``.
-    relaxation_ : Relaxation or None
-        The candidates of ``refit="auto"`` and their errors on held-out cells.
-    spark_model_ : SparkCompletion
-        With ``engine="spark"``: the fit in Spark's form, to be saved as Parquet or to predict a DataFrame.
+    mean_, scale_ : ndarray, shape (n_features_in_,)
+        The mean and the standard deviation of each column, which are the fit's origin and unit.
 
     References
     ----------
     Zhou, Wilkinson, Schreiber, Pan, "Large-scale parallel collaborative filtering for the Netflix Prize", AAIM 2008
     (ALS-WR). Salakhutdinov, Srebro, "Collaborative filtering in a non-uniform world", NIPS 2010 (the weighted norm).
+    Schneider, "Analysis of incomplete climate data", Journal of Climate 14, 2001 (the normal distribution of rows).
 
     Examples
     --------
@@ -78,59 +75,184 @@ class MatrixCompletion(Completer):
     >>> filled = MatrixCompletion().fit_transform(holes)
     >>> bool(np.abs(filled / table - 1).max() < 1e-6)
     True
-
-    >>> pairs = [("ann", 1), ("ann", 2), ("bob", 1), ("bob", 3), ("cid", 2), ("cid", 3)]
-    >>> model = MatrixCompletion(input="triples", alpha=0.1).fit(pairs, [5, 3, 4, 2, 4, 3])
-    >>> model.predict([("bob", 2), ("new", 1)]).round(1)
-    array([3.3, 4.1])
     """
 
-    alpha: Any = field(default="auto", kw_only=False)
-    metric_power: float = 1.0
-    refit: Any = "auto"
-    engine: str = "auto"
-    stop: str = "gap"
+    saved_classes: ClassVar[tuple[type, ...]] = (Units,)
+
+    offsets: str = "columns"
+    offset_alpha: Any = 0.0
+    scale: bool = True
+    missing_values: Any = np.nan
+    add_indicator: bool = False
+    keep_empty_features: bool = False
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
-        """Fit offsets and matrix to the observed cells, as `MatrixCompletionCV.fit` does.
+        """Fit offsets and matrix to the observed cells.
 
-        With ``engine="spark"`` X may also be a Spark DataFrame, or the path of a CSV file (with a header) or of
-        Parquet: ids of rows, ids of columns, values. y then holds the names of these three columns, or is None if X has
-        no further columns. Spark takes no weights, and raises `ImportError` if it is not installed.
+        Parameters
+        ----------
+        X : array_like or sparse, shape (n, d)
+            The table.
+        y : object
+            Ignored; pipelines pass it.
+        sample_weight : array_like, shape (n,), optional
+            Weights of the squared residuals of each row. If the strengths are numbers, a row of weight 2 equals two
+            rows.
+
+        Raises
+        ------
+        ValueError
+            If X or a parameter cannot be used; the message says why.
+
+        Warns
+        -----
+        UserWarning
+            If y is given and X has two columns without a missing cell. Such data are pairs and values, of which this
+            class would complete the ids.
         """
-        if engine_of(self.engine) == "local":
-            if is_source(X):
-                kind = "a path" if isinstance(X, str) else f"a {type(X).__name__}"
-                raise InputError(f"X is {kind}, expected arrays, or engine='spark', which reads DataFrames and paths")
-            super().fit(X, y, sample_weight)
-            self.__dict__.pop("spark_model_", None)
-            return self
-        self._check()
-        found, ids = spark_fit(X, y, sample_weight, self.get_params(deep=False), self._seed(), self._watched)
-        for name in ("mean_", "scale_", "feature_names_in_"):  # of an earlier fit to the other kind of input
-            self.__dict__.pop(name, None)
-        self.spark_model_, self._ids, self.n_features_in_ = found, ids, 2
-        self.row_ids_, self.column_ids_ = ids.row_ids, ids.column_ids
-        self.row_factors_, self.column_factors_ = self._factors = found.factors
-        self.offsets_, self.relaxation_ = Offsets(0.0, *(np.zeros(len(F)) for F in found.factors)), None
-        self.alpha_ = found.alpha
-        self._record(found.solution, found.factors)
+        if y is not None and are_complete_pairs(X, self.missing_values):
+            warnings.warn(
+                "X has two complete columns and y is ignored: to predict y from pairs of ids, use PairRegressor",
+                UserWarning,
+                stacklevel=user_level(),
+            )
+        strengths = Strengths.named(self.offsets, self.offset_alpha)
+        cells, weights = self._table(X, sample_weight)
+        self._units = self._units_of(cells, weights, centred=strengths.columns is not None)
+        self._fit_cells(self._units.cells(cells), weights, strengths)
+        self.mean_, self.scale_ = self._units.centre, self._units.scale
         return self
 
-    def predict(self, X: Any, columns: Any = None) -> Any:
-        """Return the predictions of cells, observed or not, as `MatrixCompletionCV.predict` does.
+    def transform(self, X: Any) -> Array:
+        """Return a table with its missing cells filled and its observed cells unchanged.
 
-        With ``engine="spark"`` X may also be a Spark DataFrame whose columns of ids come first, or are named by
-        ``columns``; a column "prediction" is added to it.
+        Parameters
+        ----------
+        X : array_like or sparse, shape (n, n_features_in_)
+            Rows of the training table, or new ones. The factor of a new row is the ridge solution for its observed
+            cells, with the penalty of the training rows; a row without observed cells gets the column offsets.
+
+        Returns
+        -------
+        ndarray, shape (n, n_features_out)
         """
-        if not is_source(X):
-            return super().predict(X, columns)
         check_is_fitted(self)
-        if not hasattr(self, "spark_model_") or isinstance(X, str):
-            raise InputError(f"X is a {type(X).__name__}, expected pairs of ids, or after engine='spark' a DataFrame")
-        return self.spark_model_.transform(X, columns)
+        X = self._read(X, reset=False)
+        filled = completed(X, self._modelled(X))[:, self._kept].astype(X.dtype, copy=False)
+        return np.hstack([filled, holes(X)[:, self._holed].astype(X.dtype)]) if self.add_indicator else filled
 
-    def _completed(self, cells: Observations) -> Completed:
-        self._check()
-        with self._watched() as callback:
-            return complete(cells, self.alpha, self.refit, self._settings(callback))
+    def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> Array:
+        """Return ``fit(X).transform(X)``: the training table with its missing cells filled."""
+        return np.asarray(self.fit(X, y, **fit_params).transform(X))
+
+    def predict(self, X: Any, columns: Any = None) -> Array:
+        """Return the predictions of cells, observed or not.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, d) or (n,)
+            A table, of which all cells are predicted, or positions of rows of the training table if ``columns`` is
+            given.
+        columns : array_like, shape (n,), optional
+            Positions or names of columns.
+
+        Returns
+        -------
+        ndarray, shape (n,), or that of the table
+        """
+        check_is_fitted(self)
+        if columns is None:
+            return self._modelled(self._read(X, reset=False))
+        i, j = self._positions(X, columns)
+        return np.where(np.isin(j, self._empty), 0.0, self._units.outside(self._at(i, j), j))
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Return the coefficient of determination R² of predicted cells; 1 is perfect, 0 as good as column offsets.
+
+        A fixed fifth of the observed cells is hidden and predicted from the others, so that a grid search needs no y.
+        Errors are in units of the fit. ``sample_weight`` has weights of the rows.
+        """
+        check_is_fitted(self)
+        cells = self._inside(self._read(X, reset=False))
+        known, (i, j, z) = hidden(cells)
+        factors, own = self._rows.fit(self._less_offsets(known))
+        left = z - self.offsets_.constant - self.offsets_.columns[j]
+        missed = left - own[i] - np.einsum("nk,nk->n", factors[i], self.column_factors_[j])
+        weights = np.ones(cells.shape[0]) if sample_weight is None else _check_sample_weight(sample_weight, cells)
+        total = float(weights[i] @ left**2)
+        return 1 - float(weights[i] @ missed**2) / total if total else float(not missed.any())
+
+    def get_feature_names_out(self, input_features: Any = None) -> Array:
+        """Return the names of the columns that `transform` returns; indicators are called ``missingindicator_NAME``."""
+        check_is_fitted(self)
+        names = np.asarray(_check_feature_names_in(self, input_features), dtype=object)
+        if not self.add_indicator:
+            return names[self._kept]
+        marks = [f"missingindicator_{name}" for name in names[self._holed]]
+        return np.concatenate([names[self._kept], np.array(marks, dtype=object)])
+
+    def _units_of(self, cells: Any, weights: Array | None, *, centred: bool) -> Units:
+        """Return the units of the fit."""
+        if not isinstance(self.scale, bool | np.bool_):
+            raise InputError(f"scale is {self.scale!r}, expected True or False")
+        return Units.from_cells(cells, weights, centred=centred, scaled=bool(self.scale))
+
+    def _read(self, X: Any, *, reset: bool) -> Any:
+        """Return a table, dense with NaN or sparse CSR, after scikit-learn's checks."""
+        X = marked(X, self.missing_values)
+        finite = {"dtype": FLOAT_DTYPES, "ensure_all_finite": "allow-nan"}
+        return validate_data(self, X, accept_sparse="csr", reset=reset, **finite)
+
+    def _table(self, X: Any, sample_weight: Any) -> tuple[Any, Array | None]:
+        """Return the observed cells of a table, and their weights if there are any."""
+        X = self._read(X, reset=True)
+        cells, weights = observed(X), None
+        if sample_weight is not None:
+            rows = _check_sample_weight(sample_weight, X, dtype=float, ensure_non_negative=True)
+            cells, weights = weighted(cells, np.repeat(rows, np.diff(cells.indptr)))
+        if cells.nnz == 0:
+            raise InputError("X has no observed cell of positive weight, expected at least one")
+        seen = np.bincount(cells.indices, minlength=X.shape[1]) > 0
+        self._empty = np.flatnonzero(~seen)
+        self._kept = np.arange(X.shape[1]) if self.keep_empty_features else np.flatnonzero(seen)
+        self._holed = np.flatnonzero(holes(X).any(axis=0)) if self.add_indicator else np.arange(0)
+        return cells, weights
+
+    def _positions(self, rows: Any, columns: Any) -> tuple[Array, Array]:
+        """Return the positions of cells of the training table, or raise `InputError`."""
+        names = list(getattr(self, "feature_names_in_", []))
+        columns = np.atleast_1d(np.asarray(columns))
+        if columns.dtype.kind in "OU" and set(columns) <= set(names):
+            columns = np.array([names.index(name) for name in columns])
+        i, j = integers(np.atleast_1d(np.asarray(rows)), "rows"), integers(columns, "columns")
+        if i.shape != j.shape:
+            raise InputError(f"rows have shape {i.shape}, columns {j.shape}, expected two equal lengths")
+        for name, index, d in (("rows", i, len(self.row_factors_)), ("columns", j, self.n_features_in_)):
+            if index.size and not 0 <= index.min() <= index.max() < d:
+                raise InputError(
+                    f"{name} reach from {index.min()} to {index.max()}, expected positions from 0 to {d - 1}"
+                )
+        return i, j
+
+    def _inside(self, X: Any) -> Any:
+        """Return the observed cells of a checked table in the units of the fit, without those of empty columns."""
+        cells = observed(X)
+        if len(self._empty):
+            cells, _ = weighted(cells, np.isin(cells.indices, self._empty, invert=True).astype(float))
+        return self._units.cells(cells)
+
+    def _modelled(self, X: Any) -> Array:
+        """Return the predictions of all cells of a checked table."""
+        require(3.0 * 8 * X.shape[0] * X.shape[1], "the completed table")
+        factors, own = self._rows.fit(self._less_offsets(self._inside(X)))
+        z = factors @ self.column_factors_.T
+        z += own[:, None] + (self.offsets_.constant + self.offsets_.columns)
+        out = self._units.outside(z)
+        out[:, self._empty] = 0
+        return out
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags

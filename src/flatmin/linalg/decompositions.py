@@ -1,14 +1,17 @@
 """Bounds on singular values and eigenvalues from a whole decomposition, whose errors are measured, not assumed."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.linalg.forward_error import defect_of_columns, gamma, norm_of_blocks, rounded_up, spread
+from flatmin.linalg.forward_error import UNIT, defect_of_columns, gamma, norm_of_blocks, rounded_up, spread
 
-__all__ = ["ProvedBlocks", "leading_count", "singular_values"]
+__all__ = ["Coupled", "ProvedBlocks", "leading_count", "norm_bound", "singular_values"]
 
 #: Singular values above this share of the largest one count as leading, because the bound for the others is less
 #: accurate.
@@ -57,9 +60,7 @@ class ProvedBlocks:
     slack: float
 
     @classmethod
-    def from_triplets(
-        cls, S: Array, U: Array, s: Array, V: Array, p: int, by_eigenvalue: bool = False
-    ) -> "ProvedBlocks":
+    def from_triplets(cls, S: Array, U: Array, s: Array, V: Array, p: int, by_eigenvalue: bool = False) -> ProvedBlocks:
         """Return the bounds from all computed singular triplets.
 
         With ``by_eigenvalue``, V is U, and s holds all eigenvalues in descending order.
@@ -84,7 +85,7 @@ class ProvedBlocks:
         left = S - (U1 * s[:p]) @ V1.conj().T
         removed = 1.5 * gamma(p + 3, is_complex) * (size + 1.01 * spread(s[:p]))
         following = max(0.0, float(np.max(s[p:] if by_eigenvalue else np.abs(s[p:]), initial=0.0)))
-        rest = _bound_below(left, following + removed, by_eigenvalue) + removed
+        rest = norm_bound(left, following + removed, by_eigenvalue) + removed
         norm = norm_of_blocks(inner / shrink, across_norm, down_norm, rest)
         if by_eigenvalue:
             coupling = max(across_norm, down_norm)
@@ -92,7 +93,86 @@ class ProvedBlocks:
         return cls(rounded_up(norm, 16), rounded_up(rest, 16), rounded_up(max(sides), 16))
 
 
-def _bound_below(D: Array, guess: float, by_eigenvalue: bool) -> float:
+@dataclass(frozen=True, eq=False)
+class Coupled:
+    """Approximate singular triplets of a matrix S, and its products with them.
+
+    Attributes
+    ----------
+    U, s, V : ndarray, shapes (d1, k), (k,), (d2, k)
+        Nearly orthonormal columns, and values of any sign.
+    SU, SV : ndarray, shapes (d2, k) and (d1, k)
+        The products ``S* U`` and ``S V`` as they are computed.
+    formed : float
+        A bound on the rounding error of a product of S or S* with a unit vector.
+    """
+
+    U: Array
+    s: Array
+    V: Array
+    SU: Array
+    SV: Array
+    formed: float
+
+    @cached_property
+    def skew(self) -> float:
+        """A bound on ``‖U*U − I‖`` and ``‖V*V − I‖``."""
+        return max(defect_of_columns(self.U), defect_of_columns(self.V))
+
+    def apart(self, columns: slice) -> tuple[float, float]:
+        """Return bounds on the norms of ``S* U − V s`` and ``S V − U s`` for some of the columns."""
+        s, found = self.s[columns], []
+        for product, F in ((self.SU, self.V), (self.SV, self.U)):
+            product, F = product[:, columns], F[:, columns]
+            lost = 1.01 * float(np.sqrt(len(s))) * self.formed + 4 * UNIT * float(np.linalg.norm(product))
+            lost += 4 * UNIT * float(np.linalg.norm(s))
+            found.append(float(np.linalg.norm(product - F * s)) * (1 + gamma(2 * F.size + 2)) + lost)
+        return found[0], found[1]
+
+    @cached_property
+    def within(self) -> float:
+        """A bound on ``‖U*(S V − U s)‖``."""
+        left, k, is_complex = self.SV - self.U * self.s, len(self.s), np.iscomplexobj(self.U)
+        found = float(np.linalg.norm(self.U.conj().T @ left)) * (1 + gamma(2 * k * k + 2))
+        found += 1.01 * float(np.sqrt(k)) * gamma(len(left) + 2, is_complex) * float(np.linalg.norm(left))
+        lost = float(np.sqrt(k)) * self.formed + 4 * UNIT * float(np.linalg.norm(self.SV))
+        return found + 1.02 * (lost + 4 * UNIT * float(np.linalg.norm(self.s)))
+
+    def blocks(self, rest: float, p: int, by_eigenvalue: bool = False) -> ProvedBlocks:
+        """Return the bounds for the p leading triplets, from a bound on S between the complements of all columns.
+
+        ``rest`` may be a bound for columns from which U and V follow by a product with a unitary matrix: rounding moves
+        the projectors on their ranges by at most ``moved``. With ``by_eigenvalue``, V is U, p is k and ``rest`` bounds
+        an eigenvalue. See docs/theory/bounds.md.
+        """
+        if self.skew >= CROOKED:
+            return ProvedBlocks(math.inf, math.inf, math.inf)
+        found = self._joined(rest, p, by_eigenvalue)
+        size = max(found.norm, abs(rest), float(np.max(np.abs(self.s), initial=0.0)))
+        moved = 2.1 * len(self.s) * gamma(len(self.s) + 2, np.iscomplexobj(self.U))
+        return self._joined(rest + 2.1 * moved * size, p, by_eigenvalue)
+
+    def _joined(self, rest: float, p: int, by_eigenvalue: bool) -> ProvedBlocks:
+        skew, largest = self.skew, float(np.max(np.abs(self.s), initial=0.0))
+        shrink, k = 1 - skew, len(self.s)
+        lost, root = 1.01 * (skew * largest + self.within), float(np.sqrt(1 - skew))
+        leading = self.apart(slice(p))
+        if p < k:
+            following = self.apart(slice(p, k))
+            sides = [(own + 1.01 * skew * more) / root for own, more in zip(following, leading, strict=True)]
+            inner = float(np.max(np.abs(self.s[p:]))) + lost
+            rest = norm_of_blocks(inner / shrink, sides[0], sides[1], rest)
+        across, down = (side / root for side in leading)
+        if by_eigenvalue:
+            inner = max(0.0, float(np.max(self.s, initial=0.0)) + lost) if p else 0.0
+            across = down = max(across, down)
+        else:
+            inner = float(np.max(np.abs(self.s[:p]), initial=0.0)) + lost if p else 0.0
+        norm = norm_of_blocks(inner / shrink, across, down, rest, lopsided=by_eigenvalue)
+        return ProvedBlocks(rounded_up(norm, 16), rest + 16 * UNIT * abs(rest), rounded_up(max(leading), 16))
+
+
+def norm_bound(D: Array, guess: float, by_eigenvalue: bool = False) -> float:
     """Return a number a little above ``guess`` that is proved to bound ``‖D‖_op``, or else a bound on ``‖D‖_F``.
 
     With ``by_eigenvalue`` the largest eigenvalue of the Hermitian D is bounded instead. ``c² I − D*D``, or ``c I − D``,
@@ -103,12 +183,14 @@ def _bound_below(D: Array, guess: float, by_eigenvalue: bool) -> float:
 
     if D.shape[0] < D.shape[1]:
         D = D.conj().T
-    (rows, n), is_complex = D.shape, np.iscomplexobj(D)
-    size = rounded_up(float(np.linalg.norm(D)) * (1 + gamma(D.size, is_complex)))
-    if guess >= size or size == 0:
-        return size
-    scale = 2.0 ** -max(-1000, math.frexp(size)[1])  # squares must not underflow
-    D, whole, c = scale * D, scale * size, scale * guess
+    (rows, n), is_complex, top = D.shape, np.iscomplexobj(D), float(np.max(np.abs(D), initial=0.0))
+    if top == 0:
+        return 0.0
+    scale = 2.0 ** -max(-1000, math.frexp(top)[1])  # squares must not under- or overflow
+    D, c = scale * D, scale * guess
+    whole = rounded_up(float(np.linalg.norm(D)) * (1 + gamma(D.size, is_complex)))
+    if c >= whole:
+        return whole / scale
     factorize, step = lapack.zpotrf if is_complex else lapack.dpotrf, gamma(n + 4, is_complex)
     if by_eigenvalue:
         error = 1.1 * step * (n * c + float(np.sqrt(n)) * whole)
@@ -119,4 +201,4 @@ def _bound_below(D: Array, guess: float, by_eigenvalue: bool) -> float:
         shifted, c = -(D.conj().T @ D), float(np.sqrt(c**2 + 4 * error))
         shifted[np.diag_indices(n)] += c**2 - 1.5 * error
     failed = factorize(shifted.T, lower=0, clean=0, overwrite_a=1)[1]
-    return size if failed else rounded_up(c / scale)
+    return whole / scale if failed else rounded_up(c / scale)

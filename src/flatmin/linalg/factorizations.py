@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.linalg.forward_error import defect_of_columns, gamma
+from flatmin.linalg.forward_error import UNIT, defect_of_columns, gamma, spread
 from flatmin.linalg.subspaces import EPS
 
 __all__ = ["complement_below", "positive_on_complement", "root_of_smallest", "row_space", "smallest_singular_value"]
@@ -23,15 +23,20 @@ NEGLIGIBLE = 1e-12
 
 
 def positive_on_complement(W: Array, U: Array, bound: float) -> bool:
-    """Prove ``x* W x ≥ bound ‖x‖²`` for all x ⟂ U by a Cholesky factorization of ``W + c U U* − bound I``."""
+    """Prove ``x* W x ≥ bound ‖x‖²`` for all x ⟂ U by a Cholesky factorization of ``W + c U U* − bound I``.
+
+    The errors of ``c U U*``, of the sums and of the factorization are subtracted before (docs/theory/bounds.md).
+    """
     from scipy.linalg import lapack
 
     n, shift = len(W), 2 * bound + 1
     M = np.array(W, order="F") if U.size == 0 else np.asfortranarray(W + (shift * U) @ U.conj().T)
     size = float(np.max(np.abs(M).sum(axis=0)))
-    trace = float(np.trace(M).real) + n * bound
-    M[np.diag_indices(n)] -= bound + 1.1 * EPS * ((U.shape[1] ** 2 + 100) * size + (n + 2) * trace)
-    factorize = lapack.zpotrf if np.iscomplexobj(M) else lapack.dpotrf
+    is_complex, raised = np.iscomplexobj(M), shift * float(np.vdot(U, U).real)
+    error = gamma(U.shape[1] + 2, is_complex) * raised + 4 * UNIT * (size + bound)
+    error += gamma(n + 4, is_complex) * (spread(np.diagonal(M).real) + n * bound)
+    M[np.diag_indices(n)] -= bound + 1.01 * error
+    factorize = lapack.zpotrf if is_complex else lapack.dpotrf
     return bool(factorize(M, lower=1, clean=0, overwrite_a=1)[1] == 0)
 
 
@@ -51,16 +56,17 @@ def complement_below(S: Any, U: Array, V: Array, UtS: Array, SV: Array, bounds: 
     gram = _gram(S) if sparse else S.T @ S
     magnitude = abs(S)
     widest = int(np.max(np.diff(S.tocsc().indptr))) if sparse else S.shape[0]
-    spread = float(np.max(magnitude.sum(axis=0)) * np.max(magnitude.sum(axis=1)))
+    square = float(np.max(magnitude.sum(axis=0)) * np.max(magnitude.sum(axis=1)))  # at least ‖|S|‖²
     del magnitude
     shift, trace = 4.0 + max(bounds) ** 2, float(np.trace(gram))
     known = np.vstack([UtS, np.sqrt(shift) * V.T])
     gram = blas.dsyrk(1.0, known.T, beta=-1.0, c=gram.T, lower=0, overwrite_c=1)
-    given = 4 * gamma(widest + 2) * float(np.sqrt(U.shape[1] * spread)) * float(np.linalg.norm(UtS))
-    given += 1.1 * defect_of_columns(U) * spread
+    inside, raised = float(np.linalg.norm(UtS)), shift * float(np.vdot(V, V))
+    given = 3 * gamma(widest + 2) * float(np.linalg.norm(U)) * float(np.sqrt(square)) * inside
+    given += defect_of_columns(U) * square + gamma(widest + 4) * square
+    given += gamma(U.shape[1] + V.shape[1] + 4) * (square + inside**2 + raised)
     for left, bound in zip(range(len(bounds) - 1, -1, -1), bounds, strict=True):
-        whole = trace + n * bound**2 + shift * V.shape[1]
-        error = given + 1.1 * EPS * ((widest + U.shape[1] + 4) * spread + (n + 2) * whole)
+        error = 1.01 * (given + gamma(n + 4) * (trace + n * bound**2 + raised))
         shifted = gram.copy(order="F") if left else gram
         shifted[np.diag_indices(n)] += bound**2 - error
         if lapack.dpotrf(shifted, lower=0, clean=0, overwrite_a=1)[1] == 0:
@@ -83,11 +89,14 @@ def smallest_singular_value(columns: Array) -> float:
     if n == 0 or m < n:
         return 0.0
     gram = columns.T @ columns
-    return root_of_smallest(gram, 1.1 * EPS * (m + 2 * n + 4) * float(np.trace(gram)))
+    return root_of_smallest(gram, 1.01 * (gamma(m + 2) + gamma(n + 4)) * float(np.trace(gram)))
 
 
 def root_of_smallest(gram: Array, error: float) -> float:
-    """Return a lower bound (0 at least) on the root of the smallest eigenvalue of a Gram matrix with this error."""
+    """Return a lower bound (0 at least) on the root of the smallest eigenvalue of a Gram matrix with this error.
+
+    The error includes that of a Cholesky factorization, at most ``γ_{n+3}`` times the trace (docs/theory/bounds.md).
+    """
     from scipy.linalg import eigvalsh, lapack
 
     guess = float(eigvalsh(gram, subset_by_index=[0, 0], check_finite=False)[0])
@@ -95,7 +104,7 @@ def root_of_smallest(gram: Array, error: float) -> float:
         shifted = gram.copy()
         shifted[np.diag_indices(len(gram))] -= share * guess
         if share * guess > error and lapack.dpotrf(shifted, lower=1, clean=0, overwrite_a=1)[1] == 0:
-            return float(np.sqrt(share * guess - error))
+            return float(np.sqrt(share * guess - error)) * (1 - 4 * UNIT)
     return 0.0
 
 

@@ -148,10 +148,10 @@ def _halves(x: Array) -> tuple[Array, Array]:
 
 def defect_of_columns(U: Array) -> float:
     """Return an upper bound on ``‖U*U − I‖_F``."""
-    gram = U.conj().T @ U
+    gram = summed(U[piece].conj().T @ U[piece] for piece in pieces(max(1, len(U))))
     gram[np.diag_indices(len(gram))] -= 1
     size = float(np.vdot(U, U).real) * (1 + gamma(U.size, np.iscomplexobj(U)))
-    error = gamma(len(U) + 1, np.iscomplexobj(U)) * (size + 1)
+    error = gamma(summed_terms(len(U)) + 1, np.iscomplexobj(U)) * (size + 1)
     return float(np.linalg.norm(gram)) * (1 + gamma(gram.size + 2)) + error
 
 

@@ -12,7 +12,7 @@ from flatmin._core.arrays import Array
 from flatmin.errors import InputError
 from flatmin.linalg.forward_error import UNIT, defect_of_columns, gamma, rounded_up
 
-__all__ = ["Metric", "check_squares", "condition_number", "hermitian_of_product", "svd_of_product"]
+__all__ = ["Metric", "check_squares", "condition_number", "hermitian_of_product", "svd_of_product", "unseen"]
 
 #: A matrix is not equilibrated if its rows differ in scale by at most this factor, and its eigenvalues by at most the
 #: fourth power of this factor.
@@ -278,6 +278,18 @@ def check_squares(squares: Array) -> None:
 def condition_number(metric: tuple[Metric, Metric]) -> float:
     """Return the ratio of the largest to the smallest nonzero eigenvalue of both matrices together."""
     return Metric(np.concatenate([D.values for D in metric])).condition
+
+
+def unseen(metric: tuple[Metric, Metric]) -> int:
+    """Return the number of directions of rows and of columns in which a metric vanishes; Hermitian models have one D.
+
+    Examples
+    --------
+    >>> unseen((Metric(np.array([1.0, 0.0])), Metric(np.array([0.0, 2.0, 0.0]))))
+    3
+    """
+    sides = metric[:1] if metric[0] is metric[1] else metric
+    return sum(D.shape[0] - D.rank for D in sides)
 
 
 def svd_of_product(L: Array, R: Array) -> tuple[Array, Array, Array]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.linalg.decompositions import ProvedBlocks, leading_count
+from flatmin.linalg.decompositions import Coupled, ProvedBlocks, leading_count
 from flatmin.linalg.effort import LARGEST_DENSE, Effort, ExhaustedError
 from flatmin.linalg.factorizations import complement_below
 from flatmin.linalg.forward_error import UNIT, defect_of_columns, rounded_up
@@ -30,10 +30,10 @@ from flatmin.linalg.subspaces import (
     ACCURATE,
     DENSE,
     EDGE,
-    EPS,
     LARGEST_HERMITIAN,
     MANY_COLUMNS,
     MOST_TRIPLETS,
+    adjoint_of,
     as_array,
     block_norm,
     couplings,
@@ -189,8 +189,7 @@ def _likely_hermitian(S: Any, Q: Array, unit: float, seed: int, by_size: bool) -
     for attempt in range(ATTEMPTS):
         SQ = S @ Q
         inner = Q.conj().T @ SQ
-        formed = product_rounding(S, Q.shape[1], max(1.0, float(np.linalg.norm(inner)))) * float(np.sqrt(Q.shape[1]))
-        slack = float(np.linalg.norm(SQ - Q @ inner)) + formed + 1e2 * EPS
+        slack = float(np.linalg.norm(SQ - Q @ inner))
         if slack > ACCURATE and attempt == 0 and given:
             Q = np.linalg.qr(leading_eigenpairs(S, given, seed, by_size, 1e-9, effort)[1])[0]
             continue
@@ -211,9 +210,10 @@ def _likely_hermitian(S: Any, Q: Array, unit: float, seed: int, by_size: bool) -
     values = values * signs
     order = np.argsort(-values, kind="stable")
     Q, values, signs = Q[:, : len(turn)] @ turn[:, order], values[order], signs[order]
-    top = float(np.linalg.eigvalsh([[values[0], slack], [slack, rest]])[-1]) if len(values) else float(rest)
-    top = max(0.0, top + 1e2 * EPS * scale)
-    return TopSpectrum(Q, values, Q * signs, top, float(rest), "probabilistic", slack, FAILURE)
+    SQ, formed, p = S @ Q, product_rounding(S, 0, scale), len(values)
+    near = Coupled(Q, values, Q * signs, SQ, SQ * signs, formed)
+    proved = near.blocks(float(rest), p, by_eigenvalue=not by_size)
+    return TopSpectrum(Q, values, Q * signs, max(0.0, proved.norm), proved.rest, "probabilistic", proved.slack, FAILURE)
 
 
 def _padded(U: Array, rows: Array, length: int) -> Array:
@@ -237,20 +237,12 @@ def _bounded(S: Any, U: Array, V: Array, unit: float, seed: int, randomized: boo
     if kind == "probabilistic" and not randomized:
         kind, failure = "estimated", 0.0
     left, s, right = np.linalg.svd(inner)
-    UtS, SV, U, V = left.conj().T @ UtS, SV @ right.conj().T, U @ left, V @ right.conj().T
+    U, V = U @ left, V @ right.conj().T
     top = max(min(found.given, len(s)), int(np.count_nonzero(s > unit * max(1.0, s.max(initial=0.0)))))
-
-    formed = float(np.sqrt(U.shape[1])) * product_rounding(S, 0, max(1.0, float(s.max(initial=0.0)))) + 1e2 * EPS
-    skew = 1 + 2 * (defect_of_columns(U) + defect_of_columns(V))
-
-    def apart(columns: slice) -> Array:
-        off = UtS.conj().T[:, columns] - V[:, columns] * s[columns], SV[:, columns] - U[:, columns] * s[columns]
-        return np.array([np.linalg.norm(block) for block in off]) + formed
-
-    rest = block_norm(np.diag(s[top:]), apart(slice(top, None)), rest)
-    coupling = apart(slice(top))
-    norm = skew * block_norm(np.diag(s[:top]), coupling, rest)
-    return TopSpectrum(U[:, :top], s[:top], V[:, :top], norm, rest, kind, float(max(coupling)), failure)
+    formed = product_rounding(S, 0, max(1.0, float(s.max(initial=0.0))))
+    near = Coupled(U, s, V, adjoint_of(S) @ U, S @ V, formed)
+    blocks = near.blocks(rest, top)
+    return TopSpectrum(U[:, :top], s[:top], V[:, :top], blocks.norm, blocks.rest, kind, blocks.slack, failure)
 
 
 @dataclass(frozen=True, eq=False)

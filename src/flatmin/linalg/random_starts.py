@@ -7,6 +7,7 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.linalg.effort import Effort
+from flatmin.linalg.forward_error import defect_of_columns, gamma
 from flatmin.linalg.krylov import RandomBound, largest_eigenvalue
 from flatmin.linalg.subspaces import EPS, adjoint_of
 
@@ -54,7 +55,8 @@ def extreme_eigenvalue_bound(
     def enough(reached: float, upper: float) -> bool:
         return reached > floor or scale - upper >= SETTLED * (scale - reached)
 
-    found = _bound_on_complement(apply, S, Q, product_rounding(S, Q.shape[1], scale), stream, enough)
+    rounding = product_rounding(S, Q.shape[1], scale, skew=defect_of_columns(Q))
+    found = _bound_on_complement(apply, S, Q, rounding, stream, enough)
     return found.upper, found.reached
 
 
@@ -89,7 +91,8 @@ def complement_norm_bound(
         reached, upper = (float(np.sqrt(max(0.0, x))) for x in (reached, upper))
         return reached > floor or scale - upper >= settled * (scale - reached)
 
-    rounding = product_rounding(S, U.shape[1], scale, twice=True)
+    skew = max(defect_of_columns(U), defect_of_columns(V))
+    rounding = product_rounding(S, U.shape[1], scale, twice=True, skew=skew)
     found = _bound_on_complement(square, S, V, rounding, stream, enough)
     return float(np.sqrt(max(0.0, found.upper))) * (1 + 4 * EPS), float(np.sqrt(max(0.0, found.reached)))
 
@@ -124,14 +127,15 @@ def starts_at_once(S: Any) -> int:
     return STARTS if isinstance(S, np.ndarray) or hasattr(S, "tocsr") else STARTS_OF_OPERATOR
 
 
-def product_rounding(S: Any, p: int, scale: float, twice: bool = False) -> float:
+def product_rounding(S: Any, p: int, scale: float, twice: bool = False, skew: float = 0.0) -> float:
     """Return a bound on the rounding error of ``R x`` for a unit vector x, or of ``R*R x`` if ``twice``.
 
-    Here ``R = (I − UU*) S (I − VV*)``, and U and V have p columns. If S is an operator, its products are assumed to
-    have the relative error `OPERATOR_ROUNDING`, and ``scale`` stands for its norm. See docs/theory/bounds.md.
+    Here ``R = (I − P) S (I − P')``, and P and P' project on the ranges of U and V, which have p columns. ``skew``
+    bounds ``‖U*U − I‖`` and ``‖V*V − I‖``. If S is an operator, its products are assumed to have the relative error
+    `OPERATOR_ROUNDING`, and ``scale`` stands for its norm. See docs/theory/bounds.md.
     """
     if not (isinstance(S, np.ndarray) or hasattr(S, "tocsr")):
-        return OPERATOR_ROUNDING * scale ** (1 + twice)
+        return (OPERATOR_ROUNDING + 3.1 * skew) * scale ** (1 + twice)
     if hasattr(S, "tocsr"):
         sums, terms, square = _sparse_sizes(S)
     else:
@@ -139,8 +143,9 @@ def product_rounding(S: Any, p: int, scale: float, twice: bool = False) -> float
         sums, terms = [float(np.max(sizes.sum(axis=axis), initial=0.0)) for axis in (0, 1)], list(S.shape)
         square = float(np.vdot(sizes, sizes))
     size = min(float(np.prod(sums)), square) ** (0.5 + 0.5 * twice)
-    unit = float(np.finfo(S.dtype).eps) if np.issubdtype(S.dtype, np.inexact) else EPS
-    return unit * float(size) * float(sum(terms) + 2 * p * (sum(S.shape) + p) + 8)
+    coarser = float(np.finfo(S.dtype).eps) / EPS if np.issubdtype(S.dtype, np.inexact) else 1.0
+    steps = gamma(sum(terms) + 3 * p * (sum(S.shape) + p) + 16, np.issubdtype(S.dtype, np.complexfloating))
+    return float(size) * (1.01 * coarser * steps + 3.1 * skew)
 
 
 def _sparse_sizes(S: Any) -> tuple[list[float], list[int], float]:

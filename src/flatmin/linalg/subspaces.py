@@ -7,6 +7,7 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.linalg.effort import Effort, ExhaustedError
+from flatmin.linalg.forward_error import norm_of_blocks
 from flatmin.linalg.metric import Metric
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "lowest_on_complement",
     "products_of",
     "refined_subspaces",
+    "with_unseen",
 ]
 
 EPS = float(np.finfo(float).eps)
@@ -223,6 +225,11 @@ def lowest_on_complement(W: Any, U: Array, seen: Metric, count: int, tol: float,
     return top - values[order], vectors[:, order]
 
 
+def with_unseen(U: Array, seen: Metric) -> Array:
+    """Return U and the unseen directions as columns; only U if the projector ``seen`` is diagonal and so exact."""
+    return U if seen.is_diagonal else np.hstack([U, seen.blind])
+
+
 def flipped_on_complement(
     W: Any, U: Array, seen: Metric, seed: int
 ) -> tuple[float, Callable[[Array], Array], Callable[[Array], Array]]:
@@ -234,11 +241,11 @@ def flipped_on_complement(
 
     start = np.random.default_rng(seed).standard_normal(len(U)).astype(W.dtype)
     top = 1.1 * float(eigsh(products_of(W), k=1, which="LA", v0=start, tol=0.1, return_eigenvectors=False)[0])
-    whole = seen.rank == len(U)
+    known = with_unseen(U, seen)
 
     def inside(x: Array) -> Array:
-        x = x if whole else seen @ x
-        return np.asarray(x - U @ (U.conj().T @ x))
+        x = seen @ x if seen.is_diagonal else x
+        return np.asarray(x - known @ (known.conj().T @ x))
 
     def apply(x: Array) -> Array:
         x = inside(x)
@@ -317,14 +324,14 @@ def extended_subspaces(
 
 
 def block_norm(inner: Array, coupling: Array, rest: float) -> float:
-    """Return a bound on the norm of a 2×2 block matrix from its leading block and bounds on the other three blocks."""
-    top = float(np.linalg.norm(inner, 2)) * (1 + 1e2 * EPS) if inner.size else 0.0
-    return float(np.linalg.norm([[top, coupling[0]], [coupling[1], rest]], 2)) * (1 + 10 * EPS)
+    """Bound the norm of a 2×2 block matrix, up to rounding, from its leading block and bounds on the other blocks."""
+    top = float(np.linalg.norm(inner, 2)) if inner.size else 0.0
+    return norm_of_blocks(top, coupling[0], coupling[1], rest)
 
 
 def couplings(S: Any, U: Array, V: Array) -> tuple[Array, Array, Array, Array]:
-    """Return ``U*S``, ``SV``, ``U*SV``, and bounds on the norms of ``U*S(I − VV*)`` and ``(I − UU*)SV``."""
+    """Return ``U*S``, ``SV``, ``U*SV``, and the Frobenius norms of ``U*S(I − VV*)`` and ``(I − UU*)SV``."""
     UtS, SV = (adjoint_of(S) @ U).conj().T, S @ V
     inner = UtS @ V
-    coupling = np.array([np.linalg.norm(UtS - inner @ V.conj().T), np.linalg.norm(SV - U @ inner)]) + 1e2 * EPS
+    coupling = np.array([np.linalg.norm(UtS - inner @ V.conj().T), np.linalg.norm(SV - U @ inner)])
     return UtS, SV, inner, coupling

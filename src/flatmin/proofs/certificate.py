@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin._core.facts import as_html, as_text
+from flatmin._core.facts import as_html, as_text, at_most
 from flatmin._core.validation import nonnegative, numeric, shown
 from flatmin.errors import InputError
 from flatmin.linalg.forward_error import inner_product
@@ -24,6 +24,7 @@ __all__ = [
     "LARGEST_GAP",
     "LARGEST_RESIDUAL",
     "LARGEST_WHITENED_RESIDUAL",
+    "OVERLOOKED",
     "Bound",
     "Certificate",
     "Fit",
@@ -40,6 +41,8 @@ LARGEST_GAP = 1e-6
 LARGEST_RESIDUAL = 1e-8
 #: The largest whitened residual for which a certificate holds: a larger one could hide a part of the matrix.
 LARGEST_WHITENED_RESIDUAL = 1e-7
+#: Singular values of the stacked sensing matrices below this share of the largest belong to unseen directions.
+OVERLOOKED = 1e-12
 #: The probability that some bound of a certificate is wrong is at most this.
 LARGEST_CHANCE = 1e-10
 #: The largest alpha that is accepted; stronger penalties overflow, and their solution is zero.
@@ -87,6 +90,10 @@ class Certificate:
     dual_norm, bound_kind : float and str
         A bound on ``‖D1⁻¹ A*(λ) D2⁻¹‖_op``, and what proves it: "dense", "cholesky", "proven", "probabilistic",
         "estimated" (nothing is proved), or "exact" (`flatmin.prove`).
+    unseen : int
+        The number of directions of rows and columns that the measurements see by less than 1e-12, relatively, or not at
+        all; the unmeasured rows and columns of `Solution.undetermined` are among them. If ``holds``, what is proved
+        compares matrices that vanish in these directions.
     unique : bool or None
         Whether the solution is the only flattest one; False only if another one is known, None if undecided.
     q, injectivity, margin, margin_kind
@@ -115,6 +122,7 @@ class Certificate:
     bound_kind: str
     residual_reach: float = 0.0
     rounding: float = 0.0
+    unseen: int = 0
     unique: bool | None = None
     uniqueness_dual: Array | None = None
     q: int | None = None
@@ -139,15 +147,30 @@ class Certificate:
             return self.bound_kind
         return "probabilistic" if "probabilistic" in (self.bound_kind, self.margin_kind) else "rounded"
 
+    @property
+    def scope(self) -> str:
+        """The matrices that the certificate compares, if there are unseen directions; otherwise empty."""
+        if not (self.holds and self.unseen):
+            return ""
+        directions = "1 direction" if self.unseen == 1 else f"{self.unseen} directions"
+        return f"matrices that vanish in {directions}, which measurements see by less than {OVERLOOKED:g} or not at all"
+
     def facts(self) -> dict[str, str]:
         """Return what is proved, as a few words for each part."""
-        verdict = {True: "yes", False: "no, another flat minimum is in `alternative`", None: "undecided"}[self.unique]
+        verdict = {
+            True: "yes, up to about 1 %",
+            False: "no, another flat minimum is in `alternative`",
+            None: "undecided",
+        }[self.unique]
         bound = f"{self.bound_kind}, norm of the dual matrix at most {self.dual_norm:.10g}"
         if self.failure_probability is not None:
             bound += f", fails with probability {self.failure_probability:.1g}"
-        proved = "no solution is flatter" if self.objective == "interpolating" else "no objective is smaller"
+        proved = (
+            "no solution has a smaller value" if self.objective == "interpolating" else "no matrix has a smaller value"
+        )
         return {
-            "proved": f"{proved}, to a relative gap of {LARGEST_GAP:g}" if self.holds else self._nothing(),
+            "proved": f"{proved}, up to a relative gap of {LARGEST_GAP:g}" if self.holds else self._nothing(),
+            **({"among": self.scope} if self.scope else {}),
             "objective": self.objective,
             "value": f"{self.value:.10g}",
             "lower bound": f"{self.lower_bound:.10g} (relative gap {self.relative_gap:.1e})",
@@ -155,7 +178,7 @@ class Certificate:
             "rigor": self.rigor,
             "residual": f"{self.relative_residual:.1e}, relative",
             "unique": verdict,
-            "radius": "none" if self.radius is None else f"any other such solution is within {self.radius:.2e}",
+            "radius": "none" if self.radius is None else f"any other such solution is within {at_most(self.radius)}",
         }
 
     @property
@@ -235,8 +258,9 @@ class Bound:
 
     No competing solution has an objective below ``lower``; the objective of the solution itself is ``value``. ``norm``
     is an upper bound on the norm of the dual matrix, proved by ``kind`` (see `Certificate.bound_kind`) except with
-    probability ``failure``. ``rounding`` is the part of the relative gap that only covers rounding errors. If
-    `is_penalised`, the objective contains the loss; otherwise competing solutions fit the data exactly.
+    probability ``failure``. ``rounding`` is the part of the relative gap that only covers rounding errors, and
+    competing solutions vanish in ``unseen`` directions. If `is_penalised`, the objective contains the loss; otherwise
+    competing solutions fit the data exactly.
     """
 
     value: float
@@ -246,6 +270,7 @@ class Bound:
     failure: float = 0.0
     is_penalised: bool = False
     rounding: float = 0.0
+    unseen: int = 0
 
     @property
     def gap(self) -> float:
@@ -265,6 +290,7 @@ class Bound:
             whitened_residual=fit.whitened,
             residual_reach=fit.reach,
             rounding=self.rounding,
+            unseen=self.unseen,
             dual=dual,
             dual_norm=self.norm,
             bound_kind=self.kind,

@@ -7,6 +7,7 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.linalg.forward_error import UNIT, gamma, inner_product, rounded_up
+from flatmin.linalg.metric import unseen
 from flatmin.linalg.operator_norm import TopSpectrum
 from flatmin.linalg.random_starts import FAILURE, product_rounding
 from flatmin.linalg.subspaces import EPS
@@ -133,7 +134,8 @@ def _bound(
         conjugate = factor**2 / 4 * m * float(strong @ strong) * (1 + gamma(m + 8))
         lower = alpha * lower - conjugate - 4 * UNIT * (alpha * abs(lower) + conjugate)
         rounding *= alpha * ratio(factor * largest, value)
-    return Bound(value, lower, norm, kind, spectrum.failure, is_penalised=alpha > 0, rounding=max(0.0, rounding))
+    rounding, directions = max(0.0, rounding), unseen(problem.metric)
+    return Bound(value, lower, norm, kind, spectrum.failure, alpha > 0, rounding, directions)
 
 
 def _conditions(

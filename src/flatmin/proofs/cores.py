@@ -10,7 +10,7 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin.cones.base import Pairs, Triplets
 from flatmin.linalg.factorizations import root_of_smallest, smallest_singular_value
-from flatmin.linalg.subspaces import EPS
+from flatmin.linalg.forward_error import gamma
 from flatmin.measurements import Entries, Measurement
 
 __all__ = [
@@ -127,7 +127,8 @@ def core_gram(entries: Entries, U: Array, V: Array, pairs: Pairs) -> tuple[Array
 
     Observed cells in a row of the matrix share a row u of the real U (d1, q), so their part of
     ``Σ w² (u_i v_j)(u_k v_l)`` is ``u_i u_k`` times an entry of the block ``Σ w² v vᵀ`` of that row. The bound also
-    covers the rounding errors of a Cholesky factorization of the matrix.
+    covers the rounding errors of a Cholesky factorization of the matrix. The absolute values of all products form a
+    positive semidefinite matrix. Its norm is at most its trace, ``Σ w² |u|² |v|²`` over the cells.
     """
     (d1, q), n = U.shape, len(pairs)
     blocks = entries.row_blocks(V).reshape(d1, -1)
@@ -141,7 +142,7 @@ def core_gram(entries: Entries, U: Array, V: Array, pairs: Pairs) -> tuple[Array
     lengths = np.where(i == j, 2.0, np.sqrt(2.0))
     gram /= np.outer(lengths, lengths)
     total = float(np.einsum("iijj->", products))
-    return gram, 1.1 * EPS * (entries.size + d1 + 2 * n + 30) * total
+    return gram, 1.01 * gamma(entries.size + d1 + n + 40) * total
 
 
 def nearest_core(Z: Triplets, U: Array, V: Array) -> Array:

@@ -6,10 +6,11 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.linalg.factorizations import positive_on_complement
+from flatmin.linalg.forward_error import UNIT, defect_of_columns
 from flatmin.linalg.krylov import largest_eigenvalue
 from flatmin.linalg.metric import Metric
 from flatmin.linalg.random_starts import FAILURE, normal_starts, product_rounding, starts_at_once
-from flatmin.linalg.subspaces import EPS, as_array, flipped_on_complement, lowest_on_complement
+from flatmin.linalg.subspaces import as_array, flipped_on_complement, lowest_on_complement, with_unseen
 
 __all__ = ["complement_margin"]
 
@@ -53,12 +54,13 @@ def complement_margin(W: Any, U: Array, seen: Metric, seed: int = 0, randomized:
 def _likely_margin(W: Any, U: Array, seen: Metric, seed: int) -> tuple[float, str]:
     """Return the bound that random starts give, or else an estimate, and its kind."""
     top, inside, flipped = flipped_on_complement(W, U, seen, seed)
+    known = with_unseen(U, seen)
     found = largest_eigenvalue(
         flipped,
         inside(normal_starts(W, starts_at_once(W), (seed, MARGIN_STREAM))),
         dimension=seen.rank - U.shape[1],
         failure=FAILURE,
-        rounding=product_rounding(W, U.shape[1], top) + 4 * EPS * top,
+        rounding=product_rounding(W, known.shape[1], top, skew=defect_of_columns(known)) + 8 * UNIT * top,
         steps=MARGIN_STEPS,
         enough=lambda reached, upper: reached >= top or top - upper >= MARGIN_SETTLED * (top - reached),
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.linalg.forward_error import gamma, rounded_up
+from flatmin.linalg.forward_error import UNIT, defect_of_columns, gamma, rounded_up
 from flatmin.linalg.operator_norm import TopSpectrum
 from flatmin.linalg.subspaces import EPS
 from flatmin.proofs.whitening import WhitenedSolution
@@ -56,8 +56,8 @@ class UniquenessConditions:
         rank, spectrum = U.shape[1], self.spectrum
         if rank >= min(self.point.whitened.shape):
             return 1.0
-        apart = [float(np.linalg.norm(_outside(F, S[:, :rank]))) for F, S in ((U, spectrum.U), (V, spectrum.V))]
-        return max(0.0, 1 - self.spectrum.below(rank) - spectrum.norm * apart[0] * apart[1])
+        apart = [_outside(F, S[:, :rank]) for F, S in ((U, spectrum.U), (V, spectrum.V))]
+        return max(0.0, 1 - rounded_up(self.spectrum.below(rank) + spectrum.norm * apart[0] * apart[1]))
 
     @property
     def resolution(self) -> float:
@@ -75,6 +75,14 @@ class UniquenessConditions:
         return rounded_up(hidden / (m * self.penalty) * (1 + gamma(m + 8)), 16)
 
 
-def _outside(F: Array, S: Array) -> Array:
-    """Return the part of S outside the span of the orthonormal columns F."""
-    return np.asarray(S - F @ (F.conj().T @ S))
+def _outside(F: Array, S: Array) -> float:
+    """Return a bound on ``‖(I − P) Q‖``: P and Q project on the spans of F and S, whose columns are nearly orthonormal.
+
+    ``(I − P) S = (I − P)(S − F X)`` for every X, also for a rounded one. Every unit vector in the span of S is S times
+    a vector of norm at most ``1/√(1 − ‖S*S − I‖)``.
+    """
+    X = F.conj().T @ S
+    sizes = float(np.linalg.norm(S)) + float(np.linalg.norm(F)) * float(np.linalg.norm(X))
+    formed = gamma(F.shape[1] + 2, np.iscomplexobj(F) or np.iscomplexobj(S)) * sizes
+    skew = min(defect_of_columns(S), 1 - UNIT)
+    return rounded_up((float(np.linalg.norm(S - F @ X)) * (1 + gamma(S.size)) + formed) / float(np.sqrt(1 - skew)))

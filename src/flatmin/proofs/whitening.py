@@ -15,13 +15,11 @@ from flatmin.linalg.nuclear_bound import nuclear_bound
 from flatmin.measurements import Measurement
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
-from flatmin.proofs.certificate import Fit
+from flatmin.proofs.certificate import OVERLOOKED, Fit
 from flatmin.proofs.radius import gain_bound
 
 __all__ = ["ALIKE", "WhitenedSolution", "measurement_sizes", "row_sizes", "whiten"]
 
-#: Singular values of the stacked sensing matrices below this share of the largest belong to unseen directions.
-OVERLOOKED = 1e-12
 #: The norms of whitened sensing matrices are estimated, not computed, if they differ by at most this factor.
 ALIKE = 100.0
 #: Singular values below this share of the largest count as rounding errors and are dropped.

@@ -74,6 +74,8 @@ def _statement(theorem: ExactStatement, it: str, size: float, terms: Vocabulary)
 def _title(theorem: ExactStatement, it: str, size: float, terms: Vocabulary) -> tuple[str, str]:
     """Return a title, and for a theorem that is weaker than a certificate what it leaves open."""
     x = theorem.floats
+    where = ", among matrices that vanish where nothing is measured"
+    among = where if "matrices that vanish" in theorem.words else ""
     only = f"{it} is the only {terms.solution if terms.determined else f'{terms.best} {terms.solution}'}"
     if theorem.kind == "gap" and x["gap"] <= LARGEST_GAP:
         return f"The two bounds agree up to a share of {_above(x['gap'])}" if x[
@@ -84,14 +86,17 @@ def _title(theorem: ExactStatement, it: str, size: float, terms: Vocabulary) -> 
         return title, f"So how {terms.better} another {terms.solution} can be is known only to this accuracy."
     if theorem.kind == "B" and x["beta"]:
         weakness = "The given data are different: about them this says nothing." if x["beta"] > LARGEST_RESIDUAL else ""
-        return f"{only} for data that differ from the given ones by {_share(x['beta'])} or less, relatively", weakness
+        return (
+            f"{only} for data that differ from the given ones by {_share(x['beta'])} or less, relatively{among}",
+            weakness,
+        )
     if theorem.kind == "F":
         other = terms.rival if terms.determined else terms.other
         if x["radius"] < size or not x["radius"]:
             near = f"a relative distance of {_share(x['radius'] / size)}" if size else f"{_above(x['radius'])}"
-            return f"Every {other} lies within {near}", ""
+            return f"Every {other} lies within {near}{among}", ""
         return "Other solutions may be far away", "This rules out little: the distance is not below the norm of X̂."
-    return f"{only} for the given data" if theorem.kind in ("B", "T") else OPEN[theorem.kind], ""
+    return f"{only} for the given data{among}" if theorem.kind in ("B", "T") else OPEN[theorem.kind], ""
 
 
 def _short(theorem: ExactStatement) -> str:

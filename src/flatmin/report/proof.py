@@ -5,7 +5,7 @@ from decimal import ROUND_CEILING
 from flatmin.proofs.certificate import LARGEST_GAP, LARGEST_RESIDUAL, LARGEST_WHITENED_RESIDUAL, Certificate
 from flatmin.report.page import Statement
 from flatmin.report.vocabulary import PRODUCT, SPLIT, Vocabulary
-from flatmin.report.words import counted, except_for, measure, number, percent, unique_phrase
+from flatmin.report.words import counted, except_for, measure, number, percent, scope, unique_phrase
 
 __all__ = ["NORM_PROOF", "proof"]
 
@@ -99,7 +99,8 @@ def _bound(c: Certificate, measured: str, terms: Vocabulary) -> Statement:
         return Statement(None, f"It would be the {terms.best} {terms.solution} if the bound were proved", text)
     if abs(c.relative_gap) <= LARGEST_GAP:
         text += "The bound holds for every dual vector: a poor one makes the gap larger, never the proof wrong."
-        return Statement(True, "It is the minimum" if penalised else f"No {terms.solution} is {terms.better}", text)
+        title = "It is the minimum" if penalised else f"No {terms.solution} is {terms.better}"
+        return Statement(True, title, f"{text} {scope(c)}".strip())
     if c.relative_gap > 0:
         text += f"So a {terms.better} {terms.solution}, by at most {percent(c.relative_gap)}, is not ruled out."
     else:
@@ -133,7 +134,7 @@ def _equally_flat(c: Certificate, terms: Vocabulary) -> Statement:
         "question is whether there is another one."
     )
     if c.holds:
-        return Statement(True, "It is as flat as every solution", text)
+        return Statement(True, "It is as flat as every solution", f"{text} {scope(c)}".strip())
     return Statement(False, "Nothing is said about flatness before it fits", text)
 
 
@@ -149,7 +150,7 @@ def _only_one(c: Certificate, terms: Vocabulary, distance: float | None) -> Stat
         if c.injectivity is not None:
             apart = f", where the measurements tell matrices apart (injectivity {number(c.injectivity)}, 1 is best)"
         margin = f" The margin is {number(c.margin)}: the smallest eigenvalue of W orthogonal to X."
-        return Statement(True, UNIQUE_TITLE[True], f"{how}{apart}.{margin}")
+        return Statement(True, UNIQUE_TITLE[True], f"{how}{apart}.{margin} {scope(c)}".strip())
     if c.unique is False:
         text = f"Another {terms.rival} was found{_apart(distance)}; it is in solution.npz. The data fit both."
         return Statement(False, UNIQUE_TITLE[False], text)
@@ -189,11 +190,8 @@ def _uniqueness(c: Certificate, terms: Vocabulary, distance: float | None) -> St
 
 def _why_unique(c: Certificate, terms: Vocabulary, distance: float | None) -> str:
     if c.unique:
-        vanish = (
-            "" if terms.splits else f" This compares {terms.kind}matrices that are zero where no measurement sees them."
-        )
         phrase = unique_phrase(True, terms, penalised=c.objective == "penalised")
-        return f"The certificate shows that {phrase}, relatively, and usually much closer.{vanish}"
+        return f"The certificate shows that {phrase}, relatively, and usually much closer. {scope(c)}".strip()
     if c.unique is False:
         how = "as good and with the same sum" if terms.splits else "as flat and fitting the same data"
         how = "as good" if c.objective == "penalised" else how

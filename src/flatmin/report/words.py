@@ -21,6 +21,7 @@ __all__ = [
     "measure",
     "number",
     "percent",
+    "scope",
     "unique_phrase",
     "unique_word",
     "unmeasured",
@@ -98,12 +99,20 @@ def verdict(
 ) -> Verdict:
     """Return the advice of a status as a headline and the rest below it.
 
-    If all solutions are equally flat, the headline is about uniqueness. A probability of failure is stated at the end.
+    If all solutions are equally flat, the headline is about uniqueness. At the end stand a probability of failure and
+    the matrices that are compared.
     """
-    result, likely = _verdict(status, terms, unique), "" if certificate is None else except_for(certificate)
-    if not likely or not (status.certified or unique):
+    result = _verdict(status, terms, unique)
+    if certificate is None or not (status.certified or unique):
         return result
-    return Verdict(result.good, result.headline, f"{result.advice} All of this holds {likely}.".strip())
+    likely, within = except_for(certificate), scope(certificate)
+    parts = (result.advice, f"All of this holds {likely}." if likely else "", within)
+    return Verdict(result.good, result.headline, " ".join(part for part in parts if part))
+
+
+def scope(c: Certificate) -> str:
+    """Return the sentence about `Certificate.scope`, empty if all matrices of the model are compared."""
+    return f"This compares {c.scope}." if c.scope else ""
 
 
 def _verdict(status: Status, terms: Vocabulary, unique: bool | None) -> Verdict:
@@ -156,12 +165,13 @@ def judgement(c: Certificate, terms: Vocabulary = PRODUCT) -> str:
     """Return one line about a certificate: what it proves, or what failed and what to do."""
     penalised, likely = c.objective == "penalised", except_for(c)
     likely = f", {likely}" if likely else ""
+    end = f"{likely}. {scope(c)}".rstrip()
     if c.holds and terms.determined and not penalised:
-        return f"{'Certified' if c.unique else 'It fits the data'}: {unique_phrase(c.unique, terms)}{likely}."
+        return f"{'Certified' if c.unique else 'It fits the data'}: {unique_phrase(c.unique, terms)}{end}"
     if c.holds:
         least = penalised or terms.splits
         proved = f"no {terms.matrices} has a smaller {measure(c, terms=terms)}" if least else "no solution is flatter"
-        return f"Certified: {proved}; {unique_phrase(c.unique, terms, penalised=penalised)}{likely}."
+        return f"Certified: {proved}; {unique_phrase(c.unique, terms, penalised=penalised)}{end}"
     failed, remedies = [], []
     if not penalised:
         for name, value, most in (
@@ -172,20 +182,23 @@ def judgement(c: Certificate, terms: Vocabulary = PRODUCT) -> str:
                 failed.append(f"the {name} is {value:.1e}, above {most:.0e}")
         if failed:
             remedies.append("make the errors smaller, or raise tau" if terms.splits else FIT_ADVICE)
+        elif not c.residual_reach <= LARGEST_GAP:
+            lowered = f"lower the bound by a share of {c.residual_reach:.1e}, above {LARGEST_GAP:.0e}"
+            failed.append(f"the residual could {lowered}")
+            remedies.append(FIT_ADVICE)
     if c.is_hidden_by_rounding:
         failed.append(f"rounding hides {c.rounding:.0e} of the value, since the metric is nearly singular")
         remedies.append("give rows, columns and measurements similar sizes, or measure what few measurements see")
     elif not abs(c.relative_gap) <= LARGEST_GAP:
         failed.append(f"the relative gap is {c.relative_gap:.1e}, beyond {LARGEST_GAP:.0e}")
         if c.relative_gap > 0:
-            remedies.append(
-                f"find a {terms.better} {terms.solution} or a better dual vector; without one flatmin looks for its own"
-            )
+            better = f"find a {terms.better} {terms.solution} or a better dual vector"
+            remedies.append(f"{better}; for a file without a dual vector flatmin looks for one")
     if c.bound_kind == "estimated" and not c.is_hidden_by_rounding:
         failed.append("the norm of the dual matrix is only estimated")
         remedies.append("try a smaller problem, for which the norm can be bounded rigorously")
     remedy = "; ".join(remedies)
-    return f"Not certified: {' and '.join(failed)}. {remedy[:1].upper()}{remedy[1:]}{'.' if remedy else ''}".rstrip()
+    return f"Not certified: {'; '.join(failed)}. {remedy[:1].upper()}{remedy[1:]}{'.' if remedy else ''}".rstrip()
 
 
 def unmeasured(metric: tuple[Metric, Metric]) -> list[str]:

@@ -7,7 +7,7 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin.linalg.forward_error import UNIT as ROUNDOFF
 from flatmin.linalg.forward_error import gamma
-from flatmin.linalg.metric import Metric, condition_number
+from flatmin.linalg.metric import Metric, condition_number, unseen
 from flatmin.linalg.nuclear_bound import nuclear_bound
 from flatmin.linalg.operator_norm import FACTORED, TopSpectrum, top_spectrum
 from flatmin.parametrizations import Product
@@ -120,6 +120,7 @@ def _certificate(
         dual_norm=dual_norm,
         bound_kind=spectrum.kind,
         failure_probability=spectrum.failure or None,
+        unseen=unseen(metric),
         residual_reach=left / max(abs(inner), float(np.finfo(float).tiny)) if left else 0.0,
     )
 

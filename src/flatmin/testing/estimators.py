@@ -22,6 +22,23 @@ _UNDECIDED = (
 _HELD_OUT = "the number of cells determines how strong the penalty is, and which cells are held out"
 _TABLES = "the check expects one number for each row from every predict, and predict of a table returns a table"
 
+_COLUMNS = "pairs of ids have two columns, and the data of the check have not"
+_ALONE = "every id in the data of the check has one value, and the last value of an id is never held out"
+#: The checks with data of other than two columns, without the prefix "check_".
+_WIDE = """
+    all_zero_sample_weights_error dict_unchanged dont_overwrite_parameters dtype_object estimators_dtypes
+    estimators_nan_inf estimators_pickle f_contiguous_array_estimator fit2d_1sample fit2d_predict1d fit_score_takes_y
+    methods_sample_order_invariance methods_subset_invariance n_features_in_after_fitting
+    non_transformer_estimators_n_iter pipeline_consistency positive_only_tag_during_fit regressor_data_not_an_array
+    regressors_int regressors_no_decision_function regressors_train sample_weight_equivalence_on_dense_data
+    sample_weights_list supervised_y_2d
+"""
+#: The checks with data of two columns in which ids are not repeated.
+_DISTINCT = """
+    estimators_fit_returns_self estimators_overwrite_params fit_check_is_fitted fit_idempotent n_features_in
+    readonly_memmap_input sample_weights_not_overwritten sample_weights_shape
+"""
+
 _DENSE, _SPARSE = (f"check_sample_weight_equivalence_on_{kind}_data" for kind in ("dense", "sparse"))
 
 
@@ -42,6 +59,9 @@ def expected_failed_checks(estimator: Any) -> dict[str, str]:
     if name in ("MatrixCompletion", "MatrixCompletionCV"):
         failed = dict.fromkeys(("check_estimator_sparse_array", "check_estimator_sparse_matrix"), _TABLES)
         return failed | (dict.fromkeys((_DENSE, _SPARSE), _HELD_OUT) if finds_strength else {})
+    if name in ("PairRegressor", "PairRegressorCV"):
+        alone = dict.fromkeys(_DISTINCT.split(), _ALONE) if name == "PairRegressorCV" else {}
+        return {f"check_{check}": reason for check, reason in (dict.fromkeys(_WIDE.split(), _COLUMNS) | alone).items()}
     if name in ("TraceRegressor", "BilinearRegressor") and finds_strength:
         return {_DENSE: _EVIDENCE}
     if name == "BilinearRegressor" and not settings["fit_linear"] and settings["metric_power"] == 1:

@@ -80,11 +80,12 @@ def test_the_objective_is_asked_and_never_taken_from_the_file(flatmin, tmp_path,
     np.savez(tmp_path / "zero.npz", **zero, description=json.dumps({"settings": {"alpha": 1e12}}))
     run = flatmin("certify", "bilinear-sensing", "p.npz", "zero.npz")
     assert (run.code, run.out, run.err.count("\n")) == (2, "", 1)
-    for part in ("zero.npz minimises with alpha 1000000000000.0", "asked was 0.0", "--alpha", "--as-claimed"):
+    for part in ("zero.npz states alpha 1000000000000.0, but alpha 0.0 was asked for", "--alpha", "--as-claimed"):
         assert part in run.err
     assert flatmin("certify", "bilinear-sensing", "p.npz", "zero.npz", "--alpha", "0.1").code == 2
     run = flatmin("certify", "bilinear-sensing", "p.npz", "zero.npz", "--as-claimed")
     assert run.code == 0
+    assert run.out.splitlines()[1].startswith("This is about the objective that the file states")
     assert ["alpha", "1e+12"] in [line.split() for line in run.out.splitlines()]
     np.savez(tmp_path / "silent.npz", **zero)
     assert flatmin("certify", "bilinear-sensing", "p.npz", "silent.npz").code == 1
@@ -119,7 +120,7 @@ def test_weight_and_tau_of_gross_errors_are_asked_too(flatmin, tmp_path):
     saved = "r-flat/solution.npz"
     run = flatmin("certify", "robust-pca", "r.npz", saved)
     assert run.code == 2
-    assert "minimises with weight 0.5, asked was 0.28" in run.err
+    assert "states weight 0.5, but weight 0.28" in run.err
     for options in (("--weight", "0.5"), ("--as-claimed",)):
         run = flatmin("certify", "robust-pca", "r.npz", saved, "--json", *options)
         assert json.loads(run.out)["weight"] == 0.5
@@ -220,3 +221,20 @@ def test_nothing_is_left_to_chance_if_that_is_asked_for(flatmin, monkeypatch, so
     for options in ((), ("--deterministic",)):
         assert flatmin("certify", "bilinear-sensing", "p.npz", "p-flat/solution.npz", *options).code == 0
     assert asked == [True, False]
+
+
+def test_unseen_directions_are_told_beside_the_verdict(flatmin, tmp_path):
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((20, 6, 5))
+    A[:, :, 4] = A[:, :, 3]
+    X = np.outer(rng.standard_normal(6), [1.0, 2, 3, 1, 1])
+    np.savez(tmp_path / "u.npz", A=A, b=np.einsum("mij,ij->m", A, X))
+    run = flatmin("recover", "matrix-sensing", "u.npz")
+    assert "among" in run.out
+    assert json.loads((tmp_path / "u-flat" / "summary.json").read_text())["certificate"]["unseen"] == 1
+    run = flatmin("certify", "matrix-sensing", "u.npz", "u-flat/solution.npz")
+    assert run.code == 0
+    assert "vanish in 1 direction, which measurements see by less than 1e-12 or not at all." in run.out.splitlines()[0]
+    assert ["unseen", "1"] in [line.split() for line in run.out.splitlines()]
+    run = flatmin("certify", "matrix-sensing", "u.npz", "u-flat/solution.npz", "--json")
+    assert json.loads(run.out)["unseen"] == 1

@@ -1,47 +1,37 @@
-"""Completers: what is filled, predicted and refused, for tables and for triples."""
+"""Completers: tables and pairs have the same fit, offsets predict unknown rows and columns, and results are told."""
 
 import numpy as np
 import pytest
+from scipy import sparse
 
-from flatmin import InputError, MatrixCompletion
+from flatmin import InputError, MatrixCompletion, PairRegressor
 
-TABLE = np.outer(np.arange(1.0, 9), np.arange(1.0, 6))
-HOLES = TABLE.copy()
-HOLES[[0, 3, 5], [1, 4, 0]] = np.nan
 PAIRS = [(row, column) for row in "abcd" for column in range(4)]
 VALUES = [float(1 + "abcd".index(row) + column) for row, column in PAIRS]
 
 
-def test_a_table_is_filled_and_observed_cells_stay():
-    model = MatrixCompletion(0.0).fit(HOLES)
-    np.testing.assert_allclose(model.transform(HOLES), TABLE, atol=1e-6)
-    new = np.array([[3.0, np.nan, 9.0, 12.0, np.nan]])
-    np.testing.assert_allclose(model.transform(new), [[3, 6, 9, 12, 15]], atol=1e-6)
-    assert model.score(HOLES) > 0.99
+@pytest.mark.parametrize("offsets", ["none", "constant", "rows", "columns", "both"])
+def test_a_table_and_its_pairs_have_the_same_fit(offsets):
+    pairs = PairRegressor(0.05, offsets=offsets, offset_alpha=1.0).fit(PAIRS, VALUES)
+    table = MatrixCompletion(0.05, offsets=offsets, offset_alpha=1.0, scale=False)
+    if offsets in ("columns", "both"):  # offsets of columns are penalised towards the means of the columns
+        assert np.isfinite(table.fit(np.reshape(VALUES, (4, 4))).predict([0], [0])).all()
+        return
+    table.fit(sparse.csr_array(np.reshape(VALUES, (4, 4))))
+    i, j = np.divmod(np.arange(16), 4)
+    np.testing.assert_allclose(table.predict(i, j), pairs.predict(PAIRS), atol=1e-7)
 
 
-def test_indicators_and_empty_columns():
-    table = np.column_stack([HOLES, np.full(8, np.nan)])
-    model = MatrixCompletion(0.0, add_indicator=True).fit(table)
-    assert model.get_feature_names_out().tolist() == [
-        *(f"x{j}" for j in range(5)),
-        *(f"missingindicator_x{j}" for j in (0, 1, 4, 5)),
-    ]
-    assert MatrixCompletion(0.0, keep_empty_features=True).fit(table).transform(table).shape == (8, 6)
-
-
-def test_triples_are_predicted_and_unknown_ids_get_the_offsets():
-    model = MatrixCompletion(0.01, input="triples").fit(PAIRS, VALUES)
+def test_unknown_rows_and_columns_get_the_offsets():
+    model = PairRegressor(0.01).fit(PAIRS, VALUES)
     np.testing.assert_allclose(model.predict(PAIRS), VALUES, atol=0.2)
     both = model.predict([("new", 1), ("new", 2)])
     assert both[0] < both[1]
 
 
-def test_tables_and_triples_are_not_mixed():
-    model = MatrixCompletion(0.01, input="triples").fit(PAIRS, VALUES)
-    with pytest.raises(InputError, match="transform was called with input='triples'"):
-        model.transform(HOLES)
-    with pytest.raises(InputError, match="call fit again"):
-        model.set_params(input="table").predict(HOLES)
-    with pytest.raises(InputError, match="y is None with input='triples'"):
-        MatrixCompletion(0.01, input="triples").fit(PAIRS)
+def test_offsets_are_named():
+    with pytest.raises(InputError, match="offsets is 'all', expected one of 'none', 'constant'"):
+        PairRegressor(0.1, offsets="all").fit(PAIRS, VALUES)
+    with pytest.raises(InputError, match="offsets is 'auto', expected one of"):
+        MatrixCompletion(0.1, offsets="auto").fit(np.eye(3))
+    assert "certificate: holds" in str(PairRegressor(0.1).fit(PAIRS, VALUES))

@@ -63,12 +63,12 @@ def test_whole_numbers_are_the_same_ids_as_floats():
 @pytest.mark.parametrize(
     ("X", "message"),
     [
-        (np.zeros((3, 3)), r"shape \(3, 3\), expected two columns"),
+        (np.zeros((3, 3)), r"3 feature\(s\) \(shape=\(3, 3\)\), expected two columns"),
         (np.zeros(3), r"shape \(3,\), expected two columns"),
         ("ab", "expected two columns"),
         (None, "expected two columns"),
         (np.zeros((0, 2)), "0 pairs"),
-        (pd.DataFrame({"a": [1]}), r"shape \(1, 1\)"),
+        (pd.DataFrame({"a": [1]}), r"shape=\(1, 1\)"),
         ([("a", 1), ("b",)], "ragged"),
         ([(np.nan, 1), (2, 3)], "column 0 of X contains NaN or missing"),
         ([("a", None)], "column 1 of X contains NaN or missing"),
@@ -76,7 +76,7 @@ def test_whole_numbers_are_the_same_ids_as_floats():
         (pd.DataFrame({"a": [1, 2], "b": pd.array([1, None], dtype="Int64")}), "column 1 of X contains NaN"),
         ([("a", 1), (2, 3)], "column 0 of X holds int and str"),
         ([(object(), 1), (object(), 2)], "column 0 of X holds object"),
-        (np.array([[1j, 2]]), "column 0 of X holds complex"),
+        (np.array([[1j, 2]]), "Complex data not supported"),
         (scipy.sparse.eye(2).tocsr(), "X is sparse"),
     ],
 )

@@ -72,16 +72,3 @@ def test_frames_of_other_libraries_keep_names_and_holes():
 def test_what_is_no_number_is_named(X, mark, words):
     with pytest.raises(InputError, match=words):
         MatrixCompletion(0.1, missing_values=mark).fit(X)
-
-
-def test_another_kind_of_input_needs_another_fit():
-    table = np.random.default_rng(0).standard_normal((20, 4))
-    model = MatrixCompletion(0.1).fit(table).set_params(input="triples")
-    with pytest.raises(InputError, match="call fit again"):
-        model.predict([(0, 1)])
-    model.fit([(0, 1), (1, 0), (1, 1)], [1.0, 2.0, 3.0])
-    assert not hasattr(model, "mean_")
-    assert model.predict([(0, 1)]).shape == (1,)
-    for call in (model.get_feature_names_out, lambda: model.score([(0, 1)])):
-        with pytest.raises(InputError, match="triples"):
-            call()

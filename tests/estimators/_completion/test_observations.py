@@ -11,22 +11,22 @@ CELLS = csr_array(np.arange(1.0, 13).reshape(3, 4))
 
 
 @pytest.mark.parametrize(
-    ("offsets", "is_table", "expected"),
+    ("offsets", "alpha", "expected"),
     [
-        ("auto", True, Strengths(True, None, 0.0)),
-        ("auto", False, Strengths(True, "auto", "auto")),
-        ("none", False, Strengths(False, None, None)),
-        ("rows", True, Strengths(True, 0.0, None)),
+        ("columns", 0.0, Strengths(True, None, 0.0)),
+        ("both", "auto", Strengths(True, "auto", "auto")),
+        ("none", "auto", Strengths(False, None, None)),
+        ("both", (1.0, 2.0), Strengths(True, 1.0, 2.0)),
     ],
 )
-def test_names_of_offsets(offsets, is_table, expected):
-    assert Strengths.named(offsets, "auto", is_table) == expected
+def test_names_of_offsets(offsets, alpha, expected):
+    assert Strengths.named(offsets, alpha) == expected
 
 
 @pytest.mark.parametrize(("offsets", "alpha"), [("some", "auto"), ("both", "much"), ("both", (1, 2, 3))])
 def test_other_names_and_numbers_are_refused(offsets, alpha):
     with pytest.raises(InputError, match="expected"):
-        Strengths.named(offsets, alpha, False)
+        Strengths.named(offsets, alpha)
 
 
 def test_strengths_scale_with_the_weight_of_an_observation():

@@ -330,10 +330,10 @@ def test_the_level_of_noise_has_the_units_of_the_values():
     rng = np.random.default_rng(0)
     pairs = np.column_stack([rng.integers(0, 20, 200), rng.integers(0, 15, 200)])
     y = 3 + rng.standard_normal(20)[pairs[:, 0]] + 0.3 * rng.standard_normal(200)
-    one = fm.MatrixCompletion(input="triples").fit(pairs, y).noise_
+    one = fm.PairRegressor().fit(pairs, y).noise_
     for unit in (2.0**-290, 2.0**240):
         with np.errstate(invalid="ignore"):  # the level of what is left by the matrix alone, which is not used
-            other = fm.MatrixCompletion(input="triples").fit(pairs, unit * y).noise_
+            other = fm.PairRegressor().fit(pairs, unit * y).noise_
         np.testing.assert_allclose(
             [other.sigma, other.std_error], unit * np.array([one.sigma, one.std_error]), rtol=1e-6
         )

@@ -2,13 +2,15 @@
 
 from dataclasses import replace
 
+import mpmath
 import numpy as np
 import pytest
 from scipy.optimize import minimize
 
 import flatmin as fm
+from flatmin.measurements import Entries
 from flatmin.proofs.cone_certificate import certificate_of
-from flatmin.proofs.tangent.inexact_dual import InexactDual, nearest_others
+from flatmin.proofs.tangent.inexact_dual import InexactDual, _operator_norm, nearest_others
 from flatmin.proofs.uniqueness_conditions import UniquenessConditions
 from flatmin.proofs.whitening import WhitenedSolution
 from tests import referee
@@ -192,3 +194,36 @@ def test_no_lemma_below_the_threshold_or_without_a_margin():
     conditions = _conditions(problem, s.factors, s.certificate.dual)
     loose = replace(conditions, spectrum=replace(conditions.spectrum, rest=1.0))
     assert nearest_others(loose, s.rank) is None
+
+
+@pytest.mark.parametrize("kind", ["array", "sparse"])
+def test_an_operator_norm_is_bounded_from_above(kind):
+    """In sparse matrices entries may be stored twice, and then count as their sum."""
+    rng = np.random.default_rng(0)
+    entries = Entries([0, 0, 1, 1, 1, 2], [0, 0, 1, 1, 1, 0], (3, 2))
+    for y in (np.ones(6), rng.standard_normal(6), np.array([1.0, 1, -1, 0.5, 1, 0])):
+        S = entries.adjoint(y) if kind == "array" else entries.adjoint_operator(y)
+        true = np.linalg.norm(entries.adjoint(y), 2)
+        assert true <= _operator_norm(S) <= true * np.sqrt(2) * (1 + 1e-13)
+
+
+@pytest.mark.parametrize("skew", [0.0, 1e-7, 1e-3])
+def test_stored_singular_values_differ_from_the_norm_as_counted(skew):
+    """``⟨Ũ Ṽ*, U s V*⟩`` for the polar factors, in forty digits."""
+    problem, solution = _solved("product", 0)
+    point = WhitenedSolution.from_factors(problem, solution.factors)
+    U, s, V = point.Z
+    rng = np.random.default_rng(1)
+    Z = (U * (1 - skew * rng.random(U.shape[1])), s, V * (1 - skew * rng.random(V.shape[1])))
+    conditions = UniquenessConditions(replace(point, Z=Z), None, np.zeros(1), 0.0, 0.0)
+    dual = InexactDual(conditions, None, len(s), np.zeros(1), 0.0, 0.0)
+    with mpmath.workdps(40):
+        grams = []
+        for F in (Z[0], Z[2]):
+            values, Q = mpmath.eigsy(mpmath.matrix(F.tolist()).T * mpmath.matrix(F.tolist()))
+            grams.append(Q * mpmath.diag([mpmath.sqrt(w) for w in values]) * Q.T)
+        inner = grams[0] * mpmath.diag(s.tolist()) * grams[1]
+        total = sum(mpmath.mpf(float(x)) for x in s)
+        lost = 1 - sum(inner[i, i] for i in range(len(s))) / total
+        metric = conditions.point.norm / float(s.sum()) - 1
+        assert lost <= dual._rounding() - metric <= 2 * lost + skew**2 * 100 + 1e-13

@@ -1,9 +1,13 @@
 """The measured map on tangent spaces: injectivity, distances and least changes, against dense ones."""
 
+import mpmath
 import numpy as np
 import pytest
 
 import flatmin as fm
+from flatmin.measurements import Entries
+from flatmin.proofs.tangent import tangent_cells
+from flatmin.proofs.tangent.tangent_cells import CellGram
 from flatmin.proofs.tangent.tangent_map import TangentCells, TangentColumns, reach, tangent_map
 from flatmin.proofs.whitening import WhitenedSolution
 from tests.cones.samples import draw, hermitian
@@ -107,3 +111,49 @@ def test_no_map_where_there_are_fewer_measurements_than_dimensions():
     rng = np.random.default_rng(0)
     point = WhitenedSolution.from_factors(problem, (rng.standard_normal((6, 2)), rng.standard_normal((5, 2))))
     assert tangent_map(point, point.Z[0], point.Z[2]) is None
+
+
+def _polar(F):
+    """Return the polar factor of stored columns in many digits."""
+    values, Q = mpmath.eigsy(F.T * F)
+    return F * (Q * mpmath.diag([1 / mpmath.sqrt(w) for w in values]) * Q.T)
+
+
+def _length(M):
+    return mpmath.sqrt(sum(x * x for x in M))
+
+
+@pytest.mark.parametrize("sign", [0.0, 1.0])
+@pytest.mark.parametrize("skew", [0.0, 1e-6])
+@pytest.mark.parametrize("size", [0.0, 1.0, 1e8])
+def test_distance_of_entries_holds_in_forty_digits(sign, skew, size):
+    """Repeated entries whose parts cancel, and columns that are too short, are counted."""
+    rng = np.random.default_rng(3)
+    cells = np.repeat(rng.permutation(42)[:30], 4)
+    entries = Entries(*np.divmod(cells, 6), (7, 6), rng.uniform(0.1, 10, 120))
+    U, V = (np.linalg.qr(rng.standard_normal((d, 2)))[0] * (1 - skew) for d in (7, 6))
+    parts = rng.standard_normal((30, 2)) * size
+    dual = np.column_stack([parts[:, 0], -parts[:, 0], parts[:, 1], -parts[:, 1]]).ravel() / entries.weights
+    dual += 0.1 * rng.standard_normal(120)
+    tangent = TangentCells(CellGram(entries, U, V))
+    with mpmath.workdps(40):
+        Y = mpmath.zeros(7, 6)
+        for i, j, w, y in zip(entries.rows, entries.cols, entries.weights, dual, strict=True):
+            Y[int(i), int(j)] += mpmath.mpf(float(w)) * mpmath.mpf(float(y))
+        P, Q = (_polar(mpmath.matrix(F.tolist())) for F in (U, V))
+        R = sign * P * Q.T - Y
+        true = float(_length(R - (mpmath.eye(7) - P * P.T) * R * (mpmath.eye(6) - Q * Q.T)))
+        computed = mpmath.matrix(entries.adjoint(dual).tolist())
+        assert _length(computed - Y) <= tangent.dual_error(dual)
+    assert true <= tangent.distance(dual, sign) <= true * (1 + 30 * skew) + 1e-12 * (1 + size)
+
+
+def test_injectivity_of_entries_counts_columns_that_are_not_orthonormal(monkeypatch):
+    """If all columns are too long, elements of the tangent space are shorter in their coordinates than they are."""
+    rng = np.random.default_rng(0)
+    entries = Entries(*np.divmod(np.arange(42), 6), (7, 6))
+    U, V = (np.linalg.qr(rng.standard_normal((d, 2)))[0] * (1 + 1e-2) for d in (7, 6))
+    monkeypatch.setattr(tangent_cells, "SHARES", (1 - 1e-4,))
+    monkeypatch.setattr(tangent_cells, "GAUGE", 1e6)
+    found = CellGram.from_entries(entries, U, V).injectivity()
+    assert 0.95 <= found <= 1  # all entries are seen

@@ -1,1 +1,1 @@
-"""Completion estimators: tables and triples, ids, offsets, and fits to observed cells."""
+"""Completion estimators: cells, ids, offsets, and fits to observed cells."""

@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_array, check_consistent_length, colum
 from flatmin._core.arrays import Array
 from flatmin.errors import InputError
 
-__all__ = ["PairIds", "no_values"]
+__all__ = ["PairIds"]
 
 #: Whole numbers up to this size are exact as floats; larger ids could be confused with each other.
 MAX_EXACT = 2.0**53
@@ -40,7 +40,9 @@ class PairIds:
     def from_triples(cls, X: Any, y: Any) -> tuple[Self, Array, Array, Array]:
         """Return the ids in pairs (m, 2), the positions of the pairs (m,), and the values (m,), or raise an error."""
         if y is None:
-            raise no_values()
+            raise InputError(
+                "PairRegressor requires y to be passed, but the target y is None, expected a value for every pair in X"
+            )
         ids = cls.from_pairs(X)
         i, j = ids.codes(X)
         y = column_or_1d(check_array(y, ensure_2d=False, dtype=float, input_name="y"), warn=True)
@@ -56,11 +58,6 @@ class PairIds:
         return _positions(self.row_ids, rows, 0), _positions(self.column_ids, columns, 1)
 
 
-def no_values() -> InputError:
-    """Return the error for triples without values."""
-    return InputError("y is None with input='triples', expected a value for every pair of ids in X")
-
-
 def _pairs(X: Any) -> tuple[Array, Array]:
     """Return the two columns of pairs, each as an array that can be sorted."""
     if hasattr(X, "iloc") or hasattr(X, "get_column"):
@@ -68,11 +65,17 @@ def _pairs(X: Any) -> tuple[Array, Array]:
         columns = [np.asarray(X.iloc[:, k] if hasattr(X, "iloc") else X[:, k]) for k in range(min(2, shape[-1]))]
     else:
         if hasattr(X, "tocsr"):
-            raise InputError("X is sparse, expected pairs of ids in two columns; with input='table' it may be sparse")
+            raise InputError("X is sparse, expected pairs of ids in two columns; MatrixCompletion takes sparse tables")
         table = _table(X)
+        if table.dtype.kind == "c":
+            raise InputError("Complex data not supported, expected ids such as strings or numbers")
         shape, columns = table.shape, list(table.T[:2]) if table.ndim == 2 else []
-    if len(shape) != 2 or shape[1] != 2:
-        raise InputError(f"X has shape {tuple(shape)}, expected two columns: the ids of a row and of a column")
+    wanted = "expected two columns: the ids of a row and of a column"
+    if len(shape) != 2:
+        raise InputError(f"Reshape your data: X has shape {tuple(shape)}, {wanted}")
+    if shape[1] != 2:
+        few = " while a minimum of 2 is required" if shape[1] < 2 else ""
+        raise InputError(f"X has {shape[1]} feature(s) (shape={tuple(shape)}){few}, {wanted}")
     if shape[0] == 0:
         raise InputError("X has 0 pairs (shape=(0, 2)) while a minimum of 1 is required, expected at least one")
     return _sortable(columns[0], 0), _sortable(columns[1], 1)

@@ -9,7 +9,7 @@ from flatmin._core.arrays import Array
 from flatmin._core.validation import is_whole, real_number, shown
 from flatmin.errors import InputError
 
-__all__ = ["marked"]
+__all__ = ["are_complete_pairs", "marked"]
 
 DATES = (dt.date, dt.timedelta, np.datetime64, np.timedelta64)
 
@@ -57,6 +57,24 @@ def marked(X: Any, missing_values: Any) -> Any:
         return X
     columns = [_number_like(column, f"column {j} of X") for j, column in enumerate(array.T)]
     return np.stack(columns, axis=1) if columns else X
+
+
+def are_complete_pairs(X: Any, missing_values: Any) -> bool:
+    """Return whether X could be pairs of ids: two columns, no cell of which is missing or could be marked as missing.
+
+    ``missing_values`` other than NaN shows that X is a table, since ids are never missing.
+    """
+    if hasattr(X, "tocsr") or not (missing_values is None or _is_nan(missing_values)):
+        return False
+    try:
+        table = np.asarray(X)
+    except ValueError:  # a ragged list
+        return False
+    if table.ndim != 2 or table.shape[1] != 2 or not table.size:
+        return False
+    if table.dtype.kind == "f":
+        return not bool(np.isnan(table).any())
+    return table.dtype.kind != "O" or not any(value is None or _is_nan(value) for value in table.flat)
 
 
 def _frame(X: Any, missing_values: Any, unmarked: bool) -> Any:

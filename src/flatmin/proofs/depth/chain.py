@@ -8,6 +8,7 @@ from flatmin._core.arrays import Array
 from flatmin.errors import InputError
 from flatmin.linalg.forward_error import UNIT, inner_product, rounded_up
 from flatmin.linalg.forward_error import gamma as summation
+from flatmin.linalg.metric import unseen
 from flatmin.linalg.nuclear_bound import nuclear_bound
 from flatmin.linalg.operator_norm import top_spectrum
 from flatmin.linalg.subspaces import EPS
@@ -59,7 +60,8 @@ def chain_certificate(problem: Problem, factors: Factors, dual: Array, *, alpha:
         value = rounded_up(misfit**2 / A.size * (1 + summation(2 * A.size)) + alpha * value)
         penalty = alpha * model.smallest_trace(gamma, metric) * (1 - 2 * uneven)
         lower = _penalised_bound(problem, dual, spectrum.norm * gamma, penalty)
-    bound = Bound(value, lower, spectrum.norm, spectrum.kind, spectrum.failure, is_penalised=alpha > 0)
+    kind, failure, directions = spectrum.kind, spectrum.failure, unseen(metric)
+    bound = Bound(value, lower, spectrum.norm, kind, failure, is_penalised=alpha > 0, unseen=directions)
     proof = bound.certificate(fit, dual)
     if not proof.holds:
         return proof

@@ -6,6 +6,7 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.linalg.forward_error import UNIT, gamma, inner_product, spread
+from flatmin.linalg.metric import unseen
 from flatmin.parametrizations.base import Factors
 from flatmin.parametrizations.hadamard import Hadamard
 from flatmin.problem import Problem
@@ -48,7 +49,8 @@ def hadamard_certificate(
         product = ratio(pairing - off, reach)
         lower = 2 * model.depth * (product if p == 1 else max(product, 0.0) ** p)
         lower -= 40 * UNIT * abs(lower)
-    proof = Bound(value, lower, norm, "dense", is_penalised=alpha > 0).certificate(fit, dual)
+    bound = Bound(value, lower, norm, "dense", is_penalised=alpha > 0, unseen=unseen(problem.metric))
+    proof = bound.certificate(fit, dual)
     if not (proof.holds and look_further):
         return proof
     feasible = dual / reach if reach > 0 else dual

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.linalg.forward_error import inner_product
-from flatmin.linalg.subspaces import DENSE, EPS
+from flatmin.linalg.decompositions import norm_bound
+from flatmin.linalg.forward_error import gamma, inner_product, rounded_up
+from flatmin.linalg.subspaces import DENSE, as_array
 from flatmin.proofs.radius import Stability
 from flatmin.proofs.rounding.stored_triplets import distance_from_triplets
 from flatmin.proofs.tangent.tangent_map import TangentColumns, TangentMap, tangent_map
@@ -138,16 +139,20 @@ class InexactDual:
     def _rounding(self) -> float:
         """Return a bound on the relative error of ``‖Z‖_*`` as the sum of the singular values that are stored.
 
-        It includes the error of the metric, since the flatness of other matrices is measured in the exact metric.
+        It includes the error of the metric, since the flatness of other matrices is measured in the exact metric. For
+        the polar factors of U and V, ``⟨Ũ Ṽ*, U s V*⟩`` is the trace of ``(U*U)^½ s (V*V)^½``. With ``U*U = I + D`` the
+        root is ``I + D/2`` up to ``‖D‖²/4``, so that the trace differs from ``Σ s`` by halves of the diagonals of both
+        defects, and by terms of second order, which the square of the sum of both norms bounds.
         """
         U, _, V = self.conditions.point.Z
         error, square = 0.0, 0.0
         for F in (U, V):
-            defect = np.abs(F.conj().T @ F - np.eye(F.shape[1])) + len(F) * EPS
+            defect = np.abs(F.conj().T @ F - np.eye(F.shape[1])) + 1.01 * gamma(len(F) + 2, np.iscomplexobj(F))
             error += float(np.max(np.diagonal(defect), initial=0.0)) / 2
             square += float(np.linalg.norm(defect))
         point = self.conditions.point
-        return float(error + square**2 + (U.shape[1] + 4) * EPS) + point.norm / float(point.Z[1].sum()) - 1
+        known = float(error + square**2) + gamma(2 * U.shape[1] + 8)
+        return rounded_up(known + point.norm / float(point.Z[1].sum()) - 1)
 
 
 def nearest_others(conditions: UniquenessConditions, rank: int) -> tuple[Stability, float, Array | None] | None:
@@ -172,7 +177,13 @@ def _sign(conditions: UniquenessConditions) -> float:
 
 
 def _operator_norm(S: Any) -> float:
-    """Return an upper bound on the operator norm of an array, a sparse array or an operator."""
+    """Return an upper bound on the operator norm of an array, or on the Frobenius norm of a larger matrix."""
     if isinstance(S, np.ndarray) and min(S.shape) <= DENSE:
-        return float(np.linalg.norm(S, 2)) * (1 + 4 * sum(S.shape) * EPS)
-    return float(np.linalg.norm(S.data if hasattr(S, "tocsr") else S @ np.eye(S.shape[1])))
+        return norm_bound(S, float(np.linalg.norm(S, 2)))
+    if hasattr(S, "tocsr"):
+        from scipy.sparse import csr_array
+
+        cells = csr_array((S.data, S.indices, S.indptr), shape=S.shape, copy=True)
+        cells.sum_duplicates()  # an entry that is observed twice is stored twice
+        return float(np.linalg.norm(cells.data)) * (1 + gamma(cells.nnz + 2))
+    return float(np.linalg.norm(as_array(S))) * (1 + gamma(S.shape[0] * S.shape[1] + 2, True))

@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.linalg.subspaces import EPS
+from flatmin.linalg.forward_error import UNIT, defect_of_columns, gamma
 from flatmin.measurements import Entries
 
 __all__ = ["CellElimination", "CellGram"]
@@ -106,8 +106,10 @@ class CellGram:
         guess = self.whole.smallest_eigenvalue()
         for share in SHARES:
             if CellElimination.at(self, share * guess) is not None:
-                lengths = 1 + 4 * (sum(self.entries.shape) + self.U.shape[1]) * EPS  # of basis vectors, squared
-                return float(np.sqrt(share * guess / lengths) * (1 - 8 * EPS))
+                # For VᵀE = 0 the squared norm of U Eᵀ + F Vᵀ is ‖U Eᵀ‖² + ‖F Vᵀ‖² ≤ (1 + skew) (‖E‖² + ‖F‖²). Weights
+                # are rounded at most six times when they are whitened, and this line three times.
+                skew = max(defect_of_columns(self.U), defect_of_columns(self.V))
+                return float(np.sqrt(share * guess / (1 + skew)) * (1 - 16 * UNIT))
         return 0.0
 
 
@@ -136,7 +138,7 @@ class CellElimination:
 
         With ``W ≥ P⁻¹`` for the block diagonal P of F, the matrix ``[[P, C], [Cᵀ, Q]]`` is positive semidefinite if
         ``Q − Cᵀ W C`` is. Before ``Q − Cᵀ W C`` is factorized, a bound on the rounding errors in it and in its
-        factorization is subtracted from its diagonal.
+        factorization is subtracted from its diagonal (docs/theory/uniqueness.md, "Entries").
         """
         from scipy.linalg import lapack
 
@@ -149,9 +151,9 @@ class CellElimination:
             return None
         traces = np.trace(blocks, axis1=1, axis2=2) + q * shift
         sizes = np.sum(inverse**2, axis=(1, 2))
-        counts = np.diff(np.r_[starts, len(rows)])
+        longest, repeats = int(np.max(np.diff(np.r_[starts, len(rows)]))), gram.entries.repeats
         product = inverse @ shifted @ inverse.transpose(0, 2, 1) - np.eye(q)
-        theta = np.linalg.norm(product, axis=(1, 2)) + (counts + 4 * q + 8) * EPS * sizes * traces
+        theta = np.linalg.norm(product, axis=(1, 2)) + 1.01 * gamma(longest + repeats + 2 * q + 24) * sizes * traces
         if not np.max(theta) < 0.5:
             return None
         scale = 1 / np.sqrt(1 - theta)
@@ -161,9 +163,8 @@ class CellElimination:
         sides = np.sum(U**2, axis=1)[rows]
         larger = 1 + np.sqrt(sizes)[rows] * scale[rows] * np.linalg.norm(scaled, axis=1)
         total = float(weights**2 @ (sides * larger**2)) + gram.gauge * q**2
-        matrix[np.diag_indices(len(matrix))] -= shift + (len(U) + 2 * len(matrix) + 6 * q + 24) * EPS * (
-            total + len(matrix) * shift
-        )
+        formed = gamma(2 * len(U) + 3 * q + 4 * repeats + 64) + gamma(len(matrix) + 4)
+        matrix[np.diag_indices(len(matrix))] -= shift + 1.01 * formed * (total + len(matrix) * shift)
         factor, failed = lapack.dpotrf(matrix, lower=0, clean=0, overwrite_a=1)
         return None if failed else cls(gram, inverse, factor)
 

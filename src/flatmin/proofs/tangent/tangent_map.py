@@ -10,11 +10,11 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.linalg.factorizations import smallest_singular_value
-from flatmin.linalg.forward_error import UNIT, defect_of_columns
-from flatmin.linalg.subspaces import EPS, complement
+from flatmin.linalg.forward_error import UNIT, defect_of_columns, gamma, rounded_up
+from flatmin.linalg.subspaces import complement
 from flatmin.measurements import Entries
 from flatmin.proofs.tangent.tangent_cells import CellGram
-from flatmin.proofs.whitening import WhitenedSolution
+from flatmin.proofs.whitening import WhitenedSolution, row_sizes
 
 __all__ = ["TangentCells", "TangentColumns", "TangentMap", "basis_skew", "column_error", "reach", "tangent_map"]
 
@@ -82,22 +82,24 @@ def basis_skew(U: Array, V: Array, blind: tuple[Array, Array] | None = None) -> 
 
 def reach(point: WhitenedSolution) -> float:
     """Return a bound on the root of ``Σ ‖|W1| |A_i| |W2|‖²`` for the sensing matrices ``W1 A_i W2`` of a point."""
-    dimension = 1 if point.cone.is_hermitian else point.whitened.shape[1]
-    size = float(np.sqrt(point.whitened.size * dimension) * np.linalg.norm(point.problem.metric[0].values))
+    size = float(np.linalg.norm(row_sizes(point.problem)[0]))
     for D in point.metric:
-        inverse = D.power(-1).values
-        size *= float(np.max(inverse, initial=0.0) if D.is_diagonal else np.linalg.norm(inverse))
-    return size * (1 + 1e2 * EPS)
+        W = D.whitening
+        size *= float(np.max(W, initial=0.0) if W.ndim == 1 else np.linalg.norm(W) * (1 + D.skew))
+    return size * (1 + gamma(sum(d**2 for d in point.problem.shape)))
 
 
 def column_error(point: WhitenedSolution) -> float:
     """Return a bound on the rounding error of products of the whitened map with orthonormal columns on both sides.
 
-    In general these are four matrix products, one after the other. For entries they are products of three numbers.
+    In general these are four matrix products, one after the other, with sums of 2 (d1 + d2) terms in all. The absolute
+    values of orthonormal columns form matrices of norm at most √d1 and √d2, whose product is at most ``(d1 + d2)/2``.
+    For entries they are sums of two products of three numbers.
     """
     length = sum(point.whitened.shape)
-    terms = 8 if isinstance(point.whitened, Entries) else (2 * length + 8) * length
-    return terms * EPS * reach(point)
+    if isinstance(point.whitened, Entries):
+        return gamma(16) * reach(point)
+    return 0.51 * length * gamma(2 * length + 16, point.is_complex) * reach(point)
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,10 +144,12 @@ class TangentColumns(TangentMap):
 
     def distance(self, dual: Array, sign: float) -> float:
         """Return the bound, computed in coordinates of the orthonormal basis."""
-        summed = len(self.columns) * EPS * float(np.linalg.norm(self.columns)) + self.column_error
+        m, n = self.columns.shape
+        summed = gamma(m + 2) * float(np.linalg.norm(self.columns)) + self.column_error
         lacking = float(np.linalg.norm(self._lacking(dual, sign)))
-        basis = 2 * self.skew * abs(sign) * float(np.linalg.norm(self.sign))
-        return lacking * (1 + 2 * self.skew) + summed * float(np.linalg.norm(dual)) + basis
+        basis = (2 * self.skew + 2 * UNIT) * abs(sign) * float(np.linalg.norm(self.sign))
+        found = lacking * (1 + 2 * self.skew) + summed * float(np.linalg.norm(dual)) + basis
+        return rounded_up(found * (1 + gamma(m * (n + 1))), 16)
 
     def least_change(self, dual: Array, sign: float) -> Array:
         """Return the solution of the normal equations."""
@@ -155,8 +159,12 @@ class TangentColumns(TangentMap):
         return np.asarray(self.columns @ solve(gram, self._lacking(dual, sign), assume_a="pos"))
 
     def dual_error(self, dual: Array) -> float:
-        """Return a bound from the number of terms of every sum."""
-        return (len(self.columns) + self.length + 8) * EPS * self.reach * float(np.linalg.norm(dual))
+        """Return a bound from the number of terms of every sum: m in ``A*(dual)``, d1 + d2 in products with W1 and W2.
+
+        By the Cauchy-Schwarz inequality the norm of ``Σ |dual_i| |W1| |A_i| |W2|`` is at most ``‖dual‖ reach``.
+        """
+        terms = gamma(len(self.columns) + self.length + 8, np.iscomplexobj(self.sides))
+        return 1.01 * terms * self.reach * float(np.linalg.norm(dual))
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,12 +185,16 @@ class TangentCells(TangentMap):
         return sign * gram.U - Y @ gram.V, sign * gram.V - Y.T @ gram.U
 
     def distance(self, dual: Array, sign: float) -> float:
-        """Return the bound from ``R V`` and ``R* U``, and from the largest number of entries in a row or column."""
-        gram, (RV, RtU) = self.gram, self._lacking(dual, sign)
-        inside = RtU - gram.V @ (gram.V.T @ RtU)
-        summed = (gram.longest + 16) * EPS * self._size(dual) * 2 * np.sqrt(gram.U.shape[1])
-        basis = 16 * (gram.U.shape[1] + 4) * EPS * (abs(sign) * np.sqrt(gram.U.shape[1]) + np.linalg.norm(RtU))
-        return float(np.hypot(np.linalg.norm(RV), np.linalg.norm(inside)) * (1 + 1e2 * EPS) + summed + basis)
+        """Return the bound from ``R V`` and ``R* U``, with the errors of all sums (docs/theory/uniqueness.md)."""
+        gram, (RV, RtU), root = self.gram, self._lacking(dual, sign), float(np.sqrt(self.gram.U.shape[1]))
+        inner = gram.V.T @ RtU
+        ends = [float(np.linalg.norm(F)) * (1 + gamma(F.size)) for F in (RV, RtU - gram.V @ inner, RtU)]
+        skew = max(defect_of_columns(gram.U), defect_of_columns(gram.V))
+        turned = skew * (2.01 * abs(sign) * root + ends[0])
+        summed = 1.01 * root * (gamma(gram.longest + 2) * self._size(dual) + self.dual_error(dual))
+        summed += 2 * UNIT * (abs(sign) * root + ends[0] + ends[2])
+        projected = gamma(gram.U.shape[1] + 2) * (ends[2] + 1.01 * root * float(np.linalg.norm(inner)))
+        return rounded_up(float(np.hypot(ends[0] + turned + summed, (1 + skew) * (ends[1] + projected + summed))), 16)
 
     def least_change(self, dual: Array, sign: float) -> Array:
         """Return ``B(U E* + F V*)`` for the solution (E, F) of the normal equations."""
@@ -191,9 +203,11 @@ class TangentCells(TangentMap):
         return np.zeros(len(dual)) if whole is None else gram.forward(*whole.solve(RtU, RV))
 
     def _size(self, dual: Array) -> float:
-        weights = self.gram.entries.weights
-        return float(np.linalg.norm(dual if weights is None else weights * dual))
+        """Return a bound on the norm of ``|B|*(|dual|)``: up to ``repeats`` numbers are added in every cell."""
+        entries = self.gram.entries
+        weighted = dual if entries.weights is None else entries.weights * dual
+        return float(np.linalg.norm(weighted)) * (1 + gamma(len(dual) + 8)) * float(np.sqrt(entries.repeats))
 
     def dual_error(self, dual: Array) -> float:
-        """Return the bound for entries: each is rounded once, and repeated entries are added up."""
-        return (8 + self.gram.longest) * EPS * self._size(dual)
+        """Return the bound for entries: whitened weights and products are rounded, and repeated entries are added."""
+        return 1.01 * gamma(self.gram.entries.repeats + 8) * self._size(dual)

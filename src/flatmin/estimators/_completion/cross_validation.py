@@ -1,12 +1,11 @@
-"""Matrix completion with penalty and metric chosen by cross-validation over cells."""
+"""Completion with penalty and metric chosen by cross-validation over cells."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from flatmin._core.validation import numeric
 from flatmin.errors import InputError
-from flatmin.estimators._completion.completer import Completer
 from flatmin.estimators._completion.fitting import Completed, plain, regularization
 from flatmin.estimators._completion.observations import Observations
 from flatmin.estimators._cross_validation import ChosenPenalty
@@ -14,48 +13,29 @@ from flatmin.estimators._declaration import estimator
 from flatmin.solvers.alphas.cross_validation import check_rule
 from flatmin.solvers.alphas.folds import TrainingSplit, splits
 
-__all__ = ["MatrixCompletionCV"]
+__all__ = ["CrossValidatedCells"]
 
 #: The smallest number of folds.
 MIN_FOLDS = 2
 
 
 @estimator
-class MatrixCompletionCV(ChosenPenalty, Completer):
-    """`MatrixCompletion` with the strength of the penalty and the metric that predict held-out cells best.
-
-    The observed cells are dealt into folds. For each fold, offsets and matrix are fitted to the other cells along a
-    descending sequence of strengths, each solve starting from the one before. Predictions come from the certified
-    solution for all cells at the chosen strength. Predictions do not come from an unpenalised least-squares fit at the
-    rank found, because that predicts worse for a matrix that is only approximately of low rank.
-
-    The units of columns and the estimated penalties on offsets are computed from all cells, including held-out ones.
-    These are few numbers, so the errors on held-out cells become only slightly too small.
+class CrossValidatedCells(ChosenPenalty):
+    """A mixin for completion estimators that chooses strength and metric power by the errors on held-out cells.
 
     Parameters
     ----------
     alphas : array_like, optional
-        Strengths to choose from, in the units of ``alpha`` of `MatrixCompletion`; by default ``n_alphas`` of them in
-        geometric progression, from the smallest for which the matrix is 0.
+        Strengths to choose from, in the units of ``alpha`` of the estimator without cross-validation; by default
+        ``n_alphas`` of them in geometric progression, from the smallest for which the matrix is 0.
     cv : int
         The number of folds. The last training cell of a row or column is never held out.
-
-    References
-    ----------
-    Stone, "Cross-validatory choice and assessment of statistical predictions", Journal of the Royal Statistical Society
-    B 36(2), 1974.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from flatmin import MatrixCompletionCV
-    >>> rng = np.random.default_rng(0)
-    >>> table = rng.standard_normal((40, 2)) @ rng.standard_normal((2, 8)) + 0.3 * rng.standard_normal((40, 8))
-    >>> model = MatrixCompletionCV(n_alphas=8).fit(np.where(rng.random(table.shape) < 0.2, np.nan, table))
-    >>> model.status_.name, model.cv_errors_.shape
-    ('regularized_minimum', (3, 8, 5))
     """
 
+    alpha: ClassVar[Any] = None  # these four are no parameters
+    metric_power: ClassVar[float] = 1.0
+    refit: ClassVar[bool] = False
+    stop: ClassVar[str] = "gap"
     n_alphas: int = 10
     metric_powers: Any = (0.0, 0.5, 1.0)
 
@@ -84,7 +64,7 @@ class MatrixCompletionCV(ChosenPenalty, Completer):
         except InputError:
             raise InputError(
                 f"of the {cells.entries.size} cells observed (n_samples={n}, n_features={d}) none can be held out, "
-                "expected rows and columns with two of them; or use MatrixCompletion"
+                "expected rows and columns with two of them; or use an estimator without cross-validation"
             ) from None
 
     def _strengths(self, unit: float) -> Any:

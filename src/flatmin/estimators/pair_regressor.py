@@ -1,0 +1,173 @@
+"""Pair regression: a regressor for values of pairs of ids, such as ratings of films by people."""
+
+from dataclasses import field
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.utils import Tags
+from sklearn.utils.validation import _check_feature_names, _check_sample_weight, check_is_fitted
+
+from flatmin._core.arrays import Array
+from flatmin.errors import InputError
+from flatmin.estimators._completion.completer import Completer
+from flatmin.estimators._completion.ids import PairIds
+from flatmin.estimators._completion.observations import Strengths
+from flatmin.estimators._completion.table import in_rows, weighted
+from flatmin.estimators._declaration import estimator
+from flatmin.estimators._spark import engine_of, is_source, spark_fit
+from flatmin.solvers.offsets.offsets import Offsets
+
+__all__ = ["PairRegressor"]
+
+
+@estimator
+class PairRegressor(RegressorMixin, Completer):  # type: ignore[misc]
+    """Predict the values of pairs (row, column), such as ratings, by a low-rank matrix and offsets.
+
+    A regressor whose X has two columns, the ids of a row and of a column (numbers, strings or dates), and whose y
+    holds the values. The matrix minimises ``Σ (v_ij − X_ij)² + alpha (Σ n_i ‖l_i‖² + Σ n_j ‖r_j‖²)``, the loss plus the
+    scaled trace, where n_i and n_j are the numbers of pairs with row i and with column j. ALS-WR and Spark's ALS have
+    the same objective; here it is minimised over factors of any width, with a certificate. Rank and strength need not
+    be known.
+
+    Parameters
+    ----------
+    offsets : str
+        The offsets that are fitted jointly with the matrix: "none", "constant", "rows", "columns" or "both". The last
+        three include a constant. "auto" is "both", or "none" with Spark.
+    offset_alpha : float, pair of float or "auto"
+        Penalty on the offsets of rows and of columns. A penalty of k has the effect of k further observations of the
+        value zero. "auto" is the variance of the noise divided by that of the offsets, estimated by restricted maximum
+        likelihood.
+    engine : str
+        "auto" and "local" work in this process. "spark" uses Apache Spark for pairs that exceed the memory of one
+        machine, with a positive ``alpha`` and without offsets; `fit` then also takes a Spark DataFrame, or the path of
+        a CSV or Parquet file. With Spark ``tol`` is at least 1e-6, ``max_iter`` counts Spark's iterations (up to 100)
+        and the sweeps after them, and the certificate has no ``dual``.
+
+    Attributes
+    ----------
+    row_ids_, column_ids_ : ndarray
+        The ids of rows and columns, in the order of the factors.
+    spark_model_ : SparkCompletion
+        With ``engine="spark"``: the fit in Spark's form, to be saved as Parquet or to predict a DataFrame.
+
+    References
+    ----------
+    Zhou, Wilkinson, Schreiber, Pan, "Large-scale parallel collaborative filtering for the Netflix Prize", AAIM 2008
+    (ALS-WR). Salakhutdinov, Srebro, "Collaborative filtering in a non-uniform world", NIPS 2010 (the weighted norm).
+
+    Examples
+    --------
+    >>> from flatmin import PairRegressor
+    >>> pairs = [("ann", 1), ("ann", 2), ("bob", 1), ("bob", 3), ("cid", 2), ("cid", 3)]
+    >>> model = PairRegressor(0.1).fit(pairs, [5, 3, 4, 2, 4, 3])
+    >>> model.predict([("bob", 2), ("new", 1)]).round(1)
+    array([3.3, 4.1])
+    """
+
+    saved_classes: ClassVar[tuple[type, ...]] = (PairIds,)
+    unsaved: ClassVar[tuple[str, ...]] = ("spark_model_",)
+
+    alpha: Any = field(default="auto", kw_only=False)
+    offsets: str = "auto"
+    engine: str = "auto"
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Fit offsets and matrix to values of pairs.
+
+        Parameters
+        ----------
+        X : array_like, shape (m, 2)
+            The ids of a row and of a column for every value: a list of pairs, an array, a pandas or polars frame. With
+            ``engine="spark"`` also a Spark DataFrame, or the path of a CSV file (with a header) or of Parquet: ids of
+            rows, ids of columns, values.
+        y : array_like, shape (m,)
+            The values. For a Spark DataFrame or a path, the names of the three columns, or None if X has no others.
+        sample_weight : array_like, shape (m,), optional
+            Weights of the squared residuals. If the strengths are numbers, a pair of weight 2 equals two pairs. Spark
+            takes no weights.
+
+        Raises
+        ------
+        ValueError
+            If X, y or a parameter cannot be used; the message says why.
+        ImportError
+            If Spark is asked for and not installed.
+        """
+        if engine_of(self.engine) == "spark":
+            return self._fit_spark(X, y, sample_weight)
+        if is_source(X):
+            kind = "a path" if isinstance(X, str) else f"a {type(X).__name__}"
+            raise InputError(f"X is {kind}, expected arrays, or engine='spark', which reads DataFrames and paths")
+        kind = "both" if isinstance(self.offsets, str) and self.offsets == "auto" else self.offsets
+        strengths = Strengths.named(kind, self.offset_alpha)
+        ids, i, j, y = PairIds.from_triples(X, y)
+        _check_feature_names(self, X, reset=True)
+        cells, order = in_rows(i, j, y, (len(ids.row_ids), len(ids.column_ids)))
+        weights = None
+        if sample_weight is not None:
+            weights = _check_sample_weight(sample_weight, y, dtype=float, ensure_non_negative=True)
+            cells, weights = weighted(cells, weights[order])
+        self._keep_ids(ids)
+        self._fit_cells(cells, weights, strengths)
+        self.__dict__.pop("spark_model_", None)
+        return self
+
+    def predict(self, X: Any, columns: Any = None) -> Any:
+        """Return the predicted values of pairs; an unknown id is predicted from the offsets.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, 2) or (n,)
+            Pairs of ids, or ids of rows if ``columns`` is given. With ``engine="spark"`` also a Spark DataFrame whose
+            columns of ids come first, or are named by ``columns``.
+        columns : array_like, shape (n,), optional
+            Ids of columns.
+
+        Returns
+        -------
+        ndarray, shape (n,)
+            For a Spark DataFrame, the DataFrame with a further column "prediction".
+        """
+        check_is_fitted(self)
+        if is_source(X):
+            if not hasattr(self, "spark_model_") or isinstance(X, str):
+                raise InputError(
+                    f"X is a {type(X).__name__}, expected pairs of ids, or after engine='spark' a DataFrame"
+                )
+            return self.spark_model_.transform(X, columns)
+        return self._at(*self._positions(X, columns))
+
+    def _positions(self, X: Any, columns: Any) -> tuple[Array, Array]:
+        """Return the positions of pairs in the factors, −1 for ids that were not fitted."""
+        if columns is None:
+            _check_feature_names(self, X, reset=False)
+            return self._ids.codes(X)
+        rows, columns = np.atleast_1d(np.asarray(X)), np.atleast_1d(np.asarray(columns))
+        if rows.ndim != 1 or rows.shape != columns.shape:
+            raise InputError(f"rows have shape {rows.shape}, columns {columns.shape}, expected two equal lengths")
+        pairs = np.empty((len(rows), 2), dtype=object)
+        pairs[:, 0], pairs[:, 1] = rows, columns
+        return self._ids.codes(pairs)
+
+    def _fit_spark(self, X: Any, y: Any, sample_weight: Any) -> Self:
+        self._check()
+        found, ids = spark_fit(X, y, sample_weight, self.get_params(deep=False), self._seed(), self._watched)
+        self.__dict__.pop("feature_names_in_", None)  # of an earlier fit
+        self._keep_ids(ids)
+        self.spark_model_, self.alpha_ = found, found.alpha
+        self.row_factors_, self.column_factors_ = self._factors = found.factors
+        self.offsets_, self.relaxation_ = Offsets(0.0, *(np.zeros(len(F)) for F in found.factors)), None
+        self._record(found.solution, found.factors)
+        return self
+
+    def _keep_ids(self, ids: PairIds) -> None:
+        self.n_features_in_, self._ids = 2, ids
+        self.row_ids_, self.column_ids_ = ids.row_ids, ids.column_ids
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        return tags

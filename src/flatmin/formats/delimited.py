@@ -1,0 +1,198 @@
+"""DelimitedText: a table as text with commas, semicolons or tabs, which can be written again character by character."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+from flatmin.errors import InputError
+
+__all__ = ["MISSING", "DelimitedText", "TextLine", "has_header", "plain_number"]
+
+#: Texts that mark a missing cell, in lower case.
+MISSING = ("", "nan", "na", "n/a", "#n/a", "null")
+DELIMITERS = ("\t", ";", ",")
+SIGNIFICANT_DIGITS = 12
+#: A number with a decimal comma, or with a decimal point.
+DECIMAL = {sign: re.compile(rf"[+-]?\d*{re.escape(sign)}\d+(e[+-]?\d+)?", re.IGNORECASE) for sign in ",."}
+#: A number whose commas, or points, may separate thousands.
+GROUPED = {sign: re.compile(rf"[+-]?\d{{1,3}}({re.escape(sign)}\d{{3}})+") for sign in ",."}
+
+
+@dataclass(frozen=True)
+class TextLine:
+    """A row of the file: the number of its first line, its cells including quotes, and its line ending."""
+
+    number: int
+    cells: list[str]
+    end: str
+
+    @property
+    def blank(self) -> bool:
+        """Whether the row is empty."""
+        return len(self.cells) == 1 and not self.cells[0].strip()
+
+    @cached_property
+    def texts(self) -> list[str]:
+        """The texts of the cells without blanks and quotes."""
+        return [_unquoted(cell) for cell in self.cells]
+
+
+def _unquoted(cell: str) -> str:
+    text = cell.strip()
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        return text[1:-1].replace('""', '"').strip()
+    return text
+
+
+@dataclass(frozen=True, eq=False)
+class DelimitedText:
+    """The rows of a text file, which are equally long except for blank lines.
+
+    ``mark`` is the byte order mark if the text begins with one. ``decimal`` is the decimal sign of the file. ``header``
+    is the first row if one of its cells is text, and ``body`` has the rows of data.
+    """
+
+    mark: str
+    delimiter: str
+    lines: list[TextLine]
+
+    @classmethod
+    def parse(cls, text: str, path: Path) -> Self:
+        """Split a text into rows and cells, or raise `InputError` that names the row of an error."""
+        return cls("\ufeff" if text.startswith("\ufeff") else "", *_split(text.removeprefix("\ufeff"), path))
+
+    @cached_property
+    def rows(self) -> list[TextLine]:
+        """The rows without blank lines. In a table with one column a blank line is a missing cell."""
+        return [line for line in self.lines if not line.blank or len(self.lines[0].cells) == 1]
+
+    @cached_property
+    def header(self) -> TextLine | None:
+        """The row of names, if there is one."""
+        return self.rows[0] if has_header([line.texts for line in self.rows], self.number) else None
+
+    @property
+    def body(self) -> list[TextLine]:
+        """The rows of data."""
+        return self.rows[1:] if self.header else self.rows
+
+    @property
+    def width(self) -> int:
+        """The number of columns."""
+        return len(self.lines[0].cells)
+
+    @cached_property
+    def decimal(self) -> str:
+        """The decimal sign: a comma if commas do not separate columns and stand in more numbers than points do."""
+        if self.delimiter == ",":
+            return "."
+        texts = [text for line in self.rows for text in line.texts if "," in text or "." in text]
+        certain = {s: sum(_has_sign(text, s) and not GROUPED[s].fullmatch(text) for text in texts) for s in ",."}
+        if certain[","] != certain["."] or self.delimiter == "\t":
+            return "," if certain[","] > certain["."] else "."
+        found = {s: any(_has_sign(text, s) for text in texts) for s in ",."}
+        return "," if found[","] and not found["."] else "."
+
+    def number(self, text: str) -> float | None:
+        """Return the number in a cell, NaN if it is missing, or None if it is text.
+
+        A number whose sign may separate thousands is text.
+        """
+        if self.delimiter != ",":
+            other = "." if self.decimal == "," else ","
+            if other in text and GROUPED[other].fullmatch(text):
+                return None
+            if _has_sign(text, ","):
+                text = text.replace(",", ".")
+        return plain_number(text)
+
+    def written(self, value: float) -> str:
+        """Return a number as the text of a cell, with the decimal sign of the file."""
+        return format(value + 0.0, f".{SIGNIFICANT_DIGITS}g").replace(".", self.decimal)
+
+    def joined(self, replaced: Mapping[int, Mapping[int, str]]) -> str:
+        """Return the text of the file with other cells; ``replaced`` has them by row of ``body`` and by column."""
+        rows = {line.number: i for i, line in enumerate(self.body)}
+        pieces = [self.mark]
+        for line in self.lines:
+            cells = list(line.cells)
+            for j, text in replaced.get(rows.get(line.number, -1), {}).items():
+                cells[j] = text
+            pieces += [self.delimiter.join(cells), line.end]
+        return "".join(pieces)
+
+
+def plain_number(text: str) -> float | None:
+    """Return a number with a decimal point, NaN for a missing cell, or None for text."""
+    try:
+        return None if "_" in text else float(text)
+    except ValueError:
+        return float("nan") if text.lower() in MISSING else None
+
+
+def _has_sign(text: str, sign: str) -> bool:
+    return DECIMAL[sign].fullmatch(text) is not None
+
+
+def _split(text: str, path: Path) -> tuple[str, list[TextLine]]:
+    """Return the delimiter that makes all rows equally long, and the rows, or raise `InputError` that names a row."""
+    if not text.strip(" \t;,\r\n"):
+        raise InputError(f"{path} has no number, expected at least one known cell")
+    found: dict[str, list[TextLine]] = {}
+    for delimiter in DELIMITERS:
+        found[delimiter] = list(_lines(text, delimiter))
+        widths = {len(line.cells) for line in found[delimiter] if not line.blank}
+        if len(widths) == 1 and widths != {1}:
+            break
+    else:
+        firsts = {d: next(len(line.cells) for line in lines if not line.blank) for d, lines in found.items()}
+        delimiter = max(reversed(DELIMITERS), key=firsts.__getitem__)
+    lines = found[delimiter]
+    while lines[-1].blank:
+        lines.pop()
+    while lines[0].blank:
+        lines.pop(0)
+    width = len(lines[0].cells)
+    for line in lines:
+        if len(line.cells) != width and not line.blank:
+            cells = "1 cell" if len(line.cells) == 1 else f"{len(line.cells)} cells"
+            raise InputError(f"{path}, row {line.number} has {cells}, expected {width} as in row {lines[0].number}")
+    return delimiter, lines
+
+
+def _lines(text: str, delimiter: str) -> Iterator[TextLine]:
+    if '"' not in text:
+        parts = re.split("(\r\n|\n|\r)", text)
+        for number, (row, end) in enumerate(zip(parts[::2], [*parts[1::2], ""], strict=True), start=1):
+            if row or end:
+                yield TextLine(number, row.split(delimiter), end)
+        return
+    pattern = (
+        rf'([^\S\r\n{delimiter}]*"(?:[^"]|"")*"[^\S\r\n{delimiter}]*|[^{delimiter}\r\n]*)({delimiter}|\r\n|\n|\r|\Z)'
+    )
+    number, cells = 1, []
+    for match in re.finditer(pattern, text):
+        cell, end = match.groups()
+        cells.append(cell)
+        if end != delimiter:
+            if end or cells != [""]:
+                yield TextLine(number, cells, end)
+            number, cells = number + 1 + sum(cell.count("\n") for cell in cells), []
+        if not end:
+            return
+
+
+def has_header(rows: Sequence[Sequence[str]], number: Callable[[str], float | None]) -> bool:
+    """Return whether the first row of a table has names; ``number`` returns None for text."""
+    first, rest = rows[0], rows[1:]
+    if any(number(text) is None for text in first):
+        return True
+    if first[0] or not rest:
+        return False
+    # The header is blank above row labels, or above the row numbers that are saved with data frames.
+    counters = [str(i) for i in range(max(len(rest), len(first)))]
+    counted = list(first[1:]) == counters[: len(first) - 1] and [row[0] for row in rest] == counters[: len(rest)]
+    return counted or any(number(row[0]) is None for row in rest)

@@ -1,0 +1,97 @@
+"""ParquetFile: Apache Parquet files."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin.errors import InputError
+from flatmin.formats.base import reason
+from flatmin.formats.delimited import plain_number
+from flatmin.formats.tables.table_file import TableFile, extra
+
+__all__ = ["ParquetFile"]
+
+
+class ParquetFile(TableFile):
+    """A Parquet file. Columns keep their types, except that integers become double if fractions fill the column."""
+
+    suffixes = (".parquet",)
+    bytes_per_byte = 60.0
+
+    def __init__(self, table: Any) -> None:
+        self._table = table
+        self.names, self.n_rows, self.notes = list(table.column_names), table.num_rows, []
+        self.index = next((j for j, name in enumerate(self.names) if name.startswith("__index_level_")), None)
+
+    @classmethod
+    def read(cls, path: Path, encoding: str | None = None) -> Self:
+        """Read a Parquet file."""
+        try:
+            import pyarrow
+            import pyarrow.parquet
+        except ImportError as error:
+            raise extra("parquet", "pyarrow", path.suffix) from error
+        try:
+            return cls(pyarrow.parquet.read_table(path))
+        except (OSError, ValueError, pyarrow.ArrowException) as error:
+            raise InputError(f"{path} is not a whole Parquet file: {reason(error)}") from error
+
+    def texts(self, column: int) -> list[str]:
+        """Return the cells of a column as text."""
+        return ["" if value is None else str(value).strip() for value in self._table.column(column).to_pylist()]
+
+    def number(self, text: str) -> float | None:
+        """Return the number in a cell."""
+        return plain_number(text)
+
+    def place(self, row: int) -> str:
+        """Return the position of the row, which starts at 0."""
+        return f"row {row} (from 0)"
+
+    def is_typed(self, column: int) -> bool:
+        """Return whether the column holds neither numbers nor text."""
+        import pyarrow.types as kinds
+
+        kind = self._table.schema.field(column).type
+        plain = (kinds.is_integer, kinds.is_floating, kinds.is_decimal, kinds.is_string, kinds.is_large_string)
+        return not any(fits(kind) for fits in plain)
+
+    def write(self, stem: Path, filled: Mapping[int, Array]) -> Path:
+        """Write the table with filled cells in the types of their columns."""
+        import pyarrow.parquet
+
+        table = self._table
+        for j, values in filled.items():
+            field = table.schema.field(j)
+            column, field = _filled(table.column(j), field, values)
+            table = table.set_column(j, field, column)
+        path = stem.with_name(stem.name + ".parquet")
+        pyarrow.parquet.write_table(table, path)
+        return path
+
+
+def _filled(column: Any, field: Any, values: Array) -> tuple[Any, Any]:
+    """Return a column with some cells replaced by ``values``, and its field."""
+    import pyarrow as pa
+
+    holes = ~np.isnan(values)
+    if not holes.any():
+        return column, field
+    if pa.types.is_integer(field.type) and not np.all(np.mod(values[holes], 1) == 0):
+        field = field.with_type(pa.float64())
+    whole = pa.types.is_integer(field.type)
+    cells = column.to_pylist()
+    for i in np.flatnonzero(holes):
+        number = float(values[i])
+        cells[i] = int(number) if whole else number
+    if pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
+        cells = [format(c, ".12g") if isinstance(c, float) else c for c in cells]
+    if pa.types.is_decimal(field.type):
+        from decimal import Decimal
+
+        step = Decimal(1).scaleb(-field.type.scale)
+        cells = [Decimal(c).quantize(step) if isinstance(c, float) else c for c in cells]
+    return pa.chunked_array([pa.array(cells, type=field.type)]), field

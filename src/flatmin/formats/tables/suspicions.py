@@ -1,0 +1,138 @@
+"""Sentences about cells that may be missing marks, numbers in another notation, identifiers or years."""
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin.formats.delimited import plain_number
+from flatmin.formats.tables.table_column import ColumnCells
+
+__all__ = ["about_numbers", "about_text", "unreadable"]
+
+#: Numbers by which many programs mark missing cells.
+SENTINELS = frozenset({-9.0, -99.0, -999.0, -9999.0, -99999.0, 99.0, 999.0, 9999.0, 99999.0, 999999.0, -1.0})
+#: A name that identifiers have.
+IDENTIFIER = re.compile(r"(?i:(^|[\s_.-])(id|no|nr|num|number|code|key|index|zip|uid|fips)s?$)|[a-z]ID$")
+#: A value is compared with at least this number of different other ones.
+FEWEST_VALUES = 3
+#: Columns with fewer rows than this are not called identifiers.
+FEWEST_ROWS = 10
+#: The years that a column of years may hold.
+YEARS = (1800.0, 2100.0)
+#: The largest number of different texts that a message lists.
+MOST_TEXTS = 4
+CURRENCIES = "$€£¥"
+THOUSANDS = re.compile(r"[+-]?\d{1,3}([,.'’ \u00a0\u202f]\d{3})+([.,]\d+)?")
+DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
+
+
+def about_numbers(name: str, cells: ColumnCells) -> Iterator[str]:
+    """Yield sentences about a numeric column that may hold missing marks, identifiers or years."""
+    values = cells.values[~np.isnan(cells.values)]
+    for mark in _sentinels(values):
+        count = int(np.count_nonzero(values == mark))
+        times = "one cell" if count == 1 else f"{count} cells"
+        yield (
+            f"column {name!r} has {mark:g} in {times}, far from its other values; if it marks missing cells, pass "
+            f"--missing {mark:g}"
+        )
+    kind = _numbering(name, values, bool(cells.holes.any()))
+    if kind:
+        remedy = f"--ignore {shlex.quote(name)} leaves it out"
+        yield f"column {name!r} looks like {kind} and is fitted like any other; {remedy}"
+
+
+def about_text(name: str, cells: ColumnCells) -> Iterator[str]:
+    """Yield sentences about a column of text that may be numbers in another notation, or mostly missing marks."""
+    numbers = int(np.count_nonzero(~np.isnan(cells.values)))
+    notations = [(text, notation) for text in cells.others.values() if (notation := _notation(text))]
+    total = numbers + len(cells.others)
+    if notations and 2 * (len(notations) + numbers) >= total:
+        text, notation = notations[0]
+        yield (
+            f"column {name!r} has numbers with {notation}, such as {text!r}, so it is carried along and not filled; "
+            "write plain numbers to have it filled"
+        )
+    elif numbers and len(cells.commonest) <= MOST_TEXTS:
+        yield (
+            f"column {name!r} has {numbers} numbers and more cells of text, so it is carried along and not filled; if "
+            f"the text marks missing cells, pass {_marks(cells.commonest)}"
+        )
+
+
+def unreadable(columns: Mapping[str, tuple[str, ColumnCells]]) -> str:
+    """Return one sentence about the text in numeric columns; ``columns`` has the first place of text and the cells."""
+    parts, marks = [], list[str]()
+    for name, (place, cells) in list(columns.items())[:MOST_TEXTS]:
+        found = cells.commonest
+        shown = ", ".join(repr(_short(text)) for text in found[:MOST_TEXTS])
+        others = f" and {len(found) - MOST_TEXTS} other texts" if len(found) > MOST_TEXTS else ""
+        parts.append(f"column {name!r} contains {shown}{others} (first in {place})")
+        marks += [text for text in found if text not in marks]
+    more = f", and {len(columns) - MOST_TEXTS} more columns contain text" if len(columns) > MOST_TEXTS else ""
+    notation = next((kind for text in marks if (kind := _notation(text))), "")
+    if notation:
+        remedy = f"write numbers without {notation}"
+        marks = [text for text in marks if not _notation(text)]
+        remedy += f", and pass {_marks(marks)} if this marks missing cells" if marks else ""
+    else:
+        remedy = f"if this marks missing cells, pass {_marks(marks)}"
+    ignored = " ".join(f"--ignore {shlex.quote(name)}" for name in list(columns)[:MOST_TEXTS])
+    them = "it as it is" if len(columns) == 1 else "them as they are"
+    return f"{', '.join(parts)}{more}, expected numbers; {remedy}; {ignored} leaves {them}"
+
+
+def _marks(texts: list[str]) -> str:
+    options = " ".join(f"--missing {shlex.quote(_short(text))}" for text in texts[:MOST_TEXTS])
+    return options + (" and so on" if len(texts) > MOST_TEXTS else "")
+
+
+def _short(text: str) -> str:
+    return text if len(text) < 40 else text[:40] + "…"
+
+
+def _notation(text: str) -> str:
+    """Return what keeps a text from being a plain number, "" if it is no number in another notation."""
+    bare = text.strip(f"%{CURRENCIES} \u00a0\u202f")
+    grouped, comma = THOUSANDS.fullmatch(bare), DECIMAL_COMMA.fullmatch(bare)
+    if not bare or not (grouped or comma or plain_number(bare) is not None):
+        return ""
+    if "%" in text:
+        return "percent signs"
+    if any(sign in text for sign in CURRENCIES):
+        return "currency signs"
+    return "thousands separators" if grouped else "decimal commas" if comma else ""
+
+
+def _sentinels(values: Array) -> list[float]:
+    """Return the usual missing marks that lie farther from all other values than these are apart."""
+    distinct = np.unique(values)
+    found = []
+    while len(distinct) > FEWEST_VALUES:
+        low, high = distinct[0], distinct[-1]
+        if low in SENTINELS and low < 0 and distinct[1] - low > high - distinct[1]:
+            found.append(float(low))
+            distinct = distinct[1:]
+        elif high in SENTINELS and high - distinct[-2] > distinct[-2] - low:
+            found.append(float(high))
+            distinct = distinct[:-1]
+        else:
+            break
+    return found
+
+
+def _numbering(name: str, values: Array, has_holes: bool) -> str:
+    """Return "a year" or "an identifier" if a column looks like that, else ""."""
+    if len(values) < 2 or np.any(np.mod(values, 1)):
+        return ""
+    if YEARS[0] <= values.min() and values.max() <= YEARS[1] and ("year" in name.lower() or "jahr" in name.lower()):
+        return "a year"
+    if has_holes or len(values) < FEWEST_ROWS or len(np.unique(values)) < len(values):
+        return "an identifier" if IDENTIFIER.search(name) and len(np.unique(values)) == len(values) else ""
+    steps = np.unique(np.diff(values))
+    if len(steps) == 1 and YEARS[0] <= values.min() and values.max() <= YEARS[1]:
+        return "a year"
+    return "an identifier" if IDENTIFIER.search(name) or (len(steps) == 1 and abs(steps[0]) == 1) else ""

@@ -1,0 +1,188 @@
+"""TypedTable: a table of typed columns, of which the numeric ones are fitted and the others are carried along."""
+
+import difflib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin._core.memory import require
+from flatmin.errors import InputError
+from flatmin.formats.base import check_file
+from flatmin.formats.tables.excel_file import ExcelFile
+from flatmin.formats.tables.parquet_file import ParquetFile
+from flatmin.formats.tables.suspicions import about_numbers, about_text, unreadable
+from flatmin.formats.tables.table_column import ColumnCells, Marks, Role, TableColumn
+from flatmin.formats.tables.table_file import TableFile, trimmed
+from flatmin.formats.tables.text_file import TextFile
+
+__all__ = ["Reading", "TypedTable", "read_typed_table"]
+
+FILES: tuple[type[TableFile], ...] = (TextFile, ParquetFile, ExcelFile)
+#: Memory of one number during reading, in bytes.
+BYTES_PER_CELL = 40.0
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a table is read: marks of missing cells, names of columns, and the encoding of text.
+
+    If ``fitted`` is not None, it names the columns to fit, whatever the others hold.
+    """
+
+    missing: Sequence[str] = ()
+    index: str | None = None
+    ignore: Sequence[str] = ()
+    encoding: str | None = None
+    fitted: Sequence[str] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class TypedTable:
+    """A table of typed columns.
+
+    Rows at the end of a file that are completely empty do not belong to the table.
+
+    Attributes
+    ----------
+    file : TableFile
+        The file, in whose format the table is written again.
+    columns : list of TableColumn
+        All columns, in the order of the file.
+    n_rows : int
+        The number of rows.
+    labels : list of str, or None
+        The names of the rows.
+    notes : list of str
+        Sentences about what was found in the file.
+    """
+
+    file: TableFile
+    columns: list[TableColumn]
+    n_rows: int
+    labels: list[str] | None = None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def fitted(self) -> list[TableColumn]:
+        """The columns whose missing cells are filled."""
+        return [column for column in self.columns if column.role is Role.fitted]
+
+    @cached_property
+    def matrix(self) -> Array:
+        """The fitted columns, shape (n, d), with NaN in missing cells."""
+        return np.stack([column.values for column in self.fitted], axis=1)
+
+    @property
+    def holes_left(self) -> int:
+        """The number of missing cells in columns that are not fitted."""
+        return sum(column.n_holes for column in self.columns if column.role is not Role.fitted)
+
+    def write(self, stem: Path, completed: Array) -> Path:
+        """Write the table with its missing cells filled from ``completed`` (n, d), and return the path."""
+        filled: dict[int, Array] = {}
+        positions = [j for j, column in enumerate(self.columns) if column.role is Role.fitted]
+        for j, column, values in zip(positions, self.fitted, completed.T, strict=True):
+            filled[j] = np.full(self.file.n_rows, np.nan)
+            filled[j][: self.n_rows] = np.where(column.holes, values, np.nan)
+        return self.file.write(stem, filled)
+
+
+def read_typed_table(path: Path, reading: Reading) -> TypedTable:
+    """Read a table from a file, or raise `InputError` with one sentence that says what to do."""
+    file = _file(path).read(path, reading.encoding)
+    require(BYTES_PER_CELL * file.n_rows * len(file.names), f"reading {path.name}")
+    names = _distinct(file.names)
+    index = file.index if reading.index is None else _position("--index", reading.index, names)
+    ignored = {_position("--ignore", name, names) for name in reading.ignore}
+    wanted = None if reading.fitted is None else {_position("the model", name, names) for name in reading.fitted}
+    texts = [file.texts(j) for j in range(len(names))]
+    n_rows = max(map(trimmed, texts))
+    columns, notes, faults = [], list(file.notes), {}
+    for j, name in enumerate(names):
+        cells = ColumnCells.read(texts[j][:n_rows], file.number, Marks(tuple(reading.missing)))
+        role, reason = _role(j, cells, index, ignored, wanted, file.is_typed(j))
+        if role is Role.fitted and cells.others:
+            row, _ = next(iter(cells.others.items()))
+            faults[name] = (file.place(row), cells)
+        notes += about_numbers(name, cells) if role is Role.fitted else ()
+        notes += about_text(name, cells) if reason == "text" else ()
+        holes = cells.holes if file.names[j] or reason != "no number" else np.zeros(n_rows, bool)
+        known = cells.values[~np.isnan(cells.values)]
+        is_whole = role is Role.fitted and bool(np.all(np.mod(known, 1) == 0))
+        columns.append(TableColumn(name, role, cells.values, holes, is_whole, reason))
+    if faults:
+        raise InputError(f"{path.name}: {unreadable(faults)}")
+    if not any(column.role is Role.fitted for column in columns):
+        found = "; ".join([f"{path.name} has no numeric column to fill, expected at least one", *notes])
+        raise InputError(found)
+    return TypedTable(file, columns, n_rows, _labels(columns, texts, n_rows), notes)
+
+
+def _file(path: Path) -> type[TableFile]:
+    check_file(path, "the table")
+    for kind in FILES:
+        if path.name.lower().endswith(kind.suffixes):
+            require(kind.bytes_per_byte * path.stat().st_size, f"reading {path.name}")
+            return kind
+    known = ", ".join(suffix for kind in FILES for suffix in kind.suffixes)
+    raise InputError(f"the table {path} has the ending {path.suffix!r}, expected one of {known}")
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Return different names: positions for columns without a name, and ``.1``, ``.2`` after repeated names."""
+    out: list[str] = []
+    count = Counter[str]()
+    for j, name in enumerate(names):
+        base = name or str(j)
+        unique = base
+        while unique in out or (unique != base and unique in names):
+            count[base] += 1
+            unique = f"{base}.{count[base]}"
+        out.append(unique)
+    return out
+
+
+def _position(option: str, name: str, names: list[str]) -> int:
+    if name in names:
+        return names.index(name)
+    near = difflib.get_close_matches(name, names, 1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    shown = ", ".join(map(repr, names[:12])) + (", …" if len(names) > 12 else "")
+    needs = "needs the column" if option == "the model" else "names the column"
+    raise InputError(f"{option} {needs} {name!r}, found {shown}{hint}")
+
+
+def _role(
+    j: int, cells: ColumnCells, index: int | None, ignored: set[int], wanted: set[int] | None, is_typed: bool
+) -> tuple[Role, str]:
+    """Return the role of a column, and why it is not fitted."""
+    if wanted is not None and j in wanted:
+        return Role.fitted, ""
+    if j in ignored:
+        return Role.ignored, "--ignore"
+    if j == index:
+        return Role.index, "the names of the rows"
+    if wanted is not None:
+        return Role.carried, "not in the model"
+    if is_typed:
+        return Role.carried, "not a number in the file"
+    if cells.holes.all():
+        return Role.carried, "no number"
+    return (Role.fitted, "") if cells.is_numeric else (Role.carried, "text")
+
+
+def _labels(columns: list[TableColumn], texts: list[list[str]], n_rows: int) -> list[str] | None:
+    """Return the index column, or else the first column of text whose cells differ."""
+    for j, column in enumerate(columns):
+        if column.role is Role.index:
+            return texts[j][:n_rows]
+    for j, column in enumerate(columns):
+        found = texts[j][:n_rows]
+        if column.reason == "text" and len(set(found)) == n_rows and all(found):
+            return found
+    return None

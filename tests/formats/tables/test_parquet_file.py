@@ -1,0 +1,62 @@
+import datetime as dt
+import sys
+from decimal import Decimal
+
+import numpy as np
+import pytest
+
+from flatmin import InputError
+from flatmin.formats.tables.parquet_file import ParquetFile
+
+pa = pytest.importorskip("pyarrow")
+parquet = pytest.importorskip("pyarrow.parquet")
+
+
+def written(path, columns):
+    parquet.write_table(pa.table(columns), path)
+    return ParquetFile.read(path)
+
+
+def test_types_are_kept(tmp_path):
+    columns = {
+        "n": pa.array([1, None, 3], pa.int32()),
+        "x": pa.array([0.5, None, 1.5], pa.float32()),
+        "d": pa.array([Decimal("1.25"), None, Decimal("2.50")], pa.decimal128(5, 2)),
+        "t": pa.array(["1", "NA", "3"]),
+        "day": pa.array([dt.date(2020, 1, 2), None, None]),
+        "yes": pa.array([True, None, False]),
+    }
+    file = written(tmp_path / "t.parquet", columns)
+    assert (file.names, file.n_rows) == (list(columns), 3)
+    assert [file.is_typed(j) for j in range(6)] == [False, False, False, False, True, True]
+    assert file.texts(0) == ["1", "", "3"]
+    fill = np.array([np.nan, 2.0, np.nan])
+    found = parquet.read_table(file.write(tmp_path / "completed", dict.fromkeys(range(4), fill)))
+    assert found.schema == parquet.read_table(tmp_path / "t.parquet").schema
+    assert [found.column(j).to_pylist() for j in range(4)] == [
+        [1, 2, 3],
+        [0.5, 2.0, 1.5],
+        [Decimal("1.25"), Decimal("2.00"), Decimal("2.50")],
+        ["1", "2", "3"],
+    ]
+    assert found.column("day").to_pylist() == [dt.date(2020, 1, 2), None, None]
+
+
+def test_fractions_make_a_column_of_integers_double(tmp_path):
+    file = written(tmp_path / "t.parquet", {"n": pa.array([1, None])})
+    found = parquet.read_table(file.write(tmp_path / "completed", {0: np.array([np.nan, 1.5])}))
+    assert found.column("n").to_pylist() == [1.0, 1.5]
+
+
+def test_the_index_of_a_data_frame_is_known(tmp_path):
+    assert written(tmp_path / "t.parquet", {"x": [1.0], "__index_level_0__": [5]}).index == 1
+
+
+def test_other_files_are_errors(tmp_path, monkeypatch):
+    path = tmp_path / "t.parquet"
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match="not a whole Parquet file"):
+        ParquetFile.read(path)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(InputError, match=r"pip install 'flatmin\[parquet\]'"):
+        ParquetFile.read(path)
