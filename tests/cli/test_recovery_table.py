@@ -1,5 +1,7 @@
 """The table that ``flatmin recover`` prints."""
 
+import numpy as np
+
 import flatmin as fm
 from flatmin import families
 from flatmin.cli.recovery_summary import summarize
@@ -31,3 +33,13 @@ def test_noise_and_the_refit_have_rows():
     table = rows("matrix-sensing", (8, 6), 1, 120, alpha="auto")
     assert "in every measurement; alpha = " in table["noise"]
     assert table["refit, not certified"].startswith("rank 1")
+
+
+def test_a_radius_is_never_shown_smaller_than_it_is():
+    family = families.find("matrix-sensing")
+    problem = family.sample((6, 5), 1, 30).problem
+    solution = fm.flat_minimum(problem)
+    table = recovery_rows(problem, solution, summarize(family, problem, solution, None), "")
+    radius, shown = solution.certificate.radius, [float(x) for x in table["certified radius"].split(", relatively ")]
+    assert radius <= shown[0] < 1.1 * radius
+    assert radius / np.linalg.norm(solution.matrix) <= shown[1]

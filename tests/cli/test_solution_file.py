@@ -20,7 +20,7 @@ def test_the_objective_is_typed_or_taken_from_the_file(flatmin, tmp_path):
         assert objective.alpha == 0.5
         assert problem.shape == (6, 5)
         assert saved.candidate is saved.factors
-    with pytest.raises(InputError, match=r"alpha 0.5, asked was 0.0"):
+    with pytest.raises(InputError, match=r"states alpha 0.5, but alpha 0.0 was asked for"):
         SolutionFile(file, solution, {}, False).read()
     with pytest.raises(InputError, match="exclude each other"):
         SolutionFile(file, solution, {"alpha": 0.5}, True).read()

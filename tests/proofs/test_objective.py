@@ -59,4 +59,8 @@ def test_settings_that_are_no_objective_are_refused(settings, problem):
 def test_differences_have_names():
     assert Objective(0.5, 1.0).differences(Objective(0.5, 1.0)) == {}
     found = Objective(0.5, weight=2.0).differences(Objective(0.25, tau=1.0))
-    assert found == {"alpha": (0.5, 0.25), "weight": (2.0, None), "tau": (None, 1.0)}
+    assert found == {
+        "alpha": "states alpha 0.5, but alpha 0.25 was asked for",
+        "weight": "states weight 2.0, but no weight was asked for",
+        "tau": "states no tau, but tau 1.0 was asked for",
+    }

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from flatmin import families
+from flatmin._core.facts import at_most
 from flatmin.problem import Problem
 from flatmin.proofs.certificate import Certificate
 from flatmin.report.vocabulary import Vocabulary, vocabulary_of
@@ -68,7 +69,7 @@ def _uniqueness(proof: Certificate, terms: Vocabulary) -> str:
 def _radius(solution: Solution, radius: float) -> str:
     model = solution.parametrization
     size = float(np.linalg.norm(model.cone.decompose(*model.pair(solution.factors))[1]))
-    return f"{radius:.1e}, relatively {radius / size:.1e}" if size else f"{radius:.1e}"
+    return f"{at_most(radius, 2)}, relatively {at_most(radius / size, 2)}" if size else at_most(radius, 2)
 
 
 def _level(noise: Noise) -> str:

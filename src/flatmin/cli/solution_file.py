@@ -54,11 +54,11 @@ class SolutionFile:
         penalty = {name: value for name, value in self.penalty.items() if value is not None}
         with in_options(penalty):
             asked = Objective.from_problem(problem, **penalty)
-        for name, (found, wanted) in ({} if stated is None else stated.differences(asked)).items():
+        for name, phrase in ({} if stated is None else stated.differences(asked)).items():
+            found = getattr(stated, name)
             remedy = f"{option_name(name)} {found!r}" if found is not None else f"no {option_name(name)}"
             raise InputError(
-                f"{self.solution} minimises with {name} {found!r}, asked was {wanted!r}; "
-                f"expected {remedy}, or --as-claimed to judge what the file states"
+                f"{self.solution} {phrase}; expected {remedy}, or --as-claimed to judge what the file states"
             )
         return problem, asked
 

@@ -1,7 +1,7 @@
 """Matrix completion: a transformer that fills the missing cells of a table."""
 
 import warnings
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import TransformerMixin
@@ -63,6 +63,7 @@ class MatrixCompletion(TransformerMixin, Completer):  # type: ignore[misc]
     ----------
     Zhou, Wilkinson, Schreiber, Pan, "Large-scale parallel collaborative filtering for the Netflix Prize", AAIM 2008
     (ALS-WR). Salakhutdinov, Srebro, "Collaborative filtering in a non-uniform world", NIPS 2010 (the weighted norm).
+    Schneider, "Analysis of incomplete climate data", Journal of Climate 14, 2001 (the normal distribution of rows).
 
     Examples
     --------
@@ -75,6 +76,8 @@ class MatrixCompletion(TransformerMixin, Completer):  # type: ignore[misc]
     >>> bool(np.abs(filled / table - 1).max() < 1e-6)
     True
     """
+
+    saved_classes: ClassVar[tuple[type, ...]] = (Units,)
 
     offsets: str = "columns"
     offset_alpha: Any = 0.0

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin._core.facts import as_html, as_text
+from flatmin._core.facts import as_html, as_text, at_most
 from flatmin._core.validation import nonnegative, numeric, shown
 from flatmin.errors import InputError
 from flatmin.linalg.forward_error import inner_product
@@ -157,13 +157,19 @@ class Certificate:
 
     def facts(self) -> dict[str, str]:
         """Return what is proved, as a few words for each part."""
-        verdict = {True: "yes", False: "no, another flat minimum is in `alternative`", None: "undecided"}[self.unique]
+        verdict = {
+            True: "yes, up to about 1 %",
+            False: "no, another flat minimum is in `alternative`",
+            None: "undecided",
+        }[self.unique]
         bound = f"{self.bound_kind}, norm of the dual matrix at most {self.dual_norm:.10g}"
         if self.failure_probability is not None:
             bound += f", fails with probability {self.failure_probability:.1g}"
-        proved = "no solution is flatter" if self.objective == "interpolating" else "no objective is smaller"
+        proved = (
+            "no solution has a smaller value" if self.objective == "interpolating" else "no matrix has a smaller value"
+        )
         return {
-            "proved": f"{proved}, to a relative gap of {LARGEST_GAP:g}" if self.holds else self._nothing(),
+            "proved": f"{proved}, up to a relative gap of {LARGEST_GAP:g}" if self.holds else self._nothing(),
             **({"among": self.scope} if self.scope else {}),
             "objective": self.objective,
             "value": f"{self.value:.10g}",
@@ -172,7 +178,7 @@ class Certificate:
             "rigor": self.rigor,
             "residual": f"{self.relative_residual:.1e}, relative",
             "unique": verdict,
-            "radius": "none" if self.radius is None else f"any other such solution is within {self.radius:.2e}",
+            "radius": "none" if self.radius is None else f"any other such solution is within {at_most(self.radius)}",
         }
 
     @property

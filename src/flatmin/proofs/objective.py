@@ -56,7 +56,21 @@ class Objective:
         weight = loss.weight_for(problem.shape) if problem.loss.has_gross_errors else loss.weight
         return cls(alpha, metric_power, weight, loss.tau)
 
-    def differences(self, asked: Objective) -> dict[str, tuple[float | None, float | None]]:
-        """Return the numbers that differ from another objective, by name: this one's and the other's."""
+    def differences(self, asked: Objective) -> dict[str, str]:
+        """Return a phrase for each number that differs from the objective that was asked for, by name.
+
+        Examples
+        --------
+        >>> Objective(alpha=0.5).differences(Objective())
+        {'alpha': 'states alpha 0.5, but alpha 0.0 was asked for'}
+        """
         pairs = {name: (mine, getattr(asked, name)) for name, mine in vars(self).items()}
-        return {name: (mine, other) for name, (mine, other) in pairs.items() if mine != other}
+        return {
+            name: f"states {_named(name, mine)}, but {_named(name, other)} was asked for"
+            for name, (mine, other) in pairs.items()
+            if mine != other
+        }
+
+
+def _named(name: str, value: float | None) -> str:
+    return f"no {name}" if value is None else f"{name} {value!r}"

@@ -1,12 +1,14 @@
 """The section about the certified error radius: how far other solutions, and the truth, can be from this one."""
 
+from decimal import ROUND_CEILING
+
 import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.proofs.certificate import Certificate
 from flatmin.report.page import Section, Table
 from flatmin.report.vocabulary import PRODUCT, Vocabulary
-from flatmin.report.words import measure, number
+from flatmin.report.words import measure, number, scope
 
 __all__ = ["radius_section"]
 
@@ -22,7 +24,7 @@ def radius_section(c: Certificate, data: Array, size: float, terms: Vocabulary =
     title = "How far off it can be"
     if c.radius is None:
         return Section("radius", title, [_none(c, terms)])
-    prose = [f"{_claim(c, terms)} {_truth(c, terms)}"]
+    prose = [" ".join(part for part in (_claim(c, terms), scope(c), _truth(c, terms)) if part)]
     if c.objective == "penalised":
         smallest = f"as small a {measure(c, terms=terms)}"
         prose.insert(0, f"Every other {terms.matrices} with {smallest} lies within {_both(c.radius, size)}.")
@@ -45,7 +47,7 @@ def _rows(c: Certificate, data: Array, size: float, terms: Vocabulary) -> tuple[
         radius = c.error_radius(excess=step) if terms.splits else c.error_radius(noise=step * unit)
         if radius is not None:
             radii.append(radius)
-            rows.append([_step(step, c, terms), number(radius), number(radius / size) if size > 0 else "–"])
+            rows.append([_step(step, c, terms), _above(radius), _above(radius / size) if size > 0 else "–"])
     return rows, radii
 
 
@@ -98,7 +100,11 @@ def _step(step: float, c: Certificate, terms: Vocabulary) -> str:
 
 
 def _both(radius: float, size: float) -> str:
-    return f"{number(radius)}, {number(radius / size)} of ‖X‖" if size > 0 else number(radius)
+    return f"{_above(radius)}, {_above(radius / size)} of ‖X‖" if size > 0 else _above(radius)
+
+
+def _above(radius: float) -> str:
+    return number(radius, rounding=ROUND_CEILING)
 
 
 def _remarks(c: Certificate, terms: Vocabulary, relative: list[float]) -> list[str]:

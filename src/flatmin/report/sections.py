@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Mapping
+from decimal import ROUND_CEILING
 from importlib.metadata import version
 
 import numpy as np
@@ -97,7 +98,7 @@ def _others(solved: SolvedProblem) -> list[Fact]:
     facts = [Fact(name, words.unique_word(c.unique), meaning)]
     if c.radius is not None and solved.size > 0:
         within = "no other is farther away, relatively"
-        facts.append(Fact("Certified radius", words.number(c.radius / solved.size, 2), within))
+        facts.append(Fact("Certified radius", words.number(c.radius / solved.size, 2, ROUND_CEILING), within))
     return facts
 
 

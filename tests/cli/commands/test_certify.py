@@ -80,11 +80,12 @@ def test_the_objective_is_asked_and_never_taken_from_the_file(flatmin, tmp_path,
     np.savez(tmp_path / "zero.npz", **zero, description=json.dumps({"settings": {"alpha": 1e12}}))
     run = flatmin("certify", "bilinear-sensing", "p.npz", "zero.npz")
     assert (run.code, run.out, run.err.count("\n")) == (2, "", 1)
-    for part in ("zero.npz minimises with alpha 1000000000000.0", "asked was 0.0", "--alpha", "--as-claimed"):
+    for part in ("zero.npz states alpha 1000000000000.0, but alpha 0.0 was asked for", "--alpha", "--as-claimed"):
         assert part in run.err
     assert flatmin("certify", "bilinear-sensing", "p.npz", "zero.npz", "--alpha", "0.1").code == 2
     run = flatmin("certify", "bilinear-sensing", "p.npz", "zero.npz", "--as-claimed")
     assert run.code == 0
+    assert run.out.splitlines()[1].startswith("This is about the objective that the file states")
     assert ["alpha", "1e+12"] in [line.split() for line in run.out.splitlines()]
     np.savez(tmp_path / "silent.npz", **zero)
     assert flatmin("certify", "bilinear-sensing", "p.npz", "silent.npz").code == 1
@@ -119,7 +120,7 @@ def test_weight_and_tau_of_gross_errors_are_asked_too(flatmin, tmp_path):
     saved = "r-flat/solution.npz"
     run = flatmin("certify", "robust-pca", "r.npz", saved)
     assert run.code == 2
-    assert "minimises with weight 0.5, asked was 0.28" in run.err
+    assert "states weight 0.5, but weight 0.28" in run.err
     for options in (("--weight", "0.5"), ("--as-claimed",)):
         run = flatmin("certify", "robust-pca", "r.npz", saved, "--json", *options)
         assert json.loads(run.out)["weight"] == 0.5

@@ -1,19 +1,34 @@
-"""The share of the penalty that predicts held-out cells best."""
+"""The choice between a refit, weaker penalties, normal distributions of rows and offsets by held-out cells."""
 
+import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
 import flatmin as fm
+from flatmin.estimators._completion.fitting import Settings, fit_cells
+from flatmin.estimators._completion.normal import NormalRows, TableRows
 from flatmin.estimators._completion.observations import Observations, Strengths
-from flatmin.estimators._completion.relaxation import Relaxation, relaxation
+from flatmin.estimators._completion.relaxation import FOLDS, MAX_CELLS, Relaxation, relaxation
 
 SETTINGS = {"metric_power": 1.0, "max_rank": None, "max_iter": None, "seed": 0}
 
 
-def cells_of(m, noise):
+def cells_of(m, noise, strengths=Strengths()):  # noqa: B008
     problem = fm.families.matrix_completion.sample((20, 15), 2, m, noise=noise).problem
     A = problem.measurement
-    return Observations.from_cells(csr_array((problem.data, (A.rows, A.cols)), shape=A.shape), None, Strengths())
+    return Observations.from_cells(csr_array((problem.data, (A.rows, A.cols)), shape=A.shape), None, strengths)
+
+
+@pytest.fixture
+def collinear():
+    """A table of 40 rows with two columns that are nearly functions of four independent ones."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((40, 6))
+    X[:, 4:] = 0.7 * (X[:, [0, 1]] + X[:, [2, 3]]) + 0.05 * X[:, 4:]
+    X[rng.random(X.shape) < 0.15] = np.nan
+    i, j = np.nonzero(~np.isnan(X))
+    cells = csr_array((X[i, j], (i, j)), shape=X.shape)
+    return Observations.from_cells(cells, None, Strengths(True, None, 0.0))
 
 
 def test_a_low_rank_is_predicted_best_by_its_refit():
@@ -23,12 +38,64 @@ def test_a_low_rank_is_predicted_best_by_its_refit():
     assert {"offsets", "refit", "1"} <= set(found.errors)
     assert found.chosen == "refit"
     assert found.share is None
+    assert found.phantoms is None
+
+
+def test_columns_that_determine_each_other_are_predicted_best_by_their_covariance(collinear):
+    noise = fit_cells(collinear, "auto", Settings(1.0, None, 1e-8, None, 0)).solution.noise
+    found = relaxation(collinear, noise, SETTINGS)
+    assert found.chosen == f"normal {found.phantoms:g}"
+    others = [error for name, error in found.errors.items() if not name.startswith("normal")]
+    assert found.errors[found.chosen] < 0.9 * min(others)
+    limited = relaxation(collinear, noise, SETTINGS | {"max_rank": 2})
+    assert limited.phantoms is None
+
+
+def test_held_out_cells_are_predicted_without_them(collinear):
+    noise = fit_cells(collinear, "auto", Settings(1.0, None, 1e-8, None, 0)).solution.noise
+    relaxed = relaxation(collinear, noise, SETTINGS)
+    found = relaxed.held_out
+    error = np.sqrt(np.mean((found.predictions - found.values) ** 2))
+    assert error == pytest.approx(relaxed.errors[relaxed.chosen])
+    assert len(set(zip(found.rows, found.columns, strict=True))) == len(found.values) <= collinear.entries.size
+    assert set(found.folds) == set(range(FOLDS))
+    table = TableRows.from_cells(collinear).values
+    np.testing.assert_array_equal(table[found.rows, found.columns], found.values)
+    i, j = found.rows[found.folds == 2], found.columns[found.folds == 2]
+    table[i, j] = np.nan
+    known = TableRows(table)
+    again = NormalRows.fitted(known, relaxed.phantoms * 40).filled(known)
+    np.testing.assert_allclose(again[i, j], found.predictions[found.folds == 2], atol=0.1)
+
+
+def test_predictions_of_weighted_cells_have_the_unit_of_the_values():
+    cells = cells_of(220, 0.05)
+    entries = fm.measurements.Entries(cells.entries.rows, cells.entries.cols, (20, 15), np.full(220, 3.0))
+    noise = fm.flat_minimum(cells.problem, alpha="auto").noise
+    plain = relaxation(cells, noise, SETTINGS)
+    heavy = relaxation(Observations(entries, cells.values, Strengths()), noise, SETTINGS)
+    assert heavy.chosen == plain.chosen == "refit"
+    np.testing.assert_allclose(heavy.held_out.predictions, plain.held_out.predictions, atol=0.05)
+
+
+def test_of_many_cells_one_fold_is_held_out():
+    problem = fm.families.matrix_completion.sample((200, 60), 1, MAX_CELLS + 1000, noise=0.1).problem
+    A = problem.measurement
+    cells = Observations.from_cells(csr_array((problem.data, (A.rows, A.cols)), shape=A.shape), None, Strengths())
+    found = relaxation(cells, fm.flat_minimum(problem, alpha="auto", tol=1e-3).noise, SETTINGS).held_out
+    assert set(found.folds) == {0}
+    assert abs(len(found.values) - (MAX_CELLS + 1000) / FOLDS) < 100
 
 
 def test_few_cells_are_not_held_out():
-    cells = cells_of(60, 0.05)
-    assert relaxation(cells, fm.flat_minimum(cells.problem, alpha="auto").noise, SETTINGS) is None
+    cells = cells_of(18, 0.05)
+    assert relaxation(cells, fm.flat_minimum(cells.problem, alpha=0.1).noise, SETTINGS) is None
 
 
-def test_a_share_is_a_number():
-    assert Relaxation({"0.3": 1.0}, "0.3").share == pytest.approx(0.3)
+@pytest.mark.parametrize(
+    ("chosen", "share", "phantoms"),
+    [("0.3", 0.3, None), ("refit", None, None), ("offsets", None, None), ("normal 0.01", None, 0.01)],
+)
+def test_a_name_says_which_strength_it_has(chosen, share, phantoms):
+    found = Relaxation({chosen: 1.0}, chosen)
+    assert (found.share, found.phantoms) == (share, phantoms)

@@ -1,18 +1,21 @@
 """Completer: the base class of the estimators that fit a low-rank matrix with offsets to some of its cells."""
 
 from dataclasses import field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.estimators._completion.fitting import Completed, Settings, complete, regularization
 from flatmin.estimators._completion.observations import Observations, Strengths
+from flatmin.estimators._completion.projection import RowModel
+from flatmin.estimators._completion.relaxation import HeldOut, Relaxation
 from flatmin.estimators._declaration import estimator
 from flatmin.estimators.base import FlatEstimator
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.solution import Solution
+from flatmin.solvers.offsets.offsets import Offsets
 
 __all__ = ["Completer"]
 
@@ -34,9 +37,10 @@ class Completer(FlatEstimator):
         p in ``‖D1^p X D2^p‖_*``, and of the weights n_i^p and n_j^p above: 1 is flat, 0 the nuclear norm.
     refit : bool or "auto"
         Whether predictions come from a refit: the least-squares fit at the rank found. A refit is free of the penalty's
-        bias, but not certified. "auto" with ``alpha="auto"`` holds out a fifth of the cells and takes the candidate
-        that predicts them best: the refit, the penalty that follows from the noise, a weaker penalty, or offsets alone.
-        "auto" with a number for alpha does not refit.
+        bias, but not certified. "auto" with ``alpha="auto"`` holds out cells, fifth by fifth (above 5000 cells one
+        fifth), and takes the candidate that predicts them best: the refit; the penalty that follows from the noise; a
+        weaker penalty; for tables without ``sample_weight`` and ``max_rank``, a normal distribution of rows; or offsets
+        alone. "auto" with a number for alpha does not refit.
     stop : str
         "gap" ends a solve when its relative duality gap is at most ``tol``. "objective" ends it when a sweep lowers the
         objective by a share of less than ``tol``, as other packages do; the certificate then states the gap.
@@ -58,12 +62,14 @@ class Completer(FlatEstimator):
     alpha_ : float
         The strength of `solution_`, in the units of ``alpha``.
     relaxation_ : Relaxation or None
-        The candidates of ``refit="auto"`` and their errors on held-out cells.
+        The candidates of ``refit="auto"``, their errors on held-out cells, and the held-out predictions of the best.
     solution_ : Solution
         The solution with its proofs. Like ``noise_`` it is in the units of the fit.
     n_features_in_, feature_names_in_ : int, ndarray
         Number and names of the columns of X.
     """
+
+    saved_classes: ClassVar[tuple[type, ...]] = (RowModel, Offsets, Relaxation, HeldOut)
 
     alpha: Any = field(default="auto", kw_only=False)
     metric_power: float = 1.0
@@ -79,7 +85,8 @@ class Completer(FlatEstimator):
             weights, strengths = weights / mean, strengths.over(mean)
         found = self._completed(Observations.from_cells(cells, weights, strengths))
         self._keep_fit(found)
-        self.row_factors_, own = found.rows.fit(self._less_offsets(cells), weights)
+        own_factors, own = found.rows.fit(self._less_offsets(cells), weights)
+        self.row_factors_ = np.ascontiguousarray(own_factors)  # sums have the same order after saving and loading
         self.column_factors_ = found.rows.columns
         if strengths.rows is not None:
             self.offsets_ = replace(found.offsets, rows=own)
@@ -120,7 +127,9 @@ class Completer(FlatEstimator):
             lines["alpha"] = f"{self.alpha_:.4g}; the noise asks for {wanted:.4g}"
         if tried is not None:
             names = {"offsets": "offsets alone", "refit": "the refit", "1": "the penalty of the noise"}
-            kind = names.get(tried.chosen, f"{tried.chosen} of the penalty of the noise")
+            weaker = f"{tried.chosen} of the penalty of the noise"
+            phantoms = f"a normal distribution of rows, with {tried.phantoms} phantom rows for each row"
+            kind = names.get(tried.chosen, weaker if tried.phantoms is None else phantoms)
             errors = ", ".join(f"{name} {value:.3g}" for name, value in tried.errors.items())
             lines["predicts"] = f"{kind}, by errors on held-out cells: {errors}"
         return lines

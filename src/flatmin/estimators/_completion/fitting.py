@@ -8,6 +8,7 @@ import numpy as np
 
 from flatmin._core.validation import shown
 from flatmin.errors import InputError
+from flatmin.estimators._completion.normal import NormalRows, TableRows
 from flatmin.estimators._completion.observations import Observations
 from flatmin.estimators._completion.offsets import OffsetFit, fit_with_offsets
 from flatmin.estimators._completion.projection import RowModel
@@ -49,7 +50,8 @@ class Settings:
 class Completed:
     """A fit to observed cells, with the factors, the offsets and the row model that make predictions.
 
-    ``factors`` are those of the solution or of a refit, and ``offsets`` and ``rows`` belong to these factors. With
+    ``factors`` are those of the solution, of a refit or of a normal distribution of rows. ``offsets`` and ``rows``
+    belong to these factors. With
     ``alpha="auto"`` the solution has estimates of the noise, even if held-out cells then chose a strength other than
     the one found from the noise. ``relaxation`` has the candidates that were tried on held-out cells.
     """
@@ -77,10 +79,21 @@ class Completed:
             factors = noise.refit
             offsets = fit.offsets if fit.refit_offsets is None else fit.refit_offsets
         found = cls._from_factors(cells, fit, factors, offsets, 1 / UNBIASED, tried)
-        variance = _variance(cells, fit, factors, offsets) if fit.solution.settings["alpha"] else None
-        if variance is None:
-            return found
-        return replace(found, rows=RowModel.drawn(cells.entries, factors, variance, fit.model.rows))
+        rows = cells.drawn_rows(factors, offsets) if fit.solution.settings["alpha"] else None
+        return found if rows is None else replace(found, rows=rows)
+
+    @classmethod
+    def normal(cls, cells: Observations, fit: OffsetFit, tried: Relaxation) -> Self:
+        """Return the fit that predicts with the chosen normal distribution of rows, which applies to the cells."""
+        table = TableRows.from_cells(cells)
+        assert table is not None
+        assert tried.phantoms is not None
+        found = NormalRows.fitted(table, tried.phantoms * len(table.values))
+        entries, rows = cells.entries, found.rows
+        left, _ = rows.fit(entries.adjoint_operator(cells.values - found.mean[entries.cols]))
+        constant, seen = float(np.mean(found.mean[entries.cols])), entries.gram_diagonals()[1] > 0
+        offsets = Offsets(constant, np.zeros(len(left)), np.where(seen, found.mean - constant, 0.0))
+        return cls(fit.problem, fit.solution, (left, rows.columns), offsets, rows, tried)
 
     @classmethod
     def _from_factors(
@@ -96,14 +109,6 @@ class Completed:
         alpha, power = share * float(settings["alpha"]), float(settings["metric_power"])
         rows = RowModel.from_fit(cells.entries, factors, alpha, power, fit.model.rows)
         return cls(fit.problem, fit.solution, factors, offsets, rows, tried)
-
-
-def _variance(cells: Observations, fit: OffsetFit, factors: Factors, offsets: Offsets) -> float | None:
-    """Return the residual variance of a refit, or None without residual degrees of freedom."""
-    rank, shape = factors[0].shape[1], sum(int(np.count_nonzero(n)) for n in cells.entries.gram_diagonals())
-    free = cells.entries.size - rank * (shape - rank) - fit.model.freedom
-    left = fit.model.rest(cells.values, offsets).residual(factors)
-    return float(left @ left) / free if free >= 1 else None
 
 
 def regularization(alpha: float, shape: tuple[int, int]) -> float:
@@ -130,6 +135,8 @@ def complete(cells: Observations, alpha: Any, wanted: Any, settings: Settings) -
     tried = relaxation(cells, noise, {name: value for name, value in vars(settings).items() if name in SHARED})
     if tried is not None and tried.chosen == "refit":
         return Completed.refitted(cells, fit, tried)
+    if tried is not None and tried.phantoms is not None:
+        return Completed.normal(cells, fit, tried)
     if tried is not None and tried.share != 1:
         power, seed = settings.metric_power, settings.seed
         top = ZERO_MARGIN * alpha_max(fit.problem, metric_power=power, seed=seed) if tried.share is None else 0.0

@@ -9,6 +9,8 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin._core.validation import shown
 from flatmin.errors import InputError
+from flatmin.estimators._completion.projection import RowModel
+from flatmin.estimators._completion.table import in_rows
 from flatmin.measurements import Entries
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
@@ -108,6 +110,24 @@ class Observations:
             return Offsets(0.0, *(np.zeros(d) for d in self.entries.shape))
         plain = Entries(self.entries.rows, self.entries.cols, self.entries.shape)
         return self.model.fit(self.values - plain.forward_factors(*factors))
+
+    def drawn_rows(self, factors: Factors, offsets: Offsets) -> RowModel | None:
+        """Return `RowModel.drawn` for a least-squares fit, or None if the fit leaves no residual degrees of freedom."""
+        rank, shape = factors[0].shape[1], sum(int(np.count_nonzero(n)) for n in self.entries.gram_diagonals())
+        free = self.entries.size - rank * (shape - rank) - self.model.freedom
+        if free < 1:
+            return None
+        left = self.model.rest(self.values, offsets).residual(factors)
+        return RowModel.drawn(self.entries, factors, float(left @ left) / free, self.model.rows)
+
+    def predicted(self, rows: RowModel, offsets: Offsets, others: Entries) -> Array:
+        """Return predictions of other cells by a row model, which computes the rows from these observations."""
+        left = self.values - offsets.constant - offsets.columns[self.entries.cols]
+        cells, order = in_rows(self.entries.rows, self.entries.cols, left, self.entries.shape)
+        factors, own = rows.fit(cells, self.entries.norms()[order] ** 2)
+        i, j = others.rows, others.cols
+        matrix = np.einsum("nk,nk->n", factors[i], rows.columns[j])
+        return np.asarray(matrix + own[i] + offsets.constant + offsets.columns[j])
 
     def take(self, index: Array) -> Self:
         """Return a part of the observations."""

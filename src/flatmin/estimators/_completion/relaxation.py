@@ -1,104 +1,219 @@
-"""Relaxation: the choice of a refit, a weaker penalty or offsets alone by the error on held-out cells."""
+"""Relaxation: the choice between models of a table by the error of their predictions of held-out cells."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.errors import InputError
+from flatmin.estimators._completion.normal import NormalRows, TableRows
 from flatmin.estimators._completion.observations import Observations
-from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.solution import Noise, Solution
 from flatmin.solvers import flat_minimum, refit
-from flatmin.solvers.alphas.folds import splits
+from flatmin.solvers.alphas.folds import TrainingSplit, splits
 
-__all__ = ["Relaxation", "relaxation"]
+__all__ = ["HeldOut", "Relaxation", "relaxation"]
 
-#: One of this number of cells is held out.
-ONE_IN = 5
+#: The number of folds into which the observed cells are dealt.
+FOLDS = 5
+#: All folds are held out, one after another, up to this number of observed cells. With more cells one fold is enough.
+MAX_CELLS = 5000
 #: The smallest number of held-out cells.
 MIN_HELD_OUT = 20
 #: The penalties that are tried, in this order, as multiples of the penalty that follows from the noise.
 SHARES = (1.0, 0.55, 0.3, 0.17, 0.1, 0.055, 0.03, 0.017, 0.01)
-#: The search stops once the next weaker penalty lowers the held-out error by less than this share.
+#: The numbers of phantom rows of `NormalRows` that are tried, in this order, as multiples of the number of rows.
+PHANTOMS = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001)
+#: A search stops once its next candidate lowers the held-out error by less than this share.
 MIN_FALL = 0.002
-#: Relative duality gap to which the candidates are solved.
+#: Relative duality gap to which the penalised candidates are solved.
 TRIAL_TOL = 1e-3
 #: The largest number of Newton steps of a refit.
 REFIT_STEPS = 50
+#: The names of candidates with a normal distribution of rows start with this word, and end with a number of `PHANTOMS`.
+NORMAL = "normal "
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Predictions of observed cells by fits to other cells, in the units of the fit.
+
+    Attributes
+    ----------
+    rows, columns : ndarray of int, shape (h,)
+        Positions of the held-out cells.
+    values, predictions : ndarray, shape (h,)
+        The observed values and their predictions, offsets included.
+    folds : ndarray of int, shape (h,)
+        The fold of each cell. The cells of a fold were held out together.
+    """
+
+    rows: Array
+    columns: Array
+    values: Array
+    predictions: Array
+    folds: Array
 
 
 @dataclass(frozen=True)
 class Relaxation:
-    """The errors of fits on held-out cells, and the best fit.
+    """The errors of candidates on held-out cells, and the best candidate.
 
     Attributes
     ----------
     errors : dict of str to float
-        Root mean squared errors in the units of the fit by name: "offsets" alone, "refit" (least squares at the rank
-        found), and the tried multiples of the penalty, such as "0.3".
+        Root mean squared errors in the units of the fit by name: "offsets" alone; "refit" (least squares at the rank
+        found); the tried multiples of the penalty, such as "0.3"; and normal distributions of rows, such as "normal
+        0.1", where the number is that of phantom rows divided by that of rows.
     chosen : str
         The name of the candidate with the smallest error. The choice is "offsets" if no other candidate is better by
         more than one standard error.
+    held_out : HeldOut
+        The predictions of the chosen candidate.
     """
 
     errors: Mapping[str, float]
     chosen: str
+    held_out: HeldOut | None = field(default=None, compare=False)
 
     @property
     def share(self) -> float | None:
-        """The chosen multiple of the penalty; None for "offsets" and "refit"."""
-        return None if self.chosen in ("offsets", "refit") else float(self.chosen)
+        """The chosen multiple of the penalty; None for the other kinds of candidates."""
+        return None if self.chosen in ("offsets", "refit") or self.phantoms is not None else float(self.chosen)
+
+    @property
+    def phantoms(self) -> float | None:
+        """The chosen number of phantom rows, divided by the number of rows; None for the other kinds of candidates."""
+        return float(self.chosen.removeprefix(NORMAL)) if self.chosen.startswith(NORMAL) else None
+
+
+@dataclass(frozen=True, eq=False)
+class _Fold:
+    """The candidates on one fold. Each method yields residuals of held-out cells, predicted from the known cells.
+
+    ``training`` is the problem of fitting the known cells, and ``judge`` that of predicting the hidden ones from a fit.
+    ``solutions`` holds the penalised fits so far, from strong to weak penalties.
+    """
+
+    known: Observations
+    training: Problem
+    hidden: Observations
+    judge: Problem
+    noise: Noise
+    settings: Mapping[str, Any]
+    solutions: list[Solution] = field(default_factory=list)
+
+    @classmethod
+    def from_split(cls, cells: Observations, split: TrainingSplit, noise: Noise, settings: Mapping[str, Any]) -> Self:
+        """Hold out a part of the cells."""
+        training, judge = cells.pair(split.training, split.held_out)
+        return cls(cells.take(split.training), training, cells.take(split.held_out), judge, noise, settings)
+
+    def offsets(self) -> Iterator[tuple[str, Array]]:
+        """Yield the residuals of the offsets alone."""
+        yield "offsets", self.judge.residual(tuple(np.zeros((d, 0)) for d in self.training.shape))
+
+    def penalised(self) -> Iterator[tuple[str, Array]]:
+        """Yield the residuals of penalised fits, from strong to weak."""
+        for k, share in enumerate(SHARES):
+            yield f"{share:g}", self.judge.residual(self._solution(k).factors)
+
+    def _solution(self, k: int) -> Solution:
+        """Return the penalised fit for a position in `SHARES`."""
+        for share in SHARES[len(self.solutions) : k + 1]:
+            start, alpha = self.solutions[-1] if self.solutions else None, share * self.noise.alpha
+            found = flat_minimum(self.training, alpha=alpha, tol=TRIAL_TOL, warm_start=start, **self.settings)
+            self.solutions.append(found)
+        return self.solutions[k]
+
+    def refit(self) -> Iterator[tuple[str, Array]]:
+        """Yield the residuals of the refit at the rank of the noise.
+
+        It starts from the fit with the strongest penalty that has this rank, because a fit to fewer cells may need a
+        weaker penalty for it.
+        """
+        rank, last = self.noise.rank, len(SHARES) - 1
+        solution = next(found for k in range(len(SHARES)) if (found := self._solution(k)).rank >= rank or k == last)
+        L, R = solution.factors
+        start = replace(solution, factors=(L[:, :rank], R[:, :rank]))
+        factors, hidden = refit(self.training, start, max_iter=REFIT_STEPS), self.hidden
+        offsets = self.known.offsets(factors)
+        rows = self.known.drawn_rows(factors, offsets)
+        if rows is None:
+            yield "refit", self.judge.residual(factors)
+        else:
+            missed = self.known.predicted(rows, offsets, hidden.entries) - hidden.values
+            yield "refit", hidden.entries.norms() * missed
+
+    def normal(self) -> Iterator[tuple[str, Array]]:
+        """Yield the residuals of normal distributions of rows, from many phantom rows to few."""
+        table = TableRows.from_cells(self.known) if self.settings["max_rank"] is None else None
+        if table is None:
+            return
+        i, j, found = self.hidden.entries.rows, self.hidden.entries.cols, None
+        for share in PHANTOMS:
+            found = NormalRows.fitted(table, share * len(table.values), found)
+            yield f"{NORMAL}{share:g}", found.filled(table)[i, j] - self.hidden.values
 
 
 def relaxation(cells: Observations, noise: Noise, settings: Mapping[str, Any]) -> Relaxation | None:
-    """Choose between offsets alone, a refit, and penalties of several strengths; None if there are too few cells.
+    """Choose between offsets, a refit, penalties and normal distributions; None if there are too few cells.
 
     The penalty that follows from the noise suppresses everything that noise alone could produce, and with it a part of
     the matrix. If the rank is low, a refit restores the suppressed part. If the rank is only approximately low, a
-    weaker penalty that overfits a little predicts better.
+    weaker penalty that overfits a little predicts better. The rank of a table with few columns is often not low at all,
+    and there a normal distribution of its rows predicts better.
     """
-    split = _split(cells, settings["seed"])
-    if split is None:
+    dealt = _dealt(cells, settings["seed"])
+    if not dealt:
         return None
-    training, judge = cells.pair(*split)
-    squares = {"offsets": _squares(judge, tuple(np.zeros((d, 0)) for d in cells.entries.shape))}
-    solution, before = None, np.inf
-    for share in SHARES:
-        solution = flat_minimum(training, alpha=share * noise.alpha, tol=TRIAL_TOL, warm_start=solution, **settings)
-        found = squares[f"{share:g}"] = _squares(judge, solution.factors)
-        if share == 1:
-            squares["refit"] = _squares(judge, _refit(training, solution, noise.rank))
-        error = float(np.sqrt(found.mean()))
-        if error > (1 - MIN_FALL) * before:
-            break
-        before = error
-    errors = {name: float(np.sqrt(found.mean())) for name, found in squares.items()}
+    folds = [_Fold.from_split(cells, split, noise, settings) for split in dealt]
+    found: dict[str, Array] = {}
+    for kind in (_Fold.offsets, _Fold.penalised, _Fold.refit, _Fold.normal):
+        found |= _search([kind(fold) for fold in folds])
+    errors = {name: _rms(residuals) for name, residuals in found.items()}
     chosen = min(errors, key=lambda name: errors[name])
-    gain = squares["offsets"] - squares[chosen]
-    gain = gain / (float(np.max(np.abs(gain))) or 1.0)  # so that its square does not overflow
-    clear = gain.mean() > gain.std() / np.sqrt(len(gain))
-    return Relaxation(errors, chosen if clear else "offsets")
+    unit = max(float(np.max(np.abs(found["offsets"]))), float(np.max(np.abs(found[chosen])))) or 1.0
+    gain = (found["offsets"] / unit) ** 2 - (found[chosen] / unit) ** 2
+    if not gain.mean() > gain.std() / np.sqrt(len(gain)):
+        chosen = "offsets"
+    hidden = cells.take(np.concatenate([split.held_out for split in dealt]))
+    labels = np.repeat(np.arange(len(dealt)), [len(split.held_out) for split in dealt])
+    predictions = hidden.values + found[chosen] / hidden.entries.norms()
+    held_out = HeldOut(hidden.entries.rows, hidden.entries.cols, hidden.values, predictions, labels)
+    return Relaxation(errors, chosen, held_out)
 
 
-def _split(cells: Observations, seed: int) -> tuple[Array, Array] | None:
-    if cells.entries.size < ONE_IN * MIN_HELD_OUT:
-        return None
+def _dealt(cells: Observations, seed: int) -> list[TrainingSplit]:
+    """Return the folds that are held out, or none if they would have too few cells."""
+    if cells.entries.size < MIN_HELD_OUT:
+        return []
     try:
-        first = splits(cells.cells, ONE_IN, None, seed)[0]
+        found = splits(cells.cells, FOLDS, None, seed)
     except InputError:  # every cell is the last one of its row or column
-        return None
-    return (first.training, first.held_out) if len(first.held_out) >= MIN_HELD_OUT else None
+        return []
+    found = found if cells.entries.size <= MAX_CELLS else found[:1]
+    return found if sum(len(split.held_out) for split in found) >= MIN_HELD_OUT else []
 
 
-def _squares(judge: Problem, factors: Factors) -> Array:
-    return np.asarray(judge.residual(factors) ** 2)
+def _search(paths: list[Iterator[tuple[str, Array]]]) -> dict[str, Array]:
+    """Return the residuals of one kind of candidates over all folds, by name, until the error no longer falls.
+
+    The paths of the folds yield the same candidates in the same order.
+    """
+    found: dict[str, Array] = {}
+    before = np.inf
+    for steps in zip(*paths, strict=False):
+        name = steps[0][0]
+        found[name] = np.concatenate([residuals for _, residuals in steps])
+        if _rms(found[name]) > (1 - MIN_FALL) * before:
+            break
+        before = _rms(found[name])
+    return found
 
 
-def _refit(problem: Problem, solution: Solution, rank: int) -> Factors:
-    """Return the refit of a solution at a rank, or at its own rank if that is lower."""
-    L, R = solution.factors
-    return refit(problem, replace(solution, factors=(L[:, :rank], R[:, :rank])), max_iter=REFIT_STEPS)
+def _rms(residuals: Array) -> float:
+    return float(np.sqrt(np.mean(residuals**2)))
