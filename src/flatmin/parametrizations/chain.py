@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin._core.powers import power
 from flatmin._core.validation import integers, numeric
 from flatmin.errors import InputError
+from flatmin.linalg.forward_error import power
 from flatmin.linalg.metric import Metric
 from flatmin.measurements import Measurement
 from flatmin.parametrizations.base import Factors, Metrics, Parametrization

@@ -8,9 +8,9 @@ from typing import ClassVar
 import numpy as np
 
 from flatmin._core.arrays import Array, namespace
-from flatmin._core.powers import power
 from flatmin._core.validation import numeric, shown
 from flatmin.errors import InputError
+from flatmin.linalg.forward_error import power
 from flatmin.linalg.metric import Metric, check_squares
 from flatmin.measurements import Measurement
 from flatmin.parametrizations.base import Factors, Metrics, Parametrization

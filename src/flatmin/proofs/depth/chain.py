@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin._core.powers import power
 from flatmin.errors import InputError
-from flatmin.linalg.forward_error import UNIT, inner_product, rounded_up
+from flatmin.linalg.forward_error import UNIT, inner_product, power, rounded_up
 from flatmin.linalg.forward_error import gamma as summation
 from flatmin.linalg.metric import unseen
 from flatmin.linalg.nuclear_bound import nuclear_bound

@@ -5,8 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin._core.powers import power
-from flatmin.linalg.forward_error import UNIT, gamma, inner_product, spread
+from flatmin.linalg.forward_error import UNIT, gamma, inner_product, power, spread
 from flatmin.linalg.metric import unseen
 from flatmin.parametrizations.base import Factors
 from flatmin.parametrizations.hadamard import Hadamard

@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin._core.powers import POWER_ERROR, power
 from flatmin.linalg.decompositions import singular_values
-from flatmin.linalg.forward_error import UNIT, gamma, inner_product, rounded_up
+from flatmin.linalg.forward_error import POWER_ERROR, UNIT, gamma, inner_product, power, rounded_up
 from flatmin.linalg.subspaces import EPS
 from flatmin.proofs.depth.power_bounds import least_change
 from flatmin.proofs.depth.power_minimum import minimise_power_norm

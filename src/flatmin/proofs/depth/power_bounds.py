@@ -7,7 +7,7 @@ import numpy as np
 from scipy.linalg import LinAlgError, blas, cho_factor, cho_solve
 
 from flatmin._core.arrays import Array
-from flatmin._core.powers import power
+from flatmin.linalg.forward_error import power
 
 __all__ = ["dual_power_norm", "gain_and_loss", "least_change", "normal_equations", "penalised_bound", "scaled_bound"]
 
