@@ -118,8 +118,7 @@ class Completer(FlatEstimator):
             weights, strengths = weights / mean, strengths.over(mean)
         found = self._completed(Observations.from_cells(cells, weights, strengths))
         self._keep_fit(found)
-        fit = self._cells = CellPredictor.from_fit(found)
-        self.row_factors_, self.column_factors_, self.offsets_ = fit.rows.factors, fit.rows.model.columns, fit.offsets
+        self._keep_cells(CellPredictor.from_fit(found))
 
     def _completed(self, cells: Observations) -> Completed:
         """Return the fit to the observed cells."""
@@ -137,6 +136,11 @@ class Completer(FlatEstimator):
         self._calibrations: dict[int, Calibration] = {}
         self.alpha_ = regularization(float(found.solution.settings["alpha"]), found.problem.shape)
         self._keep(found.problem, found.solution)
+
+    def _keep_cells(self, fit: CellPredictor) -> None:
+        """Set the attributes that predict."""
+        self._cells, self.offsets_ = fit, fit.offsets
+        self.row_factors_, self.column_factors_ = fit.rows.factors, fit.rows.model.columns
 
     def _at(self, i: Array, j: Array) -> Array:
         """Return the model at positions of cells, in the units of the fit; −1 stands for an unknown row or column."""

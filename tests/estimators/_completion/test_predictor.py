@@ -146,3 +146,15 @@ def test_only_a_refit_has_a_weaker_penalty_on_its_columns():
     strengths = [CellPredictor.from_fit(found).columns.strength for found in (penalised, refitted)]
     assert strengths[0] == pytest.approx(100 * strengths[1])
     assert CellPredictor.from_fit(replace(refitted, refits=False)).columns.strength == pytest.approx(strengths[0])
+
+
+def test_further_rows_keep_the_columns_and_take_their_place():
+    _, table, seen = noisy()
+    fit = CellPredictor.from_fit(fitted(table, seen, alpha=0.05))
+    new = fit.fitted(csr_array(np.where(seen, table, 0.0)[3:5]))
+    order = np.random.default_rng(0).permutation(62)
+    grown, j = fit.with_rows(new, order), np.arange(12)
+    for row, old in ((7, 7), (60, 3), (61, 4)):
+        i = np.full(12, np.flatnonzero(order == row)[0])
+        np.testing.assert_allclose(grown.at(i, j), fit.at(j * 0 + old, j), atol=1e-12)
+        np.testing.assert_allclose(grown.leverages(i, j), fit.leverages(j * 0 + old, j), rtol=1e-9)

@@ -23,6 +23,8 @@ GATHERED_ENTRIES = 2_000_000
 #: Smallest value of ``1 − leverage`` of an observed cell in a studentized residual. A cell that determines its own
 #: prediction has the leverage 1.
 LEAST_FREEDOM = 0.05
+#: The attributes of `RowFit` with one number for every observed cell.
+OF_CELLS = ("indices", "values", "weights")
 
 
 def _pieces(count: int, entries: int) -> Iterator[slice]:
@@ -64,6 +66,24 @@ class RowFit:
         factors = np.ascontiguousarray(factors)  # sums have the same order after saving and loading
         weights = np.ones(values.nnz) if weights is None else weights
         return cls(model, values.indptr, values.indices, values.data, weights, factors, offsets)
+
+    @classmethod
+    def without_cells(cls, model: RowModel, factors: Array) -> Self:
+        """Return rows of known factors whose cells are not at hand."""
+        none, n = np.zeros(0), len(factors)
+        return cls(model, np.zeros(n + 1, int), np.zeros(0, int), none, none, factors, np.zeros(n))
+
+    def joined(self, others: Self, order: Array) -> Self:
+        """Return these rows followed by others of the same model, in the order of these positions (n,)."""
+        counts = np.concatenate([np.diff(self.pointers), np.diff(others.pointers)])
+        row_of_cell = np.argsort(order)[np.repeat(np.arange(len(counts)), counts)]
+        cells = np.argsort(row_of_cell, kind="stable")
+        pointers = np.concatenate([[0], np.cumsum(counts[order])])
+        indices, values, weights, factors, offsets = (
+            np.concatenate([getattr(rows, name) for rows in (self, others)])[cells if name in OF_CELLS else order]
+            for name in (*OF_CELLS, "factors", "offsets")
+        )
+        return type(self)(self.model, pointers, indices, values, weights, factors, offsets)
 
     @property
     def weighted_cells(self) -> Any:
@@ -117,6 +137,7 @@ class CellPredictor:
         ``h_ij = f_jᵀ (Σ_k w_ik f_k f_kᵀ + Λ_i)⁻¹ f_j + g_iᵀ (Σ_k w_kj g_k g_kᵀ + Λ_j)⁻¹ g_i``,
 
     with ``f = (r, 1)`` if rows have offsets, ``g = (l, 1)`` if columns have, and sums over observed cells.
+    ``training`` are the rows of the fit, whose cells determine the columns; ``rows`` may be more.
 
     References
     ----------
@@ -127,6 +148,7 @@ class CellPredictor:
     offsets: Offsets
     rows: RowFit
     columns: RowModel
+    training: RowFit
 
     @classmethod
     def from_fit(cls, found: Completed) -> Self:
@@ -138,14 +160,19 @@ class CellPredictor:
         rows = RowFit.from_cells(found.rows, values, None if weights is None else weights[order])
         if strengths.rows is not None:
             offsets = replace(offsets, rows=rows.offsets)
-        return cls(offsets, rows, _column_model(found, rows.factors))
+        return cls(offsets, rows, _column_model(found, rows.factors), rows)
 
     @cached_property
     def column_covariances(self) -> Array:
         """The covariances (d2, f, f) of factors and offsets of the columns, for noise of variance 1."""
-        i, j = self.rows.positions
-        d1, d2 = len(self.rows.offsets), len(self.offsets.columns)
-        return self.columns.covariances(in_rows(j, i, self.rows.weights, (d2, d1))[0])
+        i, j = self.training.positions
+        shape = len(self.offsets.columns), len(self.training.offsets)
+        return self.columns.covariances(in_rows(j, i, self.training.weights, shape)[0])
+
+    def with_rows(self, new: RowFit, order: Array) -> Self:
+        """Return the predictor with further rows, arranged as by `RowFit.joined`."""
+        rows = self.rows.joined(new, order)
+        return replace(self, rows=rows, offsets=replace(self.offsets, rows=rows.offsets))
 
     def fitted(self, values: Any) -> RowFit:
         """Return rows, possibly new ones, from their observed cells, a CSR array (n, d2)."""

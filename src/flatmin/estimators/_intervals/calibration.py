@@ -99,7 +99,7 @@ class Calibration:
         w = np.sqrt(np.maximum(base * _share(coefficients, terms), floor**2))
         scores = np.abs(held.errors) / w
         order = np.argsort(scores, kind="stable")
-        rows = RowScales.from_rows(fit.rows, variances)
+        rows = RowScales.from_rows(fit.training, variances)
         return cls(variances, rows, coefficients, floor, scores[order], j[order])
 
     def scales(self, fit: CellPredictor, i: Array, j: Array, rows: RowFit | None = None) -> Array:

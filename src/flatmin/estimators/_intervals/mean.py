@@ -11,8 +11,9 @@ __all__ = ["mean_variances", "noise_variances"]
 
 def noise_variances(fit: CellPredictor) -> Array:
     """Return the variance of the noise in every column, shape (d2,), from the residuals at observed cells."""
-    i, j = fit.rows.positions
-    squares = fit.rows.studentized_squares(fit.leverages(i, j))
+    rows = fit.training
+    i, j = rows.positions
+    squares = rows.studentized_squares(fit.leverages(i, j, rows))
     return Credibility.from_groups(squares, j, len(fit.offsets.columns)).estimates
 
 
