@@ -27,9 +27,6 @@ KINDS = {
     "dense semidefinite": {"V", "B"},
     "phase retrieval": {"V", "B", "F"},
     "real phase retrieval": {"V", "B", "F"},
-    "gross errors": {"V", "U", "gap", "B"},
-    "gross errors, missing cells": {"V", "U", "gap", "B"},
-    "integer gross errors": {"V", "U", "gap", "B", "T"},
     "zero": {"V", "U", "gap", "B", "T"},
 }
 ALL = {"V", "U", "gap", "B", "F"}
@@ -64,7 +61,7 @@ def test_their_numbers_agree(name):
     if "F" in claims:
         level = claims["F"].get("upper", claims["F"].get("noise"))
         theirs, ours = first.radius(Fraction(level)), second.radius(claims["F"])
-        assert ours <= theirs <= max(100 * ours, Fraction(1, 10**9))
+        assert ours <= theirs <= 3 * ours
 
 
 @pytest.mark.parametrize("block", range(12))
