@@ -1,7 +1,7 @@
 """Pair regression: a regressor for values of pairs of ids, such as ratings of films by people."""
 
 from copy import copy
-from dataclasses import field, replace
+from dataclasses import field
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -12,11 +12,11 @@ from sklearn.utils.validation import _check_feature_names, _check_sample_weight,
 from flatmin._core.arrays import Array
 from flatmin._core.validation import real_number, shown, whole_number
 from flatmin.errors import InputError
-from flatmin.estimators._completion.completer import Completer
+from flatmin.estimators._completer import Completer
 from flatmin.estimators._completion.ids import PairIds, values_of_pairs
 from flatmin.estimators._completion.observations import Strengths
+from flatmin.estimators._completion.predictor import CellPredictor, RowFit
 from flatmin.estimators._completion.projection import RowModel
-from flatmin.estimators._completion.seen_columns import SeenColumns
 from flatmin.estimators._completion.side_information import PairFeatures
 from flatmin.estimators._completion.table import in_rows, weighted
 from flatmin.estimators._declaration import estimator
@@ -85,7 +85,7 @@ class PairRegressor(RegressorMixin, Completer):  # type: ignore[misc]
     array([3.3, 4.1])
     """
 
-    saved_classes: ClassVar[tuple[type, ...]] = (PairIds, SeenColumns)
+    saved_classes: ClassVar[tuple[type, ...]] = (PairIds,)
     unsaved: ClassVar[tuple[str, ...]] = ("spark_model_",)
 
     alpha: Any = field(default="auto", kw_only=False)
@@ -137,8 +137,8 @@ class PairRegressor(RegressorMixin, Completer):  # type: ignore[misc]
             weights = _check_sample_weight(sample_weight, y, dtype=float, ensure_non_negative=True)
             cells, weights = weighted(cells, weights[order])
         self._keep_ids(ids)
-        self._seen: SeenColumns | None = SeenColumns.from_cells(cells)
-        strengths, spreads = features.terms(ids, self._seen, strengths)
+        strengths, spreads = features.terms(ids, cells, strengths)
+        self._keeps_pairs = True
         self._fit_cells(cells, weights, strengths)
         slopes = self.offsets_.row_slopes, self.offsets_.column_slopes
         self.row_coef_, self.column_coef_ = (b / spread for b, spread in zip(slopes, spreads, strict=True))
@@ -191,9 +191,9 @@ class PairRegressor(RegressorMixin, Completer):  # type: ignore[misc]
         i, n = self._ids.row(row), whole_number(n, "n", 1)
         j = np.arange(len(self.column_ids_))
         if exclude_seen:
-            if self._seen is None:
+            if not self._keeps_pairs:
                 raise InputError("exclude_seen is True, expected False after engine='spark', which keeps no pairs here")
-            j = np.setdiff1d(j, self._seen.of(i))
+            j = np.setdiff1d(j, self._cells.rows.of(i))
         values = self._at(np.full(len(j), i), j)
         best = np.argsort(-values, kind="stable")[:n]
         return self.column_ids_[j[best]], np.clip(values[best], *self._limits())
@@ -248,22 +248,19 @@ class PairRegressor(RegressorMixin, Completer):  # type: ignore[misc]
             If a row was fitted already, or a column was not.
         """
         check_is_fitted(self)
-        new, i, j = self._ids.new_rows(pairs, np.zeros(0) if self._seen is None else self._seen.counts)
+        new, i, j = self._ids.new_rows(pairs, self._cells.rows.counts if self._keeps_pairs else np.zeros(0))
         cells, _ = in_rows(i, j, values_of_pairs(values, i), (len(new.row_ids), len(self.column_ids_)))
-        z, d = self.offsets_, len(self.row_ids_)
+        grown, d = copy(self), len(self.row_ids_)
         at = self._ids.row_codes(new.row_ids)
-        known = np.broadcast_to(z.row_means, d)
-        means = np.where(at >= 0, known[at], 0.0)
-        factors, own = self._rows.fit(replace(z, row_means=means).deviations(cells))
-        kept, grown = np.flatnonzero(np.isin(np.arange(d), at, invert=True)), copy(self)
+        means = np.broadcast_to(self.offsets_.row_means, d)
+        own = np.where(at >= 0, means[at], 0.0)
+        kept = np.flatnonzero(np.isin(np.arange(d), at, invert=True))
         rows = np.concatenate([self.row_ids_[kept], new.row_ids])
         order = np.argsort(rows, kind="stable")
         grown._keep_ids(PairIds(rows[order], self.column_ids_))
         order = np.concatenate([kept, d + np.arange(len(at))])[order]
-        grown.row_factors_ = np.concatenate([self.row_factors_, factors])[order]
-        both = np.concatenate([z.rows, means + own]), np.concatenate([known, means])
-        grown.offsets_ = replace(z, rows=both[0][order], row_means=both[1][order])
-        grown._seen = None if self._seen is None else self._seen.taken(order, cells)
+        means = np.concatenate([means, own])[order]
+        grown._keep_cells(self._cells.with_rows(self._cells.fitted(cells, own), order, means))
         return grown
 
     def _features(self) -> PairFeatures:
@@ -300,9 +297,10 @@ class PairRegressor(RegressorMixin, Completer):  # type: ignore[misc]
         self.__dict__.pop("feature_names_in_", None)  # of an earlier fit
         self._keep_ids(ids)
         self.spark_model_, self.alpha_ = found, found.alpha
-        self.row_factors_, self.column_factors_ = self._factors = found.factors
-        self._rows, self._seen = RowModel(found.factors[1], found.alpha, 1.0), None
-        self.offsets_, self.relaxation_ = Offsets(0.0, *(np.zeros(len(F)) for F in found.factors)), None
+        (L, R), self.relaxation_ = found.factors, None
+        sides = RowModel(R, found.alpha, 1.0), RowModel(L, found.alpha, 1.0)
+        rows, self._keeps_pairs, self._factors = RowFit.without_cells(sides[0], L), False, found.factors
+        self._keep_cells(CellPredictor(Offsets(0.0, np.zeros(len(L)), np.zeros(len(R))), rows, sides[1], rows))
         self._record(found.solution, found.factors)
         return self
 

@@ -11,7 +11,6 @@ from flatmin._core.validation import nonnegative, numeric, shown
 from flatmin.errors import InputError
 from flatmin.estimators._completion.ids import PairIds, id_array, positions_of
 from flatmin.estimators._completion.observations import Strengths
-from flatmin.estimators._completion.seen_columns import SeenColumns
 from flatmin.solvers.offsets.features import LinearTerms
 
 __all__ = ["PairFeatures", "SideInformation"]
@@ -112,9 +111,12 @@ class PairFeatures:
         )
         return PairIds(rows, columns)
 
-    def terms(self, ids: PairIds, seen: SeenColumns, strengths: Strengths) -> tuple[Strengths, list[Array]]:
-        """Return the strengths with the terms of standardised features, and the features' standard deviations."""
-        fitted = seen.counts > 0, np.bincount(seen.columns, minlength=len(ids.column_ids)) > 0
+    def terms(self, ids: PairIds, cells: Any, strengths: Strengths) -> tuple[Strengths, list[Array]]:
+        """Return the strengths with the terms of standardised features, and the features' standard deviations.
+
+        The features are standardised over the ids that have observed cells in a sparse CSR array.
+        """
+        fitted = np.diff(cells.indptr) > 0, np.bincount(cells.indices, minlength=len(ids.column_ids)) > 0
         terms: list[LinearTerms | None] = [None, None]
         spreads = [np.ones(0), np.ones(0)]
         for k, (kind, known) in enumerate((("row", ids.row_ids), ("column", ids.column_ids))):
