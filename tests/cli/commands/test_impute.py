@@ -116,6 +116,14 @@ def test_the_printed_table(flatmin, data, without_pictures):
     assert flatmin("impute", data, "--quiet", *FAST).out == ""
 
 
+def test_a_model_fills_one_row_and_reports_it(filled, flatmin, tmp_path, monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "one.csv").write_text("x0,x1,x2,x3,x4\n1.2,,,,\n")
+    assert flatmin("impute", "one.csv", "--model", "out").code == 0
+    assert "when the model was fitted" in (tmp_path / "one-imputed" / "report.html").read_text()
+
+
 def test_a_model_fills_new_rows_with_columns_in_any_order(filled, flatmin, tmp_path):
     (tmp_path / "new.csv").write_text("x4,extra,x3,x2,x1,x0\n1.5,5,,1.4,1.3,1.2\n,,,,,\n1,1,1,1,1,1\n")
     run = flatmin("impute", "new.csv", "--model", "out", "--json")

@@ -53,6 +53,7 @@ def filled(fit):
         names = [f"column {j}" for j in range(values.shape[1])]
         known = fields(**changes)
         file = ("t.csv", "flatmin impute t.csv", ["note"])
-        return FilledTable(values, values - 1, values + 1, holes, names, labels, known, certificate, *file)
+        sides = (values, values - 1, values + 1, holes, values.mean(axis=0), values.std(axis=0))
+        return FilledTable(*sides, names, labels, known, certificate, *file)
 
     return filled

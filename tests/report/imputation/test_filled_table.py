@@ -4,11 +4,12 @@ import pytest
 from tests.report.imputation.conftest import HOLES, TRUTH
 
 
-def test_the_part_in_the_picture_is_standardized_by_known_cells(filled):
-    table = filled(TRUTH[:20], HOLES[:20])
-    known = np.where(HOLES, np.nan, TRUTH)[:20]
-    expected = (TRUTH[:20] - np.nanmean(known, axis=0)) / np.nanstd(known, axis=0)
-    np.testing.assert_allclose(table.standardized, expected)
+def test_the_picture_is_in_the_units_of_the_fit(filled):
+    values = np.column_stack([TRUTH[:20], np.full(20, 3.0)])
+    table = filled(values, np.column_stack([HOLES[:20], HOLES[:20, 0]]))
+    expected = (TRUTH[:20] - TRUTH[:20].mean(axis=0)) / TRUTH[:20].std(axis=0)
+    np.testing.assert_allclose(table.standardized[:, :4], expected)
+    assert not table.standardized[:, 4].any()
     assert table.is_whole
 
 

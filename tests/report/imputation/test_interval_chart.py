@@ -19,6 +19,12 @@ def test_without_intervals_there_is_no_picture(filled):
     assert interval_chart(filled(TRUTH * np.nan)) is None
 
 
+def test_columns_without_known_cells_have_no_band(filled):
+    holes = np.zeros_like(HOLES)
+    holes[:, 0] = True
+    assert "column 0" in interval_chart(filled(holes=holes)).svg
+
+
 def test_a_part_is_said_to_be_one(filled):
     holes = HOLES.copy()
     holes[:20, 2] = True

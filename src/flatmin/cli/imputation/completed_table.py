@@ -99,11 +99,15 @@ class Imputation:
 
     def reported(self, name: str, command: str) -> FilledTable:
         """Return the table for its report."""
+        facts = [self.model.columns[column.name] for column in self.table.fitted]
+        mean, spread = (np.array([fact[name] for fact in facts]) for name in ("mean", "spread"))
         return FilledTable(
             values=self.completed,
             low=self.low,
             high=self.high,
             holes=self.holes,
+            mean=mean,
+            spread=spread,
             names=[column.name for column in self.table.fitted],
             labels=self.table.labels,
             summary=self.summary,

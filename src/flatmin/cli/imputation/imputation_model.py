@@ -28,6 +28,7 @@ FACTS = (
     "whole",
     "smallest",
     "largest",
+    "mean",
     "spread",
     "held_out",
     "error",
@@ -58,8 +59,8 @@ class ImputationModel:
         The fitted estimator.
     columns : dict
         For each column by name, in the order of the fit, the facts about it: whether its numbers are "whole", the
-        "smallest" and the "largest" of them, their standard deviation ("spread"), and the errors on held-out cells in
-        its own units.
+        "smallest" and the "largest" of them, their "mean", their standard deviation ("spread"), and the errors on
+        held-out cells in its own units.
     held_out : dict or None
         The errors over all columns, None if too few cells could be held out.
     converged : bool
@@ -142,6 +143,6 @@ def _interval(estimator: MatrixCompletion, X: Array, confidence: float) -> tuple
 
 def _facts(column: TableColumn, errors: Mapping[str, Any]) -> dict[str, Any]:
     smallest, largest = column.bounds
-    spread = float(np.nanstd(column.values))
-    known = {"whole": column.is_whole, "smallest": smallest, "largest": largest, "spread": spread}
+    known = {"whole": column.is_whole, "smallest": smallest, "largest": largest}
+    known |= {"mean": float(np.nanmean(column.values)), "spread": float(np.nanstd(column.values))}
     return {**dict.fromkeys(FACTS), **known, **errors}

@@ -28,6 +28,8 @@ class FilledTable:
         The completed columns, and the bounds of the intervals of their cells.
     holes : ndarray of bool, shape (n, d)
         Which cells were missing.
+    mean, spread : ndarray, shape (d,)
+        The mean and the standard deviation of each column in the table that was fitted.
     names : sequence of str
         The names of the d columns.
     labels : sequence of str or None
@@ -46,6 +48,8 @@ class FilledTable:
     low: Array
     high: Array
     holes: Array
+    mean: Array
+    spread: Array
     names: Sequence[str]
     labels: Sequence[str] | None
     summary: Mapping[str, Any]
@@ -69,20 +73,14 @@ class FilledTable:
         order = np.argsort(-self.holes.sum(axis=0), kind="stable")[:MOST_COLUMNS]
         return np.sort(order)
 
-    @cached_property
-    def units(self) -> tuple[Array, Array]:
-        """The mean and the standard deviation of the known cells of each column, shape (d,), 1 for a constant one."""
-        known = np.where(self.holes, np.nan, self.values)
-        count = np.maximum((~self.holes).sum(axis=0), 1)
-        mean = np.nansum(known, axis=0) / count
-        spread = np.sqrt(np.nansum((known - mean) ** 2, axis=0) / count)
-        return mean, np.where(spread > 0, spread, 1.0)
+    def in_units(self, values: Array) -> Array:
+        """Return values (n, d) in standard deviations from the mean of their column; 0 in constant columns."""
+        return np.asarray((values - self.mean) / np.where(self.spread > 0, self.spread, np.inf))
 
     @cached_property
     def standardized(self) -> Array:
-        """The part in the picture, with every column in standard deviations from the mean of its known cells."""
-        mean, spread = self.units
-        return np.asarray(((self.values - mean) / spread)[np.ix_(self.rows, self.columns)])
+        """The part in the picture, in standard deviations from the mean of each column."""
+        return np.asarray(self.in_units(self.values)[np.ix_(self.rows, self.columns)])
 
     @property
     def is_whole(self) -> bool:

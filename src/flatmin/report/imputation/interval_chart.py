@@ -16,6 +16,8 @@ __all__ = ["interval_chart"]
 MOST_CELLS = 12
 #: The band of a column contains this share of its known cells.
 BAND = 0.9
+#: A column has a band if it has at least this number of known cells.
+FEWEST_KNOWN = 5
 
 
 def interval_chart(table: FilledTable) -> Figure | None:
@@ -24,6 +26,7 @@ def interval_chart(table: FilledTable) -> Figure | None:
     columns = [j for j in table.columns if shown[:, j].any()]
     if not columns:
         return None
+    values, low, high = (table.in_units(side) for side in (table.values, table.low, table.high))
     names = [shortened(table.names[j]) for j in columns]
     turned = max(map(len, names)) * len(names) > 90
 
@@ -31,16 +34,15 @@ def interval_chart(table: FilledTable) -> Figure | None:
         axes = figure.add_subplot()
         grid(axes)
         for place, j in enumerate(columns):
-            mean, spread = table.units[0][j], table.units[1][j]
-            known = (table.values[~table.holes[:, j], j] - mean) / spread
-            low, high = np.quantile(known, [(1 - BAND) / 2, (1 + BAND) / 2])
-            axes.bar(place, high - low, bottom=low, width=0.8, color=HOLE, alpha=0.45, lw=0)
+            known = values[~table.holes[:, j], j]
+            if len(known) >= FEWEST_KNOWN:
+                bottom, top = np.quantile(known, [(1 - BAND) / 2, (1 + BAND) / 2])
+                axes.bar(place, top - bottom, bottom=bottom, width=0.8, color=HOLE, alpha=0.45, lw=0)
             cells = np.flatnonzero(shown[:, j])
             cells = cells[picked(len(cells), MOST_CELLS)]
             x = place + (np.arange(len(cells)) - (len(cells) - 1) / 2) * 0.7 / max(len(cells), 6)
-            value, least, most = ((side[cells, j] - mean) / spread for side in (table.values, table.low, table.high))
-            axes.vlines(x, least, most, color=FIRST, lw=1.3)
-            axes.plot(x, value, "o", ms=3, color=INK)
+            axes.vlines(x, low[cells, j], high[cells, j], color=FIRST, lw=1.3)
+            axes.plot(x, values[cells, j], "o", ms=3, color=INK)
         axes.set_xlim(-0.6, len(columns) - 0.4)
         axes.set_xticks(range(len(names)), names, rotation=90 if turned else 0)
         axes.tick_params(length=0, labelcolor=INK)
