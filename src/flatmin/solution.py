@@ -21,7 +21,7 @@ from flatmin.errors import InputError
 from flatmin.parametrizations import Gram, Product
 from flatmin.parametrizations.base import Factors, Parametrization
 from flatmin.problem import Problem
-from flatmin.proofs.certificate import LARGEST_RESIDUAL, Certificate
+from flatmin.proofs.certificate import Certificate
 from flatmin.proofs.flatness import Flatness, flatness
 from flatmin.proofs.judge import judge
 from flatmin.proofs.objective import Objective
@@ -110,7 +110,7 @@ class Noise:
     threshold, unevenness : float
         ``threshold`` is the 95 % quantile of ``‖D1⁻¹ A*(g) D2⁻¹‖ / ‖g‖`` over random g, which is the effect of noise
         alone. ``unevenness`` is the ratio of this quantile to that for Gaussian noise; it exceeds 1 for heavy tails or
-        uneven noise.
+        uneven noise. For exact data, with alpha 0, they are 0 and 1.
     refit : tuple of ndarray
         Factors of the least-squares fit at `rank`: without the bias of the penalty, and **not certified**, since
         least squares at a fixed rank may have local minima.
@@ -293,6 +293,10 @@ class Solution:
             out["matrix"] = self.matrix
         return out | dict(self.parts)
 
+    def unchecked(self) -> Solution:
+        """Return the solution as a file states it: without a certificate, whose statements become `claimed`."""
+        return replace(self, status=Status.not_checked, certificate=None, claimed=dict(self.statements))
+
     def save(self, file: str | Path) -> None:
         """Write the solution as an ``.npz`` file without pickle, whole or not at all, or raise `InputError`."""
         statements = self.statements
@@ -331,7 +335,8 @@ class Solution:
 
         A file can state anything. So without its problem a solution has no certificate, its status is not_checked, and
         the statements of the file are in `claimed`. With its problem, certificate, status and flatness are computed
-        from the problem, the factors and the dual vectors. ``parts`` are then those that follow from the factors
+        from the problem, the factors and the dual vectors. That a search found no lower rank cannot be checked, so the
+        status low_rank_interpolant becomes not_certified. ``parts`` are then those that follow from the factors
         ("sparse", "signal"); ``noise``, ``settings`` and the effort stay statements of the file.
 
         Parameters
@@ -385,9 +390,6 @@ class Solution:
         factors, (D1, D2) = problem.within_range(problem.check(self.factors)), problem.metric
         proof = judge(problem, factors, *self.duals, alpha=alpha, metric_power=metric_power)
         status = Status.proved(proof) or Status.not_certified
-        searched = self.claimed["status"] == Status.low_rank_interpolant.name
-        if not proof.holds and searched and proof.relative_residual <= LARGEST_RESIDUAL:
-            status = Status.low_rank_interpolant  # no certificate can prove more
         parts = {"sparse": gross_errors(problem, factors, alpha)} if problem.loss.has_gross_errors else {}
         checked = replace(
             self,
@@ -406,12 +408,12 @@ class Solution:
 
     @classmethod
     def _read(cls, file: str | Path) -> Solution:
-        data, about = read_described(file, FORMAT_VERSION)
+        data, about = read_described(file, FORMAT_VERSION, "a solution")
         try:
             return cls._from_arrays(data, about)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             reason = f"{error} is missing or unknown" if isinstance(error, KeyError) else error
-            raise InputError(f"{file} is no solution saved by this version of flatmin: {reason}") from error
+            raise InputError(f"{file} is not a solution saved by this version of flatmin: {reason}") from error
 
     @classmethod
     def _from_arrays(cls, data: Mapping[str, Array], about: Mapping[str, Any]) -> Solution:

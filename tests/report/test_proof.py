@@ -47,7 +47,7 @@ def test_uniqueness_is_silent_without_a_proof_of_flatness() -> None:
         ({"q": 1}, "singular values is 1"),
         ({"margin": 1.0}, "No other one is above 0"),
         ({}, "any other solution this flat lies within about 1 % of it"),
-        ({"q": None, "margin": None, "injectivity": None}, "no measurement sees"),
+        ({"unseen": 1}, "vanish in 1 direction, which measurements see"),
         ({"unique": None}, "so it remains open"),
     ],
 )

@@ -40,3 +40,11 @@ def test_without_a_radius_the_reason_is_given(changes, expected):
     found = section(replace(CERTIFICATE, radius=None, **changes))
     assert found.table is None
     assert expected in " ".join(found.prose)
+
+
+def test_unseen_directions_are_told_and_radii_are_rounded_up():
+    found = section(replace(PROVED, unseen=2))
+    assert "This compares matrices that vanish in 2 directions" in " ".join(found.prose)
+    assert "This compares" not in " ".join(section(PROVED).prose)
+    only = section(replace(PROVED, radius=1.2341, stability=None))
+    assert "That is 1.24, 0.618 of ‖X‖" in " ".join(only.prose)

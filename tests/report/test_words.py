@@ -67,6 +67,9 @@ def test_unseen_directions_are_told_wherever_a_proof_is() -> None:
     assert words.verdict(Status.flat_minimum, certificate=blind).advice.endswith(among)
     assert proof(blind, 3)[1].text.endswith(among)
     assert proof(blind, 3, terms=DETERMINED)[1].text.endswith(among)
+    assert among in proof(blind, 3)[3].text
+    assert proof(replace(blind, margin_kind="dense"), 3, terms=DETERMINED)[2].text.endswith(among)
+    assert "This compares" not in proof(CERTIFICATE, 3)[3].text
     assert "directions" not in words.judgement(replace(blind, holds=False, relative_gap=0.5))
     assert words.scope(CERTIFICATE) == ""
 

@@ -29,13 +29,16 @@ def write_described(file: str | Path, arrays: Mapping[str, Any], description: Ma
         raise InputError(f"{file} cannot be written: {error.strerror or error}") from error
 
 
-def read_described(file: str | Path, version: int) -> tuple[dict[str, Array], dict[str, Any]]:
-    """Return arrays and description, or raise `InputError` if the file is missing, damaged or of another version."""
+def read_described(file: str | Path, version: int, content: str) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Return arrays and description, or raise `InputError` if the file is missing, damaged or of another version.
+
+    ``content`` says in the error what was expected, such as "a solution".
+    """
     try:
         with np.load(file, allow_pickle=False) as archive:
             data = dict(archive)
     except UNREADABLE as error:
-        raise InputError(f"{file} cannot be read as a solution, expected an .npz file of flatmin: {error}") from error
+        raise InputError(f"{file} cannot be read as {content}, expected an .npz file of flatmin: {error}") from error
     try:
         found = int(data.get("format_version", -1))
         if found != version:
@@ -43,4 +46,4 @@ def read_described(file: str | Path, version: int) -> tuple[dict[str, Array], di
         return data, dict(json.loads(str(data["description"])))
     except (KeyError, TypeError, ValueError) as error:
         reason = f"{error} is missing or unknown" if isinstance(error, KeyError) else error
-        raise InputError(f"{file} is no solution saved by this version of flatmin: {reason}") from error
+        raise InputError(f"{file} is not {content} saved by this version of flatmin: {reason}") from error

@@ -52,6 +52,8 @@ class ChosenPenalty(FlatEstimator):
         Errors, their standard errors, ranks, and whether the best strength is the weakest one.
     """
 
+    saved_classes: ClassVar[tuple[type, ...]] = (CrossValidation,)
+
     alphas: Any = field(default=None, kw_only=False)
     n_alphas: int = 20
     alpha_ratio: float = 1e-3

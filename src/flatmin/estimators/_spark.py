@@ -72,6 +72,7 @@ def _checked(parameters: dict[str, Any], sample_weight: Any) -> float:
         "metric_power": ((1,), "Spark's ALS has only the flat penalty"),
         "refit": (("auto", False), "a refit is not penalised, but Spark's ALS is"),
         "offsets": (("auto", "none"), "subtract offsets from the values first, or use engine='local'"),
+        "clip": ((None,), "clip the predictions of its DataFrames by Spark's functions"),
         "offset_alpha": (("auto",), "there are no offsets"),
         "stop": (("gap",), "it sweeps until the gap is small, or max_iter is reached"),
     }

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import field
 from html import escape
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state, estimator_html_repr
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
@@ -19,6 +19,8 @@ from flatmin._core.arrays import Array
 from flatmin._core.progress import Approach, progress
 from flatmin.errors import InputError
 from flatmin.estimators._declaration import estimator
+from flatmin.estimators._saved import SavedEstimator
+from flatmin.estimators._unpenalised import Features
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.solution import Noise, Solution, Status
@@ -39,7 +41,7 @@ def user_level() -> int:
 
 
 @estimator
-class FlatEstimator(BaseEstimator):  # type: ignore[misc]
+class FlatEstimator(SavedEstimator):
     """An estimator whose `fit` builds a `Problem` and keeps its certified solution.
 
     A subclass passes its problem to `_solve`, which sets the attributes below and returns the factors for predictions.
@@ -63,8 +65,9 @@ class FlatEstimator(BaseEstimator):  # type: ignore[misc]
         Rank of the matrix that predicts.
     solution_ : Solution
         The solution with its proofs.
-    certificate_ : Certificate
-        The proof that `solution_` is optimal. A refit is not certified.
+    certificate_ : Certificate or None
+        The proof that `solution_` is optimal. A refit is not certified. None if the estimator was loaded from a file,
+        whose statements nobody has checked.
     flatness_ : Flatness
         The exact flatness of `solution_`.
     noise_ : Noise or None
@@ -172,12 +175,15 @@ class FlatEstimator(BaseEstimator):  # type: ignore[misc]
             return {}
         solution, noise, proof = self.solution_, self.noise_, self.certificate_
         d1, d2 = (len(side) for side in solution.parametrization.pair(solution.factors))
-        holds = "holds" if proof.holds else "does not hold"
         lines = {
             "rank": f"{self.rank_} of a {d1} × {d2} matrix",
             "status": f"{self.status_.name}. {self.status_.value}",
-            "certificate": f"{holds}; relative gap {proof.relative_gap:.1e}, {proof.objective} value {proof.value:.6g}",
+            "certificate": "none, as the model was read from a file",
         }
+        if proof is not None:
+            holds = "holds" if proof.holds else "does not hold"
+            gap = f"relative gap {proof.relative_gap:.1e}, {proof.objective} value {proof.value:.6g}"
+            lines["certificate"] = f"{holds}; {gap}"
         if noise is not None:
             lines |= _about(noise)
         return lines
@@ -234,6 +240,8 @@ class MatrixRegressor(RegressorMixin, FlatEstimator):  # type: ignore[misc]
         bias, but not certified. "auto" refits if alpha is "auto" and matrices of this rank have fewer degrees of
         freedom than there are data.
     """
+
+    saved_classes: ClassVar[tuple[type, ...]] = (Features,)
 
     alpha: Any = field(default="auto", kw_only=False)
     metric_power: float = 1.0

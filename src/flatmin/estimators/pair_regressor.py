@@ -1,7 +1,8 @@
 """Pair regression: a regressor for values of pairs of ids, such as ratings of films by people."""
 
+from copy import copy
 from dataclasses import field
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import RegressorMixin
@@ -9,10 +10,13 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import _check_feature_names, _check_sample_weight, check_is_fitted
 
 from flatmin._core.arrays import Array
+from flatmin._core.validation import real_number, shown, whole_number
 from flatmin.errors import InputError
-from flatmin.estimators._completion.completer import Completer
-from flatmin.estimators._completion.ids import PairIds
+from flatmin.estimators._completer import Completer
+from flatmin.estimators._completion.ids import PairIds, values_of_pairs
 from flatmin.estimators._completion.observations import Strengths
+from flatmin.estimators._completion.predictor import CellPredictor, RowFit
+from flatmin.estimators._completion.projection import RowModel
 from flatmin.estimators._completion.table import in_rows, weighted
 from flatmin.estimators._declaration import estimator
 from flatmin.estimators._spark import engine_of, is_source, spark_fit
@@ -40,6 +44,9 @@ class PairRegressor(RegressorMixin, Completer):  # type: ignore[misc]
         Penalty on the offsets of rows and of columns. A penalty of k has the effect of k further observations of the
         value zero. "auto" is the variance of the noise divided by that of the offsets, estimated by restricted maximum
         likelihood.
+    clip : pair of float, optional
+        The least and the largest possible value, such as (1, 5) for stars. Predictions outside are moved to the nearer
+        limit; the fit is not affected.
     engine : str
         "auto" and "local" work in this process. "spark" uses Apache Spark for pairs that exceed the memory of one
         machine, with a positive ``alpha`` and without offsets; `fit` then also takes a Spark DataFrame, or the path of
@@ -67,8 +74,12 @@ class PairRegressor(RegressorMixin, Completer):  # type: ignore[misc]
     array([3.3, 4.1])
     """
 
+    saved_classes: ClassVar[tuple[type, ...]] = (PairIds,)
+    unsaved: ClassVar[tuple[str, ...]] = ("spark_model_",)
+
     alpha: Any = field(default="auto", kw_only=False)
     offsets: str = "auto"
+    clip: Any = None
     engine: str = "auto"
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
@@ -93,6 +104,7 @@ class PairRegressor(RegressorMixin, Completer):  # type: ignore[misc]
         ImportError
             If Spark is asked for and not installed.
         """
+        self._limits()
         if engine_of(self.engine) == "spark":
             return self._fit_spark(X, y, sample_weight)
         if is_source(X):
@@ -108,6 +120,7 @@ class PairRegressor(RegressorMixin, Completer):  # type: ignore[misc]
             weights = _check_sample_weight(sample_weight, y, dtype=float, ensure_non_negative=True)
             cells, weights = weighted(cells, weights[order])
         self._keep_ids(ids)
+        self._keeps_pairs = True
         self._fit_cells(cells, weights, strengths)
         self.__dict__.pop("spark_model_", None)
         return self
@@ -135,7 +148,103 @@ class PairRegressor(RegressorMixin, Completer):  # type: ignore[misc]
                     f"X is a {type(X).__name__}, expected pairs of ids, or after engine='spark' a DataFrame"
                 )
             return self.spark_model_.transform(X, columns)
-        return self._at(*self._positions(X, columns))
+        return np.clip(self._at(*self._positions(X, columns)), *self._limits())
+
+    def recommend(self, row: Any, n: int = 10, exclude_seen: bool = True) -> tuple[Array, Array]:
+        """Return the columns with the largest predictions for a row, best first.
+
+        Parameters
+        ----------
+        row : id
+            A row of the fit. For a new row, use the model that `fold_in` returns.
+        n : int
+            The largest number of columns.
+        exclude_seen : bool
+            Whether to leave out the columns whose pairs with this row were fitted.
+
+        Returns
+        -------
+        ids, predictions : ndarray, shape (k,) with k ≤ n
+            Ids of columns and the predicted values. The order is that of the values before ``clip``.
+        """
+        check_is_fitted(self)
+        i, n = self._ids.row(row), whole_number(n, "n", 1)
+        j = np.arange(len(self.column_ids_))
+        if exclude_seen:
+            if not self._keeps_pairs:
+                raise InputError("exclude_seen is True, expected False after engine='spark', which keeps no pairs here")
+            pointers, columns = self._cells.rows.pointers, self._cells.rows.indices
+            j = np.setdiff1d(j, columns[pointers[i] : pointers[i + 1]])
+        values = self._at(np.full(len(j), i), j)
+        best = np.argsort(-values, kind="stable")[:n]
+        return self.column_ids_[j[best]], np.clip(values[best], *self._limits())
+
+    def similar(self, column: Any, n: int = 10) -> tuple[Array, Array]:
+        """Return the columns that are most similar to a column, most similar first.
+
+        The similarity of two columns is the cosine of the angle between their factors, the rows of
+        ``column_factors_``: 1 if the matrix predicts proportional values for all rows. Offsets do not count, so
+        similarity is about taste, not popularity. A column whose factor is zero has the similarity 0.
+
+        Parameters
+        ----------
+        column : id
+            A column of the fit.
+        n : int
+            The largest number of columns.
+
+        Returns
+        -------
+        ids, similarities : ndarray, shape (k,) with k ≤ n
+        """
+        check_is_fitted(self)
+        j, n = self._ids.column(column), whole_number(n, "n", 1)
+        sizes = np.linalg.norm(self.column_factors_, axis=1)
+        if sizes[j] == 0:
+            raise InputError(f"column {shown(column)} has a factor of zero, expected a column with similar ones")
+        cosines = self.column_factors_ @ (self.column_factors_[j] / sizes[j]) / np.where(sizes > 0, sizes, 1.0)
+        others = np.delete(np.arange(len(sizes)), j)
+        best = others[np.argsort(-cosines[others], kind="stable")][:n]
+        return self.column_ids_[best], np.clip(cosines[best], -1.0, 1.0)
+
+    def fold_in(self, pairs: Any, values: Any) -> Self:
+        """Return a model with further rows, whose factors follow from their values without another fit.
+
+        The factors and offsets of columns are kept, and each new row is the ridge regression on them that the fit
+        itself uses for its rows. The columns do not learn from the new values. The result is a new model, because
+        scikit-learn's estimators change only in `fit`, and because predictions for other users of this model stay as
+        they are while it grows. The new model shares the arrays of columns; ``solution_`` and ``certificate_`` remain
+        those of the fit.
+
+        Parameters
+        ----------
+        pairs : array_like, shape (m, 2)
+            The ids of new rows and of columns of the fit.
+        values : array_like, shape (m,)
+            The values.
+
+        Raises
+        ------
+        InputError
+            If a row was fitted already, or a column was not.
+        """
+        check_is_fitted(self)
+        new, i, j = self._ids.new_rows(pairs)
+        cells, _ = in_rows(i, j, values_of_pairs(values, i), (len(new.row_ids), len(self.column_ids_)))
+        grown = copy(self)
+        order = np.argsort(rows := np.concatenate([self.row_ids_, new.row_ids]), kind="stable")
+        grown._keep_ids(PairIds(rows[order], self.column_ids_))
+        grown._keep_cells(self._cells.with_rows(self._cells.fitted(cells), order))
+        return grown
+
+    def _limits(self) -> tuple[float, float]:
+        """Return the limits of predictions, or raise `InputError`."""
+        if self.clip is None:
+            return -np.inf, np.inf
+        limits = tuple(map(real_number, self.clip)) if isinstance(self.clip, tuple | list | np.ndarray) else ()
+        if len(limits) != 2 or not -np.inf < limits[0] < limits[1] < np.inf:
+            raise InputError(f"clip is {shown(self.clip)}, expected two numbers, the smaller one first, or None")
+        return limits
 
     def _positions(self, X: Any, columns: Any) -> tuple[Array, Array]:
         """Return the positions of pairs in the factors, −1 for ids that were not fitted."""
@@ -155,8 +264,10 @@ class PairRegressor(RegressorMixin, Completer):  # type: ignore[misc]
         self.__dict__.pop("feature_names_in_", None)  # of an earlier fit
         self._keep_ids(ids)
         self.spark_model_, self.alpha_ = found, found.alpha
-        self.row_factors_, self.column_factors_ = self._factors = found.factors
-        self.offsets_, self.relaxation_ = Offsets(0.0, *(np.zeros(len(F)) for F in found.factors)), None
+        (L, R), self.relaxation_ = found.factors, None
+        sides = RowModel(R, found.alpha, 1.0), RowModel(L, found.alpha, 1.0)
+        rows, self._keeps_pairs, self._factors = RowFit.without_cells(sides[0], L), False, found.factors
+        self._keep_cells(CellPredictor(Offsets(0.0, np.zeros(len(L)), np.zeros(len(R))), rows, sides[1], rows))
         self._record(found.solution, found.factors)
         return self
 

@@ -237,7 +237,7 @@ class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FlatEstimator
 
     def _levels(self) -> tuple[float, float | None]:
         """Return the threshold of Huber's loss, and the standard deviation of the noise if it is known."""
-        alpha, cells = float(self.solution_.settings["alpha"]), len(self.certificate_.dual)
+        alpha, cells = float(self.solution_.settings["alpha"]), len(self.solution_.duals[0])
         if self.noise_ is not None and self.noise_.sigma:
             return EASED * self.noise_.sigma, self.noise_.sigma
         assert self._weight is not None

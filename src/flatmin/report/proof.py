@@ -150,7 +150,7 @@ def _only_one(c: Certificate, terms: Vocabulary, distance: float | None) -> Stat
         if c.injectivity is not None:
             apart = f", where the measurements tell matrices apart (injectivity {number(c.injectivity)}, 1 is best)"
         margin = f" The margin is {number(c.margin)}: the smallest eigenvalue of W orthogonal to X."
-        return Statement(True, UNIQUE_TITLE[True], f"{how}{apart}.{margin}")
+        return Statement(True, UNIQUE_TITLE[True], f"{how}{apart}.{margin} {scope(c)}".strip())
     if c.unique is False:
         text = f"Another {terms.rival} was found{_apart(distance)}; it is in solution.npz. The data fit both."
         return Statement(False, UNIQUE_TITLE[False], text)
@@ -190,11 +190,8 @@ def _uniqueness(c: Certificate, terms: Vocabulary, distance: float | None) -> St
 
 def _why_unique(c: Certificate, terms: Vocabulary, distance: float | None) -> str:
     if c.unique:
-        vanish = (
-            "" if terms.splits else f" This compares {terms.kind}matrices that are zero where no measurement sees them."
-        )
         phrase = unique_phrase(True, terms, penalised=c.objective == "penalised")
-        return f"The certificate shows that {phrase}, relatively, and usually much closer.{vanish}"
+        return f"The certificate shows that {phrase}, relatively, and usually much closer. {scope(c)}".strip()
     if c.unique is False:
         how = "as good and with the same sum" if terms.splits else "as flat and fitting the same data"
         how = "as good" if c.objective == "penalised" else how

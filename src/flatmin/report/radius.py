@@ -8,7 +8,7 @@ from flatmin._core.arrays import Array
 from flatmin.proofs.certificate import Certificate
 from flatmin.report.page import Section, Table
 from flatmin.report.vocabulary import PRODUCT, Vocabulary
-from flatmin.report.words import measure, number
+from flatmin.report.words import measure, number, scope
 
 __all__ = ["radius_section"]
 
@@ -24,7 +24,7 @@ def radius_section(c: Certificate, data: Array, size: float, terms: Vocabulary =
     title = "How far off it can be"
     if c.radius is None:
         return Section("radius", title, [_none(c, terms)])
-    prose = [f"{_claim(c, terms)} {_truth(c, terms)}"]
+    prose = [" ".join(part for part in (_claim(c, terms), scope(c), _truth(c, terms)) if part)]
     if c.objective == "penalised":
         smallest = f"as small a {measure(c, terms=terms)}"
         prose.insert(0, f"Every other {terms.matrices} with {smallest} lies within {_both(c.radius, size)}.")
