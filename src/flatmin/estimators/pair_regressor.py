@@ -1,7 +1,7 @@
 """Pair regression: a regressor for values of pairs of ids, such as ratings of films by people."""
 
 from copy import copy
-from dataclasses import field, replace
+from dataclasses import field
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -12,9 +12,10 @@ from sklearn.utils.validation import _check_feature_names, _check_sample_weight,
 from flatmin._core.arrays import Array
 from flatmin._core.validation import real_number, shown, whole_number
 from flatmin.errors import InputError
-from flatmin.estimators._completion.completer import Completer
+from flatmin.estimators._completer import Completer
 from flatmin.estimators._completion.ids import PairIds, values_of_pairs
 from flatmin.estimators._completion.observations import Strengths
+from flatmin.estimators._completion.predictor import CellPredictor, RowFit
 from flatmin.estimators._completion.projection import RowModel
 from flatmin.estimators._completion.table import in_rows, weighted
 from flatmin.estimators._declaration import estimator
@@ -119,7 +120,7 @@ class PairRegressor(RegressorMixin, Completer):  # type: ignore[misc]
             weights = _check_sample_weight(sample_weight, y, dtype=float, ensure_non_negative=True)
             cells, weights = weighted(cells, weights[order])
         self._keep_ids(ids)
-        self._seen: tuple[Array, Array] | None = (cells.indptr, cells.indices)
+        self._keeps_pairs = True
         self._fit_cells(cells, weights, strengths)
         self.__dict__.pop("spark_model_", None)
         return self
@@ -170,9 +171,9 @@ class PairRegressor(RegressorMixin, Completer):  # type: ignore[misc]
         i, n = self._ids.row(row), whole_number(n, "n", 1)
         j = np.arange(len(self.column_ids_))
         if exclude_seen:
-            if self._seen is None:
+            if not self._keeps_pairs:
                 raise InputError("exclude_seen is True, expected False after engine='spark', which keeps no pairs here")
-            pointers, columns = self._seen
+            pointers, columns = self._cells.rows.pointers, self._cells.rows.indices
             j = np.setdiff1d(j, columns[pointers[i] : pointers[i + 1]])
         values = self._at(np.full(len(j), i), j)
         best = np.argsort(-values, kind="stable")[:n]
@@ -230,17 +231,10 @@ class PairRegressor(RegressorMixin, Completer):  # type: ignore[misc]
         check_is_fitted(self)
         new, i, j = self._ids.new_rows(pairs)
         cells, _ = in_rows(i, j, values_of_pairs(values, i), (len(new.row_ids), len(self.column_ids_)))
-        factors, own = self._rows.fit(self._less_offsets(cells))
         grown = copy(self)
         order = np.argsort(rows := np.concatenate([self.row_ids_, new.row_ids]), kind="stable")
         grown._keep_ids(PairIds(rows[order], self.column_ids_))
-        grown.row_factors_ = np.concatenate([self.row_factors_, factors])[order]
-        grown.offsets_ = replace(self.offsets_, rows=np.concatenate([self.offsets_.rows, own])[order])
-        if self._seen is not None:
-            counts = np.concatenate([np.diff(self._seen[0]), np.diff(cells.indptr)])
-            row_of = np.argsort(order)[np.repeat(np.arange(len(counts)), counts)]
-            columns = np.concatenate([self._seen[1], cells.indices])[np.argsort(row_of, kind="stable")]
-            grown._seen = np.concatenate([[0], np.cumsum(counts[order])]), columns
+        grown._keep_cells(self._cells.with_rows(self._cells.fitted(cells), order))
         return grown
 
     def _limits(self) -> tuple[float, float]:
@@ -270,9 +264,10 @@ class PairRegressor(RegressorMixin, Completer):  # type: ignore[misc]
         self.__dict__.pop("feature_names_in_", None)  # of an earlier fit
         self._keep_ids(ids)
         self.spark_model_, self.alpha_ = found, found.alpha
-        self.row_factors_, self.column_factors_ = self._factors = found.factors
-        self._rows, self._seen = RowModel(found.factors[1], found.alpha, 1.0), None
-        self.offsets_, self.relaxation_ = Offsets(0.0, *(np.zeros(len(F)) for F in found.factors)), None
+        (L, R), self.relaxation_ = found.factors, None
+        sides = RowModel(R, found.alpha, 1.0), RowModel(L, found.alpha, 1.0)
+        rows, self._keeps_pairs, self._factors = RowFit.without_cells(sides[0], L), False, found.factors
+        self._keep_cells(CellPredictor(Offsets(0.0, np.zeros(len(L)), np.zeros(len(R))), rows, sides[1], rows))
         self._record(found.solution, found.factors)
         return self
 
