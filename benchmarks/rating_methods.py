@@ -19,7 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 import flatmin as fm
 from flatmin._core.arrays import Array
 from flatmin.estimators import PairRegressor
-from flatmin.estimators._completion.ids import PairIds
+from flatmin.estimators._pairs.ids import PairIds
 from flatmin.solvers.offsets.offsets import OffsetModel
 
 #: The relative gap of a solve; smaller gaps change errors by less than the fifth digit.

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from flatmin.errors import InputError
-from flatmin.estimators._completion.ids import PairIds
+from flatmin.estimators._pairs.ids import PairIds
 from flatmin.proofs.certificate import LARGEST_GAP, check_alpha
 from flatmin.spark import SparkCompletion
 from flatmin.spark.session import is_frame

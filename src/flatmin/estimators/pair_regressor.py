@@ -13,13 +13,13 @@ from flatmin._core.arrays import Array
 from flatmin._core.validation import real_number, shown, whole_number
 from flatmin.errors import InputError
 from flatmin.estimators._completer import Completer
-from flatmin.estimators._completion.ids import PairIds, values_of_pairs
 from flatmin.estimators._completion.observations import Strengths
 from flatmin.estimators._completion.predictor import CellPredictor, RowFit
 from flatmin.estimators._completion.projection import RowModel
-from flatmin.estimators._completion.side_information import PairFeatures
 from flatmin.estimators._completion.table import in_rows, weighted
 from flatmin.estimators._declaration import estimator
+from flatmin.estimators._pairs.ids import PairIds, values_of_pairs
+from flatmin.estimators._pairs.side_information import PairFeatures
 from flatmin.estimators._spark import engine_of, is_source, spark_fit
 from flatmin.solvers.offsets.offsets import Offsets
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from flatmin.estimators._completion.side_information import SideInformation
+from flatmin.estimators._pairs.side_information import SideInformation
 
 
 def test_missing_features_count_as_the_mean():

@@ -9,8 +9,8 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin._core.validation import nonnegative, numeric, shown
 from flatmin.errors import InputError
-from flatmin.estimators._completion.ids import PairIds, id_array, positions_of
 from flatmin.estimators._completion.observations import Strengths
+from flatmin.estimators._pairs.ids import PairIds, id_array, positions_of
 from flatmin.solvers.offsets.features import LinearTerms
 
 __all__ = ["PairFeatures", "SideInformation"]
