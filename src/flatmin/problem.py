@@ -11,7 +11,7 @@ from flatmin._core.validation import numeric
 from flatmin.errors import InputError
 from flatmin.linalg.metric import Metric
 from flatmin.losses import Absolute, Squared
-from flatmin.measurements import Measurement
+from flatmin.measurements import FromLinearOperator, Measurement
 from flatmin.parametrizations import Parametrization
 from flatmin.parametrizations.product import Product
 
@@ -30,7 +30,9 @@ class Problem:
     Parameters
     ----------
     measurement : Measurement
-        The linear map A on matrices (d1, d2).
+        The linear map A on matrices (d1, d2). A linear operator of SciPy or PyLops, or a sparse matrix, becomes a
+        `FromLinearOperator` if the shape of X is known: from the ``dims`` of a PyLops operator, or because X is square
+        in the model. Its adjoint is compared with its products at random points.
     data : array_like, shape (m,)
         The measured values b; integers and float32 are converted to float64.
     parametrization : Parametrization
@@ -42,7 +44,8 @@ class Problem:
     Raises
     ------
     InputError
-        If b has another length than A, is complex, or contains NaN or infinity, or if the parts do not go together.
+        If b has another length than A, is complex, or contains NaN or infinity, if the parts do not go together, or if
+        an operator has no adjoint or a wrong one.
 
     Examples
     --------
@@ -57,16 +60,19 @@ class Problem:
     loss: Squared | Absolute = field(default_factory=Squared)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.parametrization, Parametrization):
+            found = type(self.parametrization).__name__
+            raise InputError(f"parametrization is a {found}, expected a flatmin Parametrization such as Product()")
         if not isinstance(self.measurement, Measurement):
-            raise InputError(f"measurement is a {type(self.measurement).__name__}, expected a flatmin Measurement")
+            is_square = self.parametrization.cone.is_hermitian
+            object.__setattr__(self, "measurement", FromLinearOperator.of_model(self.measurement, is_square))
+        if isinstance(self.measurement, FromLinearOperator):
+            self.measurement.check_adjoint()
         data = numeric(self.data, "the data b")
         if data.shape != (self.measurement.size,):
             raise InputError(
                 f"the data b has shape {data.shape}, expected ({self.measurement.size},): one value a measurement"
             )
-        if not isinstance(self.parametrization, Parametrization):
-            found = type(self.parametrization).__name__
-            raise InputError(f"parametrization is a {found}, expected a flatmin Parametrization such as Product()")
         if not isinstance(self.loss, Squared | Absolute):
             raise InputError(f"loss is a {type(self.loss).__name__}, expected flatmin.losses.Squared() or Absolute()")
         self.loss.check(self.measurement, self.parametrization)

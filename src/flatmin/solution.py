@@ -110,7 +110,7 @@ class Noise:
     threshold, unevenness : float
         ``threshold`` is the 95 % quantile of ``‖D1⁻¹ A*(g) D2⁻¹‖ / ‖g‖`` over random g, which is the effect of noise
         alone. ``unevenness`` is the ratio of this quantile to that for Gaussian noise; it exceeds 1 for heavy tails or
-        uneven noise.
+        uneven noise. For exact data, with alpha 0, they are 0 and 1.
     refit : tuple of ndarray
         Factors of the least-squares fit at `rank`: without the bias of the penalty, and **not certified**, since
         least squares at a fixed rank may have local minima.

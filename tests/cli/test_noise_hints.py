@@ -22,3 +22,19 @@ def test_noise_in_robust_pca_asks_for_a_smaller_weight():
     noise = np.random.default_rng(0).standard_normal(64)
     identity = fm.measurements.Identity((8, 8))
     assert "a --weight below 2 lowers the rank" in hints(fm.Problem(identity, noise, loss=Absolute(weight=2.0)))
+
+
+def test_a_limit_far_from_a_fit_to_intensities_speaks_of_noise():
+    noisy, clean = (fm.families.phase_retrieval.sample(30, 1, 240, noise=noise).problem for noise in (0.1, 0.0))
+    stopped = fm.flat_minimum(noisy, max_iter=20)
+    assert stopped.status is fm.Status.iteration_limit
+    (hint,) = [hint for hint in noise_hints(noisy, stopped) if "as noise would" in hint]
+    assert hint.endswith("if the data are noisy, use --alpha auto, or a number.")
+    assert "alpha" not in hints(clean)
+
+
+def test_one_pattern_has_a_hint_and_two_have_none():
+    masks = fm.families.phase_retrieval.octanary_masks(8, (4,))
+    for count, said in ((1, True), (8, False)):
+        problem = fm.families.phase_retrieval.diffraction(np.arange(4), masks[:count]).problem
+        assert ("One diffraction pattern does not determine a signal" in hints(problem)) is said

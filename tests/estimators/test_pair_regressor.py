@@ -12,6 +12,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import _check_n_features
 
 from flatmin import MatrixCompletion, PairRegressor, PairRegressorCV
+from flatmin.errors import InputError
 from flatmin.testing import expected_failed_checks
 
 
@@ -158,3 +159,190 @@ class TestPairs:
         model = PairRegressorCV(metric_powers=1.0, n_alphas=6).fit(X, y)
         assert model.certificate_.holds
         assert np.mean((model.predict(X) - truth) ** 2) < 0.1 * truth.var()
+
+
+class TestRecommendations:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def fitted(cls):
+        X, y, _ = ratings(noise=0.3)
+        return PairRegressor(0.1, metric_power=0.5).fit(X, y), X, y
+
+    def test_the_best_unseen_columns_come_first(self, fitted):
+        model, X, _ = fitted
+        ids, values = model.recommend("user 3", 5)
+        seen = set(X[X[:, 0] == "user 3", 1])
+        unseen = np.array([j for j in model.column_ids_ if j not in seen])
+        predicted = model.predict(["user 3"] * len(unseen), unseen)
+        np.testing.assert_array_equal(ids, unseen[np.argsort(-predicted)][:5])
+        np.testing.assert_array_equal(values, np.sort(predicted)[::-1][:5])
+        assert len(model.recommend("user 3", 1000)[0]) == len(unseen)
+        assert len(model.recommend("user 3", 1000, exclude_seen=False)[0]) == 25
+
+    def test_limits_do_not_change_the_order(self, fitted):
+        model, X, y = fitted
+        clipped = clone(model).set_params(clip=(2.9, 3.1)).fit(X, y)
+        np.testing.assert_array_equal(clipped.recommend("user 7")[0], model.recommend("user 7")[0])
+        assert set(np.round(clipped.predict(X), 6)) >= {2.9, 3.1}
+        assert clipped.predict(X).min() == 2.9
+        assert clipped.recommend("user 7")[1].max() <= 3.1
+
+    def test_similar_columns_have_factors_of_the_same_direction(self):
+        rng = np.random.default_rng(0)
+        taste, kind = rng.standard_normal((60, 2)), np.array([[1, 0], [2, 0], [-1, 0], [0, 1], [0, 3]])
+        X = [(i, f"film {j}") for i in range(60) for j in range(5)]
+        model = PairRegressor(0.05, offsets="none").fit(X, (taste @ kind.T).ravel())
+        ids, cosines = model.similar("film 0", 4)
+        assert ids[0] == "film 1"
+        assert ids[-1] == "film 2"
+        assert cosines[0] > 0.95 > 0.5 > abs(cosines[1])
+        assert cosines[-1] < -0.95
+        assert len(model.similar("film 0", 1)[0]) == 1
+
+    @pytest.mark.parametrize("parameters", [{}, *({"alpha": 0.1, "offsets": k} for k in ("none", "columns", "both"))])
+    def test_a_row_that_is_folded_in_is_one_that_was_fitted(self, parameters):
+        X, y, _ = ratings(noise=0.3)
+        model = PairRegressor(**parameters).fit(X, y)
+        before, mine = model.predict(X), X[:, 0] == "user 3"
+        pairs = [("a new user", j) for j in X[mine, 1]]
+        grown = model.fold_in(pairs, y[mine])
+        np.testing.assert_allclose(grown.predict(pairs), model.predict(X[mine]), rtol=1e-9)
+        np.testing.assert_allclose(grown.predict([("a new user", 770)]), model.predict([("user 3", 770)]), rtol=1e-9)
+        np.testing.assert_array_equal(grown.predict(X), before)
+        assert "a new user" not in model.row_ids_
+        assert list(grown.recommend("a new user")[0]) == list(model.recommend("user 3")[0])
+        for user in ("user 12", "user 39"):
+            assert list(grown.recommend(user)[0]) == list(model.recommend(user)[0])
+        twice = grown.fold_in([("another", 30), ("third", 30)], [5.0, 1.0])
+        assert twice.predict([("another", 40)]) != twice.predict([("third", 40)])
+
+    @pytest.mark.parametrize(
+        ("call", "words"),
+        [
+            (lambda m: m.recommend("nobody"), "row 'nobody' is unknown, expected one of the 40 that were fitted"),
+            (lambda m: m.recommend(3), "the row holds numbers, expected strings"),
+            (lambda m: m.recommend("user 3", 0), "n is 0"),
+            (lambda m: m.similar(31), "column 31 is unknown"),
+            (lambda m: m.similar(np.int64(31)), "column 31 is unknown"),
+            (lambda m: m.similar(["a", "b"]), "the column holds list"),
+            (lambda m: m.fold_in([("user 3", 30)], [1.0]), "row 'user 3' was fitted already"),
+            (lambda m: m.fold_in([("new", 31)], [1.0]), "column 31 was not fitted"),
+            (lambda m: m.fold_in([("new", 30)], [np.nan]), "NaN"),
+            (lambda m: m.fold_in([("new", 30)], [1.0, 2.0]), "inconsistent"),
+            (lambda m: m.fold_in([("new", 30)], None), "y is None"),
+        ],
+    )
+    def test_unknown_ids_are_named(self, fitted, call, words):
+        with pytest.raises(ValueError, match=words):
+            call(fitted[0])
+
+    def test_dates_are_ids(self):
+        X = pd.DataFrame({"day": pd.date_range("2020-01-01", periods=4).repeat(3), "place": list("abc") * 4})
+        model = PairRegressor(0.01).fit(X, np.arange(12.0))
+        want = model.recommend(model.row_ids_[1], exclude_seen=False)
+        for day in ("2020-01-02", pd.Timestamp("2020-01-02"), np.datetime64("2020-01-02")):
+            assert list(model.recommend(day, exclude_seen=False)[0]) == list(want[0])
+        with pytest.raises(InputError, match="'soon' is no date"):
+            model.recommend("soon")
+        with pytest.raises(InputError, match="is unknown"):
+            model.recommend("2021-01-01")
+
+    @pytest.mark.parametrize("clip", [3, (1,), (5, 1), ("a", "b"), (1, np.inf), "15"])
+    def test_limits_are_two_numbers(self, fitted, clip):
+        with pytest.raises(InputError, match="clip is"):
+            clone(fitted[0]).set_params(clip=clip).fit(*fitted[1:])
+
+    def test_a_matrix_of_rank_zero_has_no_similar_columns(self):
+        X, y, _ = ratings()
+        with pytest.raises(InputError, match="has a factor of zero"):
+            PairRegressor(100.0).fit(X, y).similar(30)
+
+
+class TestFeatures:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def rated(cls):
+        """Return pairs and values of films whose offsets follow from a feature, and the features of all films."""
+        rng = np.random.default_rng(0)
+        feature = rng.standard_normal(40)
+        films = feature + 0.2 * rng.standard_normal(40)
+        i, j = np.divmod(rng.permutation(60 * 40)[:1200], 40)
+        y = 3 + films[j] + 0.5 * rng.standard_normal(60)[i] + 0.3 * rng.standard_normal(1200)
+        pairs = [(f"user {a}", f"film {b}") for a, b in zip(i, j, strict=True)]
+        frame = pd.DataFrame({"size": 10 * feature, "nothing": 1.0}, index=[f"film {k}" for k in range(40)])
+        return pairs, y, frame, 3 + films
+
+    def test_films_without_ratings_follow_their_features(self, rated):
+        pairs, y, frame, truth = rated
+        warm = np.array([int(film.split()[1]) < 25 for _, film in pairs])
+        known = [pair for pair, seen in zip(pairs, warm, strict=True) if seen]
+        model = PairRegressor(0.3, column_features=frame).fit(known, y[warm])
+        assert list(model.column_ids_) == sorted(frame.index)
+        assert model.certificate_.holds
+        np.testing.assert_allclose(model.column_coef_, [0.1, 0.0], atol=0.02)
+        cold = [f"film {k}" for k in range(25, 40)]
+        np.testing.assert_allclose(model.predict(["nobody"] * 15, cold), truth[25:], atol=0.7)
+        plain = PairRegressor(0.3).fit(known, y[warm])
+        missed = [np.std(m.predict(["nobody"] * 15, cold) - truth[25:]) for m in (model, plain)]
+        assert missed[0] < 0.4 < 0.6 < missed[1]
+        ids, _ = model.recommend("user 3", 5)
+        assert set(ids) & set(cold)
+
+    def test_the_fit_is_the_least_joint_objective(self, rated):
+        pairs, y, frame, _ = rated
+        parameters = {"column_features": frame[["size"]], "feature_alpha": 2.0, "offset_alpha": (3.0, 4.0)}
+        model = PairRegressor(0.2, tol=1e-10, **parameters).fit(pairs, y)
+        feature = (frame["size"] / frame["size"].std(ddof=0)).to_numpy()
+        feature = dict(zip(frame.index, feature - feature.mean(), strict=True))
+        U, z = np.array([feature[film] for film in model.column_ids_]), model.offsets_
+        i, j = model._ids.codes(pairs)
+        left = y - model.predict(pairs)
+        own = z.columns - U * z.column_slopes[0]
+        np.testing.assert_allclose(left.sum(), 0, atol=1e-6)
+        np.testing.assert_allclose(np.bincount(i, left), 3.0 * z.rows, atol=1e-6)
+        np.testing.assert_allclose(np.bincount(j, left), 4.0 * own, atol=1e-6)
+        np.testing.assert_allclose(U @ np.bincount(j, left), 2.0 * z.column_slopes[0], atol=1e-6)
+
+    def test_rows_are_folded_in_by_their_features(self, rated):
+        pairs, y, frame, _ = rated
+        turned = [(film, user) for user, film in pairs]
+        rest = np.array([film != "film 7" for film, _ in turned])
+        known = [pair for pair, kept in zip(turned, rest, strict=True) if kept]
+        model = PairRegressor(0.3, row_features=frame).fit(known, y[rest])
+        cold = model.predict([("film 7", "nobody")])
+        grown = model.fold_in([("film 7", "user 1")], [float(cold[0]) + 2])
+        assert 0 < grown.predict([("film 7", "nobody")])[0] - cold[0] < 2
+        assert list(grown.row_ids_) == list(model.row_ids_)
+        np.testing.assert_array_equal(grown.predict(known), model.predict(known))
+        with pytest.raises(InputError, match="was fitted already"):
+            grown.fold_in([("film 7", "user 1")], [3.0])
+
+    def test_forms_of_features_agree(self, rated, tmp_path):
+        pairs, y, frame, _ = rated
+        mapping = {film: list(row) for film, row in zip(frame.index, frame.to_numpy(), strict=True)}
+        want = PairRegressor(0.3, column_features=frame).fit(pairs, y).predict(pairs)
+        model = clone(PairRegressor(0.3, column_features=mapping)).fit(pairs, y)
+        np.testing.assert_array_equal(model.predict(pairs), want)
+        model.set_params(column_features=frame).save(tmp_path / "model.npz")
+        again = PairRegressor.load(tmp_path / "model.npz")
+        np.testing.assert_array_equal(again.predict(pairs), want)
+        np.testing.assert_array_equal(clone(again).fit(pairs, y).predict(pairs), want)
+
+    @pytest.mark.parametrize(
+        ("parameters", "words"),
+        [
+            ({"column_features": [1, 2]}, "column_features is a list, expected a mapping"),
+            ({"column_features": {"film 1": [1.0], "film 2": [1.0, 2.0]}}, "unequal or non-numeric"),
+            ({"column_features": {"film 1": ["a"]}}, "unequal or non-numeric"),
+            ({"column_features": {3: [1.0]}}, "holds strings, expected numbers"),
+            ({"column_features": {"film 1": [np.inf]}}, "expected finite numbers"),
+            ({"row_features": pd.DataFrame({"a": ["x"]}, index=["user 1"])}, "column 'a' of row_features is not num"),
+            ({"row_features": pd.DataFrame({"a": [1, 2]}, index=["u", "u"])}, "has the id 'u' twice"),
+            ({"column_features": {"film 1": [1.0]}, "offsets": "rows"}, "expected penalised offsets of columns"),
+            ({"column_features": {"film 1": [1.0]}, "feature_alpha": "much"}, "feature_alpha is 'much'"),
+            ({"column_features": {"film 1": [1.0]}, "feature_alpha": (1, 2, 3)}, "feature_alpha"),
+        ],
+    )
+    def test_bad_features(self, rated, parameters, words):
+        with pytest.raises(InputError, match=words):
+            PairRegressor(0.3, **parameters).fit(*rated[:2])

@@ -26,7 +26,12 @@ def vectors(m=120, d=12, *, noise=0.0, complex_=False, seed=0):
     rng = np.random.default_rng(seed)
     X, s = gaussian((m, d), rng, complex_), gaussian(d, rng, complex_)
     y = np.abs(X.conj() @ s) ** 2
-    return X, y + noise * np.sqrt(np.mean(y**2)) * rng.standard_normal(m), s
+    return X, noisy(y, noise, rng), s
+
+
+def noisy(y, share, rng):
+    """Return intensities with Gaussian noise of a share of their root mean square; negative ones are set to 0."""
+    return np.maximum(y + share * np.sqrt(np.mean(y**2)) * rng.standard_normal(y.shape), 0)
 
 
 def patterns(shape=(6, 6), count=8, seed=0):
@@ -102,7 +107,7 @@ class TestNoise:
 
     def test_behind_masks(self):
         masks, y, image = patterns()
-        y = y + 0.1 * np.sqrt(np.mean(y**2)) * np.random.default_rng(1).standard_normal(y.shape)
+        y = noisy(y, 0.1, np.random.default_rng(1))
         model = PhaseRetrieval().fit(masks, y)
         assert model.certificate_.holds
         assert model.rank_ == 1
@@ -110,10 +115,11 @@ class TestNoise:
 
     def test_without_certificate_the_signal_is_the_same_and_nothing_is_claimed(self, recwarn):
         masks, y, _ = patterns()
-        y = y + 0.1 * np.sqrt(np.mean(y**2)) * np.random.default_rng(1).standard_normal(y.shape)
+        y = noisy(y, 0.1, np.random.default_rng(1))
         model, certified = PhaseRetrieval(certify=False).fit(masks, y), PhaseRetrieval().fit(masks, y)
         assert not model.certificate_.holds
         assert model.status_.name == "not_certified"
+        assert "status: a least-squares fit to noisy intensities" in str(model)
         assert model.certificate_.lower_bound <= certified.certificate_.value * (1 + 1e-3)
         assert error(model.signal_, certified.signal_) < 1e-2
         assert not [w for w in recwarn if issubclass(w.category, ConvergenceWarning)]
@@ -121,15 +127,14 @@ class TestNoise:
     def test_a_mixture_of_signals_is_noticed(self):
         X, y, _ = vectors(200)
         y = y + 0.5 * (X @ np.random.default_rng(5).standard_normal(12)) ** 2
-        model = PhaseRetrieval().fit(X, y + 0.05 * y.mean() * np.random.default_rng(2).standard_normal(200))
+        model = PhaseRetrieval().fit(X, noisy(y, 0.03, np.random.default_rng(2)))
         assert model.noise_.rank == 2
         assert model.rank_ == 1
         assert "rank in doubt" in str(model)
 
-    def test_nothing_but_noise_is_no_signal(self):
+    def test_intensities_of_zero_are_no_signal(self):
         X = vectors()[0]
-        y = np.random.default_rng(3).standard_normal(120)
-        model = PhaseRetrieval().fit(X, y)
+        model = PhaseRetrieval().fit(X, np.zeros(120))
         assert model.rank_ == 0
         np.testing.assert_array_equal(model.predict(X), np.zeros(120))
 
@@ -189,6 +194,50 @@ class TestCounts:
         assert np.mean(weighted) < 0.8 * np.mean(blind)
 
 
+class TestExactData:
+    @pytest.mark.parametrize("noise", ["gaussian", "poisson"])
+    @pytest.mark.parametrize("shape", [(6, 6), (18, 18)])
+    def test_clean_patterns_are_recognised_and_certified(self, shape, noise, monkeypatch):
+        """The convex programme, which forms whole matrices, is not solved; 324 unknowns exceed `MAX_CERTIFIED`."""
+        monkeypatch.setattr("flatmin.solvers.noise.exact_data.convex_minimum", None)
+        masks, y, image = patterns(shape)
+        model = PhaseRetrieval(noise=noise).fit(masks, y)
+        assert model.status_.name == "unique_flat_minimum"
+        assert model.noise_.alpha == 0
+        assert error(model.signal_, image) < 1e-12
+        assert noise == "gaussian" or model.unit_ < 1e-12 * y.mean()
+
+    @pytest.mark.parametrize("complex_", [False, True])
+    def test_clean_vectors_too(self, complex_):
+        X, y, s = vectors(complex_=complex_)
+        model = PhaseRetrieval().fit(X, y)
+        assert model.status_.name == "unique_flat_minimum"
+        assert error(model.signal_, s) < 1e-12
+
+    @pytest.mark.parametrize("share", [3e-8, 1e-6, 1e-3])
+    def test_the_faintest_noise_is_noise(self, share):
+        X, y, s = vectors()
+        model = PhaseRetrieval().fit(X, y * (1 + share * np.random.default_rng(0).standard_normal(len(y))))
+        assert model.noise_.alpha > 0
+        assert model.noise_.sigma == pytest.approx(share * np.sqrt(np.mean(y**2)), rel=0.5)
+        assert error(model.signal_, s) < share
+
+    def test_an_exact_fit_of_as_many_unknowns_is_no_evidence(self):
+        X, y, _ = vectors(12)
+        model = PhaseRetrieval().fit(X, y)
+        assert model.certificate_.unique is not True
+
+    def test_one_pattern_is_warned_of(self):
+        masks, y, _ = patterns()
+        support = np.zeros((1, 6, 6))
+        support[:, :3, :3] = 1
+        for single, seen in ((masks[:1], y[:1]), (np.stack([masks[0], 2j * masks[0]]), np.stack([y[0], 4 * y[0]]))):
+            with pytest.warns(UserWarning, match="One diffraction pattern does not determine a signal"):
+                PhaseRetrieval().fit(single, seen)
+        with pytest.warns(UserWarning, match="One diffraction pattern"):
+            PhaseRetrieval().fit(support, np.abs(np.fft.fft2(support)) ** 2)
+
+
 class TestEquivariance:
     def test_order_and_units(self):
         X, y, s = vectors(noise=0.2, complex_=True)
@@ -238,8 +287,11 @@ def test_bad_input_is_one_sentence():
         PhaseRetrieval(certify=3).fit(X, y)
     with pytest.raises(InputError, match="sample_weight was given with masks"):
         PhaseRetrieval(0).fit(masks, intensities, sample_weight=np.ones(8))
-    with pytest.raises(InputError, match="mean of the counts"):
-        PhaseRetrieval(noise="poisson").fit(X, -y)
+    for found, noise in ((-y, "gaussian"), (-y, "poisson"), (np.where(y == y.min(), -1e-3, y), "gaussian")):
+        with pytest.raises(InputError, match=r"y contains the negative intensity -.* at index \d+, expected"):
+            PhaseRetrieval(noise=noise).fit(X, found)
+    with pytest.raises(InputError, match=r"negative intensity -1 at index 0, 2, 1, expected"):
+        PhaseRetrieval(0).fit(masks, np.where(np.arange(288).reshape(8, 6, 6) == 13, -1, intensities))
     with pytest.raises(InputError, match="NaN"):
         PhaseRetrieval(0).fit(masks, np.where(intensities > 1, np.nan, intensities))
     with pytest.raises(InputError, match="expected y of the shape of the masks"):

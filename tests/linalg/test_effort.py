@@ -31,3 +31,12 @@ def test_what_is_not_formed_has_no_limit():
     assert Effort.before_eigenpairs(aslinearoperator(np.ones((80, 80)))).left == math.inf
     side = math.isqrt(LARGEST_DENSE) + 1
     assert Effort.before_triplets(eye_array(side, format="csr")).left == math.inf
+
+
+def test_an_iteration_that_would_take_more_than_is_left_does_not_begin():
+    effort = Effort(4.0)
+    effort.afford(4.0)
+    assert effort.left == 4.0
+    with pytest.raises(ExhaustedError):
+        effort.afford(4.1)
+    Effort().afford(1e300)

@@ -88,3 +88,18 @@ def test_large_singular_values_are_appended():
     assert U1.shape[1] == V1.shape[1] == 5
     assert largest == pytest.approx(1, rel=1e-4)
     np.testing.assert_allclose(np.linalg.svd(U[:, :5].T @ U1, compute_uv=False), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1.0, 30.0])
+@pytest.mark.parametrize("many", [4, 40, 150])
+def test_the_first_cycle_tells_how_many_vectors_there_are(many, scale, monkeypatch):
+    """The search asks once for about 2.3 products a vector, and ends there if that is too much."""
+    rng, asked = np.random.default_rng(1), []
+    values = np.concatenate([1 - 1e-5 * rng.random(many), np.linspace(0.7, 0.0, 300 - many)])
+    U, V = (np.linalg.qr(rng.standard_normal((300, 300)))[0] for _ in range(2))
+    monkeypatch.setattr(Effort, "afford", lambda self, products: asked.append(products))
+    S, empty = scale * (U * values) @ V.T, np.zeros((300, 0))
+    found = extended_subspaces(S, empty, empty, 1 - 1e-4, 0.99, 0, Effort())[0]
+    assert found.shape[1] == many
+    assert len(asked) == 1
+    assert 0.5 * many <= asked[0] / 2.3 <= 2 * many

@@ -93,3 +93,18 @@ def test_rank_one_stays_rank_one():
     assert not A.weighted(-np.ones(6)).is_rank_one
     assert not A.congruence(D, D.power(-1)).is_rank_one
     check_measurement(A.weighted(-np.ones(6)))
+
+
+def test_masks_that_are_multiples_of_each_other_make_a_single_pattern():
+    rng = np.random.default_rng(0)
+    mask = rng.standard_normal((4, 4)) + 1j * rng.standard_normal((4, 4))
+    other = np.where(np.arange(16).reshape(4, 4) == 5, 1.001 * mask, mask)
+    for masks, single in (
+        ([mask], True),
+        ([mask, 2j * mask, 0 * mask], True),
+        ([mask, other], False),
+        ([mask.real, mask.imag], False),
+        ([1e-9 * mask, other], False),
+    ):
+        assert CodedDiffraction(masks).is_single_pattern is single
+    assert not CodedDiffraction([[1.0, 0, 0]]).is_single_pattern  # the phase of a single pixel is all that is lost

@@ -3,6 +3,7 @@
 import ast
 import io
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -188,7 +189,8 @@ def test_metrics_norms_and_spreads_bound_those_of_floats(symmetric):
                 np.array(M.rows, dtype=float) * float(M.unit), G, rtol=1e-10, atol=1e-13 * abs(G).max()
             )
         norm = np.linalg.norm(case.Z, "nuc")
-        assert norm * (1 - 1e-12) <= float(proved.nuclear_norm()) <= 1.1 * norm
+        assert norm * (1 - 1e-12) <= float(proved.nuclear_norm()) <= 1.01 * norm
+        assert 0.99 * norm <= float(proved.least_norm()) <= norm * (1 + 1e-12)
         spread = float(proved.spread(*proved.metric_bounds()))
         u, v = (np.linalg.qr(case.rng.standard_normal((d, 1)))[0][:, 0] for d in case.Z.shape)
         assert np.linalg.norm(np.einsum("mij,i,j->m", case.B, u, u if symmetric else v)) <= spread
@@ -345,6 +347,67 @@ def test_an_output_that_cannot_be_written_is_no_verdict(tmp_path):
         closed = subprocess.run(f"{shlex.join(command)} >&-", shell=True, cwd=tmp_path)
     assert closed.returncode == 0  # the caller wants the status alone
     assert done.returncode not in {0, 1}
+
+
+def test_bounds_on_the_norm_are_of_second_order_in_the_error_of_the_bases():
+    """Bases that are orthonormal up to η, and a core that is symmetric up to η, cost some η² of the norm."""
+    for seed in range(20):
+        case = RandomProduct(seed)
+        proved = case.theorem()
+        eta, norm = float(max(proved.defects())), np.linalg.norm(case.Z, "nuc")
+        skew = np.linalg.norm(case.C - case.C.T) / case.smallest
+        room = 20 * (eta + skew) ** 2 + 1e-13
+        assert proved.nuclear_norm() - proved.least_norm() <= room * norm
+
+
+def output(name):
+    """Return the sentences about what is proved, the lines about proved inequalities, and those about their symbols."""
+    text, instance = proof_of(name)
+    printed = "\n".join(checker.check_files(text, instance))
+    theorem, _, rest = printed.partition("\n\nInstance: ")
+    steps, _, symbols = rest.partition("Symbols in these lines:\n")
+    return theorem, steps, symbols
+
+
+#: What stands in a statement or a definition, and how its definition begins.
+DEFINED = {
+    "A(X)": "where A(X) is",
+    "A_i": "A_i",
+    "scaled trace": "The scaled trace of X is",
+    "flat minimum": "A flat minimum of the data is",
+    "objective": "The objective of X is",
+    "X̂": "X̂ is",
+    "Ŝ": "Ŝ are the errors",
+    "D1": "D1 and D2 are",
+    "G1": "G1 =",
+    "fits the data": "X fits the data exactly if",
+    "split": "A split of Y is",
+    "‖·‖_*": "is the sum of the singular values",
+    "‖b̂ − b‖": "‖·‖ is the Euclidean norm of vectors",
+    "columns that no measurement sees": "all A_i are zero: no measurement sees them",
+    "d1 ×": "Let m = ",
+}
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_the_theorem_defines_its_terms(name):
+    theorem, steps, symbols = output(name)
+    for term, definition in DEFINED.items():
+        assert term not in theorem or definition in theorem, f"{term} is not defined in: {theorem}"
+    assert not set("{}") & set(theorem + symbols)
+    letters = re.compile(r"[A-ZΛα-ω][12]?|(?<![a-z])[a-z][12]?(?![a-z])")
+    used, known = (set(letters.findall(text)) for text in (steps.partition("integers:")[2], symbols + theorem))
+    assert used - set("eij") <= known, f"{sorted(used - known)} are not defined in:\n{steps}\n{symbols}"
+
+
+def test_sentences_that_were_stripped_are_no_verdict(tmp_path):
+    text, instance = proof_of("sensing")
+    (tmp_path / "proof.json").write_bytes(text)
+    (tmp_path / "instance.npz").write_bytes(instance)
+    command = [sys.executable, "-I", "-OO", checker.__file__, "proof.json", "instance.npz"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "without the option -OO" in done.stdout
 
 
 @pytest.mark.parametrize("family", ["matrix-completion", "", {}, ["x"], 0, False])

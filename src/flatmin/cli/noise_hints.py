@@ -1,8 +1,10 @@
-"""Hints that a solution may fit noise, with the option that allows for it."""
+"""Hints that a solution may fit noise, with the option that allows for it, or that the data are too few."""
 
 import numpy as np
 
+from flatmin.families.phase_retrieval import ONE_PATTERN
 from flatmin.losses import Absolute
+from flatmin.measurements import CodedDiffraction
 from flatmin.problem import Problem
 from flatmin.proofs.cone_certificate import trace_is_determined
 from flatmin.solution import Solution, Status
@@ -11,11 +13,13 @@ __all__ = ["noise_hints"]
 
 #: A fit whose rank is at least this share of the largest possible rank looks like a fit of noise.
 NEARLY_FULL = 0.8
+#: Relative residual above which the fit at which a search ended looks like a fit of noisy intensities.
+UNFIT_RESIDUAL = 1e-4
 
 
 def noise_hints(problem: Problem, solution: Solution) -> list[str]:
-    """Return sentences about a rank, or a misfit, that suggests noise."""
-    out = []
+    """Return sentences about a rank, or a misfit, that suggests noise, and about a single diffraction pattern."""
+    out = [ONE_PATTERN] if isinstance(A := problem.measurement, CodedDiffraction) and A.is_single_pattern else []
     if "signal" in solution.parts and solution.rank > 1:
         out.append(
             f"The fit has rank {solution.rank}, so no single signal explains the data; its leading part is shown."
@@ -25,6 +29,9 @@ def noise_hints(problem: Problem, solution: Solution) -> list[str]:
     fits = solution.status in (Status.unique_flat_minimum, Status.flat_minimum)
     if solution.status is Status.inconsistent_data and trace_is_determined(problem):
         why = "No positive semidefinite matrix fits the data exactly"
+    elif _searches_for_a_fit(problem, solution):
+        misfit = solution.checked_certificate.relative_residual
+        why = f"No exact fit was found, and the best one leaves a relative residual of {misfit:.1e}, as noise would"
     elif fits or solution.status is Status.inconsistent_data:
         why = _too_large_a_rank(problem, solution, "exact" if fits else "best")
     else:
@@ -32,6 +39,13 @@ def noise_hints(problem: Problem, solution: Solution) -> list[str]:
     if why:
         out.append(f"{why}; if the data are noisy, use --alpha auto, or a number.")
     return out + _about_noise(problem, solution)
+
+
+def _searches_for_a_fit(problem: Problem, solution: Solution) -> bool:
+    """Return whether a search for an exact fit to intensities ended at a limit, far from one."""
+    proof = solution.checked_certificate
+    exact = proof.objective == "interpolating" and trace_is_determined(problem)
+    return exact and not solution.status.certified and proof.relative_residual > UNFIT_RESIDUAL
 
 
 def _too_large_a_rank(problem: Problem, solution: Solution, fit: str) -> str:

@@ -1,5 +1,6 @@
 """The effect of a treatment in a panel, by comparison with counterfactuals from a low-rank matrix."""
 
+from dataclasses import field, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -9,13 +10,14 @@ from flatmin._core.arrays import Array
 from flatmin._core.limits import Limits
 from flatmin._core.validation import is_whole, positive, shown
 from flatmin.errors import InputError
-from flatmin.estimators._completion.completer import Completer
-from flatmin.estimators._completion.fitting import ZERO_MARGIN, complete, regularization
+from flatmin.estimators._completion.fitting import ZERO_MARGIN, Settings, complete, regularization
 from flatmin.estimators._completion.observations import Observations
 from flatmin.estimators._declaration import estimator
 from flatmin.estimators._panel.panel import Panel, mean_along
 from flatmin.estimators._panel.placebos import MIN_PLACEBOS, Placebos, cells_of, modelled
+from flatmin.estimators.base import FlatEstimator
 from flatmin.solvers.alphas.path import alpha_max, geometric
+from flatmin.solvers.offsets.offsets import Offsets
 
 __all__ = ["PanelEffect"]
 
@@ -26,7 +28,7 @@ OBSERVED, COUNTERFACTUAL, START = "#d1495b", "#1b6ca8", "#777777"
 
 
 @estimator
-class PanelEffect(Completer):
+class PanelEffect(FlatEstimator):
     """Estimate what a treatment changed in the treated units of a panel: the average effect on the treated.
 
     The treated cells are hidden. Their counterfactuals, the outcomes without treatment, are predicted from all other
@@ -45,6 +47,8 @@ class PanelEffect(Completer):
         Strength of the penalty in the units of `PairRegressor`, positive. "auto" is the strength at which placebo
         effects have the smallest mean squared error. Random cells, as in `PairRegressor`, would be too easy to
         predict: they have neighbours in time.
+    metric_power : float
+        p in the norm ``‖D1^p X D2^p‖_*`` of the matrix: 1 is flat, 0 the nuclear norm.
     refit : bool or "auto"
         Whether counterfactuals come from a refit: the least-squares fit at the rank found, which is the estimator of
         interactive fixed effects. The penalty shrinks factors, and effects are then biased towards those of two-way
@@ -76,6 +80,12 @@ class PanelEffect(Completer):
         The placebo treatments: units, candidates, errors, effects, ``pre_rmse`` and gaps by period.
     treated_mean_, counterfactual_mean_ : ndarray, shape (n_periods,)
         Means over treated units of the outcomes and of ``counterfactual_``.
+    row_factors_, column_factors_ : ndarray, shapes (n_units, rank) and (n_periods, rank)
+        The factors of the matrix: the loadings l of units, and the common shocks r of periods.
+    offsets_ : Offsets
+        The constant and the effects of units and of periods.
+    alpha_ : float
+        The strength of the penalty.
     units_, periods_ : ndarray
         The labels of rows and columns of a pandas frame, else their positions.
 
@@ -112,11 +122,11 @@ class PanelEffect(Completer):
     (True, 0.05)
     """
 
-    saved_classes: ClassVar[tuple[type, ...]] = (Placebos,)
+    saved_classes: ClassVar[tuple[type, ...]] = (Offsets, Placebos)
 
-    stop: ClassVar[str] = "gap"  # type: ignore[misc]  # these three are no parameters
-    offsets: ClassVar[str] = "both"  # type: ignore[misc]
-    offset_alpha: ClassVar[float] = 0.0  # type: ignore[misc]
+    alpha: Any = field(default="auto", kw_only=False)
+    metric_power: float = 1.0
+    refit: Any = "auto"
     n_placebos: int = 100
 
     def fit(self, Y: Any, treated: Any) -> Self:
@@ -142,23 +152,24 @@ class PanelEffect(Completer):
                 f"n_placebos is {shown(self.n_placebos)}, expected a whole number of at least {MIN_PLACEBOS}"
             )
         panel = Panel.from_tables(Y, treated)
-        cells, settings = cells_of(panel), self._settings(None)
-        limits = Limits(self.max_rank, self.tol, self.max_iter, seed=settings.seed)
-        strengths = self._strengths(cells, settings.metric_power)
+        cells, seed = cells_of(panel), self._seed()
+        settings = Settings(self.metric_power, self.max_rank, self.tol, self.max_iter, seed)
+        strengths = self._strengths(cells, settings)
         kinds = (False, True) if isinstance(self.refit, str) else (bool(self.refit),)
         self.placebos_ = Placebos.fitted(
             panel,
             int(self.n_placebos),
             [(kind, strengths) for kind in kinds],
             settings.metric_power,
-            limits,
+            Limits(self.max_rank, self.tol, self.max_iter, seed=seed),
             self._show if self.verbose else None,
         )
         with self._watched() as callback:
-            found = complete(cells, *self.placebos_.candidate, self._settings(callback))
-        self._keep_fit(found)
+            found = complete(cells, *self.placebos_.candidate, replace(settings, callback=callback))
+        self.alpha_, self.offsets_ = self.placebos_.candidate[0], found.offsets
         self.row_factors_, self.column_factors_ = found.factors
         self._keep_effects(panel, modelled(found.factors, found.offsets))
+        self._record(found.solution, found.factors)
         return self
 
     def att_interval(self, confidence_level: float = 0.9) -> tuple[float, float]:
@@ -193,13 +204,13 @@ class PanelEffect(Completer):
         ax.legend()
         return ax
 
-    def _strengths(self, cells: Observations, metric_power: float) -> Array:
+    def _strengths(self, cells: Observations, settings: Settings) -> Array:
         """Return the strengths to try: the given one, or a path from the weakest penalty that leaves no matrix."""
         if not isinstance(self.alpha, str):
             return np.array([positive(self.alpha, "alpha")])
         if self.alpha != "auto":
             raise InputError(f"alpha is {shown(self.alpha)}, expected a positive number, or 'auto'")
-        top = alpha_max(cells.problem, metric_power=metric_power, seed=self._seed())
+        top = alpha_max(cells.problem, metric_power=settings.metric_power, seed=settings.seed)
         return geometric(top, STRENGTHS, RATIO) * ZERO_MARGIN * regularization(1.0, cells.entries.shape)
 
     def _keep_effects(self, panel: Panel, model: Array) -> None:
@@ -226,7 +237,7 @@ class PanelEffect(Completer):
         if lines:
             tried, error = self.placebos_, self.att_std_error_
             median = float(np.median(tried.pre_rmse))
-            lines["predicts"] = "the refit" if tried.candidate[1] else "the penalised fit"
+            lines["predicts"] = f"the {'refit' if tried.candidate[1] else 'penalised fit'} at alpha {self.alpha_:.4g}"
             lines["effect"] = f"{self.att_:.4g} ± {error:.3g}, rank p-value {self.p_value_:.3g}"
             lines["placebos"] = (
                 f"{len(tried.effects)}; error before the treatment {self.pre_rmse_:.3g}, theirs {median:.3g}"

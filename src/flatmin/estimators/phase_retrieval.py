@@ -14,7 +14,8 @@ from flatmin._core.validation import numeric
 from flatmin.errors import InputError
 from flatmin.estimators._declaration import estimator
 from flatmin.estimators._unpenalised import check_size
-from flatmin.estimators.base import MatrixRegressor
+from flatmin.estimators.base import MatrixRegressor, user_level
+from flatmin.families.phase_retrieval import ONE_PATTERN, check_intensities
 from flatmin.measurements import CodedDiffraction, Measurement, RankOne
 from flatmin.parametrizations import Gram
 from flatmin.parametrizations.base import Factors
@@ -29,7 +30,7 @@ __all__ = ["PhaseRetrieval"]
 
 NOISES = ("gaussian", "poisson")
 #: The largest number of unknowns for which ``certify="auto"`` certifies.
-MAX_CERTIFIED = 400
+MAX_CERTIFIED = 256
 
 
 @estimator
@@ -44,23 +45,26 @@ class PhaseRetrieval(MatrixRegressor):
     Parameters
     ----------
     alpha : float or "auto"
-        "auto" is for noisy intensities. 0 is for exact ones; the certificate can then prove that the signal is unique.
+        "auto" is for noisy and for exact intensities. Intensities count as exact if a signal fits them to rounding
+        errors and they outnumber its real unknowns; the certificate can then prove that the signal is unique. 0 fits
+        them exactly in every case.
         A positive number is the strength of a penalty on the trace, which does not select the rank.
     noise : "gaussian" or "poisson"
         The noise that ``alpha="auto"`` expects. "gaussian" noise has equal variance in all intensities. "poisson" noise
         has a variance proportional to the mean, as for photon counts in any unit.
     certify : bool or "auto"
         Whether ``alpha="auto"`` also computes ``solution_``, the certified solution of the penalised problem, whose
-        rank is above 1. The signal does not depend on ``solution_``, which takes long for large images. "auto" computes
-        it for up to 400 unknowns. For more unknowns ``certificate_`` bounds the distance of the signal from that
-        solution.
+        rank is above 1, for noisy intensities. The signal does not depend on ``solution_``, which takes long for large
+        images. "auto" computes it for up to 256 unknowns. For more unknowns ``certificate_`` bounds the distance of the
+        signal from that solution. The fit of exact intensities is always certified.
 
     Attributes
     ----------
     signal_ : ndarray, shape (n_features,), (n,) or (h, w)
         s, or 0 if the intensities do not differ from noise.
     unit_ : float or None
-        With Poisson noise, the variance of the counts over their mean: 1 for photons that are not rescaled.
+        With Poisson noise, the variance of the counts over their mean: 1 for photons that are not rescaled, and about 0
+        for exact intensities.
     rank_ : int
         1, or 0 for a zero signal.
     solution_ : Solution
@@ -91,15 +95,22 @@ class PhaseRetrieval(MatrixRegressor):
     certify: Any = "auto"
     metric_power: ClassVar[float] = 1.0  # type: ignore[misc]  # no parameter
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.positive_only = True
+        return tags
+
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit the signal, or raise `ValueError` for X or y that cannot be used.
+
+        A `UserWarning` says if all masks are multiples of one mask, because one pattern does not determine a signal.
 
         Parameters
         ----------
         X : array_like, shape (m, n_features), (q, n) or (q, h, w)
             Vectors x_i, real or complex, or masks.
         y : array_like, shape (m,), or the shape of X
-            Intensities ``|x_i* s|²``, or with masks ``|FFT(conj(mask) ∘ s)|²``, unnormalized.
+            Intensities ``|x_i* s|²``, or with masks ``|FFT(conj(mask) ∘ s)|²``, unnormalized; none is negative.
         sample_weight : array_like, shape (m,), optional
             Precision of each intensity: its variance is divided by the weight. Samples of weight 0 are left out. Not
             for masks.
@@ -114,11 +125,14 @@ class PhaseRetrieval(MatrixRegressor):
                 raise InputError("sample_weight was given with masks, expected None")
             masks = numeric(X, "X", allow_complex=True)
             validate_data(self, masks.reshape(len(masks), -1).real, skip_check_array=True)
-            signal = self._found(CodedDiffraction(masks), numeric(y, "y").ravel())
+            intensities = numeric(y, "y")
+            check_intensities(intensities, "y")
+            signal = self._found(CodedDiffraction(masks), intensities.ravel())
             self.signal_ = signal.reshape(masks.shape[1:])
             return self
         imaginary = _imaginary(X)
         X, y = validate_data(self, X if imaginary is None else np.real(X), y, dtype=float, y_numeric=True)
+        check_intensities(y, "y")
         return self._fit_weighted(X if imaginary is None else X + 1j * imaginary, y.astype(float), sample_weight)
 
     def predict(self, X: Any) -> Array:
@@ -154,20 +168,18 @@ class PhaseRetrieval(MatrixRegressor):
         """Set the fitted attributes of `_record` and return the signal."""
         check_size(data, "y")
         problem, self._counts = Problem(measurement, data, Gram()), None
-        auto = isinstance(self.alpha, str) and self.alpha == "auto"
-        large = measurement.shape[0] > MAX_CERTIFIED if self.certify == "auto" else not self.certify
-        seed, noise = self._seed(), None
-        if auto and large:
+        auto, seed, fast = isinstance(self.alpha, str) and self.alpha == "auto", self._seed(), None
+        if not self._certifies(measurement) and auto:
             limits = Limits(max_rank=1, max_iter=self.max_iter, seed=seed)
-            task, clock = Task(problem, limits=limits), limits.start()
-            noise = level_of_noise(task, clock)
+            fast = uncertified_minimum(Task(problem, limits=limits), limits.start())
         if self.noise == "poisson" and (auto or self.alpha != 0):
-            self._counts = stabilize_variance(problem, max_rank=1, max_iter=self.max_iter, seed=seed, noise=noise)
+            known = None if fast is None else fast.noise
+            self._counts = stabilize_variance(problem, max_rank=1, max_iter=self.max_iter, seed=seed, noise=known)
         self.unit_ = None if self._counts is None else self._counts.unit
-        if noise is not None:
+        if fast is not None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)  # the user did not ask for a certificate
-                (U,) = self._keep(problem, uncertified_minimum(task, clock, noise))
+                (U,) = self._keep(problem, fast)
         else:
             (U,) = self._solve(problem if self._counts is None else self._counts.problem)
         U, sizes, _ = np.linalg.svd(U, full_matrices=False)
@@ -175,6 +187,15 @@ class PhaseRetrieval(MatrixRegressor):
         largest = signal[np.argmax(np.abs(signal))]
         self.rank_ = int(largest != 0)
         return np.asarray(signal * (np.conj(largest) / abs(largest) if largest else 1))
+
+    def _certifies(self, measurement: Measurement) -> bool:
+        """Return whether to compute the penalised solution with its certificate; warn of a single pattern."""
+        single = isinstance(measurement, CodedDiffraction) and measurement.is_single_pattern
+        if single:
+            warnings.warn(ONE_PATTERN, UserWarning, stacklevel=user_level())
+        if self.certify == "auto":
+            return not single and measurement.shape[0] <= MAX_CERTIFIED
+        return bool(self.certify)
 
     def _chosen(self, problem: Problem, solution: Solution) -> Factors:
         """Return the factors of the solution, or of the fit of rank one if ``refit`` is set."""
@@ -192,6 +213,10 @@ class PhaseRetrieval(MatrixRegressor):
         lines = super()._summary()
         if lines and self.unit_ is not None:
             lines["unit of counts"] = f"{self.unit_:.4g}"
+        if lines and self.noise_ is not None and self.noise_.alpha > 0 and not self.status_.certified:
+            lines["status"] = (
+                "a least-squares fit to noisy intensities, not certified; certify=True asks for a certificate"
+            )
         if lines and self.noise_ is not None and self.noise_.rank > 1:
             lines["rank in doubt"] = f"residuals ask for rank {self.noise_.rank}, expected 1 of a single signal"
         return lines

@@ -15,7 +15,13 @@ from flatmin.parametrizations.gram import Gram
 from flatmin.problem import Problem
 from flatmin.solution import Solution
 
-__all__ = ["FAMILY", "diffraction", "from_picture", "octanary_masks", "sample"]
+__all__ = ["FAMILY", "ONE_PATTERN", "check_intensities", "diffraction", "from_picture", "octanary_masks", "sample"]
+
+#: What to tell a user whose measurement `is_single_pattern`.
+ONE_PATTERN = (
+    "One diffraction pattern does not determine a signal in general; measure patterns behind at least two masks that "
+    "are not multiples of each other, better behind four or more."
+)
 
 
 def sample(
@@ -122,6 +128,16 @@ def from_picture(picture: Array, count: int, *, noise: float = 0.0, seed: int = 
     return diffraction(picture, octanary_masks(count, np.shape(picture), seed), noise=noise, seed=seed + 1)
 
 
+def check_intensities(values: Array, name: str) -> None:
+    """Raise `InputError` if intensities are negative. The message begins with their name."""
+    if np.isrealobj(values) and values.size and values.min() < 0:
+        place = ", ".join(map(str, np.unravel_index(int(values.argmin()), values.shape)))
+        raise InputError(
+            f"{name} contains the negative intensity {values.min():g} at index {place}, expected numbers of at least "
+            "0; set negative ones to 0"
+        )
+
+
 def _intensities(clean: Array, noise: float, rng: np.random.Generator) -> Array:
     """Return noisy intensities, none of them negative."""
     return np.maximum(noisy(clean, noise, rng), 0.0)
@@ -138,9 +154,7 @@ def _build(arrays: Mapping[str, Array]) -> Problem:
     if "vectors" not in arrays and "masks" not in arrays:
         raise InputError("the keys 'vectors' and 'masks' are both missing, expected one of them")
     b = np.asarray(arrays["b"])
-    if np.isrealobj(b) and b.size and b.min() < 0:
-        place = np.unravel_index(int(b.argmin()), b.shape)
-        raise InputError(f"b contains the negative intensity {b.min():g} at index {', '.join(map(str, place))}")
+    check_intensities(b, "b")
     if "vectors" in arrays:
         return Problem(RankOne(arrays["vectors"]), b, Gram())
     measurement = CodedDiffraction(arrays["masks"])

@@ -42,6 +42,11 @@ class Effort:
         """Return the effort that all singular triplets of a matrix take, infinite for one that is not formed."""
         return cls(TRIPLETS * _products(S))
 
+    def afford(self, products: float) -> None:
+        """Raise `ExhaustedError` if fewer products are left than an iteration is expected to take."""
+        if self.left < products:
+            raise ExhaustedError
+
     def spend(self, columns: int = 1) -> None:
         """Count a product with so many columns, or raise `ExhaustedError` if none is left."""
         self.left -= 1 + (columns - 1) / COLUMNS

@@ -1,4 +1,4 @@
-"""Bounds on the rounding errors of sums and products in double precision.
+"""Bounds on the rounding errors of sums, products and powers in double precision.
 
 They hold for sums of products in any order, with or without fused operations, as IEEE arithmetic and BLAS compute them
 (Higham, "Accuracy and Stability of Numerical Algorithms", chapters 3 and 4). Underflow is not counted.
@@ -6,18 +6,21 @@ They hold for sums of products in any order, with or without fused operations, a
 
 import math
 from collections.abc import Iterable
+from fractions import Fraction
 
 import numpy as np
 
 from flatmin._core.arrays import Array
 
 __all__ = [
+    "POWER_ERROR",
     "UNIT",
     "defect_of_columns",
     "gamma",
     "inner_product",
     "norm_of_blocks",
     "pieces",
+    "power",
     "rounded_up",
     "spread",
     "summed",
@@ -36,6 +39,16 @@ BRANCHES = 64
 PIECE = 4 * BRANCHES**2
 #: Sums of at most this many terms are not cut into pieces.
 SHORT = 128
+#: Bound on the relative error of `power`: twelve units of rounding, for exponents of size at most 4.
+POWER_ERROR = 12 * UNIT
+#: Largest denominator of an exponent that counts as a rational number.
+DENOMINATOR = 100_000
+#: An exponent is the rational number that it differs from by at most this.
+NEARBY = 1e-12
+#: Results below this size may have lost digits to underflow, and are not checked.
+SMALLEST = 1e-290
+#: A result that is off by more than this share of 1/b is corrected once more.
+CLOSE = 1e-9
 #: Factor 2^27 + 1 that splits a number into two halves.
 SPLITTER = 134217729.0
 
@@ -166,3 +179,58 @@ def norm_of_blocks(inner: float, across: float, down: float, rest: float, lopsid
     together = inner + rest if lopsided else math.hypot(inner + rest, across - down)
     found = (together + apart) / 2
     return found + 8 * UNIT * max(abs(found), abs(inner), abs(rest))
+
+
+def power(x: Array | float, exponent: float) -> Array:
+    """Return ``x^exponent`` of nonnegative numbers, correct to `POWER_ERROR` for the rational exponent that is meant.
+
+    Rational numbers with a denominator of at most `DENOMINATOR` are recognized by their nearest floating-point numbers:
+    ``2 − 2/3`` means 4/3. Other exponents, and results that underflow, are left to the C library. A root y is checked
+    by powers of it: if ``y^b = x^a (1 + r)``, then ``x^(a/b) = y (1 + r)^(-1/b)`` (docs/theory/depth.md).
+
+    Raises
+    ------
+    ArithmeticError
+        If the C library is so inaccurate that corrections do not help.
+
+    Examples
+    --------
+    >>> float(power(27.0, 2 / 3))
+    9.0
+    """
+    x = np.asarray(x, float)
+    share = Fraction(exponent).limit_denominator(DENOMINATOR)
+    found = _guess(x, exponent)
+    if share in (0, 1) or abs(float(share) - exponent) > NEARBY:
+        return found
+    a, b = abs(share.numerator), share.denominator
+    checked = (x >= SMALLEST) & (found >= SMALLEST) & np.isfinite(found)
+    base, y = x[checked], found[checked]
+    for _ in range(3):
+        (left, up), (right, down) = _whole_power(y, b), _whole_power(base, a)
+        r = (np.ldexp(left * right, up + down) if share < 0 else np.ldexp(left / right, up - down)) - 1
+        y = y * (1 - r / b)
+        if np.all(np.abs(r) <= CLOSE):
+            found[checked] = y
+            return found
+    raise ArithmeticError("powers are inaccurate, expected a C library whose powers have a few correct digits")
+
+
+def _guess(x: Array, exponent: float) -> Array:
+    """Return the power of the C library."""
+    with np.errstate(over="ignore"):
+        return np.asarray(np.power(x, exponent))
+
+
+def _whole_power(x: Array, k: int) -> tuple[Array, Array]:
+    """Return ``x^k`` for k ≥ 1 as a number in [1/2, 1) and an exponent of two, by k − 1 roundings at most."""
+    base, up = np.frexp(x)
+    up = up.astype(np.int64)
+    found, place = np.ones_like(base), np.zeros_like(up)
+    while k:
+        if k & 1:
+            found, more = np.frexp(found * base)
+            place = place + up + more
+        base, more = np.frexp(base * base)
+        up, k = 2 * up + more, k >> 1
+    return found, place

@@ -65,6 +65,8 @@ MOST_TRIPLETS = 400
 BLOCK = 8
 #: Largest number of restarts of the search for singular triplets.
 CYCLES = 30
+#: Products with one vector that the search takes for each triplet, if there are many; see `Effort`.
+PER_TRIPLET = 2.3
 #: Residual at which a singular vector has converged in the search for singular triplets.
 SEPARATED = 1e-7
 
@@ -289,13 +291,14 @@ def extended_subspaces(
     """Append singular vectors of the deflated S whose value exceeds ``floor``; return the largest value as well.
 
     If the largest value exceeds one, the floor is multiplied by it. Clustered vectors are not separated, because only
-    their residuals matter.
+    their residuals matter. The first cycle estimates the number of vectors. If the effort that is left does not suffice
+    for so many, it raises `ExhaustedError`.
     """
     R, room = deflate(S, U, V), min(S.shape) - U.shape[1]
     adjoint = R.conj().T if isinstance(R, np.ndarray) else R.H
-    block = adjoint @ (R @ np.random.default_rng(seed).standard_normal((S.shape[1], BLOCK)))
+    block = start = adjoint @ (R @ np.random.default_rng(seed).standard_normal((S.shape[1], BLOCK)))
     right, image = V[:, :0], U[:, :0]
-    for _ in range(CYCLES):
+    for cycle in range(CYCLES):
         for _ in range(2 * DEPTH):
             block = block[:, : room - right.shape[1]]
             for _ in range(2):
@@ -310,6 +313,9 @@ def extended_subspaces(
         left, s, turn = np.linalg.svd(triangle)
         floor = max(floor, min(unit, EDGE) * float(s.max(initial=0.0)))
         count = min(int(np.count_nonzero(s > floor)), MOST_TRIPLETS)
+        if cycle == 0:  # normal numbers have mean squares of one in every direction, and s⁴ after both products
+            along = turn[:count] @ (right.conj().T @ start)
+            effort.afford(PER_TRIPLET * float(np.sum(np.abs(along) ** 2 / s[:count, None] ** 4)) / BLOCK)
         kept = slice(min(count + BLOCK, len(s)))
         left, s, right = Q @ left[:, kept], s[kept], right @ turn[kept].conj().T
         image = left * s

@@ -24,6 +24,8 @@ ROWS_AT_ONCE = 64
 #: number is about four times the bound of Higham's theorem 24.2, which is for radix two, because pocketfft has other
 #: radices too.
 TRANSFORM_ROUNDING = 32.0
+#: Two masks count as multiples of each other if one minus the cosine of their angle is at most this number.
+SAME_MASK = 1e-12
 
 
 class CodedDiffraction(Measurement):
@@ -60,6 +62,19 @@ class CodedDiffraction(Measurement):
         self.masks = masks
         n = int(np.prod(masks.shape[1:]))
         self.size, self.shape, self.dtype = len(masks) * n, (n, n), np.dtype(complex)
+
+    @property
+    def is_single_pattern(self) -> bool:
+        """Whether all masks are multiples of one mask, so that all patterns are multiples of one pattern.
+
+        One pattern does not determine a signal of two pixels or more in general: the reflected complex conjugate of the
+        signal has the same pattern without a mask, and there are fewer intensities than real unknowns.
+        """
+        masks = self.masks.reshape(len(self.masks), -1)
+        sizes = np.linalg.norm(masks, axis=1)
+        largest = masks[np.argmax(sizes)]
+        aligned = np.abs(masks @ largest.conj()) >= (1 - SAME_MASK) * sizes * np.max(sizes)
+        return bool(np.count_nonzero(largest) > 1 and np.all(aligned))
 
     def amplitudes(self, U: Array) -> Array:
         """Return ``a_i* U``, the masked Fourier transforms of the columns of U (n, k), shape (m, k)."""

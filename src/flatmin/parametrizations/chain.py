@@ -10,6 +10,7 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin._core.validation import integers, numeric
 from flatmin.errors import InputError
+from flatmin.linalg.forward_error import power
 from flatmin.linalg.metric import Metric
 from flatmin.measurements import Measurement
 from flatmin.parametrizations.base import Factors, Metrics, Parametrization
@@ -146,7 +147,7 @@ class Chain(Parametrization):
         """Return ``2N γ (d1 d2)^(1/N) (‖Z‖_*/γ)^(2 − 2/N)`` for the nuclear norm of Z; for two layers γ cancels."""
         gamma = self._known_isotropy(metric)
         size = len(metric[0].values) * len(metric[1].values)
-        return float(2 * self.depth * gamma * size ** (1 / self.depth) * (norm / gamma) ** self.power)
+        return float(2 * self.depth * gamma * power(size, 1 / self.depth) * power(norm / gamma, self.power))
 
     def flattest(self, U: Array, s: Array, V: Array, metric: Metrics) -> Factors:
         """Return the flattest factors of ``X = D1⁻¹ U Σ Vᵀ D2⁻¹``.

@@ -10,6 +10,7 @@ import numpy as np
 from flatmin._core.arrays import Array, namespace
 from flatmin._core.validation import numeric, shown
 from flatmin.errors import InputError
+from flatmin.linalg.forward_error import power
 from flatmin.linalg.metric import Metric, check_squares
 from flatmin.measurements import Measurement
 from flatmin.parametrizations.base import Factors, Metrics, Parametrization
@@ -103,7 +104,7 @@ class Hadamard(Parametrization):
             stop = min(start + step, measurement.size)
             total += np.sum(measurement.matrices(start, stop) ** 2, axis=(0, 2))
         check_squares(total)
-        weights = (total / measurement.size) ** (1 / self.power)
+        weights = power(total / measurement.size, 1 / self.power)
         root = np.sqrt(np.max(weights))
         return Metric(weights / root if root > 0 else weights), Metric(np.array([root]))
 

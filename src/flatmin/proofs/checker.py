@@ -37,6 +37,7 @@ import ast
 import base64
 import hashlib
 import importlib.util
+import inspect
 import io
 import json
 import re
@@ -148,8 +149,7 @@ class Matrix:
 
     def dot(self, other: Matrix) -> Fraction:
         """Return the sum of the products of the entries of two matrices."""
-        pairs = zip(self.rows, other.rows, strict=True)
-        return self.unit * other.unit * sum(sum(map(mul, row, line)) for row, line in pairs)
+        return self.unit * other.unit * sum(sum(map(mul, x, y)) for x, y in zip(self.rows, other.rows, strict=True))
 
     def trace(self) -> Fraction:
         """Return the trace."""
@@ -224,8 +224,7 @@ def _digits(rows: Rows) -> list[Any]:
     """Return arrays of doubles, the digits of the entries in base 2^DIGIT, lowest first."""
     bits = max(1, largest(rows).bit_length())
     array = _numpy.array(rows, dtype=_numpy.int64 if bits < 63 else object)
-    sign = _numpy.where(array < 0, -1.0, 1.0)
-    array, found = abs(array), []
+    sign, array, found = _numpy.where(array < 0, -1.0, 1.0), abs(array), []
     for shift in range(0, bits, 3 * DIGIT):
         chunk = ((array >> shift) & (2 ** (3 * DIGIT) - 1)).astype(_numpy.int64)
         found += [((chunk >> k) & (2**DIGIT - 1)) * sign for k in range(0, min(3 * DIGIT, bits - shift), DIGIT)]
@@ -364,7 +363,12 @@ def _schur(G1: Matrix, Y: Matrix, G2: Matrix) -> bool:
 
 
 class DenseMap:
-    """Sensing matrices given entry by entry: the rows of A are the A_i, row after row."""
+    """Sensing matrices given entry by entry: the rows of A are the A_i, row after row.
+
+    Definitions
+    -----------
+    given : The instance has m numbers b_i (array b) and m matrices A_i of shape d1 × d2 (array A).
+    """
 
     def __init__(self, A: Matrix, shape: tuple[int, int]) -> None:
         self.A, self.shape, self.size, (d1, d2) = A, shape, len(A.rows), shape
@@ -401,7 +405,13 @@ class DenseMap:
 
 
 class VectorMap:
-    """Sensing matrices ``x_i y_iᵀ``; complex ones ``x_i x_i*`` as ``u_i u_iᵀ + v_i v_iᵀ``, all u_i before all v_i."""
+    """Sensing matrices ``x_i y_iᵀ``; complex ones ``x_i x_i*`` as ``u_i u_iᵀ + v_i v_iᵀ``, all u_i before all v_i.
+
+    Definitions
+    -----------
+    given : The instance has m numbers b_i (array b) and m vectors x_i (rows of the array left), y_i (rows of the array
+        right; without it, y_i = x_i). The matrix A_i is x_i y_i{t}.
+    """
 
     def __init__(self, left: Matrix, right: Matrix, copies: int = 1) -> None:
         self.left, self.right, self.copies = left, right, copies
@@ -443,7 +453,14 @@ class VectorMap:
 
 
 class EntryMap:
-    """Entries of a matrix, times weights: ``A_k(X) = w_k X[i_k, j_k]``."""
+    """Entries of a matrix, times weights: ``A_k(X) = w_k X[i_k, j_k]``.
+
+    Definitions
+    -----------
+    given : The instance has m measured cells: rows_i and cols_i, counted from 0 (arrays rows, cols), and numbers b_i
+        (array b). The matrix A_i of shape d1 × d2 has the entry weights_i there (1 if there is no array weights), and
+        zeros elsewhere.
+    """
 
     def __init__(self, cells: list[tuple[int, int]], weights: Matrix, shape: tuple[int, int]) -> None:
         self.cells, self.weights, self.shape, self.size = cells, weights, shape, len(cells)
@@ -503,6 +520,49 @@ class Theorem:
         The data.
     point, duals, constants : dict
         Matrices and fractions of the proof; an empty point is the zero matrix.
+
+    Definitions
+    -----------
+    size : Let m = {m}, d1 = {d1} and d2 = {d2}. X stands for any {field} {cone}matrix of shape d1 × d2.
+    given : {given}
+    fit : X fits the data exactly if A(X) = b, where A(X) is the vector of the m numbers ⟨A_i, X⟩ = tr(A_i{t} X).
+    unseen : In {unseen1} of the rows and {unseen2} of the columns all A_i are zero: no measurement sees them.
+    trace : The scaled trace of X is 4 ‖D1 X D2‖_*, where ‖·‖_* is the sum of the singular values, and D1 and D2 are the
+        positive semidefinite square roots of G1 = Σ A_i A_iᵀ/(m d2) and G2 = Σ A_iᵀ A_i/(m d1).
+    power 0 : Here G1 and G2 are replaced by their mean eigenvalues times the identity, with zeros where no measurement
+        sees.
+    flat : A flat minimum of the data is an X that fits them exactly and has the smallest scaled trace of all that do.
+    penalised : The objective of X is ‖A(X) − b‖²/m + α (scaled trace of X), with α = {alpha!r}.
+    point : X̂ is the matrix L C Rᵀ of the arrays L, C, R in the proof (key "point").
+    zero : X̂ is the zero matrix.
+    norm : ‖·‖ is the Euclidean norm of vectors and the Frobenius norm of matrices.
+
+    Statements
+    ----------
+    V : Every {cone}matrix that fits the data exactly has scaled trace at least {lower}.
+    U : Some {cone}matrix that fits the data exactly has scaled trace at most {upper}.
+    penalised V : Every {cone}matrix has objective at least {lower}.
+    penalised U : X̂ has objective at most {upper}.
+    gap : The bound in V is smaller than the bound in U by at most {gap} times the bound in U.
+    B : X̂ is the unique flat minimum of the data b̂ = A(X̂), exactly, and ‖b̂ − b‖ ≤ {beta} ‖b‖.{among}
+    F : Every {cone}matrix that fits the data exactly and has scaled trace at most {upper} lies within {radius} of X̂ in
+        Frobenius norm.{among}
+    T : X̂ fits the data exactly, and no other {cone}matrix that fits is as flat, that is, has a scaled trace as small.
+        If X̂ is what was measured, this says: the truth is the unique flat minimum.{among}
+
+    Symbols
+    -------
+    λ, Λ : λ is a vector of m numbers in the proof (key "duals"): "value" for V, "uniqueness" for B, F and T, or "value"
+        without it. Λ = Σ λ_i A_i.
+    M ⪰ N : M and N are symmetric, and M − N is positive semidefinite. I is an identity matrix, ⊗ the Kronecker product.
+    L, C, R : factors of X̂ = L C Rᵀ after a change of basis, such that LᵀG1L and RᵀG2R are I up to η in norm. In the
+        line with core, C is another core, for bases that are orthonormal up to η².
+    g, g1, g2, core, δ, γ, σ : numbers in the proof (key "constants"); range_g is g, and sigma2 is σ².
+    J : the derivative (E, F) ↦ A(L Eᵀ + F Rᵀ), a matrix that acts on the columns of E and F.
+    T : the space of all H = D1 (L Eᵀ + F Rᵀ) D2; it is the tangent space of matrices of one rank at Z = D1 X̂ D2.
+    ε, spread : ε bounds the norm of the part in T of D1⁻¹ Λ D2⁻¹ − U Vᵀ, where U Vᵀ is the polar factor of Z. Always
+        ‖A(D1⁻¹ H D2⁻¹)‖ ≤ spread ‖H‖_*.
+    growth : if H changes no measurement, ‖Z + H‖_* exceeds ‖Z‖_* by at least growth times ‖part of H outside of T‖_*.
     """
 
     factor, hermitian = 4, False
@@ -512,6 +572,8 @@ class Theorem:
         self.point, self.duals, self.constants = proof
         self.alpha, self.weight = (Fraction(float.fromhex(model[name] or "0x0p+0")) for name in ("alpha", "weight"))
         self.m, (self.d1, self.d2) = A.size, A.shape
+        #: Whether all fits X ⪰ 0 are equally flat, as ``tr(GX) = (1/m) Σ |x_i|² x_i*Xx_i`` for vectors.
+        self.is_determined = model["cone"] == "semidefinite" and isinstance(A, VectorMap) and model["metric_power"] == 1
         #: What the metrics G1 and G2 are multiplied by in ``Σ A_i A_iᵀ`` and ``Σ A_iᵀ A_i``.
         self.counts = [self.m, self.m] if self.hermitian else [self.m * self.d2, self.m * self.d1]
         self.M1, self.M2 = self.squares()
@@ -573,7 +635,7 @@ class Theorem:
         of X have a scaled trace of at least 4 ⟨b, λ⟩.
         """
         Y = self.A.adjoint(self.value_dual())
-        self.test(dominates(self.G1, Y, self.G2), "[[G1, −Λ], [−Λᵀ, G2]] ⪰ 0 with Λ = A*(λ)")
+        self.test(dominates(self.G1, Y, self.G2), "[[G1, −Λ], [−Λᵀ, G2]] ⪰ 0")
 
     @cached_property
     def lower(self) -> Fraction:
@@ -600,29 +662,52 @@ class Theorem:
         return self.L.T @ self.G1 @ self.L, self.R.T @ self.G2 @ self.R
 
     def defects(self) -> list[Fraction]:
-        """Return ``η_a = ‖a − I‖`` and ``η_c = ‖c − I‖``."""
-        return [(M - diagonal([1] * len(M.rows))).norm() for M in self.grams]
+        """Return ``η_a = ‖a − I‖`` and ``η_c = ‖c − I‖``, which must be below 1."""
+        found = [(M - diagonal([1] * len(M.rows))).norm() for M in self.grams]
+        require(max(found) < 1, "the bases L and R of the point are not nearly orthonormal")
+        return found
 
-    def core_parts(self) -> tuple[Fraction, Fraction]:
-        """Return the constant ``core``, with ``C_s ⪰ core I`` for the symmetric part of the core, and ``‖C_k‖``."""
-        core, C = self.constant("core"), self.C
+    def core_parts(self, C: Matrix) -> tuple[Fraction, Fraction]:
+        """Return the constant ``core``, with ``C_s ⪰ core I`` for the symmetric part of C, and ``‖C_k‖``."""
+        core = self.constant("core")
         symmetric = Fraction(1, 2) * (C + C.T) - diagonal([1] * len(C.rows), core)
-        self.test(is_semidefinite(symmetric), "the core of X̂ has a positive definite symmetric part")
+        self.test(is_semidefinite(symmetric), "(C + Cᵀ)/2 ⪰ core I with core > 0")
         return core, (C - C.T).norm() / 2
 
-    def nuclear_norm(self) -> Fraction:
-        """Return the smaller of two upper bounds on ``‖D1 X̂ D2‖_*``.
+    @cached_property
+    def corrected(self) -> tuple[Matrix, Matrix, Fraction]:
+        """The matrices V and W and a number ν: P V⁻¹ and Q W⁻¹ are orthonormal up to η², with norms of product ≤ ν.
 
-        ``‖P‖² ≤ 1 + η_a`` for ``P = D1 L`` and ``η_a = ‖LᵀG1L − I‖``, likewise for ``Q = D2 R``. If the symmetric part
-        C_s of the core is ⪰ 0 and C_k is its skew part, then ``‖P C Qᵀ‖_*`` is at most
-        ``√((1 + η_a)(1 + η_c)) (tr C_s + r ‖C_k‖)``. Besides, ``‖D1 L' Rᵀ D2‖_* ≤ (‖D1 L'‖² + ‖D2 R‖²)/2``, L' = L C.
+        Here ``P = D1 L``, so that PᵀP = a, ``Q = D2 R``, ``V = (a + I)/2`` and ``W = (c + I)/2``. As ``V² − a =
+        (a − I)²/4`` and ``V ⪰ (1 − η_a/2) I``, the norm of ``(P V⁻¹)ᵀ(P V⁻¹) − I = V⁻¹(a − V²)V⁻¹`` is at most
+        ``(η_a/(2 − η_a))²``.
+        """
+        V, W = (Fraction(1, 2) * (M + diagonal([1] * len(M.rows))) for M in self.grams)
+        return V, W, root(Fraction(prod(1 + (eta / (2 - eta)) ** 2 for eta in self.defects())))
+
+    def nuclear_norm(self) -> Fraction:
+        """Return the smaller of two upper bounds on ``‖Z‖_*``, ``Z = D1 X̂ D2 = P C Qᵀ``.
+
+        One is ``ν ‖C'‖_*`` with ``C' = V C W``. Let C_s be the symmetric part of C' and C_k its skew part. For
+        ``C_s ⪰ core I``, ``2 ‖C'‖_* ≤ tr(C' C_s⁻¹ C'ᵀ) + tr C_s = 2 tr C_s + tr(C_k C_s⁻¹ C_kᵀ)``. So the norm of C' is
+        at most ``tr C_s + ‖C_k‖²/(2 core)``. The other bound is ``(‖P C‖² + ‖Q‖²)/2``.
         """
         (a, c), C = self.grams, self.C
         bound = ((C.T @ a @ C).trace() + c.trace()) / 2
         if "core" in self.constants:
-            near = root((1 + self.defects()[0]) * (1 + self.defects()[1]))
-            bound = min(bound, near * (C.trace() + len(C.rows) * self.core_parts()[1]))
+            V, W, near = self.corrected
+            core, skew = self.core_parts(V @ C @ W)
+            bound = min(bound, near * ((V @ C @ W).trace() + skew**2 / (2 * core)))
         return bound
+
+    def least_norm(self) -> Fraction:
+        """Return a lower bound on ``‖Z‖_*``: ``⟨P K Qᵀ, Z⟩ = tr(K a C c)`` over ``‖P K Qᵀ‖ ≤ ν ‖V K W‖``.
+
+        With ``K = 2 I − (a + c)/2`` the matrix V K W is I up to η².
+        """
+        (a, c), (V, W, near), eye = self.grams, self.corrected, diagonal([1] * len(self.C.rows))
+        K = 2 * eye - Fraction(1, 2) * (a + c)
+        return (K @ a @ self.C @ c).trace() / (near * (1 + (V @ K @ W - eye).norm()))
 
     def correction(self) -> Fraction:
         """Return an upper bound on the least ``‖D1 E D2‖_*`` with ``A(E) = b − b̂``.
@@ -641,7 +726,7 @@ class Theorem:
                 total -= -(abs(x) * left.rows[i][0] * right.rows[j][0] << 64) // abs(weight)
             return total * unit / 2**64
         g, K = self.constant("range_g"), self.A.inner_products()
-        self.test(is_semidefinite(K - diagonal([1] * self.m, g)), "(⟨A_i, A_j⟩) ⪰ g I with g > 0")
+        self.test(is_semidefinite(K - diagonal([1] * self.m, g)), "the matrix (⟨A_i, A_j⟩) ⪰ g I with g > 0")
         sizes = self.G1.row_norm() * self.G2.row_norm() * self.residual.dot(self.residual)
         return root(min(self.d1, self.d2) * sizes / g)
 
@@ -704,7 +789,7 @@ class Theorem:
         square, gamma, r = self.constant("sigma2"), self.constant("gamma", 0), self.L.shape[1]
         less = square * (1 + max(self.defects()))
         blocks = [-less * self.G2] * r + [gamma * (self.G1 @ self.L).gram() - less * self.G1] * r
-        what = "JᵀJ + γ I⊗G1LLᵀG1 ⪰ σ²(1+η) diag(I⊗G2, I⊗G1) with σ > 0, J the derivative of A(LRᵀ)"
+        what = "JᵀJ + γ diag(0, I⊗G1LLᵀG1) ⪰ σ²(1+η) diag(I⊗G2, I⊗G1) with γ ≥ 0 and σ > 0"
         self.test(is_semidefinite(self.normal(self.A) + block_diagonal(blocks)), what)
         return root(square, above=False)
 
@@ -721,8 +806,7 @@ class Theorem:
         ``z = a^½ C c^½ = O h`` and ``z = C_s + N``, ``‖N‖ ≤ Δ``, the matrix O − I solves the Sylvester equation
         ``C_s(O−I) + (O−I)h = N − NᵀO`` with C_s ⪰ core I and h ⪰ 0, and ``‖a^½ c^½ − I‖ ≤ τ``.
         """
-        (a, c), (eta_a, eta_c), (core, skew) = self.grams, self.defects(), self.core_parts()
-        require(max(eta_a, eta_c) < 1, "the bases L and R of the point are not nearly orthonormal")
+        (a, c), (eta_a, eta_c), (core, skew) = self.grams, self.defects(), self.core_parts(self.C)
         E1 = self.L.T @ Y - a @ (self.G2 @ self.R).T
         E2 = Y @ self.R - self.G1 @ self.L @ c
         distance = root(E1.dot(E1) / ((1 - eta_a) * g2) + E2.dot(E2) / ((1 - eta_c) * g1))
@@ -760,14 +844,12 @@ class Theorem:
     def radius(self, level: Fraction) -> Fraction:
         """Return a bound on ``‖X' − X̂‖`` for all X' that fit b with scaled trace at most ``level``.
 
-        With H = Z' − Z, B(H) = b − b̂ = res. The lemma and ``‖Z‖_* ≥ ⟨λ_V, b̂⟩``, for the dual vector of the value, give
-        ``h = ‖H_⊥‖_* ≤ (level/f − ⟨λ_V, b̂⟩ − ⟨λ, res⟩ + ε ‖res‖/σ)/δ'`` and ``w = ‖H_T‖ ≤ (‖res‖ + spread h)/σ``. Last,
-        ``‖X' − X̂‖ ≤ √(w² + h²)/√(g1 g2)``.
+        With H = Z' − Z, B(H) = b − b̂ = res. By the lemma, ``h = ‖H_⊥‖_* ≤ (level/f − ‖Z‖_* − ⟨λ, res⟩ + ε ‖res‖/σ)/δ'``
+        and ``w = ‖H_T‖ ≤ (‖res‖ + spread h)/σ``. Last, ``‖X' − X̂‖ ≤ √(w² + h²)/√(g1 g2)``.
         """
         self.backward()
-        self.test_value_dual()
         (rate, ratio, sigma, spread), (g1, g2), misfit = self.growth, self.metric_bounds(), self.residual.norm()
-        excess = level / self.factor - self.value_dual().dot(self.fit) - self.uniqueness_dual().dot(self.residual)
+        excess = level / self.factor - self.least_norm() - self.uniqueness_dual().dot(self.residual)
         h = max(Fraction(0), excess + ratio * misfit) / rate
         w = (misfit + spread * h) / sigma
         return root((w * w + h * h) / (g1 * g2))
@@ -778,6 +860,22 @@ class SymmetricTheorem(Theorem):
 
     For symmetric Λ the matrix ``[[G, −Λ], [−Λ, G]]`` is ⪰ 0 exactly if ``−G ⪯ Λ ⪯ G``, so that the tests of dual
     vectors are those of `Theorem`; in particular ``8 tr(G(U₊U₊ᵀ + U₋U₋ᵀ)) ≥ 8 ⟨Λ, U₊U₊ᵀ − U₋U₋ᵀ⟩ = 8 ⟨λ, b⟩``.
+
+
+    Definitions
+    -----------
+    trace : The scaled trace of X is 8 ‖D X D‖_*, where ‖·‖_* is the sum of the singular values, and D is the positive
+        semidefinite square root of G = Σ A_i²/m.
+    power 0 : Here G is replaced by its mean eigenvalue times the identity, with zeros where no measurement sees.
+    point : X̂ is the matrix U C Uᵀ of the arrays U, C in the proof (key "point").
+
+    Symbols
+    -------
+    L, C, R : factors of X̂ = L C Rᵀ after a change of basis; R is L with other signs of columns. LᵀGL is I up to η in
+        norm. In the line with core, C is another core, for bases that are orthonormal up to η².
+    G1, G2, D1, D2 : G1 = G2 = G and D1 = D2 = D.
+    J : the map E ↦ A(U Eᵀ + E Uᵀ) with U = L, a matrix that acts on the columns of E.
+    Q, s, N : Q is the matrix of the quadratic form E ↦ ‖skew part of UᵀGE‖², s ≥ ‖UᵀGU‖, and N = G.
     """
 
     factor, hermitian = 8, True
@@ -803,10 +901,8 @@ class SymmetricTheorem(Theorem):
         assert not isinstance(self.A, EntryMap)
         square, J = self.constant("sigma2"), self.A.derivative(U, U)
         normal = 4 * Matrix(J.T.rows[: J.shape[1] // 2], J.unit).gram()
-        added = self.constant("gamma", 0) * skew_square(turned)
-        less = block_diagonal([4 * square * size * G] * U.shape[1])
-        what = "JᵀJ + γ ‖skew part of U*GE‖² ⪰ 4σ² ‖U*GU‖ I⊗G with σ > 0, J the derivative of A(UCU*)"
-        self.test(is_semidefinite(normal + added - less), what)
+        less = block_diagonal([4 * square * size * G] * U.shape[1]) - self.constant("gamma", 0) * skew_square(turned)
+        self.test(is_semidefinite(normal - less), "JᵀJ + γ Q ⪰ 4σ² s I⊗N with γ ≥ 0 and σ > 0")
         return root(square, above=False)
 
 
@@ -825,7 +921,40 @@ def skew_square(parts: list[Matrix]) -> Matrix:
 
 
 class SplitTheorem(Theorem):
-    """Theorems on a table ``Y = X + S`` with sparse S: the cost of a split is ``‖X‖_* + weight Σ |Y − X|``, G = I."""
+    """Theorems on a table ``Y = X + S`` with sparse S: the cost of a split is ``‖X‖_* + weight Σ |Y − X|``, G = I.
+
+    Definitions
+    -----------
+    given : The instance has a table Y of this shape, of which m cells are observed; the others are NaN.
+    fit : A split of Y is an X with the errors S = Y − X in the observed cells.
+    trace : It costs ‖X‖_* + w Σ |S_ij|, where ‖·‖_* is the sum of the singular values, the other sum is over the
+        observed cells, and w = {weight!r}.
+    flat : A split is the only cheapest one if every other split costs more.
+    power 0 : The number metric_power of the proof has no effect here.
+    point : X̂ is the matrix L C Rᵀ of the arrays L, C, R in the proof (key "point"); Ŝ are the errors S there, zero in
+        other cells.
+    zero : X̂ is the zero matrix, and so is Ŝ.
+
+    Statements
+    ----------
+    V : Every split of Y costs at least {lower}.
+    U : The split of Y with X = X̂ costs at most {upper}.
+    B : X̂ with the errors Ŝ is the only cheapest split, exactly, of the table Ŷ = X̂ + Ŝ with the same observed cells,
+        and ‖Ŷ − Y‖ ≤ {beta} ‖Y‖ in these cells.
+    F : Every split of Y that costs at most {upper} has its X within {radius} of X̂ in Frobenius norm.
+    T : X̂ with the errors Ŝ is a split of Y, exactly, and it is the only cheapest one.
+
+    Symbols
+    -------
+    λ, Λ : λ is a vector of numbers in the proof (key "duals"), one for each observed cell: "value" for V, "uniqueness"
+        for B, F and T. Λ is the matrix with these numbers in the observed cells, and zeros elsewhere.
+    G1, G2, D1, D2 : identity matrices.
+    κ : a number in the proof (key "constants").
+    J : the map (E, F) ↦ L Eᵀ + F Rᵀ to the observed cells without errors, a matrix that acts on columns of E and F.
+    ε, spread : ε bounds the norm of the part in T of Λ − U Vᵀ, where U Vᵀ is the polar factor of X̂; spread = 1.
+    growth : a split X̂ + H of Ŷ costs more than X̂ by at least growth times ‖part of H outside of T‖_* + Σ |H_ij|, summed
+        over observed cells without errors.
+    """
 
     A: EntryMap
     factor = 1
@@ -842,17 +971,20 @@ class SplitTheorem(Theorem):
         """Test ``‖W‖ ≤ 1`` and ``|W_ij| ≤ weight``: then ``⟨W, Y⟩ = ⟨W, X⟩ + ⟨W, Y − X⟩`` is at most the cost."""
         super().test_value_dual()
         size = largest((W := self.value_dual()).rows) * W.unit
-        self.test(size <= self.weight, "|W_ij| ≤ weight in all observed cells")
+        self.test(size <= self.weight, "|λ_i| ≤ w in all observed cells")
+
+    def cost(self, S: Matrix) -> Fraction:
+        """Return the cost ``weight Σ |S_ij|`` of errors."""
+        return self.weight * S.unit * sum(abs(x) for (x,) in S.rows)
 
     def correction(self) -> Fraction:
         """Return the cost of the errors ``Y − X̂``."""
-        return self.weight * self.residual.unit * sum(abs(x) for (x,) in self.residual.rows)
+        return self.cost(self.residual)
 
     @cached_property
     def sparse(self) -> Matrix:
         """The errors Ŝ in the observed cells."""
-        require("S" in self.point, "the point has no errors 'S'")
-        rows, columns, values = self.point["S"]
+        rows, columns, values = self.point.get("S", ((), (), Matrix([])))
         found = dict(zip(zip(rows, columns, strict=True), (x for (x,) in values.rows), strict=True))
         require(found.keys() <= {*self.A.cells}, "the errors 'S' have a cell that is not observed")
         require(len(found) == len(rows) and all(found.values()), "the errors 'S' have a zero, or a cell twice")
@@ -880,38 +1012,71 @@ class SplitTheorem(Theorem):
         for (w,), (x,) in zip(W.rows, self.sparse.rows, strict=True):
             at_error = w * W.unit == (self.weight if x > 0 else -self.weight)
             require(at_error if x else abs(w) * W.unit <= self.weight - kappa, "W is not as the errors 'S' demand")
-        self.test(True, "W = weight sign(Ŝ) at errors, |W_ij| ≤ weight − κ in other observed cells, with κ > 0")
+        self.test(True, "λ_i = w sign(Ŝ) at errors, |λ_i| ≤ w − κ in other observed cells, with κ > 0")
         return min(delta, kappa)
 
     def change(self) -> Matrix:
         """Return ``Y − X̂ − Ŝ`` in observed cells."""
         return self.residual - self.sparse
 
+    def radius(self, level: Fraction) -> Fraction:
+        """Return a bound on ``‖X' − X̂‖`` for all splits ``Y = X' + S'`` that cost at most ``level``.
+
+        Let H = X' − X̂ and ``Δ = Y − Ŷ``, so that S' = Ŝ − H + Δ in observed cells. Then ``X̂ + H, Ŝ − H`` splits Ŷ and
+        costs at most ``weight ‖Δ‖_1`` more than level. With `margin`, ``h = ‖H_⊥‖_* + ‖H_F‖_1`` is at most
+        ``(level + weight ‖Δ‖_1 − ‖X̂‖_* − weight ‖Ŝ‖_1)/rate``, and ``‖H_T‖ ≤ h/σ``, so ``‖H‖² ≤ h² + (h/σ)²``.
+        """
+        self.backward()
+        excess = level + self.cost(self.change()) - self.least_norm() - self.cost(self.sparse)
+        return max(Fraction(0), excess) / self.growth[0] * root(1 + 1 / self.growth[2] ** 2)
+
 
 class SemidefiniteTheorem(SymmetricTheorem):
-    """Theorems on ``X = U C U* ⪰ 0``, real or complex."""
+    """Theorems on ``X = U C U* ⪰ 0``, real or complex.
 
-    def trace_is_determined(self) -> bool:
-        """Whether all fits are equally flat: for vectors, ``tr(GX) = (1/m) Σ |x_i|² x_i*Xx_i``."""
-        return isinstance(self.A, VectorMap) and self.model["metric_power"] == 1
+    Definitions
+    -----------
+    trace : The scaled trace of X is 8 tr(G X), where G = Σ A_i²/m.
+    point : X̂ is the matrix U C U{t} of the arrays U, C in the proof (key "point"), or U U{t} if there is no C.
+
+    Statements
+    ----------
+    determined B : X̂ is the only positive semidefinite matrix with the measurements b̂ = A(X̂), exactly, and
+        ‖b̂ − b‖ ≤ {beta} ‖b‖.{among}
+    determined F : Every positive semidefinite X with ‖A(X) − b‖ ≤ {noise} lies within {radius} of X̂ in Frobenius
+        norm.{among}
+    determined T : X̂ fits the data exactly, and is the only positive semidefinite matrix that does.{among}
+
+    Symbols
+    -------
+    L, C, R : C is the core of X̂ = U C U{t}, or the identity.
+    t, c, u, γ, σ : numbers in the proof (key "constants"); sigma2 is σ².
+    J : the map E ↦ A(U E{t} + E U{t}), a matrix that acts on the columns of E, real parts before imaginary ones.
+    Q, s, N : Q is the matrix of the quadratic form E ↦ ‖skew part of U{t}E‖², s = ‖U‖², and N = I.
+    T : the space of all U E{t} + E U{t}.
+    ε, spread : ε bounds the norm of the part of W in T. For all H, ‖A(H)‖ ≤ spread ‖H‖_*, with ‖·‖_* the sum of the
+        singular values.
+    growth : if X = X̂ + H ⪰ 0 has the measurements of X̂, ⟨W, H⟩ is at least growth times the trace of the part of H
+        outside of T.
+    * : the transpose, conjugated if matrices are complex. Complex matrices are tested as real ones of twice the order.
+    """
 
     def factors(self) -> tuple[Matrix, Matrix, Matrix]:
         """Return U, C ⪰ 0 and U; in the complex case real forms, and C/2 since ``u u* + v v*`` counts X̂ twice."""
-        U = self.point["L"]
-        C = self.point.get("C", diagonal([1] * U.shape[1]))
-        self.test(is_semidefinite(C), "the core of X̂ is ⪰ 0")
+        C = self.point.get("C", diagonal([1] * (U := self.point["L"]).shape[1]))
+        self.test(is_semidefinite(C), "C ⪰ 0")
         return U, Fraction(1, 2 if self.model["complex"] else 1) * C, U
 
     def value_dual(self) -> Matrix:
         """Return λ for the value; if the proof has none, ``λ_i = |x_i|²/m`` with Λ = G."""
-        if "value" not in self.duals and self.trace_is_determined() and isinstance(self.A, VectorMap):
+        if "value" not in self.duals and self.is_determined and isinstance(self.A, VectorMap):
             return Matrix(self.A.lengths[0].rows[: self.m], self.A.lengths[0].unit / self.m)
         return super().value_dual()
 
     def test_value_dual(self) -> None:
         """Test ``Λ ⪯ G``, so that ``tr(GX) ≥ ⟨Λ, X⟩ = ⟨λ, b⟩`` for all X ⪰ 0 that fit."""
-        if "value" in self.duals or not self.trace_is_determined():
-            self.test(is_semidefinite(self.G1 - self.A.adjoint(self.value_dual())), "Λ ⪯ G with Λ = A*(λ)")
+        if "value" in self.duals or not self.is_determined:
+            self.test(is_semidefinite(self.G1 - self.A.adjoint(self.value_dual())), "G − Λ ⪰ 0")
 
     def nuclear_norm(self) -> Fraction:
         """Return ``tr(G X̂)``."""
@@ -937,10 +1102,10 @@ class SemidefiniteTheorem(SymmetricTheorem):
         In both cases A(H) = 0 without growth and a positive rate give H_⊥ = 0, then H_T = 0.
         """
         Y, eye = self.A.adjoint(self.uniqueness_dual()), diagonal(self.seen[0])
-        W, name = (Y, "A*(λ)") if self.trace_is_determined() else (self.G1 - Y, "G − A*(λ)")
+        W, name = (Y, "Λ") if self.is_determined else (self.G1 - Y, "G − Λ")
         t, u, inner = self.constant("t"), self.constant("u"), self.L.T.gram()
         margin = W + self.constant("c", 0) * self.L.gram() - t * eye
-        self.test(is_semidefinite(margin), f"W + c UU* ⪰ t I with W = {name} and t > 0")
+        self.test(is_semidefinite(margin), f"W + c UU* ⪰ t I with W = {name}, c ≥ 0 and t > 0")
         self.test(is_semidefinite(inner - diagonal([1] * len(inner.rows), u)), "U*U ⪰ u I with u > 0")
         columns, r = self.L.T.rows, self.L.shape[1] // (1 + self.model["complex"])
         parts = [Matrix(columns[k : k + r], self.L.unit).T for k in range(0, len(columns), r)]
@@ -952,15 +1117,20 @@ class SemidefiniteTheorem(SymmetricTheorem):
         return rate, ratio, sigma, spread
 
     def radius(self, level: Fraction) -> Fraction:
-        """Return a bound on ``‖X' − X̂‖`` for all X' ⪰ 0 with ``‖A(X') − b‖ ≤ level``.
+        """Return a bound on ``‖X' − X̂‖`` for X' ⪰ 0.
 
-        ``‖A(H)‖ ≤ η = level + ‖b − b̂‖`` and the lemma give ``tr H_⊥ ≤ h = (‖λ‖ η + ε η/σ)/(t − ε spread/σ)``, and
-        ``‖H‖² ≤ ((η + spread h)/σ)² + h²``.
+        If the data determine the trace, X' has ``‖A(X') − b‖ ≤ level``; then ``‖A(H)‖ ≤ η = level + ‖b − b̂‖`` and
+        ``⟨W, H⟩ ≤ ‖λ‖ η``. Otherwise ``A(X') = b`` and ``8 tr(GX') ≤ level``; then ``‖A(H)‖ = η = ‖b − b̂‖`` and
+        ``⟨W, H⟩ ≤ level/8 − tr(GX̂) − ⟨λ, b − b̂⟩``. In both cases the lemma gives ``tr H_⊥ ≤ h = (⟨W, H⟩ + ε η/σ)/rate``
+        and ``‖H‖² ≤ ((η + spread h)/σ)² + h²``.
         """
         self.backward()
-        require(self.trace_is_determined(), "a radius with noise needs measurements by vectors and metric_power 1")
-        (rate, ratio, sigma, spread), eta = self.growth, level + self.residual.norm()
-        h = (self.uniqueness_dual().norm() + ratio) * eta / rate
+        (rate, ratio, sigma, spread), eta, dual = self.growth, self.residual.norm(), self.uniqueness_dual()
+        excess = level / 8 - self.nuclear_norm() - dual.dot(self.residual)
+        if self.is_determined:
+            eta += level
+            excess = dual.norm() * eta
+        h = max(Fraction(0), excess + ratio * eta) / rate
         w = (eta + spread * h) / sigma
         return root(w * w + h * h)
 
@@ -982,8 +1152,7 @@ class Array(NamedTuple):
 
     def real_form(self, sign: int = 1) -> Matrix:
         """Return a complex matrix M, or its conjugate for sign −1, as ``[[Re M, −Im M], [Im M, Re M]]``."""
-        zeros = [0] * len(self.parts[0])
-        real, imaginary = (Matrix.from_rows(part, self.shape[1]) for part in (*self.parts, zeros)[:2])
+        real, imaginary = (Matrix.from_rows(p, self.shape[1]) for p in (*self.parts, [0] * len(self.parts[0]))[:2])
         return in_blocks([[real, -sign * imaginary], [sign * imaginary, real]])
 
 
@@ -1220,7 +1389,7 @@ def check(document: dict[str, Any], arrays: dict[str, Array]) -> tuple[list[str]
     Returns
     -------
     sentences, steps : lists of str
-        The theorem in words, and the inequalities that were proved.
+        The theorem in words, and the inequalities that were proved, with their symbols.
 
     Raises
     ------
@@ -1232,7 +1401,7 @@ def check(document: dict[str, Any], arrays: dict[str, Array]) -> tuple[list[str]
     for text in document["statements"]:
         kind = str(text.get("kind")) if isinstance(text, dict) else ""
         require(kind in CLAIMS and kind not in claims, f"the statement {kind!r} is unknown, or stands twice")
-        level = ("noise" if isinstance(theorem, SemidefiniteTheorem) else "upper") if kind == "F" else ""
+        level = ("noise" if theorem.is_determined else "upper") if kind == "F" else ""
         expect_keys(text, f"kind {CLAIMS[kind]} {level}", "", f"statement {kind}")
         claims[kind] = {"text": text} | {n: read_decimal(text[n], f"{kind}: {n}") for n in text if n != "kind"}
     sentences = [introduction(theorem)]
@@ -1241,7 +1410,8 @@ def check(document: dict[str, Any], arrays: dict[str, Array]) -> tuple[list[str]
             sentences.append(f"{kind}. {prove(theorem, kind, claim, claims)}")
         except Refused as refusal:
             raise Refused(f"statement {kind} fails: {refusal}") from None
-    return sentences, list(theorem.steps)
+    symbols = (f"  {name}: {text.format_map(words_of(theorem))}" for name, text in written(theorem, "Symbols").items())
+    return sentences, ["Proved in integers:", *(f"  {x}" for x in theorem.steps), "Symbols in these lines:", *symbols]
 
 
 def prove(theorem: Theorem, kind: str, claim: dict[str, Any], claims: dict[str, dict[str, Any]]) -> str:
@@ -1255,7 +1425,7 @@ def prove(theorem: Theorem, kind: str, claim: dict[str, Any], claims: dict[str, 
         proved = (upper - lower) / upper if upper else upper
     elif kind == "F":
         level = claim["noise" if "noise" in claim else "upper"]
-        require(level >= 0 and theorem.point and not theorem.weight, "splits, zero data and levels < 0 have no radius")
+        require(level >= 0 and theorem.point, "zero data and levels below 0 have no radius")
         proved = theorem.radius(level)
     else:
         require(kind == "B" or ("B" in claims and claims["B"]["beta"] == 0), "it needs statement B with beta 0")
@@ -1263,7 +1433,7 @@ def prove(theorem: Theorem, kind: str, claim: dict[str, Any], claims: dict[str, 
     claimed = claim.get(CLAIMS[kind], Fraction(0))
     good = proved >= claimed if kind == "V" else proved <= claimed
     require(good, f"{CLAIMS[kind]} is claimed to be {shown(claimed)}, but {shown(proved)} is proved")
-    return in_words(theorem, kind).format_map(claim["text"])
+    return in_words(theorem, kind, claim["text"])
 
 
 def shown(x: Fraction, digits: int = 17) -> str:
@@ -1271,49 +1441,42 @@ def shown(x: Fraction, digits: int = 17) -> str:
     return f"{Context(prec=digits).divide(Decimal(x.numerator), Decimal(x.denominator)):g}"
 
 
+def written(subject: object, title: str) -> dict[str, str]:
+    """Return the entries "name : text" of a section in the docstring of a class, which may replace inherited ones."""
+    found, rule = dict[str, str](), "-" * len(title)
+    for kind in reversed(type(subject).__mro__):
+        section = inspect.cleandoc(kind.__doc__ or "").partition(f"{title}\n{rule}\n")[2].partition("\n\n")[0]
+        found |= {name: " ".join(text.split()) for name, text in re.findall(r"(?m)^(\S.*?) : (.*(?:\n .*)*)", section)}
+    require(found, "the sentences of this program are in its docstrings; run it without the option -OO")
+    return found
+
+
+def words_of(theorem: Theorem) -> dict[str, Any]:
+    """Return the words and numbers that sentences name in braces."""
+    model, copies = theorem.model, 1 + theorem.model["complex"]
+    words = {"m": theorem.m, "d1": theorem.d1 // copies, "d2": theorem.d2 // copies, "t": "ᵀ*"[copies - 1]}
+    words |= {"alpha": float(theorem.alpha), "weight": float(theorem.weight), "cone": CONES[model["cone"]]}
+    words |= {"field": ("real", "complex")[copies - 1], "given": written(theorem.A, "Definitions")["given"]}
+    words |= {f"unseen{k}": seen.count(0) // copies for k, seen in enumerate(theorem.seen, 1)}
+    about = " This is about matrices that vanish in rows and columns that no measurement sees."
+    words["among"] = about * (not all(chain(*theorem.seen)))
+    return words
+
+
 def introduction(theorem: Theorem) -> str:
-    """Return the sentences that say what the theorem is about."""
-    model, copies, power = theorem.model, 1 + theorem.model["complex"], theorem.model["metric_power"]
-    subjects = {"dense": "linear measurements", "vectors": "measurements by vectors, as they are stored in it,"}
-    kind = "complex " * (copies - 1) + CONES[model["cone"]] + f"{theorem.d1 // copies} × {theorem.d2 // copies}"
-    rows, columns = (seen.count(0) // copies for seen in theorem.seen)
-    unseen = f" No measurement sees {rows} of the rows and {columns} of the columns." if rows + columns else ""
-    traces = "4 ‖D1 X D2‖_* with D1² = Σ A_i A_i*/(m d2), D2² = Σ A_i* A_i/(m d1)", "8 ‖√D X √D‖_* with D = Σ A_i²/m"
-    trace = traces[model["cone"] != "rectangular"] + (power == 0) * ", each as its mean eigenvalue times I"
-    objective = {
-        "interpolating": f"the scaled trace {trace}",
-        "penalised": f"(1/m) ‖A(X) − b‖² + {float(theorem.alpha)!r} · (scaled trace: {trace})",
-        "robust": f"‖X‖_* + {float(theorem.weight)!r} · Σ|S_ij| over observed cells for a split Y = X + S",
-    }[model["objective"]]
-    counted = f"{theorem.m} {subjects.get(model['measurement'], 'measured cells')}"
-    return f"Theorem. The instance has {counted} of a {kind} matrix X.{unseen} Minimised is {objective}."
+    """Return the sentences that define what the statements are about."""
+    words, power = words_of(theorem), theorem.model["metric_power"]
+    needed = {"penalised": theorem.alpha, "flat": not theorem.alpha, "power 0": not power, "unseen": words["among"]}
+    needed |= {"point": theorem.point, "zero": not theorem.point}
+    texts = (text for name, text in written(theorem, "Definitions").items() if needed.get(name, True))
+    return f"Theorem. {' '.join(texts)}".replace("{given}", words["given"]).format_map(words)
 
 
-def in_words(theorem: Theorem, kind: str) -> str:
-    """Return a statement in words, with names of numbers in braces."""
-    objective, matrix = theorem.model["objective"], CONES[theorem.model["cone"]] + "matrix"
-    only = isinstance(theorem, SemidefiniteTheorem) and theorem.trace_is_determined()
-    point, split = "X̂" if theorem.point else "the zero matrix", "the only cheapest split of"
-    among = " among matrices that vanish in rows and columns that no measurement sees" * (not all(chain(*theorem.seen)))
-    what = f"the only {matrix} with the measurements" if only else "the unique flat minimum of the data"
-    fits, is_flat = f"{matrix} that fits the data exactly", "has scaled trace at"
-    flatter = f"no other {matrix} that fits is as flat{among}: the truth is the unique flat minimum"
-    confined = f"{matrix} X' with ‖A(X') − b‖ ≤ {{noise}}" if only else f"{fits} and {is_flat} most {{upper}}"
-    words = {
-        "V": f"Every {fits} {is_flat} least {{lower}}.",
-        "U": f"Some {fits} {is_flat} most {{upper}}.",
-        "gap": "These two bounds differ by at most {gap} of the upper one.",
-        "B": f"{point} is {what} b̂ = A(X̂), exactly{among}, and ‖b̂ − b‖ ≤ {{beta}} ‖b‖.",
-        "F": f"Every {confined} lies within {{radius}} of X̂ in Frobenius norm{among}.",
-        "T": f"{point} fits the data exactly, and {f'is the only {matrix} that does{among}' if only else flatter}.",
-    }
-    if objective != "interpolating":
-        words["V"] = "What is minimised is at least {lower} everywhere."
-        words["U"] = f"What is minimised is at most {{upper}} at {point}."
-    if objective == "robust":
-        words["B"] = f"({point}, Ŝ) is {split} Ŷ = X̂ + Ŝ, and ‖Ŷ − Y‖ ≤ {{beta}} ‖Y‖ on observed cells."
-        words["T"] = f"({point}, Ŝ) is {split} the table Y, exactly."
-    return words[kind]
+def in_words(theorem: Theorem, kind: str, numbers: dict[str, Any]) -> str:
+    """Return a statement in words."""
+    sentences = written(theorem, "Statements")
+    case = "penalised" if theorem.alpha else "determined" if theorem.is_determined else ""
+    return sentences.get(f"{case} {kind}", sentences[kind]).format_map(words_of(theorem) | numbers)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -1347,7 +1510,7 @@ def check_files(proof: bytes, instance: bytes, expected: str | None = None) -> l
     require(document["instance"] == {"sha256": found}, f"the proof is about another instance than that of hash {found}")
     sentences, steps = check(document, read_instance(instance))
     pinned = "as given" if expected else "not given with --sha256; compare it with your own"
-    return [*sentences, "", f"Instance: sha256 {found} ({pinned}).", "Proved in integers:", *(f"  {x}" for x in steps)]
+    return [*sentences, "", f"Instance: sha256 {found} ({pinned}).", *steps]
 
 
 if __name__ == "__main__":

@@ -30,10 +30,8 @@ CHECKED = (
     ("Matrix inequalities, bounds, distances", "tested by checker.py in integers", "yes: it is one file to read"),
     ("Guesses, products of small integers", "NumPy, or else checker.py", "only that sums below 2⁵³ are exact"),
 )
-#: How a theorem names a point without factors.
-ZERO = "the zero matrix"
-#: How the refusal of a matrix inequality begins.
-REFUSED = "this was not proved: "
+#: What the subject of a proof says if its point has no factors.
+ZERO = "X̂ is the zero matrix"
 
 
 def exact_proof_section(proof: Proof, size: float, terms: Vocabulary) -> Section:
@@ -47,41 +45,37 @@ def exact_proof_section(proof: Proof, size: float, terms: Vocabulary) -> Section
         f"fails. The hash says which data they are about. Here numbers are rounded to {DIGITS} digits, bounds to the "
         "safe side; the checker prints all digits.",
     ]
-    statements = [_statement(s, size, terms) for s in proof.statements]
-    statements += [Statement(None, OPEN[kind], _refusal(why)) for kind, why in proof.absent.items()]
+    it = "The zero matrix" if ZERO in proof.subject else "X̂"
+    statements = [_statement(s, it, size, terms) for s in proof.statements]
+    statements += [Statement(None, OPEN[kind], f"Not proved: {why}.") for kind, why in proof.absent.items()]
     head = ("Part", "Carried out by", "Must it be trusted?")
     table = Table("What was checked by what", head, CHECKED, folded=False, words=True)
     return Section("theorems", "The theorems", prose, statements=statements, code=proof.command(), table=table)
 
 
 def _point(proof: Proof, size: float) -> list[str]:
-    """Return what X̂ and b̂ are, if a theorem mentions them, and how far X̂ is from the reported solution."""
-    words = " ".join(s.words for s in proof.statements)
-    if "X̂" not in words:
+    """Return how far X̂ is from the reported solution, if a theorem mentions it."""
+    if not any("X̂" in s.words for s in proof.statements):
         return []
-    what = ZERO if ZERO in words else "the matrix whose factors are in proof.json"
     share = f", {_share(proof.distance / size)} of its norm" if size else ""
-    text = f"X̂ is {what}. Its distance from the solution of this report is at most {_above(proof.distance)}{share}."
-    if "b̂" in words:
-        text += " The given data are b, and b̂ = A(X̂) are the exact measurements of X̂."
-    if "Ŝ" in words:
-        text += " Ŝ are the gross errors in proof.json, Y is the given table, and Ŷ = X̂ + Ŝ is another one."
+    text = f"The distance of X̂ from the solution of this report is at most {_above(proof.distance)}{share}."
     if proof.distance > SAME * size:
         text += " So X̂ is another matrix than that solution, and the theorems about X̂ do not carry over to it."
     return [text]
 
 
-def _statement(theorem: ExactStatement, size: float, terms: Vocabulary) -> Statement:
+def _statement(theorem: ExactStatement, it: str, size: float, terms: Vocabulary) -> Statement:
     """Return a theorem under a title that follows from its numbers; a weak one is not marked as good news."""
-    title, weakness = _title(theorem, size, terms)
+    title, weakness = _title(theorem, it, size, terms)
     text = f"{theorem.kind}. {_short(theorem)} {weakness}".strip()
     return Statement(None if weakness else True, title, text, word="Proved, but weak." if weakness else "")
 
 
-def _title(theorem: ExactStatement, size: float, terms: Vocabulary) -> tuple[str, str]:
+def _title(theorem: ExactStatement, it: str, size: float, terms: Vocabulary) -> tuple[str, str]:
     """Return a title, and for a theorem that is weaker than a certificate what it leaves open."""
-    x, it = theorem.floats, ZERO.capitalize() if ZERO in theorem.words else "X̂"
-    among = ", among matrices that vanish where nothing is measured" if "among matrices" in theorem.words else ""
+    x = theorem.floats
+    where = ", among matrices that vanish where nothing is measured"
+    among = where if "matrices that vanish" in theorem.words else ""
     only = f"{it} is the only {terms.solution if terms.determined else f'{terms.best} {terms.solution}'}"
     if theorem.kind == "gap" and x["gap"] <= LARGEST_GAP:
         return f"The two bounds agree up to a share of {_above(x['gap'])}" if x[
@@ -113,12 +107,6 @@ def _short(theorem: ExactStatement) -> str:
         exact = as_decimal(theorem.numbers[name], up=up)
         words = words.replace(exact, number(x, DIGITS, ROUND_CEILING if up else ROUND_FLOOR))
     return words
-
-
-def _refusal(reason: str) -> str:
-    if reason.startswith(REFUSED):
-        return f"Not proved. The proof needs this inequality, which was not shown: {reason.removeprefix(REFUSED)}."
-    return f"Not proved: {reason}."
 
 
 def _above(x: float) -> str:

@@ -119,3 +119,18 @@ def test_the_command_that_checks_quotes_its_paths(flatmin, tmp_path, solved):
 @pytest.mark.parametrize("command", ["recover", "prove", "race", "certify", "proofs", "sweep", "report"])
 def test_every_status_of_exit_is_documented(flatmin, command):
     assert "130 interrupted" in " ".join(flatmin(command, "--help").out.replace("│", " ").split())
+
+
+def test_a_solution_that_is_far_from_its_theorems_is_written_without_a_proof(flatmin, tmp_path):
+    problem = fm.families.matrix_sensing.sample((8, 6), 1, 48).problem
+    np.savez(tmp_path / "p.npz", A=problem.measurement.tensor, b=problem.data)
+    run = flatmin("recover", "matrix-sensing", "p.npz", "--prove", "--max-iter", "2", "--output", "early")
+    assert run.code == 1
+    assert "no theorem was proved: the solution is" in run.err
+    assert (tmp_path / "early" / "solution.npz").exists()
+    assert not (tmp_path / "early" / "proof.json").exists()
+    assert json.loads((tmp_path / "early" / "summary.json").read_text())["proof"] is None
+    run = flatmin("prove", "matrix-sensing", "p.npz", "early/solution.npz", "--output", "q.json")
+    assert run.code == 1
+    assert "of its norm away" in run.err
+    assert not (tmp_path / "q.json").exists()

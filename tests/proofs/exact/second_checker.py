@@ -1,4 +1,4 @@
-"""A second checker of proof files for small instances, which shares no line and no method with `checker.py`.
+"""A second checker of proof files for small and medium instances, which shares no line and no method with `checker.py`.
 
 It decides by exact elimination over the rational numbers where the first checker guesses a factorization. It derives
 each statement by another route:
@@ -9,6 +9,8 @@ each statement by another route:
 - With J the measurements of the basis and g the pairing of ``Y − UVᵀ`` with it, ``κ² = gᵀ (JᵀJ)⁻¹ g`` is the least
   number with ``|⟨UVᵀ − Y, H_T⟩| ≤ κ ‖A(H_T)‖``. X̂ is unique if ``δ > κ · spread``. The first checker bounds κ by ε/σ.
 - Exact fits are completed by the correction of least Frobenius norm, ``‖E‖² = resᵀ (A A*)⁻¹ res``.
+
+Its reach: seconds to half a minute for d1 + d2 = 40, some twenty seconds for completion of 40 × 40, and minutes beyond.
 
 All bounds are at least as strong as those of the first checker, so a claim that it accepts and that fails here is false
 or unproved. Complex matrices become real ones of twice the size, ``[[Re, −Im], [Im, Re]]``, whose inner products are

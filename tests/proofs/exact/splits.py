@@ -5,9 +5,9 @@ from functools import cached_property
 
 import numpy as np
 
-from tests.proofs.exact.elimination import exact, identity
+from tests.proofs.exact.elimination import exact, identity, root_above
 from tests.proofs.exact.products import Rectangular
-from tests.proofs.exact.proof_file import Refused, array, require
+from tests.proofs.exact.proof_file import array, number, require
 
 
 class Robust(Rectangular):
@@ -39,7 +39,8 @@ class Robust(Rectangular):
     @cached_property
     def errors(self):
         """The errors S on the observed cells, and where they are."""
-        require("S" in self.proof["point"], "no errors are given")
+        if "S" not in self.proof["point"]:
+            return exact(np.zeros(self.A.size, int)), np.zeros(self.A.size, bool)
         S = {name: array(value) for name, value in self.proof["point"]["S"].items()}
         places = {place: k for k, place in enumerate(zip(self.A.rows.tolist(), self.A.cols.tolist(), strict=True))}
         found, support = exact(np.zeros(self.A.size, int)), np.zeros(self.A.size, bool)
@@ -67,4 +68,13 @@ class Robust(Rectangular):
         return slack
 
     def radius(self, statement):
-        raise Refused("no radius of splits is known")
+        """Return a bound on ``‖X − X̂‖`` for splits that cost at most ``upper``, from the growth of the cost.
+
+        A split ``X̂ + H, Ŝ − H`` of ``Ŷ = X̂ + Ŝ`` costs at least ``slack · (‖H_⊥‖_* + ‖H_F‖_1)`` more than ``X̂, Ŝ``. F
+        are the observed cells without errors. With Y in place of Ŷ its cost differs by at most the cost of Y − Ŷ.
+        """
+        errors = self.errors[0]
+        least = self.norm_bounds[0] + self.weight * abs(errors).sum()
+        h = number(statement["upper"]) + self.weight * abs(self.residual - errors).sum() - least
+        h = max(h, Fraction(0)) / self.slack
+        return root_above(h * h + (h / self.sigma) ** 2)

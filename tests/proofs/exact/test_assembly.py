@@ -49,8 +49,7 @@ def test_floating_point_data_get_bounds_and_uniqueness(name):
         assert "does not fit" in proof.absent["U"]
     else:
         assert proof.statement("gap").numbers["gap"] < 1e-12
-    if name != "table":
-        assert proof.statement("F").numbers["radius"] < 1e-5
+    assert proof.statement("F").numbers["radius"] < 1e-5
     assert proof.statement("T") is None
 
 
@@ -256,6 +255,102 @@ def test_the_certificate_is_the_solutions_where_they_do_not():
     assert fm.prove(problem, solution).certificate is solution.certificate
     problem = FLOATS["sensing"]().problem
     assert proved(problem).certificate.unique is None
+
+
+def moved(solution, size, seed=0):
+    """Return a solution whose factors have relative errors of this size."""
+    rng = np.random.default_rng(seed)
+    errors = (size * np.linalg.norm(F) / np.sqrt(F.size) * rng.standard_normal(F.shape) for F in solution.factors)
+    return replace(solution, factors=tuple(F + E for F, E in zip(solution.factors, errors, strict=True)))
+
+
+@pytest.mark.parametrize("name", FLOATS)
+def test_a_solution_far_from_its_theorems_is_refused(name):
+    problem = FLOATS[name]().problem
+    solution = fm.flat_minimum(problem)
+    if name != "table":  # the distance of a table from its low-rank part is its gross errors
+        with pytest.raises(InputError, match=r"of its norm away .* expected at most 0\.001: .* solve to a smaller"):
+            fm.prove(problem, moved(solution, 0.02))
+    if len(solution.factors) == 2 and name != "network":
+        left, right = solution.factors
+        with pytest.raises(InputError, match=r"the solution is 2 of its norm away"):
+            fm.prove(problem, replace(solution, factors=(-left, right)))
+
+
+def test_a_solution_near_its_theorems_has_its_distance_printed():
+    problem = FLOATS["sensing"]().problem
+    solution = fm.flat_minimum(problem)
+    proof = fm.prove(problem, other := moved(solution, 1e-5))
+    exact = np.linalg.norm(proof.matrix - other.matrix)
+    assert exact <= proof.distance <= 1.01 * exact
+    assert proof.distance > 1e-6 * np.linalg.norm(proof.matrix)
+    assert f"within {proof.distance:.2g} of the solution" in repr(proof)
+    assert np.linalg.norm(problem.residual(other.factors)) > 1e6 * np.linalg.norm(
+        problem.data - problem.measurement.forward(proof.matrix)
+    )
+
+
+def test_penalised_solutions_are_not_moved():
+    problem = FLOATS["sensing"]().problem
+    solution = moved(fm.flat_minimum(problem, alpha=0.01), 0.1)
+    proof = fm.prove(problem, solution)
+    assert proof.distance < 1e-12 * np.linalg.norm(proof.matrix)
+
+
+def test_the_matrix_of_a_proof_is_that_of_its_text():
+    for problem in (completion(), FLOATS["phases"]().problem, PROBLEMS["table"](), PROBLEMS["network"]()):
+        proof = proved(problem)
+        document = json.loads(proof.text)
+        theorem = checker.theorem_of(document, checker.read_instance(proof.instance))
+        (d1, d2), X = problem.shape, theorem.L @ theorem.C @ theorem.R.T
+        stored = float(X.unit) * np.array(X.rows, float)
+        if document["model"]["complex"]:
+            stored = 2 * (stored[:d1, :d2] + 1j * stored[d1:, :d2])
+        np.testing.assert_allclose(proof.matrix, stored, rtol=0, atol=1e-12 * np.abs(stored).max())
+
+
+def test_dense_semidefinite_integers_have_a_radius():
+    rng = np.random.default_rng(3)
+    A = rng.integers(-3, 4, (20, 6, 6))
+    A = fm.measurements.Dense(A + A.transpose(0, 2, 1))
+    U = rng.integers(-3, 4, (6, 1)) + 0.0
+    proof = proved(fm.Problem(A, A.forward(U @ U.T), fm.Gram()))
+    assert verdict(proof)
+    assert kinds(proof) == ["V", "U", "gap", "B", "F", "T"]
+    assert proof.statement("F").numbers["radius"] < 1e-10
+
+
+def test_splits_that_cost_little_more_are_within_the_radius():
+    """Random splits of a table, in which X has other values in cells with and without gross errors."""
+    problem = FLOATS["table"]().problem
+    solution = fm.flat_minimum(problem)
+    proof = fm.prove(problem, solution)
+    theorem = checker.theorem_of(json.loads(proof.text), checker.read_instance(proof.instance))
+    rng, Y, weight = (
+        np.random.default_rng(0),
+        problem.data.reshape(problem.shape),
+        problem.loss.weight_for(problem.shape),
+    )
+    left, _, right = np.linalg.svd(proof.matrix)
+    wrong = np.abs(Y - proof.matrix) > 1e-6
+    ratios = []
+    for size in 10.0 ** rng.uniform(-9, 0, 60):
+        H = rng.standard_normal(problem.shape) * wrong
+        H = (np.outer(left[:, 0], right.T @ rng.standard_normal(len(right))) + H) * size
+        X = proof.matrix + H
+        cost = np.linalg.norm(X, "nuc") + weight * np.abs(Y - X).sum()
+        radius = float(theorem.radius(Fraction(cost * (1 + 1e-13))))
+        assert np.linalg.norm(H) <= radius
+        ratios.append(radius / np.linalg.norm(H))
+    assert min(ratios) < 1e4
+
+
+def test_a_table_without_gross_errors_has_all_theorems():
+    rng = np.random.default_rng(0)
+    Y = np.outer(rng.integers(1, 3, 8), rng.integers(1, 3, 7)) + 0.0
+    proof = proved(fm.Problem(fm.measurements.Identity((8, 7)), Y.ravel(), loss=fm.losses.Absolute()))
+    assert verdict(proof)
+    assert kinds(proof) == ["V", "U", "gap", "B", "F", "T"]
 
 
 def test_what_has_no_theorem_is_refused(tmp_path):

@@ -40,7 +40,11 @@ def run(request: Request) -> int:
         if dual is None:
             found = certify(problem, factors, alpha=objective.alpha, metric_power=objective.metric_power)
             dual, other = found.dual, found.uniqueness_dual
-        proof = prove_point(problem, factors, dual, other, objective)
+        try:
+            proof = prove_point(problem, factors, dual, other, objective)
+        except InputError as refusal:  # the solution is too far from what could be proved
+            print(f"flatmin: no theorem: {refusal}", file=sys.stderr)
+            return 1
     if not proof.statements:
         for kind, reason in proof.absent.items():
             print(f"flatmin: no theorem {kind}: {reason}", file=sys.stderr)

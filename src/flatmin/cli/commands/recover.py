@@ -66,7 +66,7 @@ def run(request: Request) -> int:
         files = f"{target}: {', '.join(written)}"
         print_table(recovery_rows(case.problem, recovery.solution, recovery.summary, files))
     if not request.quiet:
-        for hint in [*recovery.hints, *unmeasured(case.problem.metric)]:
+        for hint in [*_about_tables(request, case), *recovery.hints, *unmeasured(case.problem.metric)]:
             print(f"flatmin: {hint}", file=sys.stderr)
     return 0 if recovery.solution.status.certified else 1
 
@@ -82,12 +82,24 @@ def _recovered(request: Request, family: Family, case: Case) -> _Recovery:
 
             shared = {name: settings[name] for name in ("max_rank", "tol", "max_iter", "time_limit", "seed")}
             lowest = reweighted_minimum(case.problem, **shared, warm_start=solution, callback=callback)
-    proof = prove(case.problem, solution) if request.prove else None
+    proof, refusal = None, None
+    try:
+        proof = prove(case.problem, solution) if request.prove else None
+    except InputError as error:  # the solution is too far from what could be proved; its results are written
+        refusal = f"no theorem was proved: {error}"
     parts = {} if family.parts is None else family.parts(case.problem, solution)
     if "sparse" in solution.parts:
         parts["low_rank"] = solution.matrix
     solution = replace(solution, parts={**solution.parts, **parts})
-    return _Recovery(request, family, case, solution, lowest, proof)
+    return _Recovery(request, family, case, solution, lowest, proof, refusal)
+
+
+def _about_tables(request: Request, case: Case) -> list[str]:
+    """Return a sentence about ``flatmin impute`` if a table is completed without robust PCA."""
+    is_table = case.document is not None and case.document.kind == "table"
+    if not is_table or case.problem.loss.has_gross_errors:
+        return []
+    return [f"recover is for exact measurements; for a noisy table use flatmin impute {request.problem.path.name}"]
 
 
 def _check_provable(request: Request, case: Case) -> None:
@@ -106,6 +118,8 @@ class _Recovery:
     solution: Solution
     lowest: Solution | None
     proof: Proof | None
+    #: Why there is no proof although the user asked for one.
+    refusal: str | None
 
     @cached_property
     def summary(self) -> dict[str, Any]:
@@ -115,8 +129,8 @@ class _Recovery:
 
     @cached_property
     def hints(self) -> list[str]:
-        """Sentences about noise, for the report and for stderr."""
-        return noise_hints(self.case.problem, self.solution)
+        """Sentences about noise and about a refused proof, for the report and for stderr."""
+        return noise_hints(self.case.problem, self.solution) + ([] if self.refusal is None else [self.refusal])
 
     def write(self, folder: Path) -> list[str]:
         """Write all results and return their names, the answer in the user's form first."""

@@ -6,7 +6,7 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.errors import InputError
-from flatmin.linalg.forward_error import UNIT, inner_product, rounded_up
+from flatmin.linalg.forward_error import UNIT, inner_product, power, rounded_up
 from flatmin.linalg.forward_error import gamma as summation
 from flatmin.linalg.metric import unseen
 from flatmin.linalg.nuclear_bound import nuclear_bound
@@ -83,7 +83,7 @@ def _penalised_bound(problem: Problem, dual: Array, norm: float, penalty: float)
         y, conjugate = y / max(1.0, norm), 0.0
     else:
         with np.errstate(over="ignore"):  # a dual vector that is too long proves nothing
-            conjugate = float(penalty * (p - 1) * np.float64(norm / p) ** (p / (p - 1)))
+            conjugate = float(penalty * (p - 1) * power(norm / p, p / (p - 1)))
     (gained, off), (square, more) = inner_product(problem.data, y), inner_product(y, y)
     lost = m / 4 * (square + more) + conjugate
     bound = gained - off - lost - 100 * UNIT * (abs(gained) + lost)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.linalg.forward_error import UNIT, gamma, inner_product, spread
+from flatmin.linalg.forward_error import UNIT, gamma, inner_product, power, spread
 from flatmin.linalg.metric import unseen
 from flatmin.parametrizations.base import Factors
 from flatmin.parametrizations.hadamard import Hadamard
@@ -37,7 +37,7 @@ def hadamard_certificate(
     residual = problem.residual(factors)
     error = (gamma(len(z) + 2) + 2 * scale) * (np.abs(B) @ np.abs(z)) + 2 * UNIT * np.abs(residual)
     fit = Fit.from_residual(b, residual, np.linalg.norm(B, axis=1), float(np.linalg.norm(z)), dual, error)
-    value = 2 * model.depth * float(np.sum(np.abs(z) ** p)) * (1 + 8 * scale)
+    value = 2 * model.depth * float(np.sum(power(np.abs(z), p))) * (1 + 8 * scale)
     if alpha > 0:
         misfit = float(np.linalg.norm(residual)) + float(np.linalg.norm(error))
         value = (misfit**2 / len(b) + alpha * value) * (1 + 4 * scale)
@@ -47,7 +47,7 @@ def hadamard_certificate(
     else:
         pairing, off = inner_product(b, dual)
         product = ratio(pairing - off, reach)
-        lower = 2 * model.depth * (product if p == 1 else max(product, 0.0) ** p)
+        lower = 2 * model.depth * (product if p == 1 else float(power(max(product, 0.0), p)))
         lower -= 40 * UNIT * abs(lower)
     bound = Bound(value, lower, norm, "dense", is_penalised=alpha > 0, unseen=unseen(problem.metric))
     proof = bound.certificate(fit, dual)

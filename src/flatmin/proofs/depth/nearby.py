@@ -6,7 +6,7 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.linalg.decompositions import singular_values
-from flatmin.linalg.forward_error import UNIT, gamma, inner_product, rounded_up
+from flatmin.linalg.forward_error import POWER_ERROR, UNIT, gamma, inner_product, power, rounded_up
 from flatmin.linalg.subspaces import EPS
 from flatmin.proofs.depth.power_bounds import least_change
 from flatmin.proofs.depth.power_minimum import minimise_power_norm
@@ -65,7 +65,7 @@ def nearby_penalised(B: Array, b: Array, p: float, noise: float, z: Array, y: Ar
     left = float(np.linalg.norm(np.abs(residual) + error)) * (1 + gamma(len(b) + 8))
     size = float(np.linalg.norm(units * z))
     if p > 1:
-        value = float(np.sum(np.abs(z) ** p)) * (1 + steps) + left**2 / (2 * noise) * (1 + 8 * UNIT)
+        value = float(np.sum(power(np.abs(z), p))) * (1 + steps) + left**2 / (2 * noise) * (1 + 8 * UNIT)
         radius = _curved_radius(B, y, p, value, gap, z, units)
         return _strictly(radius, size)
     if not z.any():
@@ -106,14 +106,14 @@ def _defects(B: Array, p: float, z: Array, y: Array) -> Array:
     """
     s, steps = B.T @ y, gamma(2 * len(B) + 40)
     off = steps * (np.abs(B).T @ np.abs(y))
-    powers = np.abs(z) ** p
+    powers = power(np.abs(z), p)
     found = powers - s * z
-    rounding = (steps + _powers(np.abs(z))) * powers + 2 * UNIT * np.abs(s * z) + off * np.abs(z)
+    rounding = (steps + 2 * POWER_ERROR) * powers + 2 * UNIT * np.abs(s * z) + off * np.abs(z)
     if p > 1:
         slope = (np.abs(s) + off) / p
-        conjugate = (p - 1) * slope ** (p / (p - 1))
+        conjugate = (p - 1) * power(slope, p / (p - 1))
         found = found + conjugate
-        rounding += (steps + 2 * _powers(slope) * p / (p - 1)) * conjugate
+        rounding += (steps + 2 * POWER_ERROR * p / (p - 1)) * conjugate
     return np.asarray(np.maximum(found, 0) + rounding)
 
 
@@ -127,12 +127,12 @@ def _curved_radius(B: Array, y: Array, p: float, value: float, gap: float, z: Ar
     """Return the bound for p > 1 around the point ``z*_j = sign(s_j) (|s_j| / p)^(q−1)`` (docs/theory/depth.md)."""
     s = B.T @ y
     off = gamma(2 * len(B) + 40) * (np.abs(B).T @ np.abs(y))
-    low, centre, high = ((np.maximum(np.abs(s) + side * off, 0) / p) ** (1 / (p - 1)) for side in (-1.0, 0.0, 1.0))
-    apart = (high - low) + _powers(centre) * high
+    low, centre, high = (power(np.maximum(np.abs(s) + side * off, 0) / p, 1 / (p - 1)) for side in (-1.0, 0.0, 1.0))
+    apart = (high - low) + 4 * POWER_ERROR * high
     centre = np.sign(s) * centre
-    largest, radius = np.maximum(np.abs(centre) + apart, value ** (1 / p) * (1 + 8 * UNIT)), np.inf
+    largest, radius = np.maximum(np.abs(centre) + apart, power(value, 1 / p) * (1 + 2 * POWER_ERROR)), np.inf
     for _ in range(SHARPENINGS):
-        reach = np.sqrt(2 * gap * largest ** (2 - p) / (p * (p - 1)))
+        reach = np.sqrt(2 * gap * power(largest, 2 - p) / (p * (p - 1))) * (1 + 2 * POWER_ERROR)
         sharper = float(np.max(units * reach, initial=0.0))
         if not sharper < 0.99 * radius:
             break
@@ -141,25 +141,19 @@ def _curved_radius(B: Array, y: Array, p: float, value: float, gap: float, z: Ar
     return rounded_up(float(radius + lengths) * (1 + gamma(2 * len(z) + 60)))
 
 
-def _powers(values: Array) -> Array:
-    """Return bounds on the relative rounding errors of powers that gave these values, exponents being rounded too."""
-    logarithms = np.abs(np.log(values, out=np.zeros_like(values), where=values > 0))
-    return np.asarray(UNIT * (16 + 4 * logarithms))
-
-
 def _strict_radius(B: Array, b: Array, p: float, z: Array, y: Array, units: Array, misfit: float) -> float:
     """Return the bound for p > 1, from the residuals of optimality and of the equations (docs/theory/depth.md)."""
-    value, product = float(np.sum(np.abs(z) ** p)), float(b @ y)
+    value, product = float(np.sum(power(np.abs(z), p))) * (1 + gamma(len(z) + 40)), float(b @ y)
     if product <= 0:
         return float("inf")
-    slope, scale = p * np.abs(z) ** (p - 1), p * value / product
+    slope, scale = p * power(np.abs(z), p - 1), p * value / product
     r = np.abs(np.sign(z) * slope - scale * (B.T @ y))
     r += 2 * gamma(len(b) + 2) * scale * (np.abs(B).T @ np.abs(y))
-    r += (2 * gamma(len(b) + 4) + _powers(np.abs(z))) * slope
+    r += (2 * gamma(len(b) + 4) + 2 * POWER_ERROR) * slope
     if misfit == 0:
         return _sharpened(p, r, z, units, value, 0.0)
-    power, found = np.abs(z) ** (2 - p), [_from_equations(B, units, misfit)]
-    for weights in (power + 1e-12 * np.max(power), np.ones(len(z))):
+    curved, found = power(np.abs(z), 2 - p), [_from_equations(B, units, misfit)]
+    for weights in (curved + 1e-12 * np.max(curved), np.ones(len(z))):
         least = _least_value(B * np.sqrt(weights))
         if least == 0:
             continue
@@ -167,16 +161,17 @@ def _strict_radius(B: Array, b: Array, p: float, z: Array, y: Array, units: Arra
         growth = _growth(p, z, weights, size)
         excess = float(np.sqrt(slope**2 @ weights)) * size + growth
         lost = float(np.sqrt(r**2 @ weights)) * size + growth
-        found.append(_sharpened(p, r, z, units, value + excess, lost))
+        steps = 1 + gamma(2 * len(z) + 80)
+        found.append(_sharpened(p, r, z, units, (value + excess) * steps, lost * steps))
     return min(found)
 
 
 def _sharpened(p: float, r: Array, z: Array, units: Array, value: float, lost: float) -> float:
     """Return the bound for minimisers with at most this value; ``lost`` is the allowance for the misfit."""
-    largest = np.full(len(z), value ** (1 / p))
+    largest = np.full(len(z), power(value, 1 / p) * (1 + 2 * POWER_ERROR))
     radius = np.inf
     for _ in range(SHARPENINGS):
-        softness = largest ** (2 - p) / (p * (p - 1))
+        softness = power(largest, 2 - p) / (p * (p - 1)) * (1 + gamma(4 * len(z) + 80))
         slope = float(np.sqrt(np.sum(r**2 * softness)))
         bound = slope + float(np.sqrt(slope**2 + 2 * lost))
         sharper = bound * float(np.max(units * np.sqrt(softness)))
@@ -191,8 +186,9 @@ def _growth(p: float, z: Array, weights: Array, size: float) -> float:
     """Bound how much ``Σ |z_j + e_j|^p`` exceeds its linear part over all e with ``Σ e_j²/weights_j ≤ size²``."""
     largest, lengths = np.sqrt(weights) * size, np.abs(z)
     near = 2 * largest <= lengths
-    curved = p * (p - 1) / 2 * (lengths[near] - largest[near]) ** (p - 2) * weights[near]
-    return float(np.max(curved, initial=0.0) * size**2 + 2 ** (2 - p) * np.sum(largest[~near] ** p))
+    curved = p * (p - 1) / 2 * power(lengths[near] - largest[near], p - 2) * weights[near]
+    found = np.max(curved, initial=0.0) * size**2 + power(2.0, 2 - p) * np.sum(power(largest[~near], p))
+    return float(found) * (1 + gamma(len(z) + 80))
 
 
 def _least_value(B: Array) -> float:

@@ -7,6 +7,7 @@ import numpy as np
 from scipy.linalg import LinAlgError, blas, cho_factor, cho_solve
 
 from flatmin._core.arrays import Array
+from flatmin.linalg.forward_error import power
 
 __all__ = ["dual_power_norm", "gain_and_loss", "least_change", "normal_equations", "penalised_bound", "scaled_bound"]
 
@@ -17,7 +18,7 @@ def dual_power_norm(s: Array, p: float) -> float:
     if p == 1 or top == 0:
         return top
     q = p / (p - 1)
-    return float(top * np.sum(np.abs(s / top) ** q) ** (1 / q))
+    return float(top * power(np.sum(power(np.abs(s / top), q)), 1 / q))
 
 
 def scaled_bound(B: Array, b: Array, y: Array, p: float) -> float:
@@ -38,7 +39,7 @@ def gain_and_loss(sizes: Array, b: Array, y: Array, p: float, penalty: float) ->
         y, conjugate = y / max(1.0, dual_power_norm(sizes, 1.0)), 0.0
     else:
         with np.errstate(over="ignore"):  # a multiplier that is too long proves nothing
-            conjugate = (p - 1) * float(np.sum((sizes / p) ** (p / (p - 1))))
+            conjugate = (p - 1) * float(np.sum(power(sizes / p, p / (p - 1))))
     return float(b @ y), penalty / 2 * float(y @ y) + conjugate
 
 

@@ -22,7 +22,7 @@ from flatmin.proofs.exact.integers import exact_fit
 from flatmin.proofs.exact.point import polished
 from flatmin.proofs.exact.robust_witness import robust_witness
 from flatmin.proofs.exact.semidefinite_witness import semidefinite_witness
-from flatmin.proofs.exact.theorems import ExactStatement, Proof, as_decimal, as_float, encoded, sealed
+from flatmin.proofs.exact.theorems import ExactStatement, Proof, as_decimal, as_float, encoded, reasons, sealed
 from flatmin.proofs.exact.witness import Witness, rectangular_witness, zero_witness
 from flatmin.proofs.objective import Objective
 
@@ -32,6 +32,8 @@ __all__ = ["prove", "prove_point"]
 DOUBLINGS = 5
 #: Norm of the noise for which a radius of positive semidefinite solutions is stated, relative to the norm of the data.
 NOISE = 1e-10
+#: Theorems about a point that is farther from the solution, relative to its Frobenius norm, are refused.
+FARTHEST = 1e-3
 #: Theorems enter the certificate of a solution whose relative distance from their point is at most this.
 LARGEST_DISTANCE = 1e-6
 
@@ -58,12 +60,14 @@ def prove(problem: Problem, solution: Any) -> Proof:
     Proof
         Its ``statements`` are the theorems: a lower bound (V) and an upper bound (U) on the flattest value, uniqueness
         for data that differ by rounding (B), the distance of all other solutions (F), and for exact fits that the
-        solution is the unique flat minimum (T). Its ``absent`` says why other theorems are missing.
+        solution is the unique flat minimum (T). Its ``absent`` says why other theorems are missing. The theorems are
+        about its ``matrix``, which fits the data better than the solution, and is at most ``distance`` away from it.
 
     Raises
     ------
     InputError
-        If there are no theorems for such a problem, or a loaded solution was not checked against its problem.
+        If there are no theorems for such a problem, a loaded solution was not checked against its problem, or the
+        solution is farther than 1e-3 of its norm from the matrix of the theorems.
 
     Examples
     --------
@@ -91,20 +95,26 @@ def prove_point(
     claims = _Claims.from_witness(explicit, _witness(explicit, factors, *duals))
     if not claims.fits_as_expected:
         claims = _Claims.from_witness(explicit, _witness(explicit, factors, *duals, exactly=False))
+    distance, size = _distance(problem, factors, claims.witness)
+    if size > 0 and distance > FARTHEST * size:
+        raise InputError(
+            f"the solution is {distance / size:.2g} of its norm away from the matrix nearby that fits the data best, "
+            f"expected at most {FARTHEST:g}: theorems would be about that matrix; solve to a smaller tolerance or, if "
+            "the data have noise, with alpha > 0"
+        )
     claims.collect()
-    return replace(claims.proof(), distance=_distance(problem, factors, claims.witness))
+    return replace(claims.proof(), distance=distance)
 
 
-def _distance(problem: Problem, factors: Factors, witness: Witness) -> float:
-    """Return the Frobenius distance from given factors of the point that theorems are about, rounded up."""
+def _distance(problem: Problem, factors: Factors, witness: Witness) -> tuple[float, float]:
+    """Return the distance of the point of the theorems from factors, rounded up, and the norm of their product."""
     left, right = problem.parametrization.pair(factors)
-    point = witness.point or {"L": np.zeros((problem.shape[0], 1)), "R": np.zeros((problem.shape[1], 1))}
-    P, Q = (point["L"], point["R"]) if "L" in point else (point["U"], point["U"])
-    P = P if "C" not in point else P @ point["C"]
+    P, Q = witness.factors(problem.shape)
     difference = P @ Q.conj().T - left @ right.conj().T
     sizes = float(np.linalg.norm(P) * np.linalg.norm(Q) + np.linalg.norm(left) * np.linalg.norm(right))
     rounding = gamma(8 * (P.shape[1] ** 2 + left.shape[1] + 4), np.iscomplexobj(difference)) * sizes
-    return rounded_up(float(np.linalg.norm(difference)) * (1 + gamma(difference.size)) + rounding)
+    distance = rounded_up(float(np.linalg.norm(difference)) * (1 + gamma(difference.size)) + rounding)
+    return distance, float(np.linalg.norm(left @ right.conj().T))
 
 
 def _witness(
@@ -156,7 +166,6 @@ class _Claims:
         if {"V", "U"} <= self.claims.keys():
             self._state("gap", self._gap)
         if objective == "penalised":
-            self.absent["B"] = "uniqueness is a statement about exact fits, and alpha is positive"
             return
         self._state("B", lambda: {"beta": theorem.backward()})
         if "B" not in self.claims:
@@ -164,7 +173,7 @@ class _Claims:
         if self.explicit.trace_is_determined:
             noise = NOISE * float(np.linalg.norm(self.explicit.problem.data))
             self._state_radius("noise", Fraction(as_decimal(Fraction(noise), up=True)))
-        elif "U" in self.claims and objective == "interpolating" and self.witness.point is not None:
+        elif "U" in self.claims and self.witness.point is not None:
             self._state_radius("upper", self.claims["U"]["upper"])
         if self.claims["B"]["beta"] == 0:
             self._state("T", dict)
@@ -219,7 +228,9 @@ class _Claims:
         subject = checker.introduction(self.theorem).removeprefix("Theorem. ")
         if self.explicit.transformed:
             subject += " The vectors are those of the Fourier transform, as rounded to floating point."
-        return Proof(subject, theorems, self.absent, sealed(document), self.explicit.file)
+        absent = reasons(self.explicit, self.claims, self.absent, self.witness.point is None)
+        matrix = self.witness.matrix(self.explicit.shape)
+        return Proof(subject, theorems, absent, sealed(document), self.explicit.file, matrix)
 
 
 def _document(explicit: ExplicitProblem, witness: Witness) -> dict[str, Any]:

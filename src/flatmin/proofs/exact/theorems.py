@@ -21,13 +21,36 @@ from flatmin._core.facts import as_html, as_text
 from flatmin._core.files import atomic_path
 from flatmin.errors import InputError
 from flatmin.proofs.certificate import Certificate
+from flatmin.proofs.exact.explicit_problem import ExplicitProblem
 
-__all__ = ["ExactStatement", "Proof", "as_decimal", "as_float", "encoded", "files_of", "sealed"]
+__all__ = ["ExactStatement", "Proof", "as_decimal", "as_float", "encoded", "files_of", "reasons", "sealed"]
 
 #: Significant digits of a number in a statement.
 DIGITS = 25
 #: Numbers with more zeros than this before their first nonzero digit are written with an exponent.
 LONGEST_ZEROS = 6
+#: The kinds of theorems of which a missing one needs a reason.
+KINDS = ("V", "U", "B", "F", "T")
+#: Pairs of a fragment of a refusal of the checker and the reason that it stands for.
+PLAIN = (
+    ("range_g", "the zero matrix does not fit the data, and no matrix that fits them exactly is known"),
+    ("⟨A_i, A_j⟩", "the measurements are too nearly dependent to prove that some matrix fits the data exactly"),
+    ("measured twice", "a cell is measured twice, and X̂ does not fit both values exactly"),
+    ("semidefinite matrices needs", "X̂ does not fit the data exactly, and a corrected X̂ need not be semidefinite"),
+    ("'g1'", "the metric is singular up to rounding: the measurements hardly see some rows or combinations of rows"),
+    ("'g2'", "the metric is singular up to rounding: the measurements hardly see some columns or combinations of them"),
+    ("G1 ⪰ g1 I", "the metric is singular up to rounding: the measurements hardly see some directions"),
+    ("orthonormal", "the metric is so ill-conditioned that its factors are not orthonormal in floating point"),
+    ("core", "X̂ has a lower rank, up to rounding, than its factors"),
+    ("growth", "the dual vector is not accurate enough: its error outweighs its margin"),
+    ("[[(1−δ)", "the dual vector has no margin that survives the rounding of its test"),
+    ("W + c UU*", "the dual vector has no margin that survives the rounding of its test"),
+    ("JᵀJ", "the measurements hardly tell some directions of the tangent space apart"),
+    ("does not vanish", "X̂ is not zero in rows or columns that no measurement sees"),
+    ("[[G1", "the dual vector does not pass its test in exact arithmetic"),
+    ("G − Λ", "the dual vector does not pass its test in exact arithmetic"),
+    ("|λ_i|", "the dual vector does not pass its test in exact arithmetic"),
+)
 
 
 @dataclass(frozen=True)
@@ -71,6 +94,10 @@ class Proof:
         The contents of the file of the proof.
     instance : bytes
         The contents of the file of the data: the numbers that the theorems are about.
+    matrix : ndarray, shape (d1, d2)
+        The matrix X̂ that the theorems are about, rounded to floating point. The text has its factors, exactly.
+    distance : float
+        An upper bound on the Frobenius distance of X̂ from the solution that was given.
     certificate : Certificate or None
         The certificate of the solution. If theorems V and U enclose the value of the solution, value and bound are the
         numbers of the theorems, ``rigor`` is "exact", and ``unique`` is True only with theorem T.
@@ -81,8 +108,9 @@ class Proof:
     absent: Mapping[str, str]
     text: str
     instance: bytes
-    certificate: Certificate | None = None
+    matrix: Array
     distance: float = 0.0
+    certificate: Certificate | None = None
 
     @property
     def sha256(self) -> str:
@@ -97,7 +125,8 @@ class Proof:
         """Return the theorems, and the reasons for those that are missing."""
         theorems = {s.kind: s.words for s in self.statements}
         facts = {"subject": self.subject} | theorems
-        facts["X̂"] = f"within {self.distance:.2g} of the solution that was given, in Frobenius norm"
+        size = float(np.linalg.norm(self.matrix))
+        facts["X̂"] = f"within {self.distance:.2g} of the solution that was given, in Frobenius norm; ‖X̂‖ = {size:.4g}"
         return facts | {f"not {kind}": reason for kind, reason in self.absent.items()}
 
     def __repr__(self) -> str:
@@ -128,6 +157,50 @@ class Proof:
     def command(self, proof: str = "proof.json", instance: str = "instance.npz") -> str:
         """Return the command that checks the proof, with the hash of the data."""
         return f"python checker.py {shlex.quote(proof)} {shlex.quote(instance)} --sha256 {self.sha256}"
+
+
+def reasons(
+    explicit: ExplicitProblem, claims: Mapping[str, Mapping[str, Any]], refusals: Mapping[str, str], is_zero: bool
+) -> dict[str, str]:
+    """Return the reason for each kind of theorem that is not among the claims.
+
+    Parameters
+    ----------
+    explicit : ExplicitProblem
+        The problem.
+    claims : mapping
+        The numbers of the theorems that are proved, by kind.
+    refusals : mapping
+        Why others are not, as the witness or the checker said it.
+    is_zero : bool
+        Whether the theorems are about the zero matrix.
+    """
+    found = {kind: _plain(reason) for kind, reason in refusals.items()}
+    if explicit.objective == "penalised":
+        about = (
+            "alpha is positive, and the exact minimum of a penalised objective is no matrix of floating-point numbers"
+        )
+        found |= {"B": f"{about}; V and U enclose its value", "F": about, "T": about}
+    if explicit.trace_is_determined and "U" in found:
+        found["U"] += "; all semidefinite matrices that fit have the same scaled trace, the number in V"
+    needed = {"F": "B" if explicit.trace_is_determined else "BU", "T": "B"}
+    for kind, others in needed.items():
+        lacking = [other for other in others if other not in claims]
+        if lacking and kind not in found:
+            found[kind] = (
+                f"it rests on {' and '.join(lacking)}, which {'is' if len(lacking) == 1 else 'are'} not proved"
+            )
+    if "F" not in found and is_zero:
+        found["F"] = "no other matrix is as flat as the zero matrix, so that there is no distance to bound"
+    if "T" not in found and claims.get("B", {}).get("beta", Fraction(0)):
+        fit = "X̂ + Ŝ is Y" if explicit.objective == "robust" else "X̂ fits the data"
+        found["T"] = f"{fit} only up to rounding, and T needs an exact fit; data of integers can have one"
+    return {kind: found.get(kind, "no proof was found") for kind in KINDS if kind not in claims}
+
+
+def _plain(refusal: str) -> str:
+    """Return a reason in plain words for a refusal."""
+    return next((reason for fragment, reason in PLAIN if fragment in refusal), refusal)
 
 
 def files_of(file: str | Path) -> tuple[Path, Path]:

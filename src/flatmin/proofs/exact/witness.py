@@ -39,6 +39,17 @@ class Witness:
     candidates: list[Array] = field(default_factory=list)
     is_whole: bool = False
 
+    def factors(self, shape: tuple[int, int]) -> tuple[Array, Array]:
+        """Return factors (P, Q) of the point ``P Q*``, rounded, for its shape (d1, d2)."""
+        point = self.point or {"L": np.zeros((shape[0], 1)), "R": np.zeros((shape[1], 1))}
+        P, Q = (point["L"], point["R"]) if "L" in point else (point["U"], point["U"])
+        return (P if "C" not in point else P @ point["C"]), Q
+
+    def matrix(self, shape: tuple[int, int]) -> Array:
+        """Return the point, rounded, for its shape (d1, d2)."""
+        P, Q = self.factors(shape)
+        return np.asarray(P @ Q.conj().T)
+
 
 def zero_witness(explicit: ExplicitProblem, dual: Array) -> Witness:
     """Return the witness for the zero matrix."""

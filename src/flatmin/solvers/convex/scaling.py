@@ -110,6 +110,10 @@ class Scaled:
         """The factor from scaled singular values to those of Z."""
         return self.model.scale * self.size
 
+    def misfit(self, x: Array) -> float:
+        """Return the residual of stacked factors x relative to the data."""
+        return float(np.linalg.norm(self.model.value(x) - self.b) / np.linalg.norm(self.b))
+
     def start(self, problem: Problem, warm: Any) -> tuple[Array, Array]:
         """Return stacked factors and multiplier of a warm start."""
         dual = warm.duals[0] if isinstance(warm, Solution) else np.zeros(problem.measurement.size)
@@ -144,8 +148,7 @@ class Scaled:
         """Return a nearly best fit in the cone, without weights, and its relative misfit."""
         with one_thread():
             outcome = augmented_lagrangian(self.model, self.b, clock, limits, None, FITTING_PENALTY)
-        x = self.model.stack(outcome.U, outcome.s, outcome.V)
-        return outcome, float(np.linalg.norm(self.model.value(x) - self.b) / np.linalg.norm(self.b))
+        return outcome, self.misfit(self.model.stack(outcome.U, outcome.s, outcome.V))
 
     def original_dual(self, y: Array, alpha: float) -> Array:
         """Return the dual vector, in the units of the problem, that belongs to a multiplier in scaled units."""

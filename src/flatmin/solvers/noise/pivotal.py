@@ -18,6 +18,14 @@ from flatmin.solvers.convex.minimum import convex_minimum, packed, working_memor
 from flatmin.solvers.convex.scaling import Scaled
 from flatmin.solvers.factored.outcome import Outcome
 from flatmin.solvers.noise.determined import implicit, rank_one_fit, shifted_minimum
+from flatmin.solvers.noise.exact_data import (
+    EXACT_RESIDUAL,
+    FAINTEST_NOISE,
+    exact_minimum,
+    has_evidence,
+    is_exact_fit,
+    without_noise,
+)
 from flatmin.solvers.noise.penalised_fit import first_factors, penalised_fit
 from flatmin.solvers.noise.rank_test import RankTest
 from flatmin.solvers.noise.refit import unscaled
@@ -25,7 +33,7 @@ from flatmin.solvers.noise.simulated_noise import SimulatedNoise
 from flatmin.solvers.noise.spread import relative_error
 from flatmin.solvers.task import Task
 
-__all__ = ["level_of_noise", "pivotal_minimum"]
+__all__ = ["exact_fit_or_noise", "level_of_noise", "pivotal_minimum"]
 
 #: Relative accuracy of alpha.
 ACCURACY = 1e-3
@@ -37,13 +45,6 @@ FINAL_GRADIENT = 1e-2
 MIN_GRADIENT = 1e-11
 #: Relative distance below which two penalties are too close for a secant.
 MIN_DISTANCE = 1e-2
-#: Relative residual below which data may be exact. They count as exact if an exact fit of no larger rank exists.
-EXACT_RESIDUAL = 1e-7
-#: Largest relative residual of the exact fit that shows that data are exact.
-FITTED_RESIDUAL = 1e-9
-#: Relative residual below which data count as exact even if no exact fit is found. Errors from rounding data to single
-#: precision are larger, and count as noise.
-FAINTEST_NOISE = 5e-9
 #: Relative change of the threshold at which it has settled.
 SETTLED_CHANGE = 0.01
 #: Largest number of thresholds that are tried.
@@ -82,10 +83,18 @@ def pivotal_minimum(task: Task, clock: Clock) -> Solution:
 
 def level_of_noise(task: Task, clock: Clock) -> Noise:
     """Return the noise that `pivotal_minimum` finds, without computing the certified penalised solution."""
+    found = exact_fit_or_noise(task, clock)
+    if isinstance(found, Noise):
+        return found
+    assert found.noise is not None
+    return found.noise
+
+
+def exact_fit_or_noise(task: Task, clock: Clock) -> Solution | Noise:
+    """Return the certified solution of exact data, or the `level_of_noise` of other data."""
     found = _started(task, clock)
     if isinstance(found, Solution):
-        assert found.noise is not None
-        return found.noise
+        return found
     rule, x, penalty = found
     with one_thread():
         return rule.noise(x, x.shape[1], penalty)
@@ -98,42 +107,30 @@ def _started(task: Task, clock: Clock) -> Solution | tuple[_Rule, Array, float]:
     require(working_memory(problem), "solving this problem")
     scaled = Scaled.from_problem(problem, task.metric_power, task.limits.seed, weighted=False)
     if scaled.size == 0:  # no data, or none that the measurements can fit: zero is the solution for every alpha
-        return _without_noise(task, convex_minimum(replace(task, alpha=1.0) if np.any(problem.data) else task, clock))
+        zero = convex_minimum(replace(task, alpha=1.0) if np.any(problem.data) else task, clock)
+        return without_noise(problem, scaled, zero)
+    start, exact = None, EXACT_RESIDUAL
     if _is_determined(problem, scaled):
         scaled = implicit(scaled)
-    with one_thread():
-        rule = _Rule.from_scaled(scaled, task, clock)
-        end, x, penalty = rule.settled() if rule.selects else rule.plugged_in()
-    if penalty is None:
-        narrow = replace(task, limits=replace(task.limits, max_rank=max(x.shape[1], 1)))
-        solution = replace(convex_minimum(narrow, clock), settings=task.settings)
-        proof = solution.checked_certificate
-        if (proof.holds and proof.relative_residual <= FITTED_RESIDUAL) or clock.exhausted:
-            return _without_noise(task, solution, end)
         with one_thread():
-            rule = replace(rule, exact=FAINTEST_NOISE)
-            end, x, penalty = rule.settled() if rule.selects else rule.plugged_in()
-    return (end, x, penalty) if penalty is not None else _without_noise(task, convex_minimum(task, clock), end)
-
-
-def _without_noise(task: Task, solution: Solution, rule: _Rule | None = None) -> Solution:
-    """Return an exact fit with the estimate of the (rounding) noise in its data."""
-    problem = task.problem
-    left = float(np.linalg.norm(problem.residual(solution.factors)))
-    m, freedom = len(problem.data), 0 if rule is None else rule.scaled.model.freedom(solution.rank)
-    sigma = left / np.sqrt(m - freedom) if freedom < m else None
-    noise = Noise(
-        sigma=None if sigma is None else float(sigma),
-        std_error=None if sigma is None else float(sigma / np.sqrt(2 * (m - freedom))),
-        alpha=0.0,
-        threshold=0.0 if rule is None else rule.threshold / rule.scaled.model.scale,
-        unevenness=1.0,
-        refit=solution.factors,
-        rank=solution.rank,
-        penalised_rank=solution.rank,
-        freedom=freedom,
-    )
-    return replace(solution, noise=noise)
+            start = rank_one_fit(scaled, task, clock)
+        if has_evidence(scaled, start) and scaled.misfit(start) <= exact:
+            solution = exact_minimum(task, clock, scaled, start)
+            if is_exact_fit(solution, clock):
+                return without_noise(problem, scaled, solution)
+            exact = FAINTEST_NOISE
+    with one_thread():
+        rule = _Rule.from_scaled(scaled, task, clock, exact)
+        end, x, penalty = rule.search(start)
+    if penalty is None and exact == EXACT_RESIDUAL:
+        solution = exact_minimum(task, clock, scaled, x)
+        if is_exact_fit(solution, clock):
+            return without_noise(problem, scaled, solution)
+        with one_thread():
+            end, x, penalty = replace(rule, exact=FAINTEST_NOISE).search(start)
+        if penalty is None:
+            return without_noise(problem, scaled, convex_minimum(task, clock))
+    return (end, x, penalty) if penalty is not None else without_noise(problem, scaled, solution)
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,13 +147,20 @@ class _Rule:
     simulated: SimulatedNoise
     threshold: float
     selects: bool
-    exact: float = EXACT_RESIDUAL
+    exact: float
 
     @classmethod
-    def from_scaled(cls, scaled: Scaled, task: Task, clock: Clock) -> _Rule:
+    def from_scaled(cls, scaled: Scaled, task: Task, clock: Clock, exact: float) -> _Rule:
         """Return a rule with the threshold of Gaussian noise."""
         simulated = SimulatedNoise.from_problem(task.problem, scaled, task.limits.seed)
-        return cls(task, clock, scaled, simulated, simulated.even, not _is_determined(task.problem, scaled))
+        return cls(task, clock, scaled, simulated, simulated.even, not _is_determined(task.problem, scaled), exact)
+
+    def search(self, start: Array | None) -> tuple[_Rule, Array, float | None]:
+        """Return the rule with its final threshold, stacked factors, and the penalty (None: exact data).
+
+        The search starts at a fit of rank one if the data determine the trace, and else at none.
+        """
+        return self.settled() if start is None else self.plugged_in(start)
 
     def settled(self) -> tuple[_Rule, Array, float | None]:
         """Adapt the threshold to the noise; return the new rule, stacked factors, and the penalty (None: exact data).
@@ -193,12 +197,12 @@ class _Rule:
             u = self._next(known)
         return x, residual
 
-    def plugged_in(self) -> tuple[_Rule, Array, float | None]:
+    def plugged_in(self, x: Array) -> tuple[_Rule, Array, float | None]:
         """Find the smallest rank whose residual passes for noise; return the rule, that fit, and its penalty.
 
-        This is the rule for data that determine the trace, where a penalty on the trace selects no rank.
+        This is the rule for data that determine the trace, where a penalty on the trace selects no rank. The search
+        starts at stacked factors x of rank one.
         """
-        x = rank_one_fit(self.scaled, self.task, self.clock)
         residual = self.scaled.b - self.scaled.model.value(x)
         if self._is_exact(residual):
             return self, x, None

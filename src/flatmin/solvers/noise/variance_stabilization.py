@@ -138,8 +138,8 @@ def stabilize_variance(
         if mean > 0 and not isinstance(problem.measurement, CodedDiffraction):
             weights = _weights(np.maximum(problem.data, 0), mean)
         noise = level_of_noise(replace(task, problem=_weighted(problem, weights)), limits.start())
-    if noise.rank == 0 or noise.sigma is None:
-        return _evened(problem, weights, noise.refit, noise.freedom)
+    if noise.rank == 0 or noise.sigma is None or noise.alpha == 0:  # exact data keep weights of one
+        return _evened(problem, np.ones_like(weights) if noise.alpha == 0 else weights, noise.refit, noise.freedom)
     return _settled(problem, noise.refit, noise.freedom, limits)
 
 
