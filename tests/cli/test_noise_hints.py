@@ -3,7 +3,7 @@
 import numpy as np
 
 import flatmin as fm
-from flatmin.cli.noise_hints import noise_hints
+from flatmin.cli.noise_hints import data_hints, noise_hints
 from flatmin.losses import Absolute
 
 
@@ -37,4 +37,5 @@ def test_one_pattern_has_a_hint_and_two_have_none():
     masks = fm.families.phase_retrieval.octanary_masks(8, (4,))
     for count, said in ((1, True), (8, False)):
         problem = fm.families.phase_retrieval.diffraction(np.arange(4), masks[:count]).problem
-        assert ("One diffraction pattern does not determine a signal" in hints(problem)) is said
+        assert ("One diffraction pattern does not determine a signal" in " ".join(data_hints(problem))) is said
+    assert data_hints(fm.families.matrix_sensing.sample((3, 2), 1, 4).problem) == []

@@ -9,7 +9,7 @@ from flatmin.problem import Problem
 from flatmin.proofs.cone_certificate import trace_is_determined
 from flatmin.solution import Solution, Status
 
-__all__ = ["noise_hints"]
+__all__ = ["data_hints", "noise_hints"]
 
 #: A fit whose rank is at least this share of the largest possible rank looks like a fit of noise.
 NEARLY_FULL = 0.8
@@ -17,9 +17,15 @@ NEARLY_FULL = 0.8
 UNFIT_RESIDUAL = 1e-4
 
 
+def data_hints(problem: Problem) -> list[str]:
+    """Return what can be said before a solve: whether the data are a single diffraction pattern."""
+    A = problem.measurement
+    return [ONE_PATTERN] if isinstance(A, CodedDiffraction) and A.is_single_pattern else []
+
+
 def noise_hints(problem: Problem, solution: Solution) -> list[str]:
-    """Return sentences about a rank, or a misfit, that suggests noise, and about a single diffraction pattern."""
-    out = [ONE_PATTERN] if isinstance(A := problem.measurement, CodedDiffraction) and A.is_single_pattern else []
+    """Return sentences about a rank, or a misfit, that suggests noise."""
+    out = []
     if "signal" in solution.parts and solution.rank > 1:
         out.append(
             f"The fit has rank {solution.rank}, so no single signal explains the data; its leading part is shown."
