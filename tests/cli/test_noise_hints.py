@@ -1,5 +1,7 @@
 """Hints that a solution may fit noise."""
 
+from dataclasses import replace
+
 import numpy as np
 
 import flatmin as fm
@@ -31,6 +33,16 @@ def test_a_limit_far_from_a_fit_to_intensities_speaks_of_noise():
     (hint,) = [hint for hint in noise_hints(noisy, stopped) if "as noise would" in hint]
     assert hint.endswith("if the data are noisy, use --alpha auto, or a number.")
     assert "alpha" not in hints(clean)
+
+
+def test_noise_adds_columns_and_is_named_as_the_reason():
+    noisy = fm.families.phase_retrieval.sample(8, 1, 80, noise=0.1).problem
+    found = fm.flat_minimum(noisy, alpha="auto")
+    assert found.rank > found.noise.rank == 1
+    (hint,) = noise_hints(noisy, replace(found, parts={"signal": found.signal}))
+    assert hint.startswith(f"The intensities are noisy: noise adds {found.rank - 1} columns")
+    (other, *_) = noise_hints(noisy, replace(found, parts={"signal": found.signal}, noise=None))
+    assert other.startswith(f"The fit has rank {found.rank}, so no single signal explains the data")
 
 
 def test_one_pattern_has_a_hint_and_two_have_none():

@@ -25,11 +25,7 @@ def data_hints(problem: Problem) -> list[str]:
 
 def noise_hints(problem: Problem, solution: Solution) -> list[str]:
     """Return sentences about a rank, or a misfit, that suggests noise."""
-    out = []
-    if "signal" in solution.parts and solution.rank > 1:
-        out.append(
-            f"The fit has rank {solution.rank}, so no single signal explains the data; its leading part is shown."
-        )
+    out = _about_signal(solution) if "signal" in solution.parts and solution.rank > 1 else []
     if problem.loss.has_gross_errors:
         return out + _about_errors(problem, problem.loss, solution)
     fits = solution.status in (Status.unique_flat_minimum, Status.flat_minimum)
@@ -45,6 +41,18 @@ def noise_hints(problem: Problem, solution: Solution) -> list[str]:
     if why:
         out.append(f"{why}; if the data are noisy, use --alpha auto, or a number.")
     return out + _about_noise(problem, solution)
+
+
+def _about_signal(solution: Solution) -> list[str]:
+    """Return what a rank above one says about a signal: noise adds columns to a penalised fit."""
+    noise = solution.noise
+    if noise is None or noise.rank != 1:
+        return [f"The fit has rank {solution.rank}, so no single signal explains the data; its leading part is shown."]
+    return [
+        f"The intensities are noisy: noise adds {solution.rank - 1} columns to the penalised fit, whose leading part "
+        "is shown. A single signal explains the data up to noise: the refit. In Python, PhaseRetrieval() returns it "
+        "without waiting for the penalised fit."
+    ]
 
 
 def _searches_for_a_fit(problem: Problem, solution: Solution) -> bool:
