@@ -324,3 +324,10 @@ def test_a_shape_needs_a_family_whose_file_has_one(flatmin):
     run = flatmin("recover", "covariance", "p.npz", "--shape", "20,20")
     assert (run.code, run.err.count("\n")) == (2, 1)
     assert "--shape needs" in run.err
+
+
+def test_a_table_is_told_of_impute(flatmin, tmp_path, without_report):
+    (tmp_path / "t.csv").write_text("a,b\n1,2\n2,\n3,6\n")
+    run = flatmin("recover", "matrix-completion", "t.csv")
+    assert "recover is for exact measurements; for a noisy table use flatmin impute t.csv" in run.err
+    assert "impute" not in flatmin("recover", "matrix-completion", "t.csv", "--quiet").err

@@ -1,7 +1,7 @@
 import pytest
 
 from flatmin.formats.delimited import plain_number
-from flatmin.formats.tables.suspicions import about_numbers, about_text, unreadable
+from flatmin.formats.tables.suspicions import about_marks, about_numbering, about_text, unreadable
 from flatmin.formats.tables.table_column import ColumnCells, Marks
 
 
@@ -10,7 +10,8 @@ def cells(texts):
 
 
 def numbers(name, *values):
-    return list(about_numbers(name, cells([str(value) for value in values])))
+    found = cells([str(value) for value in values])
+    return [*about_marks(name, found), *about_numbering(name, found)]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from flatmin._core.arrays import Array
 from flatmin.formats.delimited import plain_number
 from flatmin.formats.tables.table_column import ColumnCells
 
-__all__ = ["about_numbers", "about_text", "unreadable"]
+__all__ = ["about_marks", "about_numbering", "about_text", "unreadable"]
 
 #: Numbers by which many programs mark missing cells.
 SENTINELS = frozenset({-9.0, -99.0, -999.0, -9999.0, -99999.0, 99.0, 999.0, 9999.0, 99999.0, 999999.0, -1.0})
@@ -29,8 +29,8 @@ THOUSANDS = re.compile(r"[+-]?\d{1,3}([,.'’ \u00a0\u202f]\d{3})+([.,]\d+)?")
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 
 
-def about_numbers(name: str, cells: ColumnCells) -> Iterator[str]:
-    """Yield sentences about a numeric column that may hold missing marks, identifiers or years."""
+def about_marks(name: str, cells: ColumnCells) -> Iterator[str]:
+    """Yield sentences about numbers in a numeric column that may mark missing cells."""
     values = cells.values[~np.isnan(cells.values)]
     for mark in _sentinels(values):
         count = int(np.count_nonzero(values == mark))
@@ -39,7 +39,11 @@ def about_numbers(name: str, cells: ColumnCells) -> Iterator[str]:
             f"column {name!r} has {mark:g} in {times}, far from its other values; if it marks missing cells, pass "
             f"--missing {mark:g}"
         )
-    kind = _numbering(name, values, bool(cells.holes.any()))
+
+
+def about_numbering(name: str, cells: ColumnCells) -> Iterator[str]:
+    """Yield a sentence about a numeric column that may hold identifiers or years."""
+    kind = _numbering(name, cells.values[~np.isnan(cells.values)], bool(cells.holes.any()))
     if kind:
         remedy = f"--ignore {shlex.quote(name)} leaves it out"
         yield f"column {name!r} looks like {kind} and is fitted like any other; {remedy}"
