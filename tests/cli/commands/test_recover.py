@@ -145,6 +145,15 @@ def test_noise_is_met_with_advice(flatmin, tmp_path):
     assert flatmin("recover", "matrix-completion", "p.npz", "--quiet").err == ""
 
 
+def test_a_single_pattern_is_told_before_the_solve_and_in_the_report(flatmin, tmp_path):
+    signal, mask = np.arange(4.0), np.ones((1, 4))
+    np.savez("pattern.npz", masks=mask, b=np.abs(np.fft.fft(signal)) ** 2)
+    done = flatmin("recover", "phase-retrieval", "pattern.npz", "--max-iter", "5")
+    assert done.err.splitlines()[0].startswith("flatmin: One diffraction pattern does not determine a signal")
+    assert done.err.count("One diffraction pattern") == 1
+    assert "One diffraction pattern" in (tmp_path / "pattern-flat" / "report.html").read_text(encoding="utf-8")
+
+
 def test_directions_that_no_measurement_sees_are_named(flatmin, tmp_path):
     np.savez(tmp_path / "p.npz", A=np.ones((1, 1, 3)), b=[2.0])
     run = flatmin("recover", "matrix-sensing", "p.npz", "--json")
