@@ -18,9 +18,10 @@ from flatmin._core.arrays import Array
 from flatmin._core.memory import require
 from flatmin._core.validation import integers
 from flatmin.errors import InputError
-from flatmin.estimators._completion.completer import Completer
+from flatmin.estimators._completer import Completer
 from flatmin.estimators._completion.marks import are_complete_pairs, marked
 from flatmin.estimators._completion.observations import Strengths
+from flatmin.estimators._completion.predictor import RowFit
 from flatmin.estimators._completion.table import Units, completed, hidden, holes, observed, weighted
 from flatmin.estimators._declaration import estimator
 from flatmin.estimators.base import user_level
@@ -145,7 +146,7 @@ class MatrixCompletion(TransformerMixin, Completer):  # type: ignore[misc]
         """Return ``fit(X).transform(X)``: the training table with its missing cells filled."""
         return np.asarray(self.fit(X, y, **fit_params).transform(X))
 
-    def predict(self, X: Any, columns: Any = None) -> Array:
+    def predict(self, X: Any, columns: Any = None, *, return_std: bool = False) -> Any:
         """Return the predictions of cells, observed or not.
 
         Parameters
@@ -155,16 +156,67 @@ class MatrixCompletion(TransformerMixin, Completer):  # type: ignore[misc]
             given.
         columns : array_like, shape (n,), optional
             Positions or names of columns.
+        return_std : bool
+            Whether to return also the standard deviations of the errors, as `predict_interval` estimates them. They are
+            infinite in columns without observed cells.
 
         Returns
         -------
-        ndarray, shape (n,), or that of the table
+        ndarray, shape (n,), or that of the table; with return_std two of them
         """
         check_is_fitted(self)
-        if columns is None:
+        if columns is None and not return_std:
             return self._modelled(self._read(X, reset=False))
-        i, j = self._positions(X, columns)
-        return np.where(np.isin(j, self._empty), 0.0, self._units.outside(self._at(i, j), j))
+        i, j, rows, shape = self._cells_of(X, columns)
+        mean = self._predicted(i, j, rows).reshape(shape)
+        return (mean, self._widths(self._deviations(i, j, rows), j).reshape(shape)) if return_std else mean
+
+    def predict_interval(
+        self, X: Any, columns: Any = None, *, confidence_level: float = 0.9, kind: str = "observation"
+    ) -> tuple[Array, Array]:
+        """Return lower and upper ends of prediction intervals of cells, observed or not.
+
+        Held-out cells calibrate the intervals, so that the given share of cells lies in them if cells are missing at
+        random; this is measured and not guaranteed. An interval is about one cell. The errors of neighbouring cells
+        are correlated, so the interval of a sum or a mean of cells does not follow from those of the cells.
+
+        Parameters
+        ----------
+        X, columns
+            A table, or positions of cells, as in `predict`. Rows of a table may be new.
+        confidence_level : float
+            The share of cells that the intervals should contain.
+        kind : str
+            "observation" is about the value of a cell; for an observed cell, about a second observation of it. "mean"
+            is about the value without noise. It needs a fit without the bias of a penalty: ``refit=True``, or "auto" if
+            a refit was chosen (``relaxation_.chosen == "refit"``).
+
+        Returns
+        -------
+        low, high : ndarray, shape (n,), or that of the table
+            Infinite in columns without observed cells.
+
+        Raises
+        ------
+        ValueError
+            If an argument cannot be used, if fewer than 20 cells can be held out, if there are too few for this
+            confidence level, or if a penalised fit predicts and kind is "mean".
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> rng = np.random.default_rng(0)
+        >>> table = rng.standard_normal((80, 1)) + 0.5 * rng.standard_normal((80, 6))
+        >>> hidden = rng.random(table.shape) < 0.2
+        >>> low, high = MatrixCompletion().fit(np.where(hidden, np.nan, table)).predict_interval(*np.nonzero(hidden))
+        >>> bool(0.8 < np.mean((low <= table[hidden]) & (table[hidden] <= high)) < 1)
+        True
+        """
+        check_is_fitted(self)
+        i, j, rows, shape = self._cells_of(X, columns)
+        half = self._widths(self._half_widths(i, j, confidence_level, kind, rows), j)
+        mean = self._predicted(i, j, rows)
+        return (mean - half).reshape(shape), (mean + half).reshape(shape)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return the coefficient of determination R² of predicted cells; 1 is perfect, 0 as good as column offsets.
@@ -175,9 +227,8 @@ class MatrixCompletion(TransformerMixin, Completer):  # type: ignore[misc]
         check_is_fitted(self)
         cells = self._inside(self._read(X, reset=False))
         known, (i, j, z) = hidden(cells)
-        factors, own = self._rows.fit(self._less_offsets(known))
         left = z - self.offsets_.constant - self.offsets_.columns[j]
-        missed = left - own[i] - np.einsum("nk,nk->n", factors[i], self.column_factors_[j])
+        missed = left - self._cells.fitted(known).at(i, j)
         weights = np.ones(cells.shape[0]) if sample_weight is None else _check_sample_weight(sample_weight, cells)
         total = float(weights[i] @ left**2)
         return 1 - float(weights[i] @ missed**2) / total if total else float(not missed.any())
@@ -234,6 +285,24 @@ class MatrixCompletion(TransformerMixin, Completer):  # type: ignore[misc]
                 )
         return i, j
 
+    def _cells_of(self, X: Any, columns: Any) -> tuple[Array, Array, RowFit | None, tuple[int, ...]]:
+        """Return positions of cells, the rows of a table if there is one, and the shape of the answer."""
+        if columns is not None:
+            i, j = self._positions(X, columns)
+            return i, j, None, i.shape
+        X = self._read(X, reset=False)
+        i, j = (index.ravel() for index in np.indices(X.shape))
+        return i, j, self._cells.fitted(self._inside(X)), X.shape
+
+    def _predicted(self, i: Array, j: Array, rows: RowFit | None) -> Array:
+        """Return predictions in the units of the table; 0 in empty columns."""
+        z = self._at(i, j) if rows is None else self._cells.at(i, j, rows)
+        return np.where(np.isin(j, self._empty), 0.0, self._units.outside(z, j))
+
+    def _widths(self, widths: Array, j: Array) -> Array:
+        """Return widths in columns j in the units of the table; infinite in empty columns."""
+        return np.where(np.isin(j, self._empty), np.inf, widths * self._units.scale[j])
+
     def _inside(self, X: Any) -> Any:
         """Return the observed cells of a checked table in the units of the fit, without those of empty columns."""
         cells = observed(X)
@@ -244,9 +313,9 @@ class MatrixCompletion(TransformerMixin, Completer):  # type: ignore[misc]
     def _modelled(self, X: Any) -> Array:
         """Return the predictions of all cells of a checked table."""
         require(3.0 * 8 * X.shape[0] * X.shape[1], "the completed table")
-        factors, own = self._rows.fit(self._less_offsets(self._inside(X)))
-        z = factors @ self.column_factors_.T
-        z += own[:, None] + (self.offsets_.constant + self.offsets_.columns)
+        rows = self._cells.fitted(self._inside(X))
+        z = rows.factors @ self.column_factors_.T
+        z += rows.offsets[:, None] + (self.offsets_.constant + self.offsets_.columns)
         out = self._units.outside(z)
         out[:, self._empty] = 0
         return out

@@ -1,7 +1,7 @@
 import pytest
 
 from flatmin.formats.delimited import plain_number
-from flatmin.formats.tables.suspicions import about_numbers, about_text, unreadable
+from flatmin.formats.tables.suspicions import about_marks, about_numbering, about_text, unreadable
 from flatmin.formats.tables.table_column import ColumnCells, Marks
 
 
@@ -10,7 +10,8 @@ def cells(texts):
 
 
 def numbers(name, *values):
-    return list(about_numbers(name, cells([str(value) for value in values])))
+    found = cells([str(value) for value in values])
+    return [*about_marks(name, found), *about_numbering(name, found)]
 
 
 @pytest.mark.parametrize(
@@ -19,8 +20,11 @@ def numbers(name, *values):
         ([3, 5, -999, 8, 4], "--missing -999"),
         ([3, 5, 9999, 9999, 4], "--missing 9999"),
         ([0.3, 0.5, -1, 0.4], "--missing -1"),
+        ([-5000, 3000, -999, 20], "--missing -999"),
         ([-5, -99, 40, -40, 30], ""),
         ([97, 98, 99, 99], ""),
+        ([0, 1, -999, 1], "--missing -999"),
+        ([0, 1, 999, 1], ""),
         ([-9, 3], ""),
     ],
 )
@@ -74,5 +78,6 @@ def test_numbers_in_another_notation_are_named(texts, part):
 def test_text_among_numbers_is_an_error_that_names_the_option():
     text = unreadable({"a": ("row 3", cells(["1", "?", "2"])), "b c": ("row 2", cells(["n d", "1", "12 %", "?"]))})
     assert "column 'a' contains '?' (first in row 3), column 'b c' contains 'n d', '12 %', '?' (first in row 2)" in text
-    assert "write numbers without percent signs, and pass --missing '?' --missing 'n d' if this marks" in text
+    assert "write numbers without percent signs, or if this marks missing cells, pass --missing '?' --missing" in text
+    assert "--missing '12 %'" in text
     assert "--ignore a --ignore 'b c' leaves them as they are" in text

@@ -12,7 +12,7 @@ from typing import Any
 from flatmin._core.progress import Approach, progress
 from flatmin.cli.answer_files import AnswerFiles, write_answer_files
 from flatmin.cli.commands.prove import theorems
-from flatmin.cli.noise_hints import noise_hints
+from flatmin.cli.noise_hints import data_hints, noise_hints
 from flatmin.cli.options import ProblemFile, in_options
 from flatmin.cli.output import destination, results_directory
 from flatmin.cli.recovery_summary import as_json, print_table, summarize
@@ -57,6 +57,9 @@ def run(request: Request) -> int:
     if request.prove:
         _check_provable(request, case)
     target = destination(request.output, request.problem.path, request.problem.mask)
+    if not request.quiet:  # before a solve that may take long
+        for hint in data_hints(case.problem):
+            print(f"flatmin: {hint}", file=sys.stderr)
     with results_directory(target) as folder:
         recovery = _recovered(request, family, case)
         written = recovery.write(folder)
@@ -66,7 +69,7 @@ def run(request: Request) -> int:
         files = f"{target}: {', '.join(written)}"
         print_table(recovery_rows(case.problem, recovery.solution, recovery.summary, files))
     if not request.quiet:
-        for hint in [*recovery.hints, *unmeasured(case.problem.metric)]:
+        for hint in [*_about_tables(request, case), *recovery.hints, *unmeasured(case.problem.metric)]:
             print(f"flatmin: {hint}", file=sys.stderr)
     return 0 if recovery.solution.status.certified else 1
 
@@ -92,6 +95,14 @@ def _recovered(request: Request, family: Family, case: Case) -> _Recovery:
         parts["low_rank"] = solution.matrix
     solution = replace(solution, parts={**solution.parts, **parts})
     return _Recovery(request, family, case, solution, lowest, proof, refusal)
+
+
+def _about_tables(request: Request, case: Case) -> list[str]:
+    """Return a sentence about ``flatmin impute`` if a table is completed without robust PCA."""
+    is_table = case.document is not None and case.document.kind == "table"
+    if not is_table or case.problem.loss.has_gross_errors:
+        return []
+    return [f"recover is for exact measurements; for a noisy table use flatmin impute {request.problem.path.name}"]
 
 
 def _check_provable(request: Request, case: Case) -> None:
@@ -155,7 +166,7 @@ class _Recovery:
             observed_image=answer.observed,
             row_labels=document.row_labels if document else None,
             column_labels=document.column_labels if document else None,
-            notes=[*(document.notes if document else []), *answer.notes, *self.hints],
+            notes=[*(document.notes if document else []), *answer.notes, *data_hints(self.case.problem), *self.hints],
             picture=None if document is None else document.picture,
             proof=self.proof,
         )

@@ -22,7 +22,7 @@ from flatmin.solvers.alphas.path import alpha_max
 from flatmin.solvers.noise.refit import UNBIASED
 from flatmin.solvers.offsets.offsets import Offsets
 
-__all__ = ["Completed", "Settings", "complete", "fit_cells", "plain", "regularization"]
+__all__ = ["ZERO_MARGIN", "Completed", "Settings", "complete", "fit_cells", "plain", "regularization"]
 
 #: The smallest strength for which the matrix is 0 is multiplied by this number, as a margin for rounding.
 ZERO_MARGIN = 1.001
@@ -50,18 +50,22 @@ class Settings:
 class Completed:
     """A fit to observed cells, with the factors, the offsets and the row model that make predictions.
 
-    ``factors`` are those of the solution, of a refit or of a normal distribution of rows. ``offsets`` and ``rows``
-    belong to these factors. With
-    ``alpha="auto"`` the solution has estimates of the noise, even if held-out cells then chose a strength other than
-    the one found from the noise. ``relaxation`` has the candidates that were tried on held-out cells.
+    ``factors`` are those of the solution or, if ``refits``, of a refit, or if ``phantoms`` is a number, of a normal
+    distribution of rows with this number of phantom rows for each row. ``offsets`` and ``rows`` belong to these
+    factors. ``cells`` are the observations, with the penalties on offsets that the fit used. With ``alpha="auto"`` the
+    solution has estimates of the noise, even if held-out cells then chose a strength other than the one found from the
+    noise. ``relaxation`` has the candidates that were tried on held-out cells.
     """
 
+    cells: Observations
     problem: Problem
     solution: Solution
     factors: Factors
     offsets: Offsets
     rows: RowModel
     relaxation: Relaxation | None = None
+    refits: bool = False
+    phantoms: float | None = None
 
     @classmethod
     def penalised(cls, cells: Observations, fit: OffsetFit, tried: Relaxation | None = None) -> Self:
@@ -78,22 +82,24 @@ class Completed:
         else:
             factors = noise.refit
             offsets = fit.offsets if fit.refit_offsets is None else fit.refit_offsets
-        found = cls._from_factors(cells, fit, factors, offsets, 1 / UNBIASED, tried)
+        found = replace(cls._from_factors(cells, fit, factors, offsets, 1 / UNBIASED, tried), refits=True)
         rows = cells.drawn_rows(factors, offsets) if fit.solution.settings["alpha"] else None
         return found if rows is None else replace(found, rows=rows)
 
     @classmethod
-    def normal(cls, cells: Observations, fit: OffsetFit, tried: Relaxation) -> Self:
-        """Return the fit that predicts with the chosen normal distribution of rows, which applies to the cells."""
+    def normal(
+        cls, cells: Observations, fit: "OffsetFit | Completed", phantoms: float, tried: Relaxation | None = None
+    ) -> Self:
+        """Return the fit that predicts with a normal distribution of rows, which applies to the cells."""
         table = TableRows.from_cells(cells)
         assert table is not None
-        assert tried.phantoms is not None
-        found = NormalRows.fitted(table, tried.phantoms * len(table.values))
+        found = NormalRows.fitted(table, phantoms * len(table.values))
         entries, rows = cells.entries, found.rows
         left, _ = rows.fit(entries.adjoint_operator(cells.values - found.mean[entries.cols]))
         constant, seen = float(np.mean(found.mean[entries.cols])), entries.gram_diagonals()[1] > 0
         offsets = Offsets(constant, np.zeros(len(left)), np.where(seen, found.mean - constant, 0.0))
-        return cls(fit.problem, fit.solution, (left, rows.columns), offsets, rows, tried)
+        factors = left, rows.columns
+        return cls(cells, fit.problem, fit.solution, factors, offsets, rows, tried, phantoms=phantoms)
 
     @classmethod
     def _from_factors(
@@ -108,7 +114,7 @@ class Completed:
         settings = fit.solution.settings
         alpha, power = share * float(settings["alpha"]), float(settings["metric_power"])
         rows = RowModel.from_fit(cells.entries, factors, alpha, power, fit.model.rows)
-        return cls(fit.problem, fit.solution, factors, offsets, rows, tried)
+        return cls(cells, fit.problem, fit.solution, factors, offsets, rows, tried)
 
 
 def regularization(alpha: float, shape: tuple[int, int]) -> float:
@@ -136,7 +142,7 @@ def complete(cells: Observations, alpha: Any, wanted: Any, settings: Settings) -
     if tried is not None and tried.chosen == "refit":
         return Completed.refitted(cells, fit, tried)
     if tried is not None and tried.phantoms is not None:
-        return Completed.normal(cells, fit, tried)
+        return Completed.normal(cells, fit, tried.phantoms, tried)
     if tried is not None and tried.share != 1:
         power, seed = settings.metric_power, settings.seed
         top = ZERO_MARGIN * alpha_max(fit.problem, metric_power=power, seed=seed) if tried.share is None else 0.0

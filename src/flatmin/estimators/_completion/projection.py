@@ -77,6 +77,39 @@ class RowModel:
         _, s, V = svd_of_product(*factors)
         return cls(V * (s / np.sqrt(np.count_nonzero(entries.gram_diagonals()[0]))), variance, 0.0, offset)
 
+    @property
+    def features(self) -> Array:
+        """The features (d2, f) of the regressions: the factor R and, for the offset of a row, a column of ones."""
+        return self.with_offset(self.columns)
+
+    def with_offset(self, factors: Array) -> Array:
+        """Return factors (n, k) with a further column of ones if rows have offsets."""
+        return factors if self.offset is None else np.hstack([factors, np.ones((len(factors), 1))])
+
+    def covariances(self, weights: Any, variances: Array | None = None) -> Array:
+        """Return the covariances (n, f, f) of factor and offset of rows, for given R and noise of variance 1.
+
+        ``weights`` is a CSR array (n, d2) with the weight of every observed cell. The penalty Λ is read as a normal
+        prior. The covariance is then the inverse of the normal matrix ``C = (Σ w f fᵀ + Λ)⁻¹``; directions that neither
+        cells nor penalty determine have covariance 0. With ``variances`` (d2,) of the noise in columns, and their mean
+        s̄² over the cells, it is ``C (Σ w s_j² f fᵀ + s̄² Λ) C``.
+        """
+        from scipy.sparse import csr_array
+
+        n, f = weights.shape[0], self.features.shape[1]
+        out, noisy = np.zeros((n, f, f)), None
+        if variances is not None:
+            data = weights.data * variances[weights.indices]
+            noisy = csr_array((data, weights.indices, weights.indptr), shape=weights.shape)
+        for rows in self._chunks(np.arange(n)) if f else ():
+            gram, penalty, _ = self._equations(weights, weights.data, rows)
+            C = np.linalg.pinv(_with_diagonal(gram, penalty), rcond=ZERO_EIGENVALUE, hermitian=True)
+            if noisy is not None and variances is not None:
+                level = float(np.mean(variances[weights.indices]))
+                C = C @ _with_diagonal(self._equations(noisy, noisy.data, rows)[0], level * penalty) @ C
+            out[rows] = C
+        return out
+
     def fit(self, values: Any, weights: Any = None) -> tuple[Array, Array]:
         """Return factors (n, k) and offsets (n,) of the rows of a CSR array (n, d2), whose stored cells are observed.
 
@@ -106,8 +139,7 @@ class RowModel:
         """Return the normal matrices (n, f, f), penalties (n, f) and right-hand sides (n, f) of some rows."""
         from scipy.sparse import csr_array
 
-        k = self.columns.shape[1]
-        F = self.columns if self.offset is None else np.hstack([self.columns, np.ones((len(self.columns), 1))])
+        k, F = self.columns.shape[1], self.features
         f, (i, j) = F.shape[1], np.triu_indices(F.shape[1])
         seen, target = (
             csr_array((data, values.indices, values.indptr), shape=values.shape)[rows]
@@ -120,13 +152,20 @@ class RowModel:
         return gram, penalty, target @ F
 
 
+def _with_diagonal(matrices: Array, added: Array) -> Array:
+    """Return matrices (n, f, f) with numbers (n, f) added to their diagonals, in place."""
+    diagonal = np.arange(added.shape[1])
+    matrices[:, diagonal, diagonal] += added
+    return matrices
+
+
 def _solved(gram: Array, penalty: Array, target: Array) -> Array:
     """Return the ridge solutions, of least norm if there is no penalty."""
     f = target.shape[1]
     if f == 0:
         return target
     sizes = np.trace(gram, axis1=1, axis2=2)
-    gram[:, np.arange(f), np.arange(f)] += penalty
+    gram = _with_diagonal(gram, penalty)
     if np.all(penalty[:, 0] > ZERO_EIGENVALUE**0.5 * sizes):
         return np.asarray(np.linalg.solve(gram, target[..., None])[..., 0])
     values, Q = np.linalg.eigh(gram)

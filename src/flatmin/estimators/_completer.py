@@ -1,16 +1,25 @@
 """Completer: the base class of the estimators that fit a low-rank matrix with offsets to some of its cells."""
 
-from dataclasses import field, replace
+from dataclasses import field
 from typing import Any, ClassVar
 
 import numpy as np
+from scipy.special import ndtri
+from sklearn.utils.validation import check_is_fitted
 
 from flatmin._core.arrays import Array
+from flatmin.errors import InputError
 from flatmin.estimators._completion.fitting import Completed, Settings, complete, regularization
 from flatmin.estimators._completion.observations import Observations, Strengths
+from flatmin.estimators._completion.predictor import CellPredictor, RowFit
 from flatmin.estimators._completion.projection import RowModel
 from flatmin.estimators._completion.relaxation import HeldOut, Relaxation
 from flatmin.estimators._declaration import estimator
+from flatmin.estimators._intervals.arguments import check_kind, check_level, folds_of
+from flatmin.estimators._intervals.calibration import Calibration
+from flatmin.estimators._intervals.fold_fits import fold_fits
+from flatmin.estimators._intervals.mean import mean_variances
+from flatmin.estimators._intervals.row_scales import RowScales
 from flatmin.estimators.base import FlatEstimator
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
@@ -52,6 +61,10 @@ class Completer(FlatEstimator):
         Penalty on the offsets of rows and of columns. A penalty of k has the effect of k further observations of the
         value zero (in table columns, of the column mean). "auto" is the variance of the noise divided by that of the
         offsets, estimated by restricted maximum likelihood.
+    calibration : int, "auto" or None
+        How many folds of observed cells are held out to calibrate intervals; 1 holds out a fifth of the cells once.
+        "auto" is 10 up to 20 000 observed cells, 5 up to a million, and 1 above. Nothing is held out before an interval
+        or a standard deviation is asked for. None excludes both.
 
     Attributes
     ----------
@@ -61,6 +74,9 @@ class Completer(FlatEstimator):
         The constant and the offsets of rows and columns, in the units of the fit.
     alpha_ : float
         The strength of `solution_`, in the units of ``alpha``.
+    calibration_ : Calibration or None
+        The scales of errors and their quantiles, from held-out cells. The first use of this attribute, or of an
+        interval, computes it. A file of a model has it if it was computed before `save`.
     relaxation_ : Relaxation or None
         The candidates of ``refit="auto"``, their errors on held-out cells, and the held-out predictions of the best.
     solution_ : Solution
@@ -69,7 +85,17 @@ class Completer(FlatEstimator):
         Number and names of the columns of X.
     """
 
-    saved_classes: ClassVar[tuple[type, ...]] = (RowModel, Offsets, Relaxation, HeldOut)
+    saved_classes: ClassVar[tuple[type, ...]] = (
+        CellPredictor,
+        RowFit,
+        RowModel,
+        Offsets,
+        Relaxation,
+        HeldOut,
+        Calibration,
+        RowScales,
+    )
+    unsaved: ClassVar[tuple[str, ...]] = ("_found",)
 
     alpha: Any = field(default="auto", kw_only=False)
     metric_power: float = 1.0
@@ -77,6 +103,13 @@ class Completer(FlatEstimator):
     stop: str = "gap"
     offsets: str = "both"
     offset_alpha: Any = "auto"
+    calibration: Any = "auto"
+
+    @property
+    def calibration_(self) -> Calibration | None:
+        """The calibration of intervals; None if ``calibration`` is None."""
+        check_is_fitted(self)
+        return None if self.calibration is None else self._calibrated()
 
     def _fit_cells(self, cells: Any, weights: Array | None, strengths: Strengths) -> None:
         """Fit the stored cells of a sparse CSR array with weights (nnz,), and set the fitted attributes."""
@@ -85,11 +118,7 @@ class Completer(FlatEstimator):
             weights, strengths = weights / mean, strengths.over(mean)
         found = self._completed(Observations.from_cells(cells, weights, strengths))
         self._keep_fit(found)
-        own_factors, own = found.rows.fit(self._less_offsets(cells), weights)
-        self.row_factors_ = np.ascontiguousarray(own_factors)  # sums have the same order after saving and loading
-        self.column_factors_ = found.rows.columns
-        if strengths.rows is not None:
-            self.offsets_ = replace(found.offsets, rows=own)
+        self._keep_cells(CellPredictor.from_fit(found))
 
     def _completed(self, cells: Observations) -> Completed:
         """Return the fit to the observed cells."""
@@ -102,22 +131,22 @@ class Completer(FlatEstimator):
 
     def _keep_fit(self, found: Completed) -> None:
         """Set the fitted attributes."""
-        self._rows, self.offsets_, self.relaxation_ = found.rows, found.offsets, found.relaxation
-        self._factors = found.factors
+        self._factors, self.relaxation_ = found.factors, found.relaxation
+        self._found, self._refits = found, found.refits
+        self._calibrations: dict[int, Calibration] = {}
         self.alpha_ = regularization(float(found.solution.settings["alpha"]), found.problem.shape)
         self._keep(found.problem, found.solution)
+
+    def _keep_cells(self, fit: CellPredictor) -> None:
+        """Set the attributes that predict."""
+        self._cells, self.offsets_ = fit, fit.offsets
+        self.row_factors_, self.column_factors_ = fit.rows.factors, fit.rows.model.columns
 
     def _at(self, i: Array, j: Array) -> Array:
         """Return the model at positions of cells, in the units of the fit; −1 stands for an unknown row or column."""
         z, both = self.offsets_.at(i, j), (i >= 0) & (j >= 0)
         z[both] += np.einsum("nk,nk->n", self.row_factors_[i[both]], self.column_factors_[j[both]])
         return z
-
-    def _less_offsets(self, cells: Any) -> Any:
-        """Return observed cells minus the constant and the offset of their column."""
-        left = cells.copy()
-        left.data = cells.data - self.offsets_.constant - self.offsets_.columns[cells.indices]
-        return left
 
     def _summary(self) -> dict[str, str]:
         lines, tried = super()._summary(), getattr(self, "relaxation_", None)
@@ -136,3 +165,33 @@ class Completer(FlatEstimator):
 
     def _chosen(self, problem: Problem, solution: Solution) -> Factors:
         return self._factors
+
+    def _calibrated(self) -> Calibration:
+        """Return the calibration, computed once for every number of folds."""
+        if self.calibration is None:
+            raise InputError("calibration is None, expected 'auto' or a number of folds, which intervals need")
+        folds = folds_of(self.calibration, len(self._cells.rows.values))
+        if folds not in self._calibrations:
+            if not hasattr(self, "_found"):
+                raise InputError("the model was saved without calibration, expected to read calibration_ before save")
+            held, accuracy = fold_fits(self._found, folds), float(self._found.solution.settings["tol"])
+            self._calibrations[folds] = Calibration.from_folds(self._cells, held, accuracy)
+        return self._calibrations[folds]
+
+    def _deviations(self, i: Array, j: Array, rows: RowFit | None = None) -> Array:
+        """Return standard deviations of errors at positions of cells, in units of the fit."""
+        found = self._calibrated()
+        return np.asarray(found.deviations[j] * found.scales(self._cells, i, j, rows))
+
+    def _half_widths(self, i: Array, j: Array, level: Any, kind: Any, rows: RowFit | None = None) -> Array:
+        """Return half the widths of intervals at positions of cells, in units of the fit."""
+        number = check_level(level)
+        if check_kind(kind) == "observation":
+            found = self._calibrated()
+            return np.asarray(found.quantiles(number)[j] * found.scales(self._cells, i, j, rows))
+        if not self._refits:
+            raise InputError(
+                "kind is 'mean', but no refit predicts, and the bias of other fits is unknown; expected "
+                "kind='observation', or a fit with refit=True"
+            )
+        return np.asarray(ndtri((1 + number) / 2) * np.sqrt(mean_variances(self._cells, i, j, rows)))

@@ -1,0 +1,215 @@
+"""CellPredictor: a fit to observed cells as ridge regressions of its rows and columns, which have leverages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin.estimators._completion.fitting import Completed, regularization
+from flatmin.estimators._completion.projection import RowModel
+from flatmin.estimators._completion.table import in_rows
+from flatmin.solvers.noise.refit import UNBIASED
+from flatmin.solvers.offsets.offsets import Offsets
+
+__all__ = ["CellPredictor", "RowFit", "quadratic_forms"]
+
+#: Approximate number of entries of vectors and matrices that are gathered at once.
+GATHERED_ENTRIES = 2_000_000
+#: Smallest value of ``1 − leverage`` of an observed cell in a studentized residual. A cell that determines its own
+#: prediction has the leverage 1.
+LEAST_FREEDOM = 0.05
+#: The attributes of `RowFit` with one number for every observed cell.
+OF_CELLS = ("indices", "values", "weights")
+
+
+def _pieces(count: int, entries: int) -> Iterator[slice]:
+    """Yield slices of ``count`` cells, short enough to gather this number of entries for every cell."""
+    step = max(1, GATHERED_ENTRIES // max(1, entries))
+    return (slice(start, start + step) for start in range(0, count, step))
+
+
+def quadratic_forms(matrices: Array, i: Array, vectors: Array, j: Array) -> Array:
+    """Return ``v_jᵀ C_i v_j``, shape (n,), for matrices C (a, f, f) and vectors v (b, f) at positions i and j (n,)."""
+    out = np.zeros(len(i))
+    for piece in _pieces(len(i), vectors.shape[1] ** 2):
+        v = vectors[j[piece]]
+        out[piece] = np.einsum("nf,nf->n", np.einsum("nf,nfg->ng", v, matrices[i[piece]]), v)
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class RowFit:
+    """Rows of a matrix, fitted or new ones, with the factors and offsets that their observed cells give.
+
+    The cells (nnz,) are in compressed rows: ``pointers`` (n + 1,) has the position of the first cell of each row, and
+    ``indices`` the columns of the cells. ``values`` are the observed values minus `Offsets.expected`, without features
+    the constant and the offsets of columns. ``factors`` has shape (n, k) and ``offsets`` (n,).
+    """
+
+    model: RowModel
+    pointers: Array
+    indices: Array
+    values: Array
+    weights: Array
+    factors: Array
+    offsets: Array
+
+    @classmethod
+    def from_cells(cls, model: RowModel, values: Any, weights: Array | None = None) -> Self:
+        """Compute factors and offsets from observed cells, a CSR array (n, d2), and their weights (nnz,)."""
+        factors, offsets = model.fit(values, weights)
+        factors = np.ascontiguousarray(factors)  # sums have the same order after saving and loading
+        weights = np.ones(values.nnz) if weights is None else weights
+        return cls(model, values.indptr, values.indices, values.data, weights, factors, offsets)
+
+    @classmethod
+    def without_cells(cls, model: RowModel, factors: Array) -> Self:
+        """Return rows of known factors whose cells are not at hand."""
+        none, n = np.zeros(0), len(factors)
+        return cls(model, np.zeros(n + 1, int), np.zeros(0, int), none, none, factors, np.zeros(n))
+
+    def joined(self, others: Self, order: Array) -> Self:
+        """Return rows at positions (n,) in the list of these rows followed by others of the same model."""
+        counts = np.concatenate([self.counts, others.counts])
+        starts, sizes = np.concatenate([[0], np.cumsum(counts)])[order], counts[order]
+        pointers = np.concatenate([[0], np.cumsum(sizes)])
+        cells = np.repeat(starts - pointers[:-1], sizes) + np.arange(pointers[-1])
+        indices, values, weights, factors, offsets = (
+            np.concatenate([getattr(rows, name) for rows in (self, others)])[cells if name in OF_CELLS else order]
+            for name in (*OF_CELLS, "factors", "offsets")
+        )
+        return type(self)(self.model, pointers, indices, values, weights, factors, offsets)
+
+    @property
+    def counts(self) -> Array:
+        """The number of observed cells of each row."""
+        return np.diff(self.pointers)
+
+    def of(self, row: int) -> Array:
+        """Return the columns of the observed cells of a row."""
+        return self.indices[self.pointers[row] : self.pointers[row + 1]]
+
+    @property
+    def weighted_cells(self) -> Any:
+        """The weights of the observed cells as a CSR array (n, d2)."""
+        from scipy.sparse import csr_array
+
+        return csr_array(
+            (self.weights, self.indices, self.pointers), shape=(len(self.offsets), len(self.model.columns))
+        )
+
+    @cached_property
+    def covariances(self) -> Array:
+        """The covariances (n, f, f) of factors and offsets for noise of variance 1; see `RowModel.covariances`."""
+        return self.model.covariances(self.weighted_cells)
+
+    @property
+    def positions(self) -> tuple[Array, Array]:
+        """The row and the column of every observed cell."""
+        return np.repeat(np.arange(len(self.offsets)), np.diff(self.pointers)), self.indices
+
+    def at(self, i: Array, j: Array) -> Array:
+        """Return the matrix plus the offsets of rows, at positions (n,)."""
+        out = self.offsets[i]
+        for piece in _pieces(len(i), self.factors.shape[1]):
+            out[piece] += np.einsum("nk,nk->n", self.factors[i[piece]], self.model.columns[j[piece]])
+        return out
+
+    def leverages(self, i: Array, j: Array) -> Array:
+        """Return the variances of `at` for given factors of the columns and noise of variance 1."""
+        return quadratic_forms(self.covariances, i, self.model.features, j)
+
+    def studentized_squares(self, leverages: Array | None = None) -> Array:
+        """Return the squared residual over ``1 − leverage`` of every observed cell.
+
+        If R is given and there is no penalty, the residual of a cell of weight w has the variance ``σ² (1 − w h)``, so
+        the mean of these squares is the variance of the noise. Other leverages h (nnz,) may be given.
+        """
+        i, j = self.positions
+        freedom = 1 - self.weights * (self.leverages(i, j) if leverages is None else leverages)
+        return np.asarray((self.values - self.at(i, j)) ** 2 / freedom.clip(min=LEAST_FREEDOM))
+
+
+@dataclass(frozen=True, eq=False)
+class CellPredictor:
+    """A fit as regressions of its rows on R and of its columns on L.
+
+    The error of a prediction ``g + a_i + b_j + l_iᵀ r_j`` is, to first order, the sum of the errors of row i given R
+    and of column j given L. Each side is a ridge regression, with the penalty of the fit. For noise of variance 1 the
+    variance of the prediction is therefore
+
+        ``h_ij = f_jᵀ (Σ_k w_ik f_k f_kᵀ + Λ_i)⁻¹ f_j + g_iᵀ (Σ_k w_kj g_k g_kᵀ + Λ_j)⁻¹ g_i``,
+
+    with ``f = (r, 1)`` if rows have offsets, ``g = (l, 1)`` if columns have, and sums over observed cells.
+    ``training`` are the rows of the fit, whose cells determine the columns; ``rows`` may be more.
+
+    References
+    ----------
+    Chen, Fan, Ma, Yan, "Inference and uncertainty quantification for noisy matrix completion", PNAS 116(46), 2019 (the
+    same variance for many cells and no penalty).
+    """
+
+    offsets: Offsets
+    rows: RowFit
+    columns: RowModel
+    training: RowFit
+
+    @classmethod
+    def from_fit(cls, found: Completed) -> Self:
+        """Solve the rows of a fit, given R and the offsets of columns."""
+        A, strengths, offsets = found.cells.entries, found.cells.strengths, found.offsets
+        left = found.cells.values - offsets.expected(A.rows, A.cols)
+        values, order = in_rows(A.rows, A.cols, left, A.shape)
+        weights = None if A.weights is None else A.weights**2
+        rows = RowFit.from_cells(found.rows, values, None if weights is None else weights[order])
+        if strengths.rows is not None:
+            offsets = offsets.with_rows(rows.offsets)
+        return cls(offsets, rows, _column_model(found, rows.factors), rows)
+
+    @cached_property
+    def column_covariances(self) -> Array:
+        """The covariances (d2, f, f) of factors and offsets of the columns, for noise of variance 1."""
+        i, j = self.training.positions
+        shape = len(self.offsets.columns), len(self.training.offsets)
+        return self.columns.covariances(in_rows(j, i, self.training.weights, shape)[0])
+
+    def with_rows(self, new: RowFit, order: Array, means: Any = 0.0) -> Self:
+        """Return the predictor with the rows of `RowFit.joined`, whose offsets have given means (n,) or 0."""
+        rows, means = self.rows.joined(new, order), np.asarray(means)
+        return replace(self, rows=rows, offsets=replace(self.offsets, rows=means + rows.offsets, row_means=means))
+
+    def fitted(self, values: Any, means: Any = 0.0) -> RowFit:
+        """Return new rows, whose offsets have given means (n,) or 0, from observed cells, a CSR array (n, d2)."""
+        offsets = replace(self.offsets, row_means=np.asarray(means))
+        return RowFit.from_cells(self.rows.model, offsets.deviations(values))
+
+    def at(self, i: Array, j: Array, rows: RowFit | None = None) -> Array:
+        """Return the predictions of cells at positions (n,) in the given rows, by default those of the fit."""
+        if rows is None:
+            return np.asarray(self.offsets.expected(i, j) + self.rows.at(i, j))
+        return np.asarray(self.offsets.constant + self.offsets.columns[j] + rows.at(i, j))
+
+    def leverages(self, i: Array, j: Array, rows: RowFit | None = None) -> Array:
+        """Return the variances h of the same predictions, for noise of variance 1."""
+        return (rows or self.rows).leverages(i, j) + self.column_leverages(i, j, rows)
+
+    def column_leverages(self, i: Array, j: Array, rows: RowFit | None = None) -> Array:
+        """Return the part of `leverages` that comes from the regressions of columns."""
+        g = self.columns.with_offset((rows or self.rows).factors)
+        return quadratic_forms(self.column_covariances, j, g, i)
+
+
+def _column_model(found: Completed, left: Array) -> RowModel:
+    """Return the model of columns given the factors L, with the penalty that the fit has on R."""
+    offset, (d1, d2) = found.cells.strengths.columns, found.problem.shape
+    if found.phantoms is not None:  # phantom rows with independent cells, so that they pull R to 0
+        return RowModel(left, found.phantoms * d1, 0.0, offset)
+    settings, counts = found.solution.settings, found.cells.entries.gram_diagonals()[1]
+    alpha, power = float(settings["alpha"]), float(settings["metric_power"])
+    penalty = regularization(alpha / UNBIASED if found.refits else alpha, (d1, d2)) * np.mean(counts) ** (1 - power)
+    return RowModel(left, float(penalty), power, offset)

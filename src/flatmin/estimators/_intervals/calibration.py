@@ -1,0 +1,180 @@
+"""Calibration: the widths of prediction intervals of cells, which held-out cells have decided."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+from scipy.optimize import nnls
+
+from flatmin._core.arrays import Array
+from flatmin.errors import InputError
+from flatmin.estimators._completion.predictor import CellPredictor, RowFit
+from flatmin.estimators._intervals.credibility import Credibility
+from flatmin.estimators._intervals.fold_fits import FoldFits
+from flatmin.estimators._intervals.row_scales import RowScales
+
+__all__ = ["Calibration"]
+
+#: The smallest number of held-out cells from which intervals are made.
+MIN_CELLS = 20
+#: The smallest number of held-out cells of a column that has a quantile of its own.
+MIN_COLUMN_CELLS = 20
+#: The quantile of all cells counts for this number of cells in the quantile of a column.
+POOL = 50.0
+#: Number of times that the variances of columns and then the relative variances of rows are estimated.
+SWEEPS = 2
+#: Number of rounds of weighted least squares for the coefficients of the variance.
+ROUNDS = 3
+#: The variance of a cell is at least this share of that of its column and row.
+LEAST_SHARE = 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """Scales of errors, ``w_ij² = s_j² r_i (a + b h_ij + c ẑ_ij²)``, and quantiles of errors over scales.
+
+    s_j² is the mean squared error of the held-out cells of column j, pulled to that of all cells. It is 0 in a column
+    whose cells are predicted without error, such as a constant one. r_i is the relative variance of row i
+    (`RowScales`), h the leverage of the cell (`CellPredictor`), and ẑ the prediction without the constant. The
+    nonnegative coefficients fit the squared errors of held-out cells over s² r by least squares. In these ratios s² is
+    estimated without the cell, and each cell is weighted by the inverse of its variance.
+
+    The half width of an interval is w times a quantile of ``|error| / w`` over the held-out cells. In a column with 20
+    or more held-out cells it is the mean of the quantile of its own cells and that of all cells, which counts for 50.
+
+    Attributes
+    ----------
+    column_variances : ndarray, shape (d2,)
+        s_j², in squared units of the fit.
+    row_scales : RowScales
+        Level and prior of the relative variances of rows.
+    coefficients : ndarray, shape (3,)
+        a, b and c.
+    floor : float
+        The smallest w, in units of the fit: the accuracy of the solution.
+    scores : ndarray, shape (n,)
+        ``|error| / w`` of the held-out cells, ascending.
+    score_columns : ndarray of int, shape (n,)
+        Their columns.
+    """
+
+    column_variances: Array
+    row_scales: RowScales
+    coefficients: Array
+    floor: float
+    scores: Array = field(repr=False)
+    score_columns: Array = field(repr=False)
+
+    @classmethod
+    def from_folds(cls, fit: CellPredictor, held: FoldFits, accuracy: float) -> Self:
+        """Calibrate the intervals of a fit to all cells.
+
+        ``accuracy`` is the relative accuracy of the solution.
+
+        Raises
+        ------
+        InputError
+            If fewer than 20 cells were held out.
+        """
+        n, d = len(held.values), fit.offsets.columns.size
+        if n < MIN_CELLS:
+            raise InputError(f"{n} cells can be held out to calibrate intervals, expected at least {MIN_CELLS}")
+        size = float(np.max(np.abs(held.values)))
+        floor = accuracy * size if size else float(np.finfo(float).tiny) ** 0.25
+        uncertain = np.zeros(d, bool)
+        uncertain[held.columns[np.abs(held.errors) > floor]] = True
+        if uncertain.any():
+            held = held.take(np.flatnonzero(uncertain[held.columns]))
+        squares, j = held.errors**2 + floor**2, held.columns
+        variances, scales = np.full(d, float(np.mean(squares))), np.ones(len(squares))
+        for _ in range(SWEEPS):
+            by_column = Credibility.from_groups(squares / scales, j, d)
+            variances = np.where(uncertain | ~uncertain.any(), by_column.estimates, 0.0)
+            scales = _relative(held, variances)
+        base = scales * by_column.without(squares / scales, j)
+        terms = _terms(held.leverages, held.predictions - fit.offsets.constant)
+        coefficients = _coefficients(terms, squares / base)
+        w = np.sqrt(np.maximum(base * _share(coefficients, terms), floor**2))
+        scores = np.abs(held.errors) / w
+        order = np.argsort(scores, kind="stable")
+        rows = RowScales.from_rows(fit.training, variances)
+        return cls(variances, rows, coefficients, floor, scores[order], j[order])
+
+    def scales(self, fit: CellPredictor, i: Array, j: Array, rows: RowFit | None = None) -> Array:
+        """Return w at positions (n,) in given rows, by default those of the fit."""
+        relative = self.row_scales.of(rows or fit.rows, self.column_variances)
+        terms = _terms(fit.leverages(i, j, rows), fit.at(i, j, rows) - fit.offsets.constant)
+        squares = self.column_variances[j] * relative[i] * _share(self.coefficients, terms)
+        return np.asarray(np.sqrt(np.maximum(squares, self.floor**2)))
+
+    def quantiles(self, level: float) -> Array:
+        """Return the half width of intervals of a confidence level in units of w, for every column.
+
+        Raises
+        ------
+        InputError
+            If there are too few held-out cells for this level.
+        """
+        n = len(self.scores)
+        if _position(n, level) > n:
+            raise InputError(
+                f"confidence_level is {level:g}, expected at most {n / (n + 1):.4g}: there are {n} held-out cells"
+            )
+        pooled = float(self.scores[_position(n, level) - 1])
+        out = np.full(len(self.column_variances), pooled)
+        for j, own in self._own_scores():
+            if _position(len(own), level) <= len(own):
+                own_quantile = own[_position(len(own), level) - 1]
+                out[j] = (POOL * pooled + len(own) * own_quantile) / (POOL + len(own))
+        return out
+
+    @property
+    def deviations(self) -> Array:
+        """The root mean square of ``error / w`` for every column, shape (d2,), pulled to that of all cells."""
+        pooled = float(np.mean(self.scores**2))
+        out = np.full(len(self.column_variances), pooled)
+        for j, own in self._own_scores():
+            out[j] = (POOL * pooled + float(own @ own)) / (POOL + len(own))
+        return np.asarray(np.sqrt(out))
+
+    def _own_scores(self) -> list[tuple[int, Array]]:
+        """Return the columns that have quantiles of their own, with their scores, ascending."""
+        counts = np.bincount(self.score_columns, minlength=len(self.column_variances))
+        order = np.argsort(self.score_columns, kind="stable")
+        parts = np.split(self.scores[order], np.cumsum(counts)[:-1])
+        return [(j, part) for j, part in enumerate(parts) if len(part) >= MIN_COLUMN_CELLS]
+
+
+def _position(n: int, level: float) -> int:
+    """Return the position, from 1, of the conformal quantile among n scores; above n if there is none."""
+    return int(np.ceil((n + 1) * level - 1e-9))
+
+
+def _relative(held: FoldFits, variances: Array) -> Array:
+    """Return the relative variance of the row of every held-out cell, in the fit that did not use the cell."""
+    of_fits = [RowScales.from_rows(fit.rows, variances).of(fit.rows, variances) for fit in held.fits]
+    return np.asarray(np.stack(of_fits)[held.folds, held.rows])
+
+
+def _terms(leverages: Array, predictions: Array) -> Array:
+    return np.stack([np.ones_like(leverages), leverages, predictions**2], axis=1)
+
+
+def _share(coefficients: Array, terms: Array) -> Array:
+    """Return ``a + b h + c ẑ²``, which is 1 on average, at least `LEAST_SHARE`."""
+    return np.asarray(np.maximum(terms @ coefficients, LEAST_SHARE))
+
+
+def _coefficients(terms: Array, ratios: Array) -> Array:
+    """Return nonnegative coefficients for squared errors over their scales, by weighted least squares."""
+    sizes = np.max(np.abs(terms), axis=0)
+    sizes[sizes == 0] = 1
+    ratios = ratios / float(np.mean(ratios))
+    weights = np.ones(len(ratios))
+    found = np.zeros(terms.shape[1])
+    for _ in range(ROUNDS):
+        found = nnls(weights[:, None] * (terms / sizes), weights * ratios)[0] / sizes
+        weights = 1 / _share(found, terms)
+    return found

@@ -1,0 +1,99 @@
+"""FoldFits: fits to all cells but those of one fold, and their predictions of this fold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin.errors import InputError
+from flatmin.estimators._completion.fitting import Completed, Settings, fit_cells
+from flatmin.estimators._completion.predictor import CellPredictor
+from flatmin.solvers.alphas.folds import splits
+
+__all__ = ["FoldFits", "fit_like", "fold_fits"]
+
+#: Relative duality gap to which fits to a part of the cells are solved, unless the fit is exact.
+FOLD_TOL = 1e-3
+#: If only one fold is held out, it has one of this number of cells.
+ONE_IN = 5
+
+
+@dataclass(frozen=True, eq=False)
+class FoldFits:
+    """Held-out cells (n,): positions, values, predictions, and the leverages of the predictions.
+
+    ``fits`` are the fits to the other cells, and ``folds`` has the position in ``fits`` of the one that made each
+    prediction.
+    """
+
+    fits: Sequence[CellPredictor]
+    rows: Array
+    columns: Array
+    values: Array
+    predictions: Array
+    leverages: Array
+    folds: Array
+
+    def take(self, index: Array) -> Self:
+        """Return a part of the cells."""
+        parts = (self.rows, self.columns, self.values, self.predictions, self.leverages, self.folds)
+        return type(self)(self.fits, *(part[index] for part in parts))
+
+    @property
+    def errors(self) -> Array:
+        """Values minus predictions."""
+        return self.values - self.predictions
+
+
+def fold_fits(found: Completed, folds: int) -> FoldFits:
+    """Fit all cells but those of one fold, for every fold, with the penalty and the rank of a fit to all cells.
+
+    If ``folds`` is 1, a single fold with a fifth of the cells is held out. Cells whose row or column has no others are
+    never held out.
+
+    Raises
+    ------
+    InputError
+        If no cell can be held out.
+    """
+    cells, seed = found.cells, found.solution.settings["seed"]
+    try:
+        dealt = splits(cells.cells, min(ONE_IN if folds == 1 else folds, cells.entries.size), None, seed)[:folds]
+    except InputError:
+        raise InputError(
+            f"of the {cells.entries.size} observed cells none can be held out to calibrate intervals, expected rows "
+            "and columns with two of them"
+        ) from None
+    parts, fits = [], []
+    for k, split in enumerate(dealt):
+        fit = CellPredictor.from_fit(fit_like(found, split.training))
+        hidden = cells.take(split.held_out)
+        i, j = hidden.entries.rows, hidden.entries.cols
+        parts.append((i, j, hidden.values, fit.at(i, j), fit.leverages(i, j), np.full(len(i), k)))
+        fits.append(fit)
+    return FoldFits(fits, *(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+
+def fit_like(found: Completed, training: Array) -> Completed:
+    """Fit a part of the cells with the penalty of another fit and, if the other one is a refit, refit at its rank."""
+    cells, settings, rank = found.cells.take(training), found.solution.settings, found.factors[0].shape[1]
+    if found.phantoms is not None:
+        return Completed.normal(cells, found, found.phantoms)
+    alpha, tol = float(settings["alpha"]), float(settings["tol"])
+    shared = Settings(
+        settings["metric_power"],
+        settings["max_rank"],
+        max(tol, FOLD_TOL) if alpha else tol,
+        settings["max_iter"],
+        settings["seed"],
+    )
+    fit = fit_cells(cells, alpha, shared, found.solution.factors if alpha else None)
+    if not found.refits:
+        return Completed.penalised(cells, fit)
+    L, R = fit.solution.factors
+    solution = replace(fit.solution, factors=(L[:, :rank], R[:, :rank]))
+    return Completed.refitted(cells, replace(fit, solution=solution))
