@@ -137,7 +137,9 @@ def _labels(table: Any) -> tuple[Array, Array] | None:
     """Return the labels of the rows and columns of a pandas frame, or None for other tables."""
     if not hasattr(table, "iloc"):
         return None
-    return np.array(table.index.tolist()), np.array(table.columns.tolist())
+    sides = [np.asarray(side) for side in (table.index, table.columns)]
+    units, periods = (np.array(side.tolist()) if side.dtype == object else side for side in sides)
+    return units, periods
 
 
 def _numbers(table: Any, name: str) -> Array:
