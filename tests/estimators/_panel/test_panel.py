@@ -107,9 +107,11 @@ def test_labels_may_be_dates():
         (FRAME, FRAME_TREATED.iloc[::-1], "the units of treated are not those of Y"),
         (FRAME, FRAME_TREATED.set_axis(range(12)), "the units of treated are not those of Y"),
         (FRAME, FRAME_TREATED.set_axis(range(6), axis=1), "the periods of treated are not those of Y"),
-        (FRAME.reset_index(), FRAME_TREATED.reset_index(), "Y is no table of numbers, .* column 'index'"),
-        ([["a", "b"], ["c", "d"]], TREATED, "Y is no table of numbers"),
-        ([[1.0, 2.0], [3.0]], TREATED, "Y is no table of numbers"),
+        (FRAME.reset_index(), FRAME_TREATED.reset_index(), "Y is no table of real numbers, .* column 'index'"),
+        ([["a", "b"], ["c", "d"]], TREATED, "Y is no table of real numbers"),
+        (Y * 1j, TREATED, "Y is no table of real numbers"),
+        (Y, TREATED.astype(str), "column 0 of treated holds 'False'"),
+        ([[1.0, 2.0], [3.0]], TREATED, "Y is no table of real numbers"),
     ],
 )
 def test_what_determines_no_effect_is_refused_with_the_reason(outcomes, treated, words):

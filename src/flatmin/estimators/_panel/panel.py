@@ -144,11 +144,11 @@ def _labels(table: Any) -> tuple[Array, Array] | None:
 
 def _numbers(table: Any, name: str) -> Array:
     """Return a table as an array of numbers, or raise `InputError` if it holds anything else."""
+    wanted = f"{name} is no table of real numbers, expected units as rows and periods as columns"
     try:
-        return np.asarray(marked(table, np.nan), dtype=float)
+        found = np.asarray(marked(table, np.nan))
+        return found.astype(float, casting="unsafe" if found.dtype.kind in "OUS" else "same_kind")
     except InputError as error:
-        raise InputError(
-            f"{name} is no table of numbers, expected units as rows and periods as columns: {error}"
-        ) from None
+        raise InputError(f"{wanted}: {error}".replace(" of X ", f" of {name} ")) from None
     except (TypeError, ValueError):
-        raise InputError(f"{name} is no table of numbers, expected units as rows and periods as columns") from None
+        raise InputError(wanted) from None
