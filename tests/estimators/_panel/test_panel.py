@@ -83,6 +83,13 @@ def test_frames_give_labels_and_may_have_nullable_types():
     assert np.array_equal(np.isnan(panel.outcomes), Y > 2)
 
 
+def test_labels_may_be_dates():
+    days = pd.date_range("2020-01-01", periods=6)
+    panel = Panel.from_tables(FRAME.set_axis(days, axis=1), TREATED)
+    assert panel.periods.dtype.kind == "M"
+    assert panel.units.dtype.kind == "U"
+
+
 @pytest.mark.parametrize(
     ("outcomes", "treated", "words"),
     [
@@ -98,10 +105,13 @@ def test_frames_give_labels_and_may_have_nullable_types():
         (Y, TREATED * 2, "values other than 0 and 1"),
         (Y, np.where(TREATED, np.nan, 0), "values other than 0 and 1"),
         (FRAME, FRAME_TREATED.iloc[::-1], "the units of treated are not those of Y"),
+        (FRAME, FRAME_TREATED.set_axis(range(12)), "the units of treated are not those of Y"),
         (FRAME, FRAME_TREATED.set_axis(range(6), axis=1), "the periods of treated are not those of Y"),
-        (FRAME.reset_index(), FRAME_TREATED.reset_index(), "Y is no table of numbers, .* column 'index'"),
-        ([["a", "b"], ["c", "d"]], TREATED, "Y is no table of numbers"),
-        ([[1.0, 2.0], [3.0]], TREATED, "Y is no table of numbers"),
+        (FRAME.reset_index(), FRAME_TREATED.reset_index(), "Y is no table of real numbers, .* column 'index'"),
+        ([["a", "b"], ["c", "d"]], TREATED, "Y is no table of real numbers"),
+        (Y * 1j, TREATED, "Y is no table of real numbers"),
+        (Y, TREATED.astype(str), "column 0 of treated holds 'False'"),
+        ([[1.0, 2.0], [3.0]], TREATED, "Y is no table of real numbers"),
     ],
 )
 def test_what_determines_no_effect_is_refused_with_the_reason(outcomes, treated, words):

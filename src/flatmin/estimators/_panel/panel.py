@@ -137,16 +137,18 @@ def _labels(table: Any) -> tuple[Array, Array] | None:
     """Return the labels of the rows and columns of a pandas frame, or None for other tables."""
     if not hasattr(table, "iloc"):
         return None
-    return np.array(table.index.tolist()), np.array(table.columns.tolist())
+    sides = [np.asarray(side) for side in (table.index, table.columns)]
+    units, periods = (np.array(side.tolist()) if side.dtype == object else side for side in sides)
+    return units, periods
 
 
 def _numbers(table: Any, name: str) -> Array:
     """Return a table as an array of numbers, or raise `InputError` if it holds anything else."""
+    wanted = f"{name} is no table of real numbers, expected units as rows and periods as columns"
     try:
-        return np.asarray(marked(table, np.nan), dtype=float)
+        found = np.asarray(marked(table, np.nan))
+        return found.astype(float, casting="unsafe" if found.dtype.kind in "OUS" else "same_kind")
     except InputError as error:
-        raise InputError(
-            f"{name} is no table of numbers, expected units as rows and periods as columns: {error}"
-        ) from None
+        raise InputError(f"{wanted}: {error}".replace(" of X ", f" of {name} ")) from None
     except (TypeError, ValueError):
-        raise InputError(f"{name} is no table of numbers, expected units as rows and periods as columns") from None
+        raise InputError(wanted) from None

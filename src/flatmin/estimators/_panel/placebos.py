@@ -30,9 +30,9 @@ MOST_DRAWS = 10
 #: A path of strengths ends when this number of strengths in a row have larger errors than the best one before them.
 PATIENCE = 2
 #: Relative duality gap to which placebos are solved.
-GAP = 1e-4
+GAP = 1e-3
 #: Accuracy of the least-squares fits of placebos, and their largest number of Newton steps.
-REFIT_TOL, REFIT_STEPS = 1e-4, 50
+REFIT_TOL, REFIT_STEPS = 1e-3, 50
 
 
 @dataclass(frozen=True, eq=False)
