@@ -13,4 +13,4 @@ def test_marked_cells_are_outlined():
 def test_long_names_are_turned_and_shortened():
     assert are_turned(["temperature"] * 9)
     assert not are_turned(["a"] * 9)
-    assert shortened("a very long name\nof a row") == "a very long name …"
+    assert shortened("a very long name\nof a row") == "a very l… of a row"

@@ -22,7 +22,7 @@ from flatmin.solvers.alphas.path import alpha_max
 from flatmin.solvers.noise.refit import UNBIASED
 from flatmin.solvers.offsets.offsets import Offsets
 
-__all__ = ["Completed", "Settings", "complete", "fit_cells", "plain", "regularization"]
+__all__ = ["ZERO_MARGIN", "Completed", "Settings", "complete", "fit_cells", "plain", "regularization"]
 
 #: The smallest strength for which the matrix is 0 is multiplied by this number, as a margin for rounding.
 ZERO_MARGIN = 1.001

@@ -47,8 +47,8 @@ class RowFit:
     """Rows of a matrix, fitted or new ones, with the factors and offsets that their observed cells give.
 
     The cells (nnz,) are in compressed rows: ``pointers`` (n + 1,) has the position of the first cell of each row, and
-    ``indices`` the columns of the cells. ``values`` are the observed values minus the constant and the offsets of
-    columns. ``factors`` has shape (n, k) and ``offsets`` (n,).
+    ``indices`` the columns of the cells. ``values`` are the observed values minus `Offsets.expected`, without features
+    the constant and the offsets of columns. ``factors`` has shape (n, k) and ``offsets`` (n,).
     """
 
     model: RowModel
@@ -74,16 +74,25 @@ class RowFit:
         return cls(model, np.zeros(n + 1, int), np.zeros(0, int), none, none, factors, np.zeros(n))
 
     def joined(self, others: Self, order: Array) -> Self:
-        """Return these rows followed by others of the same model, in the order of these positions (n,)."""
-        counts = np.concatenate([np.diff(self.pointers), np.diff(others.pointers)])
-        row_of_cell = np.argsort(order)[np.repeat(np.arange(len(counts)), counts)]
-        cells = np.argsort(row_of_cell, kind="stable")
-        pointers = np.concatenate([[0], np.cumsum(counts[order])])
+        """Return rows at positions (n,) in the list of these rows followed by others of the same model."""
+        counts = np.concatenate([self.counts, others.counts])
+        starts, sizes = np.concatenate([[0], np.cumsum(counts)])[order], counts[order]
+        pointers = np.concatenate([[0], np.cumsum(sizes)])
+        cells = np.repeat(starts - pointers[:-1], sizes) + np.arange(pointers[-1])
         indices, values, weights, factors, offsets = (
             np.concatenate([getattr(rows, name) for rows in (self, others)])[cells if name in OF_CELLS else order]
             for name in (*OF_CELLS, "factors", "offsets")
         )
         return type(self)(self.model, pointers, indices, values, weights, factors, offsets)
+
+    @property
+    def counts(self) -> Array:
+        """The number of observed cells of each row."""
+        return np.diff(self.pointers)
+
+    def of(self, row: int) -> Array:
+        """Return the columns of the observed cells of a row."""
+        return self.indices[self.pointers[row] : self.pointers[row + 1]]
 
     @property
     def weighted_cells(self) -> Any:
@@ -154,12 +163,12 @@ class CellPredictor:
     def from_fit(cls, found: Completed) -> Self:
         """Solve the rows of a fit, given R and the offsets of columns."""
         A, strengths, offsets = found.cells.entries, found.cells.strengths, found.offsets
-        left = found.cells.values - offsets.constant - offsets.columns[A.cols]
+        left = found.cells.values - offsets.expected(A.rows, A.cols)
         values, order = in_rows(A.rows, A.cols, left, A.shape)
         weights = None if A.weights is None else A.weights**2
         rows = RowFit.from_cells(found.rows, values, None if weights is None else weights[order])
         if strengths.rows is not None:
-            offsets = replace(offsets, rows=rows.offsets)
+            offsets = offsets.with_rows(rows.offsets)
         return cls(offsets, rows, _column_model(found, rows.factors), rows)
 
     @cached_property
@@ -169,20 +178,21 @@ class CellPredictor:
         shape = len(self.offsets.columns), len(self.training.offsets)
         return self.columns.covariances(in_rows(j, i, self.training.weights, shape)[0])
 
-    def with_rows(self, new: RowFit, order: Array) -> Self:
-        """Return the predictor with further rows, arranged as by `RowFit.joined`."""
-        rows = self.rows.joined(new, order)
-        return replace(self, rows=rows, offsets=replace(self.offsets, rows=rows.offsets))
+    def with_rows(self, new: RowFit, order: Array, means: Any = 0.0) -> Self:
+        """Return the predictor with the rows of `RowFit.joined`, whose offsets have given means (n,) or 0."""
+        rows, means = self.rows.joined(new, order), np.asarray(means)
+        return replace(self, rows=rows, offsets=replace(self.offsets, rows=means + rows.offsets, row_means=means))
 
-    def fitted(self, values: Any) -> RowFit:
-        """Return rows, possibly new ones, from their observed cells, a CSR array (n, d2)."""
-        left = values.copy()
-        left.data = values.data - self.offsets.constant - self.offsets.columns[values.indices]
-        return RowFit.from_cells(self.rows.model, left)
+    def fitted(self, values: Any, means: Any = 0.0) -> RowFit:
+        """Return new rows, whose offsets have given means (n,) or 0, from observed cells, a CSR array (n, d2)."""
+        offsets = replace(self.offsets, row_means=np.asarray(means))
+        return RowFit.from_cells(self.rows.model, offsets.deviations(values))
 
     def at(self, i: Array, j: Array, rows: RowFit | None = None) -> Array:
         """Return the predictions of cells at positions (n,) in the given rows, by default those of the fit."""
-        return np.asarray(self.offsets.constant + self.offsets.columns[j] + (rows or self.rows).at(i, j))
+        if rows is None:
+            return np.asarray(self.offsets.expected(i, j) + self.rows.at(i, j))
+        return np.asarray(self.offsets.constant + self.offsets.columns[j] + rows.at(i, j))
 
     def leverages(self, i: Array, j: Array, rows: RowFit | None = None) -> Array:
         """Return the variances h of the same predictions, for noise of variance 1."""
