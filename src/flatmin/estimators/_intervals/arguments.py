@@ -9,7 +9,7 @@ __all__ = ["check_kind", "check_level", "folds_of"]
 
 #: With ``calibration="auto"`` ten folds are held out up to this number of observed cells, because small tables are
 #: predicted clearly worse without a fifth of their cells.
-FEW_CELLS = 20_000
+FEW_CELLS = 5_000
 #: With ``calibration="auto"`` five folds are held out up to this number of observed cells, and one fold above.
 MANY_CELLS = 1_000_000
 
