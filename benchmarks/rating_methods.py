@@ -19,7 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 import flatmin as fm
 from flatmin._core.arrays import Array
 from flatmin.estimators import PairRegressor
-from flatmin.estimators._completion.ids import PairIds
+from flatmin.estimators._pairs.ids import PairIds
 from flatmin.solvers.offsets.offsets import OffsetModel
 
 #: The relative gap of a solve; smaller gaps change errors by less than the fifth digit.
@@ -51,14 +51,38 @@ class Method:
 
 def ratings() -> tuple[Array, Array]:
     """Return pairs (user, film) of MovieLens-100k and their ratings."""
+    table = np.loadtxt(_located("inter"), skiprows=1, usecols=(0, 1, 2))
+    return table[:, :2].astype(int), table[:, 2]
+
+
+def features() -> tuple[Any, Any]:
+    """Return features of people (age, its square, sex, occupation) and of films (year, its square, genres)."""
+    import pandas as pd
+
+    people, films = (
+        pd.read_csv(_located(name), sep="\t").set_axis(names, axis=1).set_index("id")
+        for name, names in (
+            ("user", ["id", "age", "sex", "occupation", "place"]),
+            ("item", ["id", "title", "year", "genres"]),
+        )
+    )
+    year = pd.to_numeric(films["year"], errors="coerce")
+    kinds = pd.get_dummies(people[["sex", "occupation"]])
+    return (
+        kinds.assign(age=people["age"], square=(people["age"] - people["age"].mean()) ** 2),
+        films["genres"].fillna("").str.get_dummies(sep=" ").assign(year=year, square=(year - year.mean()) ** 2),
+    )
+
+
+def _located(kind: str) -> Any:
+    """Return the path of a table of MovieLens-100k in an installed recbole."""
     try:
-        found = [f for f in files("recbole") or [] if str(f).endswith("ml-100k/ml-100k.inter")]
+        found = [f for f in files("recbole") or [] if str(f).endswith(f"ml-100k/ml-100k.{kind}")]
     except PackageNotFoundError:
         found = []
     if not found:
         raise SystemExit("the ratings are read from an installed recbole: pip install --no-deps recbole")
-    table = np.loadtxt(found[0].locate(), skiprows=1, usecols=(0, 1, 2))
-    return table[:, :2].astype(int), table[:, 2]
+    return found[0].locate()
 
 
 def joint(alpha: float, X: Array, y: Array, held: Array, *, power: float, offsets: str = "both") -> Predicted:

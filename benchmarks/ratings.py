@@ -5,6 +5,7 @@ python -m benchmarks.ratings --store FILE    the same; finished fits are kept in
 python -m benchmarks.ratings --nested        a strength for every split, from that split's training part
 python -m benchmarks.ratings --optimum       the certified optimum of all ratings without offsets, and its time
 python -m benchmarks.ratings --search        a grid search over the metric
+python -m benchmarks.ratings --features      errors for films without ratings, with and without features
 python -m benchmarks.ratings --auto          the strength from the noise and held-out ratings, on one split
 
 ``--jobs N`` makes N fits at once (default: one for each processor).
@@ -41,7 +42,7 @@ from sklearn.model_selection import GridSearchCV, KFold, RepeatedKFold
 
 import flatmin as fm
 from benchmarks.markdown import line
-from benchmarks.rating_methods import TOL, Method, methods, ratings
+from benchmarks.rating_methods import TOL, Method, features, methods, ratings
 from flatmin._core.arrays import Array
 from flatmin.estimators import PairRegressor
 
@@ -225,6 +226,31 @@ def search(X: Array, y: Array) -> None:
     print(f"\nbest: {grid.best_params_}")
 
 
+def sides(X: Array, y: Array) -> None:
+    """Print the errors for films without ratings and for other held-out ratings, with and without features."""
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    people, films = features()
+    parameters = {
+        "none": {},
+        "of films": {"column_features": films},
+        "of films and people": {"column_features": films, "row_features": people},
+    }
+    errors: dict[str, list[tuple[float, float]]] = {name: [] for name in parameters}
+    rng = np.random.default_rng(0)
+    order = rng.permutation(np.unique(X[:, 1]))
+    for first in range(FOLDS):
+        cold = np.isin(X[:, 1], order[first::FOLDS])
+        warm = rng.permutation(np.flatnonzero(~cold))
+        held, training = warm[: len(warm) // FOLDS], warm[len(warm) // FOLDS :]
+        for name, given in parameters.items():
+            model = PairRegressor(0.16, metric_power=0.5, tol=TOL, **given).fit(X[training], y[training])
+            errors[name].append((error(model.predict(X[cold]), y[cold]), error(model.predict(X[held]), y[held])))
+    line(["features", "cold films", "other ratings"])
+    line(["---"] * 3)
+    for name, found in errors.items():
+        line([name, *(f"{value:.4f}" for value in np.mean(found, axis=0))])
+
+
 def automatic(X: Array, y: Array, split: Split) -> None:
     """Print the result of the estimator with only the metric given."""
     warnings.simplefilter("ignore", ConvergenceWarning)
@@ -239,7 +265,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--store", type=Path)
     parser.add_argument("--jobs", type=int, default=-1)
-    for name in ("nested", "optimum", "search", "auto"):
+    for name in ("nested", "optimum", "search", "features", "auto"):
         parser.add_argument(f"--{name}", action="store_true")
     parser.add_argument("--methods", default="*", help="patterns of names, such as 'p = ½;cmfrec*'")
     asked = parser.parse_args()
@@ -250,6 +276,8 @@ def main() -> None:
         optimum(X, y)
     elif asked.search:
         search(X, y)
+    elif asked.features:
+        sides(X, y)
     elif asked.auto:
         automatic(X, y, next(iter(splits.values())))
     else:

@@ -187,6 +187,7 @@ def test_paths_exist(path):
 PRODUCED = {
     "completed.csv",
     "completed.png",
+    "intervals.csv",
     "low-rank.csv",
     "sparse.csv",
     "signal.png",

@@ -118,7 +118,6 @@ TABLES = {
     "empty": ("", ["empty"]),
 }
 USAGE = {
-    "no command": ([], "Missing command"),
     "unknown command": (["fly"], "fly"),
     "no family": (["recover"], "FAMILY"),
     "unknown family": (["recover", "alchemy", "p.npz"], "alchemy"),

@@ -398,6 +398,16 @@ class TestHeldOut:
         assert model.certificate_.holds
         np.testing.assert_allclose(model.predict(holes), np.broadcast_to(np.nanmean(holes, axis=0), holes.shape))
 
+    @pytest.mark.parametrize(("seed", "tail"), [(4, "lognormal"), (8, "normal"), (8, "few"), (11, "t")])
+    def test_noise_in_small_tables_is_left_to_the_offsets(self, seed, tail):
+        """The best of many candidates is often better than the offsets by chance, and then fills cells worse."""
+        rng = np.random.default_rng(seed)
+        n, d = int(rng.integers(12, 120)), int(rng.integers(3, 9))
+        X = rng.standard_normal((n, d))
+        X = {"normal": X, "lognormal": np.exp(1.5 * X), "few": X[:10], "t": rng.standard_t(2, (n, d))}[tail]
+        holes = np.where(rng.random(X.shape) < 0.15, np.nan, X)
+        assert MatrixCompletion().fit(holes).relaxation_.chosen == "offsets"
+
     def test_too_few_cells_to_hold_some_out(self):
         holes, _ = table((8, 3), noise=0.3)
         assert MatrixCompletion().fit(holes).relaxation_ is None

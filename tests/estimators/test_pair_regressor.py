@@ -256,3 +256,93 @@ class TestRecommendations:
         X, y, _ = ratings()
         with pytest.raises(InputError, match="has a factor of zero"):
             PairRegressor(100.0).fit(X, y).similar(30)
+
+
+class TestFeatures:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def rated(cls):
+        """Return pairs and values of films whose offsets follow from a feature, and the features of all films."""
+        rng = np.random.default_rng(0)
+        feature = rng.standard_normal(40)
+        films = feature + 0.2 * rng.standard_normal(40)
+        i, j = np.divmod(rng.permutation(60 * 40)[:1200], 40)
+        y = 3 + films[j] + 0.5 * rng.standard_normal(60)[i] + 0.3 * rng.standard_normal(1200)
+        pairs = [(f"user {a}", f"film {b}") for a, b in zip(i, j, strict=True)]
+        frame = pd.DataFrame({"size": 10 * feature, "nothing": 1.0}, index=[f"film {k}" for k in range(40)])
+        return pairs, y, frame, 3 + films
+
+    def test_films_without_ratings_follow_their_features(self, rated):
+        pairs, y, frame, truth = rated
+        warm = np.array([int(film.split()[1]) < 25 for _, film in pairs])
+        known = [pair for pair, seen in zip(pairs, warm, strict=True) if seen]
+        model = PairRegressor(0.3, column_features=frame).fit(known, y[warm])
+        assert list(model.column_ids_) == sorted(frame.index)
+        assert model.certificate_.holds
+        np.testing.assert_allclose(model.column_coef_, [0.1, 0.0], atol=0.02)
+        cold = [f"film {k}" for k in range(25, 40)]
+        np.testing.assert_allclose(model.predict(["nobody"] * 15, cold), truth[25:], atol=0.7)
+        plain = PairRegressor(0.3).fit(known, y[warm])
+        missed = [np.std(m.predict(["nobody"] * 15, cold) - truth[25:]) for m in (model, plain)]
+        assert missed[0] < 0.4 < 0.6 < missed[1]
+        ids, _ = model.recommend("user 3", 5)
+        assert set(ids) & set(cold)
+
+    def test_the_fit_is_the_least_joint_objective(self, rated):
+        pairs, y, frame, _ = rated
+        parameters = {"column_features": frame[["size"]], "feature_alpha": 2.0, "offset_alpha": (3.0, 4.0)}
+        model = PairRegressor(0.2, tol=1e-10, **parameters).fit(pairs, y)
+        feature = (frame["size"] / frame["size"].std(ddof=0)).to_numpy()
+        feature = dict(zip(frame.index, feature - feature.mean(), strict=True))
+        U, z = np.array([feature[film] for film in model.column_ids_]), model.offsets_
+        i, j = model._ids.codes(pairs)
+        left = y - model.predict(pairs)
+        own = z.columns - U * z.column_slopes[0]
+        np.testing.assert_allclose(left.sum(), 0, atol=1e-6)
+        np.testing.assert_allclose(np.bincount(i, left), 3.0 * z.rows, atol=1e-6)
+        np.testing.assert_allclose(np.bincount(j, left), 4.0 * own, atol=1e-6)
+        np.testing.assert_allclose(U @ np.bincount(j, left), 2.0 * z.column_slopes[0], atol=1e-6)
+
+    def test_rows_are_folded_in_by_their_features(self, rated):
+        pairs, y, frame, _ = rated
+        turned = [(film, user) for user, film in pairs]
+        rest = np.array([film != "film 7" for film, _ in turned])
+        known = [pair for pair, kept in zip(turned, rest, strict=True) if kept]
+        model = PairRegressor(0.3, row_features=frame).fit(known, y[rest])
+        cold = model.predict([("film 7", "nobody")])
+        grown = model.fold_in([("film 7", "user 1")], [float(cold[0]) + 2])
+        assert 0 < grown.predict([("film 7", "nobody")])[0] - cold[0] < 2
+        assert list(grown.row_ids_) == list(model.row_ids_)
+        np.testing.assert_array_equal(grown.predict(known), model.predict(known))
+        with pytest.raises(InputError, match="was fitted already"):
+            grown.fold_in([("film 7", "user 1")], [3.0])
+
+    def test_forms_of_features_agree(self, rated, tmp_path):
+        pairs, y, frame, _ = rated
+        mapping = {film: list(row) for film, row in zip(frame.index, frame.to_numpy(), strict=True)}
+        want = PairRegressor(0.3, column_features=frame).fit(pairs, y).predict(pairs)
+        model = clone(PairRegressor(0.3, column_features=mapping)).fit(pairs, y)
+        np.testing.assert_array_equal(model.predict(pairs), want)
+        model.set_params(column_features=frame).save(tmp_path / "model.npz")
+        again = PairRegressor.load(tmp_path / "model.npz")
+        np.testing.assert_array_equal(again.predict(pairs), want)
+        np.testing.assert_array_equal(clone(again).fit(pairs, y).predict(pairs), want)
+
+    @pytest.mark.parametrize(
+        ("parameters", "words"),
+        [
+            ({"column_features": [1, 2]}, "column_features is a list, expected a mapping"),
+            ({"column_features": {"film 1": [1.0], "film 2": [1.0, 2.0]}}, "unequal or non-numeric"),
+            ({"column_features": {"film 1": ["a"]}}, "unequal or non-numeric"),
+            ({"column_features": {3: [1.0]}}, "holds strings, expected numbers"),
+            ({"column_features": {"film 1": [np.inf]}}, "expected finite numbers"),
+            ({"row_features": pd.DataFrame({"a": ["x"]}, index=["user 1"])}, "column 'a' of row_features is not num"),
+            ({"row_features": pd.DataFrame({"a": [1, 2]}, index=["u", "u"])}, "has the id 'u' twice"),
+            ({"column_features": {"film 1": [1.0]}, "offsets": "rows"}, "expected penalised offsets of columns"),
+            ({"column_features": {"film 1": [1.0]}, "feature_alpha": "much"}, "feature_alpha is 'much'"),
+            ({"column_features": {"film 1": [1.0]}, "feature_alpha": (1, 2, 3)}, "feature_alpha"),
+        ],
+    )
+    def test_bad_features(self, rated, parameters, words):
+        with pytest.raises(InputError, match=words):
+            PairRegressor(0.3, **parameters).fit(*rated[:2])

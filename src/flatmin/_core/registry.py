@@ -1,6 +1,7 @@
 """Registry: the named objects of one kind, so that an addition needs no change anywhere else."""
 
 from collections.abc import Iterator
+from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pkgutil import iter_modules
@@ -90,7 +91,9 @@ class Registry(Generic[Entry]):
         if name in self._registered:
             return self._registered[name]
         if name not in self._found():
-            raise InputError(f"there is no {self.noun} {name!r}, expected one of {', '.join(self.names())}")
+            near = get_close_matches(name, self.names(), 1)
+            meant = f"; did you mean {near[0]}?" if near else ""
+            raise InputError(f"there is no {self.noun} {name!r}, expected one of {', '.join(self.names())}{meant}")
         if name not in self._loaded:
             self._loaded[name] = self._load(self._found()[name])
         return self._loaded[name]

@@ -8,51 +8,16 @@ import typer
 
 from flatmin import families
 from flatmin._version import __version__
+from flatmin.cli.data_verbs import impute
+from flatmin.cli.option_types import Json, Quiet, Seed, number, output, strength, text, whole_number
 
 __all__ = ["app", "command"]
 
 
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise typer.BadParameter(f"found {text!r}, expected a number") from None
-
-
-def _alpha(text: str) -> float | str:
-    try:
-        return text if text == "auto" else float(text)
-    except ValueError:
-        raise typer.BadParameter(f"found {text!r}, expected a number or auto") from None
-
-
-def _whole_number(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise typer.BadParameter(f"found {text!r}, expected a whole number") from None
-
-
-def number(flag: str, metavar: str, help: str) -> Any:
-    """Return an option that is a number."""
-    return typer.Option(flag, parser=_number, metavar=metavar, help=help)
-
-
-def whole_number(flag: str, metavar: str, help: str) -> Any:
-    """Return an option that is a whole number."""
-    return typer.Option(flag, parser=_whole_number, metavar=metavar, help=help)
-
-
-def text(flag: str, metavar: str, help: str) -> Any:
-    """Return an option that is a text or a path."""
-    return typer.Option(flag, metavar=metavar, help=help)
-
-
 app = typer.Typer(
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="Recover low-rank matrices as certified flat minima.",
+    help="Fill tables, and recover low-rank matrices as certified flat minima.",
 )
 
 FamilyName = Annotated[str, typer.Argument(metavar="FAMILY", help=f"The model: {', '.join(families.names())}.")]
@@ -72,8 +37,6 @@ SolutionPath = Annotated[
     ),
 ]
 Shape = Annotated[str | None, text("--shape", "D1,D2", "matrix-sensing: shape of the unknown, where A is (m, D1·D2).")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors (and JSON, if asked for).")]
 Mask = Annotated[
     Path | None,
     text(
@@ -91,7 +54,6 @@ MetricPower = Annotated[float | None, number("--metric-power", "P", "From 0 (nuc
 AsClaimed = Annotated[
     bool, typer.Option("--as-claimed", help="Judge the objective that the file states, instead of these four.")
 ]
-Seed = Annotated[int, whole_number("--seed", "N", "Seed of all random choices.")]
 
 
 def command(arguments: list[str]) -> Any:
@@ -107,13 +69,19 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit()
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def options(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
     ] = False,
 ) -> None:
-    """Recover low-rank matrices as certified flat minima."""
+    """Fill tables, and recover low-rank matrices as certified flat minima."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+app.command()(impute)
 
 
 @app.command()
@@ -123,13 +91,13 @@ def recover(
     input: Input,
     output: Annotated[
         Path | None,
-        text("--output", "DIR", "Directory of results, which replaces an earlier one. Default: INPUT-flat."),
+        output("DIR", "Directory of results, which replaces an earlier one. Default: INPUT-flat."),
     ] = None,
     alpha: Annotated[
         Any,
         typer.Option(
             "--alpha",
-            parser=_alpha,
+            parser=strength,
             metavar="X|auto",
             help="Strength of the penalty: 0 fits the data exactly, auto suits noise of unknown level.",
         ),
@@ -244,7 +212,7 @@ def race(
     input: Input,
     output: Annotated[
         Path | None,
-        text("--output", "DIR", "Directory of results, which replaces an earlier one. Default: INPUT-race."),
+        output("DIR", "Directory of results, which replaces an earlier one. Default: INPUT-race."),
     ] = None,
     competitors: Annotated[
         str | None, text("--competitors", "A,B,…", "Names with commas between them. Default: all.")
@@ -345,8 +313,7 @@ def report(
     place: Stores,
     output: Annotated[
         Path | None,
-        text(
-            "--output",
+        output(
             "FILE.html",
             "The page. Default: the name of the store or directory + '-report.html', here; a former one is replaced.",
         ),
@@ -370,7 +337,7 @@ def proofs(
     place: Stores,
     output: Annotated[
         Path | None,
-        text("--output", "DIR", "Directory for all proofs with their checker, which replaces an earlier one."),
+        output("DIR", "Directory for all proofs with their checker, which replaces an earlier one."),
     ] = None,
     jobs: Annotated[int | None, whole_number("--jobs", "N", "Processes. Default: one for each core.")] = None,
     json: Json = False,
@@ -428,7 +395,7 @@ def prove(
     solution: SolutionPath,
     output: Annotated[
         Path,
-        text("--output", "PROOF.json", "The proof to write; its data are written to PROOF-instance.npz next to it."),
+        output("PROOF.json", "The proof to write; its data are written to PROOF-instance.npz next to it."),
     ],
     shape: Shape = None,
     alpha: Alpha = None,

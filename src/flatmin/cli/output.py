@@ -11,7 +11,16 @@ from flatmin._core.files import atomic_directory, check_writable
 from flatmin.errors import InputError
 from flatmin.proofs.exact import files_of
 
-__all__ = ["PROOFS", "RACE", "RECOVERY", "ResultsKind", "check_proof_place", "destination", "results_directory"]
+__all__ = [
+    "IMPUTATION",
+    "PROOFS",
+    "RACE",
+    "RECOVERY",
+    "ResultsKind",
+    "check_proof_place",
+    "destination",
+    "results_directory",
+]
 
 
 @dataclass(frozen=True)
@@ -23,6 +32,7 @@ class ResultsKind:
 
 
 RECOVERY = ResultsKind("-flat", frozenset({"format_version", "family", "certificate"}))
+IMPUTATION = ResultsKind("-imputed", frozenset({"format_version", "holes_left", "held_out"}))
 PROOFS = ResultsKind("-proofs", frozenset({"format_version", "theorems", "checked_by"}))
 RACE = ResultsKind("-race", frozenset({"format_version", "family", "competitors", "protocol"}))
 
@@ -34,7 +44,7 @@ def destination(output: Path | None, *inputs: Path | None, kind: ResultsKind = R
     None, it is the name of the first input with the suffix of the kind, in the working directory.
     """
     assert inputs[0] is not None
-    name = inputs[0].resolve().name if inputs[0].is_dir() else inputs[0].stem
+    name = inputs[0].resolve().name if inputs[0].is_dir() else Path(inputs[0].name.removesuffix(".gz")).stem
     target = (Path.cwd() / f"{name}{kind.suffix}" if output is None else output).resolve()
     if target.exists() and not target.is_dir():
         raise InputError(f"the --output {target} is a file, expected a directory or a new name")

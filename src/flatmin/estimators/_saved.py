@@ -1,7 +1,7 @@
 """SavedEstimator: the base class that writes fitted estimators to files and reads them back, without pickle."""
 
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
@@ -55,7 +55,7 @@ class SavedEstimator(BaseEstimator):  # type: ignore[misc]
             If the estimator is not fitted.
         """
         check_is_fitted(self)
-        parameters = self.get_params(deep=False)
+        parameters = self._saved_parameters()
         unsaved = {*parameters, *(name for base in type(self).__mro__ for name in vars(base).get("unsaved", ()))}
         packing = self._packing()
         description = {
@@ -96,6 +96,10 @@ class SavedEstimator(BaseEstimator):  # type: ignore[misc]
             reason = f"{error} is missing or unknown" if isinstance(error, KeyError) else error
             raise InputError(f"{path} is no model saved by this version of flatmin: {reason}") from error
         return model
+
+    def _saved_parameters(self) -> dict[str, Any]:
+        """Return the parameters as they are saved."""
+        return dict(self.get_params(deep=False))
 
     @classmethod
     def _packing(cls) -> Packing:

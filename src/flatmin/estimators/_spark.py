@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from flatmin.errors import InputError
-from flatmin.estimators._completion.ids import PairIds
+from flatmin.estimators._pairs.ids import PairIds
 from flatmin.proofs.certificate import LARGEST_GAP, check_alpha
 from flatmin.spark import SparkCompletion
 from flatmin.spark.session import is_frame
@@ -73,6 +73,8 @@ def _checked(parameters: dict[str, Any], sample_weight: Any) -> float:
         "refit": (("auto", False), "a refit is not penalised, but Spark's ALS is"),
         "offsets": (("auto", "none"), "subtract offsets from the values first, or use engine='local'"),
         "clip": ((None,), "clip the predictions of its DataFrames by Spark's functions"),
+        "row_features": ((None,), "Spark's ALS has no features"),
+        "column_features": ((None,), "Spark's ALS has no features"),
         "offset_alpha": (("auto",), "there are no offsets"),
         "stop": (("gap",), "it sweeps until the gap is small, or max_iter is reached"),
     }

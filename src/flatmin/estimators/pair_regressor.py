@@ -13,12 +13,13 @@ from flatmin._core.arrays import Array
 from flatmin._core.validation import real_number, shown, whole_number
 from flatmin.errors import InputError
 from flatmin.estimators._completer import Completer
-from flatmin.estimators._completion.ids import PairIds, values_of_pairs
 from flatmin.estimators._completion.observations import Strengths
 from flatmin.estimators._completion.predictor import CellPredictor, RowFit
 from flatmin.estimators._completion.projection import RowModel
 from flatmin.estimators._completion.table import in_rows, weighted
 from flatmin.estimators._declaration import estimator
+from flatmin.estimators._pairs.ids import PairIds, values_of_pairs
+from flatmin.estimators._pairs.side_information import PairFeatures
 from flatmin.estimators._spark import engine_of, is_source, spark_fit
 from flatmin.solvers.offsets.offsets import Offsets
 
@@ -44,6 +45,14 @@ class PairRegressor(RegressorMixin, Completer):  # type: ignore[misc]
         Penalty on the offsets of rows and of columns. A penalty of k has the effect of k further observations of the
         value zero. "auto" is the variance of the noise divided by that of the offsets, estimated by restricted maximum
         likelihood.
+    row_features, column_features : mapping or data frame, optional
+        Features of rows and of columns, such as age or genre: a mapping from ids to numbers, a pandas frame with ids as
+        index, or a polars frame with ids in the first column. Offsets are then pulled to a linear function of the
+        features instead of zero, and ids that are only here are predicted by this function. Features are standardised;
+        NaN, and an id without features, count as the mean. A penalised offset of the same side is needed.
+    feature_alpha : float, pair of float or "auto"
+        Ridge penalty on the slopes of standardised features of rows and of columns; 0 does not penalise. "auto" is the
+        variance of the noise divided by that of the slopes, estimated as for offsets.
     clip : pair of float, optional
         The least and the largest possible value, such as (1, 5) for stars. Predictions outside are moved to the nearer
         limit; the fit is not affected.
@@ -56,7 +65,9 @@ class PairRegressor(RegressorMixin, Completer):  # type: ignore[misc]
     Attributes
     ----------
     row_ids_, column_ids_ : ndarray
-        The ids of rows and columns, in the order of the factors.
+        The ids of rows and columns, in the order of the factors. Ids that only features name are among them.
+    row_coef_, column_coef_ : ndarray, shapes (p,) and (q,)
+        The slopes of features: the change of an offset for one unit of the feature.
     spark_model_ : SparkCompletion
         With ``engine="spark"``: the fit in Spark's form, to be saved as Parquet or to predict a DataFrame.
 
@@ -79,6 +90,9 @@ class PairRegressor(RegressorMixin, Completer):  # type: ignore[misc]
 
     alpha: Any = field(default="auto", kw_only=False)
     offsets: str = "auto"
+    row_features: Any = None
+    column_features: Any = None
+    feature_alpha: Any = "auto"
     clip: Any = None
     engine: str = "auto"
 
@@ -113,6 +127,9 @@ class PairRegressor(RegressorMixin, Completer):  # type: ignore[misc]
         kind = "both" if isinstance(self.offsets, str) and self.offsets == "auto" else self.offsets
         strengths = Strengths.named(kind, self.offset_alpha)
         ids, i, j, y = PairIds.from_triples(X, y)
+        features = self._features()
+        ids = features.named(ids)
+        i, j = ids.codes(X)
         _check_feature_names(self, X, reset=True)
         cells, order = in_rows(i, j, y, (len(ids.row_ids), len(ids.column_ids)))
         weights = None
@@ -120,8 +137,11 @@ class PairRegressor(RegressorMixin, Completer):  # type: ignore[misc]
             weights = _check_sample_weight(sample_weight, y, dtype=float, ensure_non_negative=True)
             cells, weights = weighted(cells, weights[order])
         self._keep_ids(ids)
+        strengths, spreads = features.terms(ids, cells, strengths)
         self._keeps_pairs = True
         self._fit_cells(cells, weights, strengths)
+        slopes = self.offsets_.row_slopes, self.offsets_.column_slopes
+        self.row_coef_, self.column_coef_ = (b / spread for b, spread in zip(slopes, spreads, strict=True))
         self.__dict__.pop("spark_model_", None)
         return self
 
@@ -221,8 +241,7 @@ class PairRegressor(RegressorMixin, Completer):  # type: ignore[misc]
         if exclude_seen:
             if not self._keeps_pairs:
                 raise InputError("exclude_seen is True, expected False after engine='spark', which keeps no pairs here")
-            pointers, columns = self._cells.rows.pointers, self._cells.rows.indices
-            j = np.setdiff1d(j, columns[pointers[i] : pointers[i + 1]])
+            j = np.setdiff1d(j, self._cells.rows.of(i))
         values = self._at(np.full(len(j), i), j)
         best = np.argsort(-values, kind="stable")[:n]
         return self.column_ids_[j[best]], np.clip(values[best], *self._limits())
@@ -277,13 +296,27 @@ class PairRegressor(RegressorMixin, Completer):  # type: ignore[misc]
             If a row was fitted already, or a column was not.
         """
         check_is_fitted(self)
-        new, i, j = self._ids.new_rows(pairs)
+        new, i, j = self._ids.new_rows(pairs, self._cells.rows.counts if self._keeps_pairs else np.zeros(0))
         cells, _ = in_rows(i, j, values_of_pairs(values, i), (len(new.row_ids), len(self.column_ids_)))
-        grown = copy(self)
-        order = np.argsort(rows := np.concatenate([self.row_ids_, new.row_ids]), kind="stable")
+        grown, d = copy(self), len(self.row_ids_)
+        at = self._ids.row_codes(new.row_ids)
+        means = np.broadcast_to(self.offsets_.row_means, d)
+        own = np.where(at >= 0, means[at], 0.0)
+        kept = np.flatnonzero(np.isin(np.arange(d), at, invert=True))
+        rows = np.concatenate([self.row_ids_[kept], new.row_ids])
+        order = np.argsort(rows, kind="stable")
         grown._keep_ids(PairIds(rows[order], self.column_ids_))
-        grown._keep_cells(self._cells.with_rows(self._cells.fitted(cells), order))
+        order = np.concatenate([kept, d + np.arange(len(at))])[order]
+        means = np.concatenate([means, own])[order]
+        grown._keep_cells(self._cells.with_rows(self._cells.fitted(cells, own), order, means))
         return grown
+
+    def _features(self) -> PairFeatures:
+        return PairFeatures.from_parameters(self.row_features, self.column_features, self.feature_alpha)
+
+    def _saved_parameters(self) -> dict[str, Any]:
+        rows, columns = (side and side.mapping() for side in self._features().sides)
+        return super()._saved_parameters() | {"row_features": rows, "column_features": columns}
 
     def _limits(self) -> tuple[float, float]:
         """Return the limits of predictions, or raise `InputError`."""

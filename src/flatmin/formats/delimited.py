@@ -9,11 +9,12 @@ from typing import Self
 
 from flatmin.errors import InputError
 
-__all__ = ["MISSING", "DelimitedText", "TextLine", "has_header", "plain_number"]
+__all__ = ["MISSING", "SIGNIFICANT_DIGITS", "DelimitedText", "TextLine", "has_header", "plain_number"]
 
 #: Texts that mark a missing cell, in lower case.
 MISSING = ("", "nan", "na", "n/a", "#n/a", "null")
 DELIMITERS = ("\t", ";", ",")
+#: The number of digits of a filled cell.
 SIGNIFICANT_DIGITS = 12
 #: A number with a decimal comma, or with a decimal point.
 DECIMAL = {sign: re.compile(rf"[+-]?\d*{re.escape(sign)}\d+(e[+-]?\d+)?", re.IGNORECASE) for sign in ",."}

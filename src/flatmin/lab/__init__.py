@@ -7,6 +7,7 @@ from flatmin.lab.boundary.posterior import Boundary, fit_boundary, wilson
 from flatmin.lab.claims import Claim
 from flatmin.lab.descent_cones import statistical_dimension
 from flatmin.lab.evidence import Evidence
+from flatmin.lab.functions.function_map import FunctionMap, phase_map
 from flatmin.lab.recipe import Recipe
 from flatmin.lab.recipe_file import read_recipe
 from flatmin.lab.report import write_report
@@ -26,6 +27,7 @@ __all__ = [
     "Evidence",
     "Experiment",
     "FullGrid",
+    "FunctionMap",
     "PhaseMap",
     "Processes",
     "Recipe",
@@ -37,6 +39,7 @@ __all__ = [
     "Trial",
     "export",
     "fit_boundary",
+    "phase_map",
     "read_recipe",
     "read_stores",
     "recipes",

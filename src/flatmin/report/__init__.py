@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+from flatmin.report.imputation import FilledTable
 from flatmin.report.solved_problem import SolvedProblem
 
-__all__ = ["SolvedProblem", "write_report"]
+__all__ = ["FilledTable", "SolvedProblem", "write_imputation_report", "write_report"]
 
 
 def write_report(path: Path, solved: SolvedProblem) -> None:
@@ -13,6 +14,14 @@ def write_report(path: Path, solved: SolvedProblem) -> None:
     from flatmin.report.sections import solution_page
 
     path.write_text(render(solution_page(solved)), encoding="utf-8")
+
+
+def write_imputation_report(path: Path, table: FilledTable) -> None:
+    """Write the report of a completed table to ``path``, one HTML file that loads nothing from outside."""
+    from flatmin.report.imputation.imputation_page import imputation_page
+    from flatmin.report.page import render
+
+    path.write_text(render(imputation_page(table)), encoding="utf-8")
 
 
 __dir__ = __all__.copy

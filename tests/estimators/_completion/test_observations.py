@@ -5,7 +5,10 @@ import pytest
 from scipy.sparse import csr_array
 
 from flatmin import InputError
+from flatmin.estimators._completion.fitting import Settings, complete
 from flatmin.estimators._completion.observations import Observations, Strengths
+from flatmin.estimators._completion.predictor import CellPredictor
+from flatmin.measurements import Entries
 
 CELLS = csr_array(np.arange(1.0, 13).reshape(3, 4))
 
@@ -46,3 +49,16 @@ def test_offsets_are_fitted_for_a_given_matrix():
     cells = Observations.from_cells(CELLS, None, Strengths(True, None, 0.0))
     offsets = cells.offsets((np.zeros((3, 1)), np.zeros((4, 1))))
     np.testing.assert_allclose(offsets.constant + offsets.columns, CELLS.toarray().mean(axis=0))
+
+
+@pytest.mark.parametrize("strengths", [Strengths(True, "auto", "auto"), Strengths(True, None, 0.0)])
+def test_predictions_of_a_row_model_are_those_of_the_fit(strengths):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((20, 1)) @ rng.standard_normal((1, 8)) + 0.1 * rng.standard_normal((20, 8)) + 2
+    i, j = np.nonzero(rng.random(X.shape) < 0.8)
+    cells = Observations(Entries(i, j, X.shape), X[i, j], strengths)
+    found = complete(cells, "auto", True, Settings(1.0, None, 1e-8, None, 0))
+    others = Entries(*np.divmod(np.arange(160), 8), X.shape)
+    want = CellPredictor.from_fit(found).at(others.rows, others.cols)
+    np.testing.assert_allclose(found.cells.predicted(found.rows, found.offsets, others), want, rtol=1e-10)
+    assert found.cells.drawn_rows(found.factors, found.offsets).strength == pytest.approx(found.rows.strength)

@@ -14,29 +14,29 @@ from tests.estimators._completion.tables import fitted
 def drawn():
     """A table of random factors and offsets with its variances: of rows, of columns and of the noise."""
     rng = np.random.default_rng(0)
-    L, R = 0.7 * rng.standard_normal((200, 2)), rng.standard_normal((40, 2))
-    rows, columns = 0.8 * rng.standard_normal(200), 0.5 * rng.standard_normal(40)
-    table = L @ R.T + rows[:, None] + columns + 0.3 * rng.standard_normal((200, 40))
+    L, R = 0.7 * rng.standard_normal((200, 2)), rng.standard_normal((80, 2))
+    rows, columns = 0.8 * rng.standard_normal(200), 0.5 * rng.standard_normal(80)
+    table = L @ R.T + rows[:, None] + columns + 0.3 * rng.standard_normal((200, 80))
     return L, R, rows, columns, table
 
 
 def test_known_rows_and_columns_add_nothing(drawn):
     fit = CellPredictor.from_fit(fitted(drawn[-1], drawn[-1] > -9, 0.02, strengths=Strengths(True, 0.2, 0.2)))
-    np.testing.assert_array_equal(unknown_variances(fit, np.arange(5), np.arange(5), 0.1), 0.0)
+    np.testing.assert_array_equal(unknown_variances(fit, np.arange(5), np.arange(5), 0.01), 0.0)
 
 
 def test_unknown_rows_and_columns_add_the_variances_of_their_factors_and_offsets(drawn):
     L, R, rows, columns, table = drawn
     fit = CellPredictor.from_fit(fitted(table, table > -9, 0.02, strengths=Strengths(True, 0.2, 0.2)))
-    k = np.arange(40)
-    of_rows = unknown_variances(fit, k * 0 - 1, k, 0.09)
+    k = np.arange(80)
+    of_rows = unknown_variances(fit, k * 0 - 1, k, 0.01)
     expected = np.mean((L @ R.T + rows[:, None]) ** 2, axis=0)
     assert np.sqrt(of_rows.mean() / expected.mean()) == pytest.approx(1, abs=0.1)
     assert np.corrcoef(of_rows, expected)[0, 1] > 0.9
-    of_columns = unknown_variances(fit, k, k * 0 - 1, 0.09)
-    expected = np.mean((R @ L[:40].T + columns[:, None]) ** 2, axis=0)
+    of_columns = unknown_variances(fit, k, k * 0 - 1, 0.01)
+    expected = np.mean((R @ L[:80].T + columns[:, None]) ** 2, axis=0)
     assert np.sqrt(of_columns.mean() / expected.mean()) == pytest.approx(1, abs=0.1)
-    both = unknown_variances(fit, np.array([-1]), np.array([-1]), 0.09)[0]
+    both = unknown_variances(fit, np.array([-1]), np.array([-1]), 0.01)[0]
     expected = np.mean((L @ R.T + rows[:, None] + columns) ** 2)
     assert np.sqrt(both / expected) == pytest.approx(1, abs=0.1)
 
@@ -45,9 +45,9 @@ def test_unknown_rows_and_columns_add_the_variances_of_their_factors_and_offsets
 def pairs(drawn):
     """Pairs of which some rows and columns are never fitted, and whether they are."""
     rng, table = np.random.default_rng(1), drawn[-1]
-    X = np.stack(np.nonzero(rng.random(table.shape) < 0.4), axis=1)
+    X = np.stack(np.nonzero(rng.random(table.shape) < 0.3), axis=1)
     y = table[X[:, 0], X[:, 1]]
-    known = (X[:, 0] < 150) & (X[:, 1] < 30)
+    known = (X[:, 0] < 150) & (X[:, 1] < 50)
     return X, y, known, known & (rng.random(len(X)) < 0.8)
 
 
@@ -62,7 +62,7 @@ def test_pairs_are_covered_also_with_unknown_ids(pairs, model):
     low, high = model.predict_interval(X)
     inside = (low <= y) & (y <= high)
     assert 0.86 <= np.mean(inside[known & ~training]) <= 0.95
-    for new in ((X[:, 0] >= 150) & (X[:, 1] < 30), (X[:, 0] < 150) & (X[:, 1] >= 30)):
+    for new in ((X[:, 0] >= 150) & (X[:, 1] < 50), (X[:, 0] < 150) & (X[:, 1] >= 50)):
         assert 0.78 <= np.mean(inside[new]) <= 0.98
 
 
@@ -84,7 +84,7 @@ def test_intervals_are_clipped(pairs):
 
 def test_folded_rows_have_intervals(pairs, model):
     X, y, known, _ = pairs
-    new = (X[:, 0] >= 150) & (X[:, 1] < 30)
+    new = (X[:, 0] >= 150) & (X[:, 1] < 50)
     some = new & (np.random.default_rng(2).random(len(X)) < 0.7)
     grown = model.fold_in(X[some], y[some])
     low, high = grown.predict_interval(X[new & ~some])

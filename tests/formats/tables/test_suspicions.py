@@ -21,6 +21,8 @@ def numbers(name, *values):
         ([0.3, 0.5, -1, 0.4], "--missing -1"),
         ([-5, -99, 40, -40, 30], ""),
         ([97, 98, 99, 99], ""),
+        ([0, 1, -999, 1], "--missing -999"),
+        ([0, 1, 999, 1], ""),
         ([-9, 3], ""),
     ],
 )
@@ -74,5 +76,6 @@ def test_numbers_in_another_notation_are_named(texts, part):
 def test_text_among_numbers_is_an_error_that_names_the_option():
     text = unreadable({"a": ("row 3", cells(["1", "?", "2"])), "b c": ("row 2", cells(["n d", "1", "12 %", "?"]))})
     assert "column 'a' contains '?' (first in row 3), column 'b c' contains 'n d', '12 %', '?' (first in row 2)" in text
-    assert "write numbers without percent signs, and pass --missing '?' --missing 'n d' if this marks" in text
+    assert "write numbers without percent signs, or if this marks missing cells, pass --missing '?' --missing" in text
+    assert "--missing '12 %'" in text
     assert "--ignore a --ignore 'b c' leaves them as they are" in text

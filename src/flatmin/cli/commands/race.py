@@ -12,9 +12,9 @@ from flatmin._core.progress import progress
 from flatmin._version import __version__
 from flatmin.cli.options import ProblemFile, in_options
 from flatmin.cli.output import RACE, destination, results_directory
-from flatmin.cli.pace import RacePace
+from flatmin.cli.race.pace import RacePace
+from flatmin.cli.race.runs import STORE, Runs, kept_runs
 from flatmin.cli.recovery_summary import as_json, plain
-from flatmin.cli.runs import STORE, Runs, kept_runs
 from flatmin.errors import InputError
 from flatmin.families import Family
 from flatmin.formats.case import Case

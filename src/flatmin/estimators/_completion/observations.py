@@ -1,6 +1,6 @@
 """Observations: the observed cells of a matrix with offsets, and the problems of all or some of them."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -14,6 +14,7 @@ from flatmin.estimators._completion.table import in_rows
 from flatmin.measurements import Entries
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
+from flatmin.solvers.offsets.features import LinearTerms
 from flatmin.solvers.offsets.offsets import OffsetModel, Offsets
 
 __all__ = ["Observations", "Strengths"]
@@ -31,11 +32,16 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Strengths:
-    """Penalties on offsets, counted in observations of the value zero as in `OffsetModel`; None for no offsets."""
+    """Penalties on offsets, counted in observations of the value zero as in `OffsetModel`; None for no offsets.
+
+    The terms are features of rows and columns with the penalties on their slopes.
+    """
 
     constant: bool = False
     rows: Any = None
     columns: Any = None
+    row_terms: LinearTerms | None = None
+    column_terms: LinearTerms | None = None
 
     @classmethod
     def named(cls, offsets: Any, alpha: Any) -> Self:
@@ -61,7 +67,11 @@ class Strengths:
     def over(self, weight: float) -> Self:
         """Return the penalties divided by ``weight``, for observations whose weights are divided by it too."""
         rows, columns = (k if k is None or isinstance(k, str) else k / weight for k in (self.rows, self.columns))
-        return replace(self, rows=rows, columns=columns)
+        terms = (
+            t if t is None or isinstance(t.strength, str) else replace(t, strength=t.strength / weight)
+            for t in (self.row_terms, self.column_terms)
+        )
+        return type(self)(self.constant, rows, columns, *terms)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +112,7 @@ class Observations:
 
     def like(self, model: OffsetModel) -> Self:
         """Return the same observations with the strengths of a model."""
-        return replace(self, strengths=Strengths(model.constant, model.rows, model.columns))
+        return replace(self, strengths=Strengths(**{f.name: getattr(model, f.name) for f in fields(Strengths)}))
 
     def offsets(self, factors: Factors) -> Offsets:
         """Return the offsets that fit best for given factors of the matrix."""
@@ -122,12 +132,12 @@ class Observations:
 
     def predicted(self, rows: RowModel, offsets: Offsets, others: Entries) -> Array:
         """Return predictions of other cells by a row model, which computes the rows from these observations."""
-        left = self.values - offsets.constant - offsets.columns[self.entries.cols]
+        left = self.values - offsets.expected(self.entries.rows, self.entries.cols)
         cells, order = in_rows(self.entries.rows, self.entries.cols, left, self.entries.shape)
         factors, own = rows.fit(cells, self.entries.norms()[order] ** 2)
         i, j = others.rows, others.cols
         matrix = np.einsum("nk,nk->n", factors[i], rows.columns[j])
-        return np.asarray(matrix + own[i] + offsets.constant + offsets.columns[j])
+        return np.asarray(matrix + own[i] + offsets.expected(i, j))
 
     def take(self, index: Array) -> Self:
         """Return a part of the observations."""

@@ -36,8 +36,8 @@ class RowFit:
     """Rows of a matrix, fitted or new ones, with the factors and offsets that their observed cells give.
 
     The cells (nnz,) are in compressed rows: ``pointers`` (n + 1,) has the position of the first cell of each row, and
-    ``indices`` the columns of the cells. ``values`` are the observed values minus the constant and the offsets of
-    columns. ``factors`` has shape (n, k) and ``offsets`` (n,).
+    ``indices`` the columns of the cells. ``values`` are the observed values minus `Offsets.expected`, without features
+    the constant and the offsets of columns. ``factors`` has shape (n, k) and ``offsets`` (n,).
     """
 
     model: RowModel
@@ -63,16 +63,25 @@ class RowFit:
         return cls(model, np.zeros(n + 1, int), np.zeros(0, int), none, none, factors, np.zeros(n))
 
     def joined(self, others: Self, order: Array) -> Self:
-        """Return these rows followed by others of the same model, in the order of these positions (n,)."""
-        counts = np.concatenate([np.diff(self.pointers), np.diff(others.pointers)])
-        row_of_cell = np.argsort(order)[np.repeat(np.arange(len(counts)), counts)]
-        cells = np.argsort(row_of_cell, kind="stable")
-        pointers = np.concatenate([[0], np.cumsum(counts[order])])
+        """Return rows at positions (n,) in the list of these rows followed by others of the same model."""
+        counts = np.concatenate([self.counts, others.counts])
+        starts, sizes = np.concatenate([[0], np.cumsum(counts)])[order], counts[order]
+        pointers = np.concatenate([[0], np.cumsum(sizes)])
+        cells = np.repeat(starts - pointers[:-1], sizes) + np.arange(pointers[-1])
         indices, values, weights, factors, offsets = (
             np.concatenate([getattr(rows, name) for rows in (self, others)])[cells if name in OF_CELLS else order]
             for name in (*OF_CELLS, "factors", "offsets")
         )
         return type(self)(self.model, pointers, indices, values, weights, factors, offsets)
+
+    @property
+    def counts(self) -> Array:
+        """The number of observed cells of each row."""
+        return np.diff(self.pointers)
+
+    def of(self, row: int) -> Array:
+        """Return the columns of the observed cells of a row."""
+        return self.indices[self.pointers[row] : self.pointers[row + 1]]
 
     @property
     def weighted_cells(self) -> Any:
@@ -90,16 +99,27 @@ class RowFit:
 
     def at(self, i: Array, j: Array) -> Array:
         """Return the matrix plus the offsets of rows, at positions (n,); −1 stands for an unknown row or column."""
-        out, both = np.append(self.offsets, 0.0)[i], np.flatnonzero((i >= 0) & (j >= 0))
+        return np.asarray(np.append(self.offsets, 0.0)[i] + self.products(i, j))
+
+    def products(self, i: Array, j: Array) -> Array:
+        """Return the matrix at positions (n,); 0 in unknown rows and columns."""
+        out, both = np.zeros(len(i)), np.flatnonzero((i >= 0) & (j >= 0))
         for start in range(0, len(both), PRODUCTS_AT_ONCE):
             piece = both[start : start + PRODUCTS_AT_ONCE]
-            out[piece] += np.einsum("nk,nk->n", self.factors[i[piece]], self.model.columns[j[piece]])
-        return np.asarray(out)
+            out[piece] = np.einsum("nk,nk->n", self.factors[i[piece]], self.model.columns[j[piece]])
+        return out
+
+    def seen(self, i: Array) -> Array:
+        """Return positions (n,) of rows, −1 for those without observed cells."""
+        return np.where(np.append(self.counts, 0)[i] > 0, i, -1)
 
     def leverages(self, i: Array, j: Array, noise: Array | None = None) -> Array:
-        """Return the variances of `at` for given factors of the columns and noise of variance 1 or ``noise`` (d2,)."""
+        """Return the variances of `at` for given factors of the columns and noise of variance 1 or ``noise`` (d2,).
+
+        They are 0 in rows without observed cells.
+        """
         features = self.model.with_offset(with_unknown(self.model.columns))
-        return self.model.prediction_variances(self.weighted_cells, i, features, j, noise)
+        return self.model.prediction_variances(self.weighted_cells, self.seen(i), features, j, noise)
 
     @cached_property
     def studentized_squares(self) -> Array:
@@ -128,7 +148,9 @@ class CellPredictor:
         ``h_ij = f_jᵀ (Σ_k w_ik f_k f_kᵀ + Λ_i)⁻¹ f_j + g_iᵀ (Σ_k w_kj g_k g_kᵀ + Λ_j)⁻¹ g_i``,
 
     with ``f = (r, 1)`` if rows have offsets, ``g = (l, 1)`` if columns have, and sums over observed cells.
-    ``training`` are the rows of the fit, whose cells determine the columns; ``rows`` may be more.
+    ``training`` are the rows of the fit, whose cells determine the columns; ``rows`` may be more. ``noise`` is the
+    variance of the noise in the penalty on rows, by which leverages of different fits are compared; 1 if the penalty is
+    no estimate of it.
 
     References
     ----------
@@ -140,46 +162,57 @@ class CellPredictor:
     rows: RowFit
     columns: RowModel
     training: RowFit
+    noise: float = 1.0
 
     @classmethod
     def from_fit(cls, found: Completed) -> Self:
         """Solve the rows of a fit, given R and the offsets of columns."""
         A, strengths, offsets = found.cells.entries, found.cells.strengths, found.offsets
-        left = found.cells.values - offsets.constant - offsets.columns[A.cols]
+        left = found.cells.values - offsets.expected(A.rows, A.cols)
         values, order = in_rows(A.rows, A.cols, left, A.shape)
         weights = None if A.weights is None else A.weights**2
         rows = RowFit.from_cells(found.rows, values, None if weights is None else weights[order])
         if strengths.rows is not None:
-            offsets = replace(offsets, rows=rows.offsets)
-        return cls(offsets, rows, _column_model(found, rows.factors), rows)
+            offsets = offsets.with_rows(rows.offsets)
+        drawn = found.refits or found.phantoms is not None
+        noise = found.rows.strength if drawn and found.rows.strength else 1.0
+        return cls(offsets, rows, _column_model(found, rows.factors), rows, noise)
 
-    def with_rows(self, new: RowFit, order: Array) -> Self:
-        """Return the predictor with further rows, arranged as by `RowFit.joined`."""
-        rows = self.rows.joined(new, order)
-        return replace(self, rows=rows, offsets=replace(self.offsets, rows=rows.offsets))
+    def with_rows(self, new: RowFit, order: Array, means: Any = 0.0) -> Self:
+        """Return the predictor with the rows of `RowFit.joined`, whose offsets have given means (n,) or 0."""
+        rows, means = self.rows.joined(new, order), np.asarray(means)
+        return replace(self, rows=rows, offsets=replace(self.offsets, rows=means + rows.offsets, row_means=means))
 
-    def fitted(self, values: Any) -> RowFit:
-        """Return rows, possibly new ones, from their observed cells, a CSR array (n, d2)."""
-        left = values.copy()
-        left.data = values.data - self.offsets.constant - self.offsets.columns[values.indices]
-        return RowFit.from_cells(self.rows.model, left)
+    def fitted(self, values: Any, means: Any = 0.0) -> RowFit:
+        """Return new rows, whose offsets have given means (n,) or 0, from observed cells, a CSR array (n, d2)."""
+        offsets = replace(self.offsets, row_means=np.asarray(means))
+        return RowFit.from_cells(self.rows.model, offsets.deviations(values))
 
     def at(self, i: Array, j: Array, rows: RowFit | None = None) -> Array:
         """Return the predictions of cells at positions (n,) in the given rows, by default those of the fit.
 
         An unknown row or column has the position −1, and is predicted from the offsets.
         """
+        if rows is None:
+            return np.asarray(self.offsets.at(i, j) + self.rows.products(i, j))
         columns = np.append(self.offsets.columns, 0.0)
-        return np.asarray(self.offsets.constant + columns[j] + (rows or self.rows).at(i, j))
+        return np.asarray(self.offsets.constant + columns[j] + rows.at(i, j))
 
     def leverages(self, i: Array, j: Array, rows: RowFit | None = None) -> Array:
-        """Return the variances h of the same predictions, for noise of variance 1; unknown sides contribute nothing."""
+        """Return the variances h of the same predictions, for noise of variance 1.
+
+        Rows and columns that are unknown or without observed cells contribute nothing.
+        """
         return (rows or self.rows).leverages(i, j) + self.column_leverages(i, j, rows)
 
     def column_leverages(self, i: Array, j: Array, rows: RowFit | None = None) -> Array:
         """Return the part of `leverages` that comes from the regressions of columns."""
         g = self.columns.with_offset(with_unknown((rows or self.rows).factors))
-        return self.columns.prediction_variances(self.column_weights, j, g, i)
+        return self.columns.prediction_variances(self.column_weights, self.seen_columns(j), g, i)
+
+    def seen_columns(self, j: Array) -> Array:
+        """Return positions (n,) of columns, −1 for those without observed cells."""
+        return np.where(np.append(np.diff(self.column_weights.indptr), 0)[j] > 0, j, -1)
 
     @cached_property
     def column_weights(self) -> Any:

@@ -26,9 +26,11 @@ MIN_HELD_OUT = 20
 #: The penalties that are tried, in this order, as multiples of the penalty that follows from the noise.
 SHARES = (1.0, 0.55, 0.3, 0.17, 0.1, 0.055, 0.03, 0.017, 0.01)
 #: The numbers of phantom rows of `NormalRows` that are tried, in this order, as multiples of the number of rows.
-PHANTOMS = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001)
+PHANTOMS = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001)
 #: A search stops once its next candidate lowers the held-out error by less than this share.
 MIN_FALL = 0.002
+#: Offsets alone are chosen unless a candidate has a mean squared error smaller by this number of standard errors.
+CLEAR = 2.0
 #: Relative duality gap to which the penalised candidates are solved.
 TRIAL_TOL = 1e-3
 #: The largest number of Newton steps of a refit.
@@ -70,7 +72,7 @@ class Relaxation:
         0.1", where the number is that of phantom rows divided by that of rows.
     chosen : str
         The name of the candidate with the smallest error. The choice is "offsets" if no other candidate is better by
-        more than one standard error.
+        more than two standard errors.
     held_out : HeldOut
         The predictions of the chosen candidate.
     """
@@ -178,7 +180,7 @@ def relaxation(cells: Observations, noise: Noise, settings: Mapping[str, Any]) -
     chosen = min(errors, key=lambda name: errors[name])
     unit = max(float(np.max(np.abs(found["offsets"]))), float(np.max(np.abs(found[chosen])))) or 1.0
     gain = (found["offsets"] / unit) ** 2 - (found[chosen] / unit) ** 2
-    if not gain.mean() > gain.std() / np.sqrt(len(gain)):
+    if not gain.mean() > CLEAR * gain.std() / np.sqrt(len(gain)):
         chosen = "offsets"
     hidden = cells.take(np.concatenate([split.held_out for split in dealt]))
     labels = np.repeat(np.arange(len(dealt)), [len(split.held_out) for split in dealt])

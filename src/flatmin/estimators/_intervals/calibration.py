@@ -40,12 +40,14 @@ class Calibration:
 
     s_j² is the mean squared error of the held-out cells of column j, pulled to that of all cells. It is 0 in a column
     with five or more held-out cells that are all predicted without error, such as a constant column. r_i is the
-    relative variance of row i (`RowScales`), h the leverage of the cell (`CellPredictor`), and ẑ the prediction without
-    the constant. The nonnegative coefficients fit the squared errors of held-out cells over s² r by least squares. In
-    these ratios s² is estimated without the cell, and each cell is weighted by the inverse of its variance.
+    relative variance of row i (`RowScales`), h the leverage of the cell times the noise (`CellPredictor`), and ẑ the
+    prediction without the constant. The nonnegative coefficients fit the squared errors of held-out cells over s² r by
+    least squares. In these ratios s² is estimated without the cell, and each cell is weighted by the inverse of its
+    variance.
 
-    The half width of an interval is w times a quantile of ``|error| / w`` over the held-out cells. In a column with 20
-    or more held-out cells it is the mean of the quantile of its own cells and that of all cells, which counts for 50.
+    The half width of an interval is w times a quantile of ``|error| / w``: the value at position ``(n + 1) level``
+    among those of the n held-out cells, interpolated between neighbours. In a column with 20 or more held-out cells it
+    is the mean of the quantile of its own cells and that of all cells, which counts for 50.
 
     Attributes
     ----------
@@ -108,14 +110,14 @@ class Calibration:
     def scales(self, fit: CellPredictor, i: Array, j: Array, rows: RowFit | None = None) -> Array:
         """Return w at positions (n,) in given rows, by default those of the fit.
 
-        At an unknown row or column, with the position −1, scales are those of the average one, and w² has the variance
-        of its factor and offset in addition.
+        At an unknown row or column, with the position −1, scales are those of the average one. If it has no observed
+        cell, w² has the variance of its factor and offset in addition, in which b s² is the variance of the noise.
         """
         relative = np.append(self.row_scales.of(rows or fit.rows, self.column_variances), 1.0)
         typical = float(np.mean(self.column_variances))
-        terms = _terms(fit.leverages(i, j, rows), fit.at(i, j, rows) - fit.offsets.constant)
+        terms = _terms(fit.noise * fit.leverages(i, j, rows), fit.at(i, j, rows) - fit.offsets.constant)
         squares = np.append(self.column_variances, typical)[j] * relative[i] * _share(self.coefficients, terms)
-        squares += unknown_variances(fit, i, j, typical)
+        squares += unknown_variances(fit, i, j, self.coefficients[1] * typical * fit.noise, rows)
         return np.asarray(np.sqrt(np.maximum(squares, self.floor**2)))
 
     def quantiles(self, level: float) -> Array:
@@ -129,15 +131,15 @@ class Calibration:
             If there are too few held-out cells for this level.
         """
         n = len(self.scores)
-        if _position(n, level) > n:
+        if (n + 1) * level > n:
             raise InputError(
                 f"confidence_level is {level:g}, expected at most {n / (n + 1):.4g}: there are {n} held-out cells"
             )
-        pooled = float(self.scores[_position(n, level) - 1])
+        pooled = float(np.quantile(self.scores, level, method="weibull"))
         out = np.full(len(self.column_variances) + 1, pooled)
         for j, own in self._own_scores():
-            if _position(len(own), level) <= len(own):
-                own_quantile = own[_position(len(own), level) - 1]
+            if (len(own) + 1) * level <= len(own):
+                own_quantile = float(np.quantile(own, level, method="weibull"))
                 out[j] = (POOL * pooled + len(own) * own_quantile) / (POOL + len(own))
         return out
 
@@ -156,11 +158,6 @@ class Calibration:
         order = np.argsort(self.score_columns, kind="stable")
         parts = np.split(self.scores[order], np.cumsum(counts)[:-1])
         return [(j, part) for j, part in enumerate(parts) if len(part) >= MIN_COLUMN_CELLS]
-
-
-def _position(n: int, level: float) -> int:
-    """Return the position, from 1, of the conformal quantile among n scores; above n if there is none."""
-    return int(np.ceil((n + 1) * level - 1e-9))
 
 
 def _relative(held: FoldFits, variances: Array) -> Array:

@@ -1,11 +1,11 @@
-"""Variances of what an unknown row or column would add to its prediction, which is made from the offsets alone."""
+"""Variances of the factors and offsets of rows and columns without observed cells, which predictions cannot know."""
 
 from typing import Any
 
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.estimators._completion.predictor import CellPredictor
+from flatmin.estimators._completion.predictor import CellPredictor, RowFit
 from flatmin.estimators._completion.projection import RowModel
 
 __all__ = ["unknown_variances"]
@@ -14,23 +14,24 @@ __all__ = ["unknown_variances"]
 ROWS_AT_ONCE = 1000
 
 
-def unknown_variances(fit: CellPredictor, i: Array, j: Array, noise: float) -> Array:
-    """Return the variances (n,) of the factors and offsets of unknown rows and columns, which have the position −1.
+def unknown_variances(fit: CellPredictor, i: Array, j: Array, noise: float, rows: RowFit | None = None) -> Array:
+    """Return the variances (n,) of the factors and offsets of rows and columns without observed cells.
 
-    Known ones add 0. The factor and the offset of an unknown row are drawn like those of the known rows. Their second
-    moments are the means of the products of estimates, plus the mean of their covariances for noise of variance
-    ``noise``.
+    Unknown rows and columns have the position −1; those with cells add 0. The factor and the offset of an unknown row
+    are drawn like those of the rows of the fit. Their second moments are the means of the products of estimates, plus
+    the mean of their covariances for noise of variance ``noise``.
     """
-    out = np.zeros(len(i))
-    if not np.any((i < 0) | (j < 0)):
+    own, out = rows or fit.rows, np.zeros(len(i))
+    i, j = own.seen(i), fit.seen_columns(j)
+    if np.all(i >= 0) and np.all(j >= 0):
         return out
-    rows, columns = fit.training, fit.columns
-    k, R = rows.factors.shape[1], rows.model.columns
-    of_rows = _moments(rows.model, rows.factors, rows.offsets, rows.weighted_cells, noise)
-    of_columns = _moments(columns, R, fit.offsets.columns, fit.column_weights, noise)
+    training, columns = fit.training, fit.columns
+    k, deviations = training.factors.shape[1], fit.offsets.columns - fit.offsets.column_means
+    of_rows = _moments(training.model, training.factors, training.offsets, training.weighted_cells, noise)
+    of_columns = _moments(columns, training.model.columns, deviations, fit.column_weights, noise)
     new_row, new_column = (i < 0) & (j >= 0), (i >= 0) & (j < 0)
-    out[new_row] = _forms(of_rows, rows.model.features[j[new_row]])
-    out[new_column] = _forms(of_columns, columns.with_offset(fit.rows.factors[i[new_column]]))
+    out[new_row] = _forms(of_rows, training.model.features[j[new_row]])
+    out[new_column] = _forms(of_columns, columns.with_offset(own.factors[i[new_column]]))
     offsets = sum(float(np.trace(M[k:, k:])) for M in (of_rows, of_columns))
     out[(i < 0) & (j < 0)] = float(np.sum(of_rows[:k, :k] * of_columns[:k, :k])) + offsets
     return out
@@ -39,9 +40,9 @@ def unknown_variances(fit: CellPredictor, i: Array, j: Array, noise: float) -> A
 def _moments(model: RowModel, factors: Array, offsets: Array, weights: Any, noise: float) -> Array:
     """Return the second moments (f, f) of factors and, if the model has them, offsets of rows with cells."""
     seen = np.flatnonzero(np.diff(weights.indptr))
-    F = factors[seen] if model.offset is None else np.hstack([factors, offsets[:, None]])[seen]
+    F = (factors if model.offset is None else np.hstack([factors, offsets[:, None]]))[seen]
     total = F.T @ F
-    for start in range(0, len(seen), ROWS_AT_ONCE):
+    for start in range(0, len(seen) if F.shape[1] else 0, ROWS_AT_ONCE):
         total += noise * model.covariances(weights[seen[start : start + ROWS_AT_ONCE]]).sum(axis=0)
     return np.asarray(total / len(seen))
 

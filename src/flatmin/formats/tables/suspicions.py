@@ -16,7 +16,7 @@ __all__ = ["about_numbers", "about_text", "unreadable"]
 SENTINELS = frozenset({-9.0, -99.0, -999.0, -9999.0, -99999.0, 99.0, 999.0, 9999.0, 99999.0, 999999.0, -1.0})
 #: A name that identifiers have.
 IDENTIFIER = re.compile(r"(?i:(^|[\s_.-])(id|no|nr|num|number|code|key|index|zip|uid|fips)s?$)|[a-z]ID$")
-#: A value is compared with at least this number of different other ones.
+#: A large positive number is compared with at least this number of different other ones.
 FEWEST_VALUES = 3
 #: Columns with fewer rows than this are not called identifiers.
 FEWEST_ROWS = 10
@@ -74,12 +74,10 @@ def unreadable(columns: Mapping[str, tuple[str, ColumnCells]]) -> str:
         marks += [text for text in found if text not in marks]
     more = f", and {len(columns) - MOST_TEXTS} more columns contain text" if len(columns) > MOST_TEXTS else ""
     notation = next((kind for text in marks if (kind := _notation(text))), "")
+    marks.sort(key=lambda text: bool(_notation(text)))
+    remedy = f"if this marks missing cells, pass {_marks(marks)}"
     if notation:
-        remedy = f"write numbers without {notation}"
-        marks = [text for text in marks if not _notation(text)]
-        remedy += f", and pass {_marks(marks)} if this marks missing cells" if marks else ""
-    else:
-        remedy = f"if this marks missing cells, pass {_marks(marks)}"
+        remedy = f"write numbers without {notation}, or {remedy}"
     ignored = " ".join(f"--ignore {shlex.quote(name)}" for name in list(columns)[:MOST_TEXTS])
     them = "it as it is" if len(columns) == 1 else "them as they are"
     return f"{', '.join(parts)}{more}, expected numbers; {remedy}; {ignored} leaves {them}"
@@ -111,12 +109,12 @@ def _sentinels(values: Array) -> list[float]:
     """Return the usual missing marks that lie farther from all other values than these are apart."""
     distinct = np.unique(values)
     found = []
-    while len(distinct) > FEWEST_VALUES:
+    while len(distinct) > 2:
         low, high = distinct[0], distinct[-1]
         if low in SENTINELS and low < 0 and distinct[1] - low > high - distinct[1]:
             found.append(float(low))
             distinct = distinct[1:]
-        elif high in SENTINELS and high - distinct[-2] > distinct[-2] - low:
+        elif high in SENTINELS and len(distinct) > FEWEST_VALUES and high - distinct[-2] > distinct[-2] - low:
             found.append(float(high))
             distinct = distinct[:-1]
         else:

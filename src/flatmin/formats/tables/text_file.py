@@ -34,7 +34,7 @@ class TextFile(TableFile):
         if source.guessed:
             self.notes.append(f"{path.name} is not UTF-8 and was read as {source.encoding}; --encoding takes another")
         if header is None:
-            self.notes.append("The first row is numeric, so columns have no names and are called by position, from 0")
+            self.notes.append("the first row is numeric, so columns have no names and are called by position, from 0")
 
     @classmethod
     def read(cls, path: Path, encoding: str | None = None) -> Self:

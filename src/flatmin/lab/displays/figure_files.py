@@ -13,7 +13,7 @@ from flatmin.errors import InputError
 from flatmin.lab.displays.base import Display
 from flatmin.lab.displays.style import printed
 
-__all__ = ["FORMATS", "check_figures", "page_svg", "save_figures", "sheet"]
+__all__ = ["FORMATS", "PNG_RESOLUTION", "check_figures", "page_svg", "save_figures", "sheet"]
 
 #: Resolution of PNG files, in dots per inch.
 PNG_RESOLUTION = 200

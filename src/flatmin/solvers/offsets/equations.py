@@ -136,6 +136,33 @@ class OffsetEquations:
         rows, columns = (right, left) if self.swapped else (left, right)
         return float(y[0]) if self.with_constant else 0.0, rows, columns
 
+    def slopes(self, z: Triple) -> tuple[Array, Array]:
+        """Return the slopes of features of rows and of columns, of which there are none."""
+        return np.zeros(0), np.zeros(0)
+
+    @property
+    def pulled_slopes(self) -> tuple[float, float]:
+        """The parts of ``tr(K G)`` of the slopes of rows and of columns."""
+        return 0.0, 0.0
+
+    def roots_of_penalty(self, z: Triple) -> Array:
+        """Return ``K^½ z`` without its zeros, shape (n_penalised,)."""
+        kept = (np.sqrt(kappa) * offsets for kappa, offsets in zip(self.strengths, z[1:], strict=True) if kappa)
+        return np.concatenate([np.zeros(0), *kept])
+
+    def back_from_penalty(self, s: Array) -> tuple[Array, Array]:
+        """Return the transpose of `roots_of_penalty`, without the constant: numbers for rows and for columns."""
+        sides, start = [], 0
+        for kappa, d in zip(self.strengths, self.entries.shape, strict=True):
+            sides.append(np.sqrt(kappa) * s[start : start + d] if kappa else np.zeros(d))
+            start += d if kappa else 0
+        return sides[0], sides[1]
+
+    @property
+    def n_penalised(self) -> int:
+        """The number of penalised unknowns."""
+        return sum(d for kappa, d in zip(self.strengths, self.entries.shape, strict=True) if kappa)
+
     @property
     def unknowns(self) -> int:
         """The number of offsets that the observations could determine if none was penalised."""

@@ -39,23 +39,19 @@ class OffsetFree(Measurement):
     @property
     def size(self) -> int:  # type: ignore[override]
         """The number of observations and of penalised offsets."""
-        return self.entries.size + sum(self._penalised)
+        return self.entries.size + self.equations.n_penalised
 
     def reduce(self, y: Array) -> Array:
         """Return ``√((m + n)/m) M y``, shape (m + n,), for y (m,)."""
-        g, a, b = self.equations.solve(self.equations.sums(y))
-        n_rows, n_columns = self._penalised
-        parts = [y - self.equations.spread((g, a, b))]
-        parts += [self._roots[0] * a[:n_rows], self._roots[1] * b[:n_columns]]
-        return self._factor * np.concatenate(parts)
+        z = self.equations.solve(self.equations.sums(y))
+        return self._factor * np.concatenate([y - self.equations.spread(z), self.equations.roots_of_penalty(z)])
 
     def expand(self, y: Array) -> Array:
         """Return the transpose of `reduce`, shape (m,), for y (m + n,)."""
-        m, (n_rows, n_columns) = self.entries.size, self._penalised
-        u, s, t = np.split(y, [m, m + n_rows])
+        u, s = np.split(y, [self.entries.size])
         g, a, b = self.equations.sums(u)
-        a[:n_rows] -= self._roots[0] * s
-        b[:n_columns] -= self._roots[1] * t
+        for side, back in zip((a, b), self.equations.back_from_penalty(s), strict=True):
+            side -= back
         size = float(np.sqrt(g**2 + a @ a + b @ b))
         if size <= VANISHING * self._largest * float(np.linalg.norm(y)):  # as for a y that is a residual
             return np.asarray(self._factor * u)
@@ -83,7 +79,7 @@ class OffsetFree(Measurement):
 
     def norms(self) -> Array:
         """Return bounds on the norms of the sensing matrices: those of the entries, and zeros for penalised offsets."""
-        return self._factor * np.concatenate([self.entries.norms(), np.zeros(sum(self._penalised))])
+        return self._factor * np.concatenate([self.entries.norms(), np.zeros(self.equations.n_penalised)])
 
     def curvature_blocks(self, L: Array, R: Array) -> Array:
         """Return the blocks of the entries, nearly exact since offsets with many observations change little."""
@@ -98,20 +94,9 @@ class OffsetFree(Measurement):
     def _largest(self) -> float:
         """A bound on the norm of ``[H; K^½]``."""
         rows, columns = (float(n.max(initial=0.0)) for n in self.equations.entries.gram_diagonals())
-        total, penalty = float(np.sum(self.equations.entries.norms() ** 2)), sum(root**2 for root in self._roots)
+        total = float(np.sum(self.equations.entries.norms() ** 2))
+        penalty = sum(kappa or 0.0 for kappa in self.equations.strengths)
         return float(np.sqrt((total if self.equations.with_constant else 0.0) + rows + columns + penalty))
-
-    @property
-    def _penalised(self) -> tuple[int, int]:
-        """The number of penalised offsets of rows, and that of columns."""
-        kappa, tau = self.equations.strengths
-        return (self.shape[0] if kappa else 0), (self.shape[1] if tau else 0)
-
-    @property
-    def _roots(self) -> tuple[float, float]:
-        """The diagonals of the two parts of ``K^½``."""
-        kappa, tau = self.equations.strengths
-        return float(np.sqrt(kappa or 0.0)), float(np.sqrt(tau or 0.0))
 
     @property
     def _factor(self) -> float:

@@ -15,7 +15,7 @@ finds offsets and matrix at once, and any dual vector bounds the joint optimum f
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -27,6 +27,7 @@ from flatmin.errors import InputError
 from flatmin.measurements.entries import Entries
 from flatmin.problem import LARGEST, Problem
 from flatmin.solvers.offsets.equations import OffsetEquations, Triple, roots
+from flatmin.solvers.offsets.features import FeatureEquations, LinearTerms
 from flatmin.solvers.offsets.offset_free import OffsetFree, OtherEntries
 
 __all__ = ["OffsetModel", "Offsets"]
@@ -49,17 +50,45 @@ MAX_ROUNDS = 50
 class Offsets:
     """A constant, and one number for every row (d1,) and column (d2,), in the units of the values.
 
-    Rows and columns without observations have the number 0.
+    Rows and columns without observations have the number 0, or with features the number that these predict.
+
+    Attributes
+    ----------
+    constant, rows, columns
+        The offsets.
+    row_slopes, column_slopes : ndarray, shapes (p,) and (q,)
+        The slopes of features; empty without features.
+    row_means, column_means : ndarray, shapes (d1,) and (d2,), or ()
+        The parts of ``rows`` and ``columns`` that features predict; 0 without features.
     """
 
     constant: float
     rows: Array
     columns: Array
+    row_slopes: Array = field(default_factory=lambda: np.zeros(0))
+    column_slopes: Array = field(default_factory=lambda: np.zeros(0))
+    row_means: Array = field(default_factory=lambda: np.zeros(()))
+    column_means: Array = field(default_factory=lambda: np.zeros(()))
 
     def at(self, rows: Any, columns: Any) -> Array:
         """Return ``g + a_i + b_j``, shape (n,), for positions (n,). −1 means a row or column outside the matrix."""
         i, j = np.asarray(rows), np.asarray(columns)
         return np.asarray(self.constant + np.where(i >= 0, self.rows[i], 0.0) + np.where(j >= 0, self.columns[j], 0.0))
+
+    def expected(self, rows: Array, columns: Array) -> Array:
+        """Return what is expected at positions (n,) of a row without observations: its offset is the mean."""
+        means = self.row_means[rows] if self.row_means.ndim else 0.0
+        return np.asarray(self.constant + self.columns[columns] + means)
+
+    def deviations(self, cells: Any) -> Any:
+        """Return the cells of a sparse CSR array minus what is expected of their row without observations."""
+        left, rows = cells.copy(), np.repeat(np.arange(cells.shape[0]), np.diff(cells.indptr))
+        left.data = cells.data - self.expected(rows, cells.indices)
+        return left
+
+    def with_rows(self, own: Array) -> Offsets:
+        """Return the offsets with other deviations (d1,) of the rows from their means."""
+        return replace(self, rows=self.row_means + own)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +104,8 @@ class OffsetModel:
     rows, columns : float or None
         The number κ of phantom observations of zero in each row (column): an offset with n observations is ``(sum of
         its residuals) / (n + κ)``. With 0 offsets are not penalised; with None there are no offsets of rows (columns).
+    row_terms, column_terms : LinearTerms or None
+        Features of rows (columns), which predict the values to which penalised offsets are pulled.
 
     Raises
     ------
@@ -90,6 +121,8 @@ class OffsetModel:
     constant: bool = True
     rows: float | None = 10.0
     columns: float | None = 10.0
+    row_terms: LinearTerms | None = None
+    column_terms: LinearTerms | None = None
 
     def __post_init__(self) -> None:
         for name in ("rows", "columns"):
@@ -106,7 +139,15 @@ class OffsetModel:
 
     @classmethod
     def estimated(
-        cls, entries: Entries, values: Any, *, constant: bool = True, rows: Any = "auto", columns: Any = "auto"
+        cls,
+        entries: Entries,
+        values: Any,
+        *,
+        constant: bool = True,
+        rows: Any = "auto",
+        columns: Any = "auto",
+        row_terms: LinearTerms | None = None,
+        column_terms: LinearTerms | None = None,
     ) -> OffsetModel:
         """Return the model whose strengths "auto" are those of restricted maximum likelihood.
 
@@ -120,20 +161,31 @@ class OffsetModel:
         Patterson, Thompson, "Recovery of inter-block information when block sizes are unequal", Biometrika 58(3), 1971.
         MacKay, "Bayesian interpolation", Neural Computation 4(3), 1992 (the iteration).
         """
-        sought = [isinstance(kappa, str) and kappa == "auto" for kappa in (rows, columns)]
-        given = [1.0 if auto else kappa for auto, kappa in zip(sought, (rows, columns), strict=True)]
-        model = cls(entries, constant, *given)
+        ridges = [None if terms is None else terms.strength for terms in (row_terms, column_terms)]
+        wanted = [rows, columns, *ridges]
+        sought = [isinstance(kappa, str) and kappa == "auto" for kappa in wanted]
+        given = [1.0 if auto else kappa for auto, kappa in zip(sought, wanted, strict=True)]
+        model = cls(entries, constant, rows=given[0], columns=given[1], row_terms=row_terms, column_terms=column_terms)
+        model = model._at(given)
         for _ in range(MAX_ROUNDS if any(sought) else 0):
             likelier = model._likelier(values)
-            given = [new if auto else old for auto, new, old in zip(sought, likelier, given, strict=True)]
-            before, model = model, model._at(*given)
-            if np.allclose(before._kappas, model._kappas, rtol=ACCURACY, atol=0):
+            given = [k if auto else fixed for auto, k, fixed in zip(sought, likelier, given, strict=True)]
+            before, model = model, model._at(given)
+            old, new = ([k or 0.0 for k in tried._strengths] for tried in (before, model))
+            if np.allclose(old, new, rtol=ACCURACY, atol=0):
                 break
         return model
 
     def fit(self, values: Any) -> Offsets:
         """Return the offsets ``G Hᵀ w v`` of values v (m,) if the matrix X is zero."""
-        return self._shifted(self.equations.solve(self.equations.sums(roots(self.entries) * self._checked(values))))
+        z = self.equations.solve(self.equations.sums(roots(self.entries) * self._checked(values)))
+        found = self._shifted(z)
+        slopes = self.equations.slopes((found.constant, found.rows, found.columns))
+        means = [
+            terms.features @ beta if terms is not None and len(beta) else np.zeros(())
+            for terms, beta in zip((self.row_terms, self.column_terms), slopes, strict=True)
+        ]
+        return replace(found, row_slopes=slopes[0], column_slopes=slopes[1], row_means=means[0], column_means=means[1])
 
     def problem(self, values: Any) -> Problem:
         """Return the problem whose penalised solution is the X of the joint fit of values (m,); see `OffsetFree`."""
@@ -161,19 +213,26 @@ class OffsetModel:
     @property
     def freedom(self) -> float:
         """The degrees of freedom of the offsets, ``tr(H G Hᵀ)``. A penalised offset has less than one."""
-        return self.equations.unknowns - sum(self.equations.pulled)
+        return self.equations.unknowns - sum(self.equations.pulled) - sum(self.equations.pulled_slopes)
 
-    def _at(self, rows: float | None, columns: float | None) -> OffsetModel:
-        """Return the model with other strengths, which reuses its equations."""
-        other = replace(self, rows=rows, columns=columns)
+    def _at(self, strengths: list[Any]) -> OffsetModel:
+        """Return the model with other strengths of offsets and of slopes, which reuses its equations."""
+        rows, columns, *ridges = strengths
+        terms = [
+            t if t is None else replace(t, strength=ridge)
+            for t, ridge in zip((self.row_terms, self.column_terms), ridges, strict=True)
+        ]
+        other = replace(self, rows=rows, columns=columns, row_terms=terms[0], column_terms=terms[1])
         if 0.0 in (rows, columns) or 0.0 in (self.rows, self.columns):  # which unknowns there are may change
             return other
-        other.__dict__["equations"] = self.equations.with_strengths(rows, columns)
+        other.__dict__["equations"] = other._with_terms(self.equations.with_strengths(rows, columns))
         return other
 
     @property
-    def _kappas(self) -> tuple[float, float]:
-        return self.rows or 0.0, self.columns or 0.0
+    def _strengths(self) -> list[float | None]:
+        """The strengths of offsets and of slopes, of rows and of columns; None for those that the model has not."""
+        ridges = (None if t is None else float(t.strength) for t in (self.row_terms, self.column_terms))
+        return [self.rows, self.columns, *ridges]
 
     def _likelier(self, values: Any) -> list[float | None]:
         """Return the strengths ``σ²/τ²`` of rows and columns, with variances from the fit at the present strengths."""
@@ -184,11 +243,17 @@ class OffsetModel:
             ROUNDING_EPSILONS * EPS * w * checked,
         )
         level = max(float(left @ left) / max(m - self.freedom, 1.0), float(rounding @ rounding) / m)
+        own = z.rows - z.row_means, z.columns - z.column_means, z.row_slopes, z.column_slopes
         found: list[float | None] = []
-        for kappa, pulled, offsets in zip(self._kappas, equations.pulled, (z.rows, z.columns), strict=True):
-            variance = float(offsets @ offsets) / max(len(offsets) - pulled, EPS)
+        for kappa, pulled, numbers in zip(
+            self._strengths, (*equations.pulled, *equations.pulled_slopes), own, strict=True
+        ):
+            if not kappa or not len(numbers):
+                found.append(kappa)
+                continue
+            variance = float(numbers @ numbers) / max(len(numbers) - pulled, EPS)
             ratio = level / variance if variance * m > level else float(m)
-            found.append((ratio if ratio >= MIN_PHANTOMS else 0.0) if kappa else kappa)
+            found.append(ratio if ratio >= MIN_PHANTOMS else 0.0)
         return found
 
     def _checked(self, values: Any) -> Array:
@@ -217,7 +282,15 @@ class OffsetModel:
     @cached_property
     def equations(self) -> OffsetEquations:
         """The equations that the offsets solve."""
-        return OffsetEquations.from_entries(self.entries, self.constant, self.rows, self.columns)
+        return self._with_terms(OffsetEquations.from_entries(self.entries, self.constant, self.rows, self.columns))
+
+    def _with_terms(self, equations: OffsetEquations) -> OffsetEquations:
+        """Return the equations with the linear terms of this model, if it has any."""
+        terms = self.row_terms, self.column_terms
+        if terms == (None, None):
+            return equations
+        own = {f.name: getattr(equations, f.name) for f in fields(OffsetEquations)}
+        return FeatureEquations(**own, terms=terms)
 
 
 def _unless_rounding(left: Array, values: Array) -> Array:

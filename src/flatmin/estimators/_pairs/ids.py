@@ -10,7 +10,7 @@ from flatmin._core.arrays import Array
 from flatmin._core.validation import shown
 from flatmin.errors import InputError
 
-__all__ = ["PairIds", "values_of_pairs"]
+__all__ = ["PairIds", "id_array", "positions_of", "values_of_pairs"]
 
 #: Whole numbers up to this size are exact as floats; larger ids could be confused with each other.
 MAX_EXACT = 2.0**53
@@ -52,7 +52,7 @@ class PairIds:
         Missing ids, and strings in place of numbers, raise `InputError`.
         """
         rows, columns = _pairs(X)
-        return _positions(self.row_ids, rows, PLACES[0]), _positions(self.column_ids, columns, PLACES[1])
+        return positions_of(self.row_ids, rows, PLACES[0]), positions_of(self.column_ids, columns, PLACES[1])
 
     def row(self, row: Any) -> int:
         """Return the position of a row, or raise `InputError` if its id is unknown."""
@@ -62,15 +62,21 @@ class PairIds:
         """Return the position of a column, or raise `InputError` if its id is unknown."""
         return _position(self.column_ids, column, "column")
 
-    def new_rows(self, X: Any) -> tuple[Self, Array, Array]:
-        """Return the ids of these rows and those in pairs (m, 2), and the positions of the pairs among the new rows.
+    def row_codes(self, rows: Any) -> Array:
+        """Return the positions (n,) of rows, −1 for unknown ones."""
+        return positions_of(self.row_ids, rows, PLACES[0])
 
-        Rows that are known, and columns that are not, raise `InputError`.
+    def new_rows(self, X: Any, counts: Array) -> tuple[Self, Array, Array]:
+        """Return the ids of the rows in pairs (m, 2), and the positions of the pairs among these ids.
+
+        Rows that are known, except for those whose number of observations in ``counts`` is 0, and columns that are not
+        known, raise `InputError`. Without counts all known rows do.
         """
         rows, columns = _pairs(X)
         at, j = self.codes(X)
-        if np.any(at >= 0):
-            found = shown(rows[at >= 0][:1].tolist()[0])
+        fitted = (at >= 0) & (counts[at] > 0 if len(counts) else True)
+        if np.any(fitted):
+            found = shown(rows[fitted][:1].tolist()[0])
             raise InputError(f"row {found} was fitted already, expected new rows; to change it, fit all pairs again")
         if np.any(j < 0):
             raise InputError(f"column {shown(columns[j < 0][:1].tolist()[0])} was not fitted, expected known columns")
@@ -109,7 +115,7 @@ def _pairs(X: Any) -> tuple[Array, Array]:
         raise InputError(f"X has {shape[1]} feature(s) (shape={tuple(shape)}){few}, {wanted}")
     if shape[0] == 0:
         raise InputError("X has 0 pairs (shape=(0, 2)) while a minimum of 1 is required, expected at least one")
-    return _sortable(columns[0], PLACES[0]), _sortable(columns[1], PLACES[1])
+    return id_array(columns[0], PLACES[0]), id_array(columns[1], PLACES[1])
 
 
 def _table(X: Any) -> Array:
@@ -124,8 +130,11 @@ def _table(X: Any) -> Array:
         raise InputError("X is ragged, expected pairs of ids in two columns") from None
 
 
-def _sortable(ids: Array, name: str) -> Array:
-    """Return a column of ids as an array of whole numbers, numbers, strings or dates."""
+def id_array(given: Any, name: str) -> Array:
+    """Return ids (n,) as an array of whole numbers, numbers, strings or dates, or raise `InputError`."""
+    ids: Array = np.empty(len(given), dtype=object) if isinstance(given, list) else np.asarray(given)
+    if isinstance(given, list):
+        ids[:] = given
     if ids.dtype.kind == "O":
         ids = _of_one_kind(ids, name)
     if ids.dtype.kind in "cV":
@@ -162,7 +171,7 @@ def _missing(name: str) -> InputError:
     return InputError(f"{name} contains NaN or missing ids, expected an id in every pair")
 
 
-def _positions(known: Array, ids: Array, name: str) -> Array:
+def positions_of(known: Array, ids: Array, name: str) -> Array:
     """Return the positions of ids among the known ones, −1 for unknown ids."""
     kinds = [
         "numbers" if isinstance(array[0], int | float) else KINDS.get(array.dtype.kind, type(array[0]).__name__)
@@ -184,7 +193,7 @@ def _position(known: Array, wanted: Any, name: str) -> int:
             ids = ids.astype(known.dtype)
         except (TypeError, ValueError):
             raise InputError(f"{name} {shown(wanted)} is no date, expected a date as in fit") from None
-    at = int(_positions(known, _sortable(ids, f"the {name}"), f"the {name}")[0])
+    at = int(positions_of(known, id_array(ids, f"the {name}"), f"the {name}")[0])
     if at < 0:
         first, last = known[:1].tolist()[0], known[-1:].tolist()[0]
         raise InputError(

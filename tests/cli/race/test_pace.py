@@ -1,6 +1,6 @@
 """The progress of a race in words."""
 
-from flatmin.cli.pace import RacePace
+from flatmin.cli.race.pace import RacePace
 
 
 def test_the_time_left_is_that_of_the_work_that_is_left():

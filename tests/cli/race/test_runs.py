@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from flatmin.cli.runs import STORE, kept_runs
+from flatmin.cli.race.runs import STORE, kept_runs
 from flatmin.errors import InputError
 from flatmin.lab import Store, sweep
 from tests.lab.experiments import recipe_of

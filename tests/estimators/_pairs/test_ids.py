@@ -10,7 +10,7 @@ import pytest
 import scipy.sparse
 
 from flatmin.errors import InputError
-from flatmin.estimators._completion.ids import PairIds
+from flatmin.estimators._pairs.ids import PairIds
 
 NAMES = [("anna", 7), ("bob", 3), ("anna", 3)]
 

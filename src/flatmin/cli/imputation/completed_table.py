@@ -1,0 +1,168 @@
+"""Imputation: a table whose missing cells a model has filled, with an interval for each filled cell."""
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin._version import __version__
+from flatmin.cli.imputation.imputation_model import FACTS, ImputationModel
+from flatmin.cli.recovery_summary import plain
+from flatmin.formats.delimited import SIGNIFICANT_DIGITS
+from flatmin.formats.tables import Role, TypedTable
+from flatmin.report import FilledTable
+from flatmin.report.words import counted, listed
+from flatmin.solution import FORMAT_VERSION
+
+__all__ = ["Imputation"]
+
+
+@dataclass(frozen=True, eq=False)
+class Imputation:
+    """A table of n rows with its d fitted columns completed.
+
+    Attributes
+    ----------
+    table : TypedTable
+        The table as it was read.
+    model : ImputationModel
+        The model that fills it.
+    confidence : float
+        The share of cells that lie inside their intervals.
+    completed, low, high : ndarray, shape (n, d)
+        The completed columns, and the bounds of the intervals.
+    seconds : float
+        The time that everything took.
+    source : str or None
+        The directory of results whose model was used, None if the model was fitted to this table.
+    """
+
+    table: TypedTable
+    model: ImputationModel
+    confidence: float
+    completed: Array
+    low: Array
+    high: Array
+    seconds: float
+    source: str | None = None
+
+    @cached_property
+    def holes(self) -> Array:
+        """Which cells of the fitted columns were missing, shape (n, d)."""
+        return np.isnan(self.table.matrix)
+
+    def cells(self) -> Iterator[tuple[int, str, float, float, float]]:
+        """Yield row (from 0), column, value and bounds of the filled cells, row by row."""
+        names = [column.name for column in self.table.fitted]
+        for i, j in np.argwhere(self.holes):
+            yield int(i), names[j], *(float(side[i, j]) for side in (self.completed, self.low, self.high))
+
+    def write_intervals(self, path: Path) -> None:
+        """Write the filled cells with their intervals as CSV."""
+        with path.open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(["row", "column", "value", "low", "high"])
+            writer.writerows([i, name, *map(_written, numbers)] for i, name, *numbers in self.cells())
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """The fields of ``summary.json``; a field that does not apply is None."""
+        fit = self.model.estimator
+        fields = {
+            "command": "impute",
+            "model": self.source,
+            "shape": (self.table.n_rows, len(self.table.columns)),
+            "n_fitted_columns": len(self.table.fitted),
+            "n_known": int((~self.holes).sum()),
+            "n_filled": int(self.holes.sum()),
+            "holes_left": self.table.holes_left,
+            "confidence": self.confidence,
+            "held_out": self.model.held_out,
+            "columns": self._columns(),
+            "rank": fit.rank_,
+            "status": fit.status_.name,
+            "converged": self.model.converged,
+            "alpha": fit.alpha_,
+            "predicts": None if fit.relaxation_ is None else fit.relaxation_.chosen,
+            "certificate": None if fit.certificate_ is None else fit.certificate_.scalars(),
+            "seconds": self.seconds,
+            "seed": fit.random_state,
+            "version": __version__,
+            "format_version": FORMAT_VERSION,
+        }
+        return {name: plain(value) for name, value in fields.items()}
+
+    def reported(self, name: str, command: str) -> FilledTable:
+        """Return the table for its report."""
+        facts = [self.model.columns[column.name] for column in self.table.fitted]
+        mean, spread = (np.array([fact[name] for fact in facts]) for name in ("mean", "spread"))
+        return FilledTable(
+            values=self.completed,
+            low=self.low,
+            high=self.high,
+            holes=self.holes,
+            mean=mean,
+            spread=spread,
+            names=[column.name for column in self.table.fitted],
+            labels=self.table.labels,
+            summary=self.summary,
+            certificate=self.model.estimator.certificate_,
+            input_name=name,
+            command=command,
+            notes=self.notes(),
+        )
+
+    def _columns(self) -> list[dict[str, Any]]:
+        out = []
+        for column in self.table.columns:
+            facts = self.model.columns[column.name] if column.role is Role.fitted else dict.fromkeys(FACTS)
+            own = {"name": column.name, "role": column.role.value, "reason": column.reason or None}
+            out.append(
+                own | {"holes": column.n_holes, "filled": column.n_holes * (column.role is Role.fitted)} | dict(facts)
+            )
+        return out
+
+    def notes(self) -> list[str]:
+        """Return sentences about the filled cells, and about those that stay missing."""
+        return [*self.table.notes, *self._about_rest(), *self._about_filled()]
+
+    def _about_rest(self) -> Iterator[str]:
+        left = {c.name: c.n_holes for c in self.table.columns if c.role is not Role.fitted and c.n_holes}
+        if left:
+            where = listed([f"{name!r} ({count})" for name, count in left.items()])
+            stay = "stays" if self.table.holes_left == 1 else "stay"
+            yield f"{counted(self.table.holes_left, 'missing cell')} {stay} in columns that are not filled: {where}"
+        if not self.holes.any():
+            yield "no cell is missing in the numeric columns, so the table is written unchanged"
+
+    def _about_filled(self) -> Iterator[str]:
+        if np.isnan(self.low[self.holes]).any():
+            yield "filled cells have no intervals, since too few known cells can be held out for this --confidence"
+        empty = int(np.count_nonzero(self.holes.all(axis=1)))
+        if empty:
+            rows = "1 row has no number and gets" if empty == 1 else f"{empty} rows have no number and get"
+            yield f"{rows} the typical value of each column"
+        facts = [self.model.columns[column.name] for column in self.table.fitted]
+        fractions = self.holes & (np.mod(self.completed, 1) != 0)
+        whole = [
+            c.name
+            for c, fact, j in zip(self.table.fitted, facts, fractions.T, strict=True)
+            if fact["whole"] and j.any()
+        ]
+        if whole:
+            yield f"known cells are whole numbers in {listed(list(map(repr, whole)))}; --round rounds the filled ones"
+        low, high = (np.array([fact[side] for fact in facts]) for side in ("smallest", "largest"))
+        outside = int(np.count_nonzero(self.holes & ((self.completed < low) | (self.completed > high))))
+        if outside:
+            cells = "1 filled cell lies" if outside == 1 else f"{outside} filled cells lie"
+            yield f"{cells} outside the range of the column's known cells; --clip observed bounds them"
+
+
+def _written(number: float) -> str:
+    """Return a number as text, "" if it is not known."""
+    return "" if np.isnan(number) else format(number + 0.0, f".{SIGNIFICANT_DIGITS}g")

@@ -1,0 +1,1 @@
+"""Pairs of ids: their positions in a matrix, and their features."""

@@ -1,0 +1,181 @@
+"""The page about a completed table: errors first, then the cells, the columns, and the certificate."""
+
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+from flatmin._version import __version__
+from flatmin.report.imputation.filled_map import filled_map
+from flatmin.report.imputation.filled_table import FilledTable
+from flatmin.report.imputation.interval_chart import interval_chart
+from flatmin.report.page import Fact, Page, Section, Table, Verdict
+from flatmin.report.words import counted, judgement, number
+
+__all__ = ["imputation_page"]
+
+
+def imputation_page(table: FilledTable) -> Page:
+    """Return the page about a completed table."""
+    summary = table.summary
+    n, d = summary["shape"]
+    known = summary["n_known"] + summary["n_filled"]
+    share = summary["n_filled"] / known
+    sections = [_cells(table), _columns(table), _errors(summary), _fit(table), _repeat(table)]
+    return Page(
+        title=table.input_name,
+        kicker="flatmin impute",
+        subtitle=f"{n} rows and {counted(d, 'column')}, {summary['n_fitted_columns']} of them numeric; "
+        f"{100 * share:.2g} % of the numeric cells were missing",
+        verdict=_verdict(summary),
+        highlights=_highlights(summary),
+        sections=[section for section in sections if section is not None],
+        notes=[f"{note[:1].upper()}{note[1:]}." for note in table.notes],
+        footer=f"Written by flatmin {__version__}. This page loads nothing from outside.",
+    )
+
+
+def _verdict(summary: Mapping[str, Any]) -> Verdict:
+    """Return what was filled, and how well cells like these are predicted."""
+    found, cells = summary["held_out"], counted(summary["n_filled"], "cell")
+    if not summary["n_filled"]:
+        return Verdict(
+            True, "No cell was missing.", "The table is written unchanged, and its model can fill other rows."
+        )
+    filled = f"{cells} filled"
+    if found is None:
+        return Verdict(False, f"{filled}, with an error that is not known.", "Too few known cells can be held out.")
+    gain = 100 * (1 - found["error"] / found["error_means"]) if found["error_means"] else 0.0
+    if found["means_are_as_good"]:
+        advice = "On held-out cells the columns told little about each other. The filled cells are near column means."
+        return Verdict(False, f"{filled}. Column means predict as well.", advice)
+    neighbours = " 5 nearest neighbours predict them better still." if found["neighbours_are_better"] else ""
+    advice = (
+        f"Known cells that were held out are predicted with {gain:.2g} % less error than by column means.{neighbours}"
+    )
+    return Verdict(summary["converged"], f"{filled}, better than by column means.", advice)
+
+
+def _highlights(summary: Mapping[str, Any]) -> list[Fact]:
+    found, facts = summary["held_out"], []
+    if found is not None:
+        unit = "standard deviations of a column"
+        facts = [
+            Fact("Error on held-out cells", number(found["error"]), unit),
+            Fact("Column means", number(found["error_means"]), "error on the same cells"),
+            Fact("5 nearest neighbours", number(found["error_neighbours"]), "error on the same cells"),
+            Fact(
+                "Coverage",
+                _percent(found["coverage"]),
+                f"of held-out cells, by intervals for {_percent(found['confidence'])}",
+            ),
+        ]
+    facts.append(Fact("Filled", str(summary["n_filled"]), f"{summary['holes_left']} left in other columns"))
+    return [*facts, Fact("Time", f"{number(summary['seconds'], 2)} s")]
+
+
+def _cells(table: FilledTable) -> Section:
+    level = _percent(table.summary["confidence"])
+    prose = [
+        f"Every filled cell has an interval in intervals.csv, which is meant to contain {level} of such cells. An "
+        "interval is for one cell. The errors of cells in one row are related, so an average of filled cells is less "
+        "certain than its intervals suggest."
+    ]
+    figures = [figure for figure in (filled_map(table), interval_chart(table)) if figure is not None]
+    return Section("cells", "The filled cells", prose, figures=figures)
+
+
+def _columns(table: FilledTable) -> Section:
+    head = ("Column", "Filled", "Error", "Means", "5 neighbours", "Spread", "Covered", "Smallest", "Largest")
+    fitted = [column for column in table.summary["columns"] if column["role"] == "fitted"]
+    facts = ("error", "error_means", "error_neighbours", "spread", "coverage", "smallest", "largest")
+    rows, keys = [], []
+    for column in fitted:
+        shown = [_percent(column[f]) if f == "coverage" else number(column[f], 4) for f in facts]
+        rows.append([column["name"], str(column["filled"]), *("–" if s == "not known" else s for s in shown)])
+        keys.append([column["name"], column["filled"], *(column[f] for f in facts)])
+    prose = [
+        "Errors are root mean squares over held-out cells, in the unit of the column. The spread is the standard "
+        "deviation of its known cells, and the last two numbers are their range."
+    ]
+    parts = []
+    others = [c for c in table.summary["columns"] if c["role"] != "fitted" and (c["holes"] or c["role"] != "index")]
+    if others:
+        listing = [[c["name"], str(c["holes"]), c["reason"]] for c in others]
+        left = Table(
+            "Columns that are carried along", ("Column", "Missing cells", "Why"), listing, folded=False, words=True
+        )
+        parts.append(Section("carried", "Columns that are not filled", table=left))
+    return Section(
+        "columns",
+        "Column by column",
+        prose,
+        table=Table("Fitted columns", head, rows, folded=False, keys=keys),
+        parts=parts,
+    )
+
+
+def _errors(summary: Mapping[str, Any]) -> Section | None:
+    found = summary["held_out"]
+    if found is None:
+        return None
+    points = [
+        f"{found['cells']} known cells were hidden, at most a fifth of the table at a time, and predicted by a fit to "
+        "the others. The same cells were predicted by the mean of their column, and by 5 nearest neighbours in "
+        "standardized columns (scikit-learn's KNNImputer).",
+        *(["All this was measured when the model was fitted, on its table."] if summary["model"] else []),
+        f"Intervals for {_percent(found['confidence'])} contained {_percent(found['coverage'])} of these cells.",
+        "Missing cells can differ from known ones. If cells are missing because of their own value, errors are larger "
+        "and intervals contain fewer cells than stated; nothing in the table can show this.",
+    ]
+    return Section("errors", "How the error was measured", points=points)
+
+
+def _fit(table: FilledTable) -> Section:
+    summary, proof = table.summary, table.certificate
+    prose = [
+        "The numeric columns, in units of their standard deviations, are fitted by an offset for each column plus a "
+        f"matrix of low rank, with a penalty on its scaled trace. {_predicts(summary['predicts'])}"
+    ]
+    facts = [
+        Fact("Rank", str(summary["rank"]), "of the matrix that predicts"),
+        Fact("Strength", number(summary["alpha"]), "alpha of the penalised fit"),
+    ]
+    if proof is None:
+        prose.append(f"The certificate of the fit is in the report of its model, in {summary['model']}.")
+        return Section("fit", "The fit", prose, facts=facts)
+    prose.append(
+        f"The certificate is a statement about the penalised fit as an optimization problem. {judgement(proof)} It "
+        "says nothing about how well missing cells are predicted; the errors above do."
+    )
+    facts.append(
+        Fact("Relative gap", number(proof.relative_gap, 2), "between the objective and its proved lower bound")
+    )
+    return Section("fit", "The fit and its certificate", prose, facts=facts)
+
+
+def _predicts(chosen: str | None) -> str:
+    """Return a sentence about the model that predicts, by its name among those that were tried on held-out cells."""
+    if chosen is None:
+        return "This fit predicts."
+    kinds = {
+        "offsets": "the offsets alone",
+        "refit": "a least-squares fit at the rank that was found",
+        "1": "this fit, with the penalty that follows from the noise",
+    }
+    normal = "a normal distribution of rows, whose mean and covariance are estimated from the table"
+    weaker = f"this fit, with {chosen} of the penalty that follows from the noise"
+    kind = normal if chosen.startswith("normal") else kinds.get(chosen, weaker)
+    return f"On held-out cells several models were compared, and the best one predicts: {kind}."
+
+
+def _repeat(table: FilledTable) -> Section:
+    versions = [Fact("flatmin", __version__), Fact("Python", platform.python_version())]
+    versions += [Fact(name, version(name.lower())) for name in ("NumPy", "SciPy", "scikit-learn")]
+    return Section(
+        "repeat", "To repeat it", code=table.command, facts=[Fact("Seed", str(table.summary["seed"])), *versions]
+    )
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.3g} %"
