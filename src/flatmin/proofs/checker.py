@@ -249,17 +249,21 @@ def _digit_products(A: list[Any], B: list[Any]) -> Rows:
 
 
 def inverse(M: Matrix) -> Matrix:
-    """Return the exact inverse of a small square matrix, by elimination."""
-    order = len(M.rows)
-    work = [[Fraction(x) for x in row] + [Fraction(i == j) for j in range(order)] for i, row in enumerate(M.rows)]
+    """Return the exact inverse of a small square matrix, by elimination in integers (Bareiss).
+
+    After step k all entries are minors of order k + 1 of the matrix with the identity at its side. So the division by
+    the pivot of the step before leaves no remainder, and the diagonal becomes the determinant.
+    """
+    order, last = len(M.rows), 1
+    work = [[*row, *(int(i == j) for j in range(order))] for i, row in enumerate(M.rows)]
     for k in range(order):
         pivot = max(range(k, order), key=lambda i: abs(work[i][k]))
         require(work[pivot][k], "a change of basis in the point is singular")
         work[k], work[pivot] = work[pivot], work[k]
-        work[k] = [x / work[k][k] for x in work[k]]
         for i in {*range(order)} - {k}:
-            work[i] = [x - work[i][k] * y for x, y in zip(work[i], work[k], strict=True)]
-    return 1 / M.unit * Matrix.from_rows([x for row in work for x in row[order:]], order)
+            work[i] = [(work[k][k] * x - work[i][k] * y) // last for x, y in zip(work[i], work[k], strict=True)]
+        last = work[k][k]
+    return 1 / (M.unit * last) * Matrix([row[order:] for row in work])
 
 
 def root(x: Fraction, above: bool = True) -> Fraction:

@@ -257,7 +257,7 @@ def test_the_certificate_is_the_solutions_where_they_do_not():
     assert proved(problem).certificate.unique is None
 
 
-def test_the_exact_radius_covers_all_fits_as_flat_as_a_solution_beside_the_point(tmp_path):
+def test_the_exact_radius_covers_all_fits_as_flat_as_a_solution_near_the_point(tmp_path):
     problem = sensing()
     solution = fm.flat_minimum(problem)
     file = tmp_path / "solution.npz"
