@@ -25,7 +25,7 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs
 PAGES = [*DOCUMENTS, ROOT / "CHANGELOG.md", *sorted((ROOT / "examples").rglob("README.md"))]
 documents = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
 #: Documents whose blocks take several seconds.
-LONG = {"command_line.md", "networks.md", "ratings.md", "sweeps.md", "tutorial.md"}
+LONG = {"command_line.md", "networks.md", "panels.md", "ratings.md", "sweeps.md", "tutorial.md"}
 run_documents = pytest.mark.parametrize(
     "path",
     [pytest.param(p, marks=pytest.mark.slow) if p.name in LONG else p for p in DOCUMENTS],

@@ -235,6 +235,7 @@ BAD_FILES = {
     "no dual": _without("dual"),
     "no description": _without("description"),
     "description is no JSON": _with(description="{"),
+    "description is too deep": _with(description="[" * 5000),
     "description is empty": _with(description="{}"),
     "description is a number": _with(description="1"),
     "constants of another version": _description(lambda about: about | {"stability": {"space": "tangent"}}),

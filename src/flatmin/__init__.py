@@ -76,6 +76,7 @@ ESTIMATORS = (
     "MatrixCompletionCV",
     "PairRegressor",
     "PairRegressorCV",
+    "PanelEffect",
     "PhaseRetrieval",
     "QuadraticNetworkRegressor",
     "QuadraticNetworkRegressorCV",

@@ -1,9 +1,11 @@
 """Hints that a solution may fit noise."""
 
+from dataclasses import replace
+
 import numpy as np
 
 import flatmin as fm
-from flatmin.cli.noise_hints import noise_hints
+from flatmin.cli.noise_hints import data_hints, noise_hints
 from flatmin.losses import Absolute
 
 
@@ -33,8 +35,19 @@ def test_a_limit_far_from_a_fit_to_intensities_speaks_of_noise():
     assert "alpha" not in hints(clean)
 
 
+def test_noise_adds_columns_and_is_named_as_the_reason():
+    noisy = fm.families.phase_retrieval.sample(8, 1, 80, noise=0.1).problem
+    found = fm.flat_minimum(noisy, alpha="auto")
+    assert found.rank > found.noise.rank == 1
+    (hint,) = noise_hints(noisy, replace(found, parts={"signal": found.signal}))
+    assert hint.startswith(f"The intensities are noisy: noise adds {found.rank - 1} columns")
+    (other, *_) = noise_hints(noisy, replace(found, parts={"signal": found.signal}, noise=None))
+    assert other.startswith(f"The fit has rank {found.rank}, so no single signal explains the data")
+
+
 def test_one_pattern_has_a_hint_and_two_have_none():
     masks = fm.families.phase_retrieval.octanary_masks(8, (4,))
     for count, said in ((1, True), (8, False)):
         problem = fm.families.phase_retrieval.diffraction(np.arange(4), masks[:count]).problem
-        assert ("One diffraction pattern does not determine a signal" in hints(problem)) is said
+        assert ("One diffraction pattern does not determine a signal" in " ".join(data_hints(problem))) is said
+    assert data_hints(fm.families.matrix_sensing.sample((3, 2), 1, 4).problem) == []

@@ -18,6 +18,7 @@ from benchmarks.adversary.small_proofs import PROBLEMS, proof_of
 import flatmin as fm
 from flatmin.proofs import checker
 from tests.proofs.exact.best_witness import instance_bytes, packed
+from tests.proofs.exact.elimination import inverse as exact_inverse
 from tests.proofs.exact.elimination import is_semidefinite
 from tests.proofs.exact.proof_file import seal
 
@@ -46,6 +47,25 @@ def test_products_of_integers_are_exact(arithmetic, shape, bits):
     exact = np.array(A, dtype=object) @ np.array(B, dtype=object)
     assert checker.product(A, B) == exact.tolist()
     assert checker.Matrix(A).gram().rows == (np.array(A, dtype=object) @ np.array(A, dtype=object).T).tolist()
+
+
+def test_the_inverse_is_exact_and_a_singular_matrix_has_none():
+    rng = np.random.default_rng(3)
+    singular = 0
+    for draw in range(DRAWS):
+        n = int(rng.integers(1, 7))
+        scales = 10.0 ** rng.integers(-9, 9, n * n) if draw % 2 else 1.0
+        values = rng.integers(-1, 2, n * n) * scales
+        T = checker.Matrix.from_rows(values.tolist(), n)
+        if exact_inverse([[Fraction(x) for x in row] for row in values.reshape(n, n).tolist()]) is None:
+            singular += 1
+            with pytest.raises(checker.Refused, match="singular"):
+                checker.inverse(T)
+            continue
+        product = T @ checker.inverse(T)
+        assert product.unit > 0
+        assert [[product.unit * x for x in row] for row in product.rows] == np.eye(n).tolist()
+    assert 0 < singular < DRAWS / 2
 
 
 def test_nearly_singular_matrices_are_accepted_only_if_exact_elimination_accepts_them(arithmetic):

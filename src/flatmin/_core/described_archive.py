@@ -44,6 +44,6 @@ def read_described(file: str | Path, version: int, content: str) -> tuple[dict[s
         if found != version:
             raise InputError(f"it has format version {found}, expected {version}")
         return data, dict(json.loads(str(data["description"])))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         reason = f"{error} is missing or unknown" if isinstance(error, KeyError) else error
         raise InputError(f"{file} is not {content} saved by this version of flatmin: {reason}") from error

@@ -9,7 +9,7 @@ from flatmin.problem import Problem
 from flatmin.proofs.cone_certificate import trace_is_determined
 from flatmin.solution import Solution, Status
 
-__all__ = ["noise_hints"]
+__all__ = ["data_hints", "noise_hints"]
 
 #: A fit whose rank is at least this share of the largest possible rank looks like a fit of noise.
 NEARLY_FULL = 0.8
@@ -17,13 +17,15 @@ NEARLY_FULL = 0.8
 UNFIT_RESIDUAL = 1e-4
 
 
+def data_hints(problem: Problem) -> list[str]:
+    """Return what can be said before a solve: whether the data are a single diffraction pattern."""
+    A = problem.measurement
+    return [ONE_PATTERN] if isinstance(A, CodedDiffraction) and A.is_single_pattern else []
+
+
 def noise_hints(problem: Problem, solution: Solution) -> list[str]:
-    """Return sentences about a rank, or a misfit, that suggests noise, and about a single diffraction pattern."""
-    out = [ONE_PATTERN] if isinstance(A := problem.measurement, CodedDiffraction) and A.is_single_pattern else []
-    if "signal" in solution.parts and solution.rank > 1:
-        out.append(
-            f"The fit has rank {solution.rank}, so no single signal explains the data; its leading part is shown."
-        )
+    """Return sentences about a rank, or a misfit, that suggests noise."""
+    out = _about_signal(solution) if "signal" in solution.parts and solution.rank > 1 else []
     if problem.loss.has_gross_errors:
         return out + _about_errors(problem, problem.loss, solution)
     fits = solution.status in (Status.unique_flat_minimum, Status.flat_minimum)
@@ -39,6 +41,18 @@ def noise_hints(problem: Problem, solution: Solution) -> list[str]:
     if why:
         out.append(f"{why}; if the data are noisy, use --alpha auto, or a number.")
     return out + _about_noise(problem, solution)
+
+
+def _about_signal(solution: Solution) -> list[str]:
+    """Return what a rank above one says about a signal: noise adds columns to a penalised fit."""
+    noise = solution.noise
+    if noise is None or noise.rank != 1:
+        return [f"The fit has rank {solution.rank}, so no single signal explains the data; its leading part is shown."]
+    return [
+        f"The intensities are noisy: noise adds {solution.rank - 1} columns to the penalised fit, whose leading part "
+        "is shown. A single signal explains the data up to noise: the refit. In Python, PhaseRetrieval() returns it "
+        "without waiting for the penalised fit."
+    ]
 
 
 def _searches_for_a_fit(problem: Problem, solution: Solution) -> bool:

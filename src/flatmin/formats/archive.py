@@ -116,7 +116,7 @@ def _objective(path: Path, description: Array, problem: Problem) -> Objective:
     """Return the objective that the key "description" states."""
     try:
         settings = dict(json.loads(str(description))["settings"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path} has a damaged key 'description', expected the one flatmin wrote") from error
     try:
         return Objective.stated(settings, problem)

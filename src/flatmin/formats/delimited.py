@@ -1,6 +1,7 @@
 """DelimitedText: a table as text with commas, semicolons or tabs, which can be written again character by character."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -156,12 +157,19 @@ def _split(text: str, path: Path) -> tuple[str, list[TextLine]]:
         lines.pop()
     while lines[0].blank:
         lines.pop(0)
-    width = len(lines[0].cells)
-    for line in lines:
-        if len(line.cells) != width and not line.blank:
-            cells = "1 cell" if len(line.cells) == 1 else f"{len(line.cells)} cells"
-            raise InputError(f"{path}, row {line.number} has {cells}, expected {width} as in row {lines[0].number}")
+    _check_widths([line for line in lines if not line.blank], path)
     return delimiter, lines
+
+
+def _check_widths(lines: Sequence[TextLine], path: Path) -> None:
+    """Raise `InputError` that names a row with another number of cells than most rows have."""
+    width = Counter(len(line.cells) for line in lines).most_common(1)[0][0]
+    for line in lines:
+        if len(line.cells) != width:
+            cells = "1 cell" if len(line.cells) == 1 else f"{len(line.cells)} cells"
+            like = next(other.number for other in lines if len(other.cells) == width)
+            above = "; delete lines above the table" if line is lines[0] else ""
+            raise InputError(f"{path}, row {line.number} has {cells}, expected {width} as in row {like}{above}")
 
 
 def _lines(text: str, delimiter: str) -> Iterator[TextLine]:

@@ -249,17 +249,21 @@ def _digit_products(A: list[Any], B: list[Any]) -> Rows:
 
 
 def inverse(M: Matrix) -> Matrix:
-    """Return the exact inverse of a small square matrix, by elimination."""
-    order = len(M.rows)
-    work = [[Fraction(x) for x in row] + [Fraction(i == j) for j in range(order)] for i, row in enumerate(M.rows)]
+    """Return the exact inverse of a small square matrix, by elimination in integers (Bareiss).
+
+    After step k all entries are minors of order k + 1 of the matrix with the identity at its side. So the division by
+    the pivot of the step before leaves no remainder, and the diagonal becomes the determinant.
+    """
+    order, last = len(M.rows), 1
+    work = [[*row, *(int(i == j) for j in range(order))] for i, row in enumerate(M.rows)]
     for k in range(order):
         pivot = max(range(k, order), key=lambda i: abs(work[i][k]))
         require(work[pivot][k], "a change of basis in the point is singular")
         work[k], work[pivot] = work[pivot], work[k]
-        work[k] = [x / work[k][k] for x in work[k]]
         for i in {*range(order)} - {k}:
-            work[i] = [x - work[i][k] * y for x, y in zip(work[i], work[k], strict=True)]
-    return 1 / M.unit * Matrix.from_rows([x for row in work for x in row[order:]], order)
+            work[i] = [(work[k][k] * x - work[i][k] * y) // last for x, y in zip(work[i], work[k], strict=True)]
+        last = work[k][k]
+    return 1 / (M.unit * last) * Matrix([row[order:] for row in work])
 
 
 def root(x: Fraction, above: bool = True) -> Fraction:
@@ -532,14 +536,15 @@ class Theorem:
     power 0 : Here G1 and G2 are replaced by their mean eigenvalues times the identity, with zeros where no measurement
         sees.
     flat : A flat minimum of the data is an X that fits them exactly and has the smallest scaled trace of all that do.
-    penalised : The objective of X is ‖A(X) − b‖²/m + α (scaled trace of X), with α = {alpha!r}.
+    penalised : The objective of X is ‖A(X) − b‖²/m + α (scaled trace of X), where α is the floating-point
+        number {alpha!r}.
     point : X̂ is the matrix L C Rᵀ of the arrays L, C, R in the proof (key "point").
     zero : X̂ is the zero matrix.
     norm : ‖·‖ is the Euclidean norm of vectors and the Frobenius norm of matrices.
 
     Statements
     ----------
-    V : Every {cone}matrix that fits the data exactly has scaled trace at least {lower}.
+    V : Every {cone}matrix that fits the data exactly, if there is one, has scaled trace at least {lower}.
     U : Some {cone}matrix that fits the data exactly has scaled trace at most {upper}.
     penalised V : Every {cone}matrix has objective at least {lower}.
     penalised U : X̂ has objective at most {upper}.
@@ -928,7 +933,7 @@ class SplitTheorem(Theorem):
     given : The instance has a table Y of this shape, of which m cells are observed; the others are NaN.
     fit : A split of Y is an X with the errors S = Y − X in the observed cells.
     trace : It costs ‖X‖_* + w Σ |S_ij|, where ‖·‖_* is the sum of the singular values, the other sum is over the
-        observed cells, and w = {weight!r}.
+        observed cells, and w is the floating-point number {weight!r}.
     flat : A split is the only cheapest one if every other split costs more.
     power 0 : The number metric_power of the proof has no effect here.
     point : X̂ is the matrix L C Rᵀ of the arrays L, C, R in the proof (key "point"); Ŝ are the errors S there, zero in
@@ -1168,10 +1173,9 @@ TYPES = table("f2=e, f4=f, f8=d, c8=ff, c16=dd, b1=?, u1=B, u2=H, u4=I, u8=Q, i1
 def decoded(data: bytes, kind: str, shape: tuple[int, ...], name: str) -> Array:
     """Return an array from its bytes and a type such as ``<f8``; only the table Y may have NaN."""
     possible = len(shape) <= 3 and all(type(n) is int and 0 < n < 2**40 for n in shape)
-    code, count = TYPES.get(kind[1:], ""), prod(shape)
-    good = possible and code and kind[0] in "<>|"
+    good = possible and (code := TYPES.get(kind[1:], "")) and kind[0] in "<>|"
     require(good, f"the array {name!r} has the type {kind!r} and the shape {shape}, expected a few numbers")
-    size = count * struct.calcsize("<" + code)
+    size = (count := prod(shape)) * struct.calcsize("<" + code)
     require(len(data) == size, f"the array {name!r} has {len(data)} bytes, expected {size}")
     values = struct.unpack(f"{kind[0].replace('|', '<')}{count * len(code)}{code[0]}", data)
     good = all(2.0**-RANGE <= abs(x) <= 2.0**RANGE or x == 0 or (x != x and name == "Y") for x in values)
@@ -1230,7 +1234,7 @@ def expect_keys(found: Any, required: str, optional: str, name: str) -> None:
     """Raise `Refused` unless something is a dictionary with the required keys and no others than optional ones."""
     require(isinstance(found, dict), f"{name} is not a JSON object")
     wrong = (set(required.split()) - found.keys()) | (found.keys() - set(required.split()) - set(optional.split()))
-    require(not wrong, f"{name} lacks, or has without need, {', '.join(sorted(wrong))}")
+    require(not wrong, f"{name} lacks, or has without need, {', '.join(map(ascii, sorted(wrong)))}")
 
 
 def bind(sizes: dict[str, int], shape: tuple[int, ...], axes: str, name: str) -> None:

@@ -1,6 +1,6 @@
 """The parts of a report, and the function that turns them into one HTML file.
 
-A report is a list of sections. A section has a title, prose, statements (each proved, refused or undecided), figures,
+A report is a list of sections. A section has a title, prose, figures, statements (each proved, refused or undecided),
 facts (a name, a value and its meaning), a table, and parts that are sections again. Parts that are empty are left out.
 A new family adds sections; the template does not change.
 """

@@ -145,6 +145,15 @@ def test_noise_is_met_with_advice(flatmin, tmp_path):
     assert flatmin("recover", "matrix-completion", "p.npz", "--quiet").err == ""
 
 
+def test_a_single_pattern_is_told_before_the_solve_and_in_the_report(flatmin, tmp_path):
+    signal, mask = np.arange(4.0), np.ones((1, 4))
+    np.savez("pattern.npz", masks=mask, b=np.abs(np.fft.fft(signal)) ** 2)
+    done = flatmin("recover", "phase-retrieval", "pattern.npz", "--max-iter", "5")
+    assert done.err.splitlines()[0].startswith("flatmin: One diffraction pattern does not determine a signal")
+    assert done.err.count("One diffraction pattern") == 1
+    assert "One diffraction pattern" in (tmp_path / "pattern-flat" / "report.html").read_text(encoding="utf-8")
+
+
 def test_directions_that_no_measurement_sees_are_named(flatmin, tmp_path):
     np.savez(tmp_path / "p.npz", A=np.ones((1, 1, 3)), b=[2.0])
     run = flatmin("recover", "matrix-sensing", "p.npz", "--json")
@@ -315,3 +324,10 @@ def test_a_shape_needs_a_family_whose_file_has_one(flatmin):
     run = flatmin("recover", "covariance", "p.npz", "--shape", "20,20")
     assert (run.code, run.err.count("\n")) == (2, 1)
     assert "--shape needs" in run.err
+
+
+def test_a_table_is_told_of_impute(flatmin, tmp_path, without_report):
+    (tmp_path / "t.csv").write_text("a,b\n1,2\n2,\n3,6\n")
+    run = flatmin("recover", "matrix-completion", "t.csv")
+    assert "recover is for exact measurements; for a noisy table use flatmin impute t.csv" in run.err
+    assert "impute" not in flatmin("recover", "matrix-completion", "t.csv", "--quiet").err

@@ -1,7 +1,7 @@
 import pytest
 
 from flatmin.formats.delimited import plain_number
-from flatmin.formats.tables.suspicions import about_numbers, about_text, unreadable
+from flatmin.formats.tables.suspicions import about_marks, about_numbering, about_text, unreadable
 from flatmin.formats.tables.table_column import ColumnCells, Marks
 
 
@@ -10,7 +10,8 @@ def cells(texts):
 
 
 def numbers(name, *values):
-    return list(about_numbers(name, cells([str(value) for value in values])))
+    found = cells([str(value) for value in values])
+    return [*about_marks(name, found), *about_numbering(name, found)]
 
 
 @pytest.mark.parametrize(
@@ -19,6 +20,7 @@ def numbers(name, *values):
         ([3, 5, -999, 8, 4], "--missing -999"),
         ([3, 5, 9999, 9999, 4], "--missing 9999"),
         ([0.3, 0.5, -1, 0.4], "--missing -1"),
+        ([-5000, 3000, -999, 20], "--missing -999"),
         ([-5, -99, 40, -40, 30], ""),
         ([97, 98, 99, 99], ""),
         ([0, 1, -999, 1], "--missing -999"),

@@ -82,6 +82,8 @@ def test_a_model_decides_which_columns_are_fitted(read):
         ("a,b\nx,y\n", {}, "no numeric column"),
         ("a,b\nx,-\nx,1\nx,-\n", {}, "no numeric column to fill, .*pass --missing -"),
         ("a,b\n1,2\n", {"ignore": ["a", "b"]}, "no numeric column"),
+        ("a b\n1 2\n", {}, "no comma, semicolon or tab"),
+        ("a,b\n1,1\n?,2\n3,3\n4,-999\n", {}, "--missing '\\?'; .*; column 'b' has -999 in one cell"),
         ("a,b\n1,2\n3\n", {}, "row 3 has 1 cell, expected 2"),
         ("a,b\n1,inf\n2,3\n", {}, "contains 'inf'"),
         ("a,b\n", {}, "no numeric column"),

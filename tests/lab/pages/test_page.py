@@ -104,6 +104,16 @@ def test_every_claim_stands_with_its_verdict_number_interval_and_limit(html):
     assert f"Holds: {number(claims[0].estimate)}, interval {low} to {high}; expected at most 3." in text
 
 
+def test_a_recipe_shows_its_figures_before_its_verdicts(html, tmp_path):
+    """On a page of several recipes the overview, which leads to the sections, comes first all the same."""
+    write_report(tmp_path / "one.html", [of_map()])
+    one = (tmp_path / "one.html").read_text(encoding="utf-8")
+    for text in (one, html[html.index('<section id="experiment-mapped"') :]):
+        assert 0 < text.index("<figure") < text.index('<ul class="statements">')
+    assert one.index("<figure") < one.index('<table class="overview">')
+    assert html.index('<table class="overview">') < html.index("<figure")
+
+
 def test_the_overview_leads_to_every_claim_and_section(html):
     page = experiments_page([Finding.from_evidence(Evidence(each.experiment, each.results)) for each in all_evidence()])
     (overview,) = [section.overview for section in page.sections if section.overview]
@@ -189,7 +199,7 @@ def test_numbers_of_numpy_are_shown_and_sorted_as_those_of_python():
     (display, _) = of_curves().experiment.show(of_curves())
     odd = Odd(**{field.name: getattr(display, field.name) for field in fields(display) if field.init})
     finding = replace(Finding.from_evidence(of_curves()), displays=(odd,))
-    table = experiments_page([finding]).sections[1].figures[0].table
+    table = experiments_page([finding]).sections[0].figures[0].table
     assert [row[0] for row in table.rows] == ["−3", "0.5", "yes", "not known", "–", "y"]
     assert [row[0] for row in table.keys] == [-3.0, 0.5, 1.0, None, None, "y"]
 

@@ -51,10 +51,10 @@ def test_the_part_of_the_full_grid_is_that_of_the_recipe_that_is_known():
     stranger = recipe.trial({"panel": "sensing", "method": "flat", "d": 11, "rank": 2, "m": 99}, 0)
     results = [Result(trial, {"success": True, "error": 0.0}) for trial in [*trials[:50], stranger]]
     page = experiments_page([replace(Finding.from_evidence(Evidence(recipe, results)), displays=())])
-    facts = {fact.name: fact.value for fact in page.sections[1].parts[0].facts}
+    facts = {fact.name: fact.value for fact in page.sections[0].parts[0].facts}
     assert facts["Part of the full grid"] == f"50 of {len(trials)}"
     assert "Part of the full grid" not in str(
-        experiments_page([Finding.from_evidence(of_nothing())]).sections[1].parts[0].facts
+        experiments_page([Finding.from_evidence(of_nothing())]).sections[0].parts[0].facts
     )
 
 

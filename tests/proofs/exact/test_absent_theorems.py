@@ -75,3 +75,10 @@ def test_refusals_of_the_checker_are_translated():
 
     for fragment, plain in PLAIN:
         assert reasons(Sensing, {}, {"V": f"the {fragment} x"}, is_zero=False)["V"] == plain
+
+
+@pytest.mark.parametrize("data", [0.0, 1.0])
+def test_measurements_of_nothing_are_refused(data):
+    problem = fm.Problem(fm.measurements.Dense(np.zeros((3, 2, 2))), np.full(3, data))
+    with pytest.raises(fm.InputError, match="all sensing matrices are zero"):
+        proved(problem)

@@ -257,6 +257,27 @@ def test_the_certificate_is_the_solutions_where_they_do_not():
     assert proved(problem).certificate.unique is None
 
 
+def test_the_exact_radius_covers_all_fits_as_flat_as_a_solution_near_the_point(tmp_path):
+    problem = sensing()
+    solution = fm.flat_minimum(problem)
+    file = tmp_path / "solution.npz"
+    solution.save(file)
+    with np.load(file) as stored:
+        arrays = dict(stored)
+    sensing_matrices = problem.measurement.tensor.reshape(problem.measurement.size, -1)
+    hidden = np.linalg.svd(sensing_matrices)[2][-1].reshape(problem.shape)
+    truth = np.round(solution.matrix)
+    found = []
+    for step in (1e-7, -1e-7):
+        X = truth + step * np.linalg.norm(truth) * hidden
+        np.savez(file, **(arrays | {"L": X, "R": np.eye(len(X.T)), "matrix": X}))
+        found.append((X, fm.prove(problem, fm.Solution.load(file, problem)).certificate))
+    (left, first), (right, second) = found
+    assert first.rigor == second.rigor == "exact"
+    less_flat = first if first.value > second.value else second
+    assert less_flat.radius >= np.linalg.norm(left - right)
+
+
 def moved(solution, size, seed=0):
     """Return a solution whose factors have relative errors of this size."""
     rng = np.random.default_rng(seed)

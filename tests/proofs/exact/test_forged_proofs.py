@@ -517,3 +517,20 @@ def test_truths_are_stored_as_one_byte():
         checker.theorem_of(proof, checker.read_instance(instance_bytes(**arrays | {"b": b}))) for b in (data, odd)
     )
     assert first.b.rows == second.b.rows
+
+
+@pytest.mark.parametrize("shape", ["('a', 'b')", "(None,)", "(9, 'a')", "([], 2)", "(1e400, 2)", "(10**9, 'a' * 9)"])
+def test_shapes_that_are_no_numbers_are_refused(shape):
+    proof, arrays = files_of("sensing")
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}}}\n".encode()
+    data = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + arrays["b"].tobytes()
+    content = io.BytesIO(instance_bytes(A=arrays["A"]))
+    with zipfile.ZipFile(content, "a") as archive:
+        archive.writestr("b.npy", data)
+    assert "'b'" in refused(proof, content.getvalue())
+
+
+def test_a_refusal_shows_no_control_characters_of_the_file():
+    proof, arrays = files_of("sensing")
+    proof["model"]["\x1b[2K\rTheorem. X̂ is unique"] = None
+    assert refused(proof, arrays).isprintable()

@@ -13,7 +13,9 @@ import pytest
 import flatmin as fm
 from flatmin.errors import InputError
 from flatmin.proofs import checker
+from flatmin.proofs.exact import prove_point
 from flatmin.proofs.exact.theorems import as_decimal, encoded, sealed
+from flatmin.proofs.objective import Objective
 from tests.proofs.exact.integer_problems import completion
 
 
@@ -102,3 +104,21 @@ def test_an_error_names_the_file_that_cannot_be_written(proof, tmp_path):
 def test_the_command_can_be_pasted_into_a_shell(proof):
     words = shlex.split(proof.command("my proof.json", "it's data.npz"))
     assert words == ["python", "checker.py", "my proof.json", "it's data.npz", "--sha256", proof.sha256]
+
+
+def test_a_proof_is_printed_with_few_digits_on_the_safe_side(proof):
+    text = str(proof)
+    assert "weak" not in text
+    for statement in proof.statements:
+        for name, x in statement.numbers.items():
+            short = as_decimal(x, name != "lower", 10)
+            assert short in text
+            assert Fraction(short) <= x if name == "lower" else Fraction(short) >= x
+
+
+def test_a_proof_with_bounds_far_apart_says_that_it_is_weak():
+    problem = completion()
+    dual = np.full(problem.measurement.size, 1e-9)
+    factors = tuple(np.ones((d, 1)) for d in problem.shape)
+    proof = prove_point(problem, factors, dual, None, Objective(alpha=1e-3))
+    assert "another matrix may be better" in proof.facts()["weak"]

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 import flatmin as fm
+from flatmin.proofs.exact.duals import lower_bound
 from flatmin.proofs.exact.explicit_problem import ExplicitProblem
 from flatmin.proofs.exact.point import polished
 from flatmin.proofs.exact.witness import rectangular_witness, zero_witness
@@ -65,3 +66,12 @@ def test_the_zero_matrix_has_a_point_where_the_data_are_not_zero():
             fm.Problem(problem.measurement, 0 * problem.data, problem.parametrization)
         )
         assert zero_witness(nothing, np.ones(len(problem.data))).point is None
+
+
+@pytest.mark.parametrize("name", ["sensing", "network", "covariance"])
+def test_the_lower_bound_at_zero_needs_no_good_dual_vector(name):
+    problem = PROBLEMS[name]()
+    explicit = ExplicitProblem.from_problem(problem, alpha=1e9)
+    witness = zero_witness(explicit, np.zeros(len(problem.data)))
+    zero = np.mean(problem.data**2)
+    assert 0.999 * zero < lower_bound(explicit, witness.duals["value"]) < 1.001 * zero

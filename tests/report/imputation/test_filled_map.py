@@ -24,4 +24,4 @@ def test_a_part_is_said_to_be_one(filled):
 
 
 def test_strange_names_are_shortened(filled):
-    assert "a very long name …" in filled_map(filled(labels=["a very long name\nof a row"] * 50)).svg
+    assert "a very l…of row 12" in filled_map(filled(labels=["a very long name\nof row 12"] * 50)).svg

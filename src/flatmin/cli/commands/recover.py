@@ -12,7 +12,7 @@ from typing import Any
 from flatmin._core.progress import Approach, progress
 from flatmin.cli.answer_files import AnswerFiles, write_answer_files
 from flatmin.cli.commands.prove import theorems
-from flatmin.cli.noise_hints import noise_hints
+from flatmin.cli.noise_hints import data_hints, noise_hints
 from flatmin.cli.options import ProblemFile, in_options
 from flatmin.cli.output import destination, results_directory
 from flatmin.cli.recovery_summary import as_json, print_table, summarize
@@ -57,6 +57,9 @@ def run(request: Request) -> int:
     if request.prove:
         _check_provable(request, case)
     target = destination(request.output, request.problem.path, request.problem.mask)
+    if not request.quiet:  # before a solve that may take long
+        for hint in data_hints(case.problem):
+            print(f"flatmin: {hint}", file=sys.stderr)
     with results_directory(target) as folder:
         recovery = _recovered(request, family, case)
         written = recovery.write(folder)
@@ -163,7 +166,7 @@ class _Recovery:
             observed_image=answer.observed,
             row_labels=document.row_labels if document else None,
             column_labels=document.column_labels if document else None,
-            notes=[*(document.notes if document else []), *answer.notes, *self.hints],
+            notes=[*(document.notes if document else []), *answer.notes, *data_hints(self.case.problem), *self.hints],
             picture=None if document is None else document.picture,
             proof=self.proof,
         )

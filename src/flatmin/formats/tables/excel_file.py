@@ -42,7 +42,7 @@ class ExcelFile(TableFile):
         self._check(path)
         if len(stored.worksheets) > 1:
             self.notes.append(
-                f"{path.name} has {len(stored.worksheets)} sheets; the first one, {sheet.title!r}, is read"
+                f"the workbook has {len(stored.worksheets)} sheets; the first one, {sheet.title!r}, is read"
             )
 
     @classmethod

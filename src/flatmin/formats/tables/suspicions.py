@@ -10,10 +10,12 @@ from flatmin._core.arrays import Array
 from flatmin.formats.delimited import plain_number
 from flatmin.formats.tables.table_column import ColumnCells
 
-__all__ = ["about_numbers", "about_text", "unreadable"]
+__all__ = ["about_marks", "about_numbering", "about_text", "unreadable"]
 
-#: Numbers by which many programs mark missing cells.
-SENTINELS = frozenset({-9.0, -99.0, -999.0, -9999.0, -99999.0, 99.0, 999.0, 9999.0, 99999.0, 999999.0, -1.0})
+#: Numbers that are offered as missing marks wherever they are found.
+MARKS = frozenset({-999.0, -9999.0, -99999.0})
+#: Numbers that are offered as missing marks if they lie far from all others.
+SENTINELS = MARKS | {-9.0, -99.0, 99.0, 999.0, 9999.0, 99999.0, 999999.0, -1.0}
 #: A name that identifiers have.
 IDENTIFIER = re.compile(r"(?i:(^|[\s_.-])(id|no|nr|num|number|code|key|index|zip|uid|fips)s?$)|[a-z]ID$")
 #: A large positive number is compared with at least this number of different other ones.
@@ -29,17 +31,21 @@ THOUSANDS = re.compile(r"[+-]?\d{1,3}([,.'’ \u00a0\u202f]\d{3})+([.,]\d+)?")
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 
 
-def about_numbers(name: str, cells: ColumnCells) -> Iterator[str]:
-    """Yield sentences about a numeric column that may hold missing marks, identifiers or years."""
+def about_marks(name: str, cells: ColumnCells) -> Iterator[str]:
+    """Yield sentences about numbers in a numeric column that may mark missing cells."""
     values = cells.values[~np.isnan(cells.values)]
     for mark in _sentinels(values):
         count = int(np.count_nonzero(values == mark))
         times = "one cell" if count == 1 else f"{count} cells"
         yield (
-            f"column {name!r} has {mark:g} in {times}, far from its other values; if it marks missing cells, pass "
+            f"column {name!r} has {mark:g} in {times} and counts it as a number; if it marks missing cells, pass "
             f"--missing {mark:g}"
         )
-    kind = _numbering(name, values, bool(cells.holes.any()))
+
+
+def about_numbering(name: str, cells: ColumnCells) -> Iterator[str]:
+    """Yield a sentence about a numeric column that may hold identifiers or years."""
+    kind = _numbering(name, cells.values[~np.isnan(cells.values)], bool(cells.holes.any()))
     if kind:
         remedy = f"--ignore {shlex.quote(name)} leaves it out"
         yield f"column {name!r} looks like {kind} and is fitted like any other; {remedy}"
@@ -106,7 +112,7 @@ def _notation(text: str) -> str:
 
 
 def _sentinels(values: Array) -> list[float]:
-    """Return the usual missing marks that lie farther from all other values than these are apart."""
+    """Return the usual missing marks: those of `MARKS`, and others farther from the rest than that is wide."""
     distinct = np.unique(values)
     found = []
     while len(distinct) > 2:
@@ -119,7 +125,7 @@ def _sentinels(values: Array) -> list[float]:
             distinct = distinct[:-1]
         else:
             break
-    return found
+    return found + [float(mark) for mark in np.intersect1d(distinct, list(MARKS))]
 
 
 def _numbering(name: str, values: Array, has_holes: bool) -> str:

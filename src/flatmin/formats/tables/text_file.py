@@ -32,7 +32,7 @@ class TextFile(TableFile):
         self.index = 0 if header and self._text.width > 1 and not header.texts[0] else None
         self.n_rows, self.notes = len(self._body), []
         if source.guessed:
-            self.notes.append(f"{path.name} is not UTF-8 and was read as {source.encoding}; --encoding takes another")
+            self.notes.append(f"the file is not UTF-8 and was read as {source.encoding}; --encoding takes another")
         if header is None:
             self.notes.append("the first row is numeric, so columns have no names and are called by position, from 0")
 

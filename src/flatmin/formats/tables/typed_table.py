@@ -15,7 +15,7 @@ from flatmin.errors import InputError
 from flatmin.formats.base import check_file
 from flatmin.formats.tables.excel_file import ExcelFile
 from flatmin.formats.tables.parquet_file import ParquetFile
-from flatmin.formats.tables.suspicions import about_numbers, about_text, unreadable
+from flatmin.formats.tables.suspicions import about_marks, about_numbering, about_text, unreadable
 from flatmin.formats.tables.table_column import ColumnCells, Marks, Role, TableColumn
 from flatmin.formats.tables.table_file import TableFile, trimmed
 from flatmin.formats.tables.text_file import TextFile
@@ -102,25 +102,27 @@ def read_typed_table(path: Path, reading: Reading) -> TypedTable:
     wanted = None if reading.fitted is None else {_position("the model", name, names) for name in reading.fitted}
     texts = [file.texts(j) for j in range(len(names))]
     n_rows = max(map(trimmed, texts))
-    columns, notes, faults = [], list(file.notes), {}
+    columns, notes, marks, faults = [], list(file.notes), list[str](), {}
     for j, name in enumerate(names):
         cells = ColumnCells.read(texts[j][:n_rows], file.number, Marks(tuple(reading.missing)))
         role, reason = _role(j, cells, index, ignored, wanted, file.is_typed(j))
         if role is Role.fitted and cells.others:
             row, _ = next(iter(cells.others.items()))
             faults[name] = (file.place(row), cells)
-        notes += about_numbers(name, cells) if role is Role.fitted else ()
+        if role is Role.fitted:
+            marks += about_marks(name, cells)
+            notes += about_numbering(name, cells)
         notes += about_text(name, cells) if reason == "text" else ()
         holes = cells.holes if file.names[j] or reason != "no number" else np.zeros(n_rows, bool)
         known = cells.values[~np.isnan(cells.values)]
         is_whole = role is Role.fitted and bool(np.all(np.mod(known, 1) == 0))
         columns.append(TableColumn(name, role, cells.values, holes, is_whole, reason))
     if faults:
-        raise InputError(f"{path.name}: {unreadable(faults)}")
+        raise InputError("; ".join([f"{path.name}: {unreadable(faults)}", *marks]))
     if not any(column.role is Role.fitted for column in columns):
-        found = "; ".join([f"{path.name} has no numeric column to fill, expected at least one", *notes])
-        raise InputError(found)
-    return TypedTable(file, columns, n_rows, _labels(columns, texts, n_rows), notes)
+        one = ["its rows have no comma, semicolon or tab that separates columns"] * (len(names) == 1)
+        raise InputError("; ".join([f"{path.name} has no numeric column to fill, expected at least one", *one, *notes]))
+    return TypedTable(file, columns, n_rows, _labels(columns, texts, n_rows), [*notes, *marks])
 
 
 def _file(path: Path) -> type[TableFile]:

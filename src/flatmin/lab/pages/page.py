@@ -34,8 +34,8 @@ class PageTexts(TypedDict, total=False):
 def experiments_page(findings: Sequence[Finding], **texts: Unpack[PageTexts]) -> Page:
     """Return the page about the findings of one or more recipes."""
     known = texts.get("provenance") or {}
-    sections = [_overview(findings)]
-    sections += [_section(finding, known.get(finding.name)) for finding in findings]
+    sections = [_section(finding, known.get(finding.name)) for finding in findings]
+    sections.insert(0 if len(findings) > 1 else 1, _overview(findings))  # the figures of a single recipe come first
     sections.append(_reading_guide(texts.get("command", "")))
     return Page(
         title=texts.get("title", "Experiments"),

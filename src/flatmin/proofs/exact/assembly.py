@@ -81,15 +81,24 @@ def prove(problem: Problem, solution: Any) -> Proof:
         raise InputError(f"problem is a {type(problem).__name__}, expected a flatmin Problem")
     certificate, settings = solution.checked_certificate, solution.settings
     objective = Objective.from_problem(problem, settings.get("alpha", 0.0), settings.get("metric_power", 1.0))
-    proof = prove_point(problem, solution.factors, certificate.dual, certificate.uniqueness_dual, objective)
-    near = proof.distance <= LARGEST_DISTANCE * float(np.linalg.norm(solution.matrix))
-    return replace(proof, certificate=_exact(certificate, proof) if certificate.holds and near else certificate)
+    claims, distance = _proved(problem, solution.factors, certificate.dual, certificate.uniqueness_dual, objective)
+    if certificate.holds and distance <= LARGEST_DISTANCE * float(np.linalg.norm(solution.matrix)):
+        certificate = _exact(certificate, claims, distance)
+    return replace(claims.proof(), distance=distance, certificate=certificate)
 
 
 def prove_point(
     problem: Problem, factors: Factors, dual: Array, uniqueness_dual: Array | None, objective: Objective
 ) -> Proof:
     """Return the theorems that dual vectors prove about factors, which may come from any program; see `prove`."""
+    claims, distance = _proved(problem, factors, dual, uniqueness_dual, objective)
+    return replace(claims.proof(), distance=distance)
+
+
+def _proved(
+    problem: Problem, factors: Factors, dual: Array, uniqueness_dual: Array | None, objective: Objective
+) -> tuple[_Claims, float]:
+    """Return what is proved, and the distance of its point from the factors, or raise `InputError` if it is large."""
     explicit = ExplicitProblem.from_problem(problem, objective.alpha, objective.metric_power)
     duals, factors = (dual, uniqueness_dual), problem.check(factors)
     claims = _Claims.from_witness(explicit, _witness(explicit, factors, *duals))
@@ -103,7 +112,7 @@ def prove_point(
             "the data have noise, with alpha > 0"
         )
     claims.collect()
-    return replace(claims.proof(), distance=distance)
+    return claims, distance
 
 
 def _distance(problem: Problem, factors: Factors, witness: Witness) -> tuple[float, float]:
@@ -248,14 +257,19 @@ def _document(explicit: ExplicitProblem, witness: Witness) -> dict[str, Any]:
     }
 
 
-def _exact(certificate: Certificate, proof: Proof) -> Certificate:
-    """Return the certificate with what the theorems say about the solution, which may differ from their point."""
-    known = {name: x for statement in proof.statements for name, x in statement.numbers.items()}
+def _exact(certificate: Certificate, claims: _Claims, distance: float) -> Certificate:
+    """Return the certificate with what the theorems say about the solution, whose distance from their point is given.
+
+    The radius is that of theorem F for matrices as flat as the solution, which may be less flat than the point.
+    """
+    known = {name: x for claim in claims.claims.values() for name, x in claim.items() if name != "text"}
     if not {"lower", "upper"} <= known.keys():
         return certificate
     lower = as_float(known["lower"], up=False)
     value = max(certificate.value, as_float(known["upper"], up=True))
-    has_radius = "radius" in known and "noise" not in known
+    radius = None
+    if "radius" in known and "noise" not in known:
+        radius = rounded_up(as_float(claims.theorem.radius(Fraction(value)), up=True) + distance)
     unknown: dict[str, Any] = dict.fromkeys(("q", "injectivity", "margin", "margin_kind", "alternative", "stability"))
     return replace(
         certificate,
@@ -265,7 +279,7 @@ def _exact(certificate: Certificate, proof: Proof) -> Certificate:
         dual_norm=1.0,
         bound_kind="exact",
         failure_probability=None,
-        unique=True if proof.statement("T") else None,
-        radius=as_float(known["radius"], up=True) + proof.distance if has_radius else None,
+        unique=True if "T" in claims.claims else None,
+        radius=radius,
         **unknown,
     )

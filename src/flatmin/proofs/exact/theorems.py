@@ -20,13 +20,15 @@ from flatmin._core.arrays import Array
 from flatmin._core.facts import as_html, as_text
 from flatmin._core.files import atomic_path
 from flatmin.errors import InputError
-from flatmin.proofs.certificate import Certificate
+from flatmin.proofs.certificate import LARGEST_GAP, LARGEST_RESIDUAL, Certificate
 from flatmin.proofs.exact.explicit_problem import ExplicitProblem
 
 __all__ = ["ExactStatement", "Proof", "as_decimal", "as_float", "encoded", "files_of", "reasons", "sealed"]
 
 #: Significant digits of a number in a statement.
 DIGITS = 25
+#: Significant digits of a number where a proof is printed.
+SHOWN = 10
 #: Numbers with more zeros than this before their first nonzero digit are written with an exponent.
 LONGEST_ZEROS = 6
 #: The kinds of theorems of which a missing one needs a reason.
@@ -77,6 +79,15 @@ class ExactStatement:
         """The numbers in floating point, rounded to the safe side."""
         return {name: as_float(x, up=name != "lower") for name, x in self.numbers.items()}
 
+    @property
+    def short_words(self) -> str:
+        """The theorem as a sentence with numbers of fewer digits, rounded to the safe side."""
+        words = self.words
+        for name, x in self.numbers.items():
+            up = name != "lower"
+            words = words.replace(as_decimal(x, up), as_decimal(x, up, SHOWN))
+        return words
+
 
 @dataclass(frozen=True, eq=False)
 class Proof:
@@ -123,11 +134,24 @@ class Proof:
 
     def facts(self) -> dict[str, str]:
         """Return the theorems, and the reasons for those that are missing."""
-        theorems = {s.kind: s.words for s in self.statements}
-        facts = {"subject": self.subject} | theorems
+        theorems = {s.kind: s.short_words for s in self.statements}
+        facts = {"subject": self.subject} | theorems | self._weakness()
         size = float(np.linalg.norm(self.matrix))
         facts["X̂"] = f"within {self.distance:.2g} of the solution that was given, in Frobenius norm; ‖X̂‖ = {size:.4g}"
         return facts | {f"not {kind}": reason for kind, reason in self.absent.items()}
+
+    def _weakness(self) -> dict[str, str]:
+        """Return what theorems with large numbers leave open."""
+        floats = {name: x for statement in self.statements for name, x in statement.floats.items()}
+        gap, beta, weak = floats.get("gap", 0.0), floats.get("beta", 0.0), []
+        if gap > LARGEST_GAP:
+            weak.append(
+                f"the bounds in V and U differ by {gap:.2g} of U, and a certificate needs {LARGEST_GAP:g}: another "
+                "matrix may be better by that share, or a better dual vector may be missing"
+            )
+        if beta > LARGEST_RESIDUAL:
+            weak.append(f"B is about data that differ from the given ones by up to {beta:.2g} of their norm")
+        return {"weak": "; ".join(weak)} if weak else {}
 
     def __repr__(self) -> str:
         return as_text("Proof", self.facts())
@@ -233,8 +257,8 @@ def encoded(array: Array) -> dict[str, Any]:
     return {"shape": list(array.shape), "dtype": kind, "base64": base64.b64encode(data).decode("ascii")}
 
 
-def as_decimal(number: Fraction, up: bool) -> str:
-    """Return a rational number with 25 digits, rounded up or down.
+def as_decimal(number: Fraction, up: bool, digits: int = DIGITS) -> str:
+    """Return a rational number with so many significant digits, rounded up or down.
 
     Examples
     --------
@@ -243,7 +267,7 @@ def as_decimal(number: Fraction, up: bool) -> str:
     >>> as_decimal(Fraction(1, 10**9), up=False)
     '1e-9'
     """
-    context = Context(prec=DIGITS, rounding=ROUND_CEILING if up else ROUND_FLOOR)
+    context = Context(prec=digits, rounding=ROUND_CEILING if up else ROUND_FLOOR)
     quotient = context.divide(Decimal(number.numerator), Decimal(number.denominator)).normalize(context)
     return format(quotient, "f" if not quotient or -LONGEST_ZEROS <= quotient.adjusted() < DIGITS else "e")
 

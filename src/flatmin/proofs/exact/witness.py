@@ -60,7 +60,8 @@ def zero_witness(explicit: ExplicitProblem, dual: Array) -> Witness:
     points = {"rectangular": {"L": left, "C": one, "R": right}, "symmetric": {"U": left, "C": one}}
     absent = {"B": "the matrix is zero and does not fit the data, so it is no flat minimum for nearby data"}
     point = points.get(explicit.cone, {"U": left})
-    return Witness(point, {"value": value_dual(explicit, [dual])}, {}, absent, candidates=[dual])
+    candidates = [dual, explicit.problem.data]  # a multiple of the data is best where zero has the least objective
+    return Witness(point, {"value": value_dual(explicit, candidates)}, {}, absent, candidates=candidates)
 
 
 def rectangular_witness(
@@ -110,8 +111,7 @@ def _least_eigenvalues(explicit: ExplicitProblem) -> dict[str, float]:
             even = G[np.ix_(seen, seen)]
             scale = np.sqrt(np.diagonal(even).real)
             even = even / np.outer(scale, scale)
-            smallest = float(np.linalg.eigvalsh(even)[0])
-            regular = smallest > 8 * len(even) * 2.0**-52
+            regular = np.any(seen) and np.linalg.eigvalsh(even)[0] > 8 * len(even) * 2.0**-52
             least = 1 / float(np.linalg.norm(np.linalg.inv(even) / np.outer(scale, scale), 2)) if regular else 0.0
         found[name] = CLAIMED * least
     return found

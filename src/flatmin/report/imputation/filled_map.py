@@ -69,6 +69,7 @@ def _caption(table: FilledTable) -> str:
 
 
 def shortened(text: str) -> str:
-    """Return a name on one line without control characters, cut to 18 letters."""
+    """Return a name on one line without control characters; the middle of one with more than 18 letters is left out."""
     clean = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return clean if len(clean) <= LONGEST else clean[: LONGEST - 1] + "…"
+    half = LONGEST // 2
+    return clean if len(clean) <= LONGEST else f"{clean[: half - 1]}…{clean[-half:]}"

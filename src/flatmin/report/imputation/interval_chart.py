@@ -12,8 +12,8 @@ from flatmin.report.pictures.drawing import FIRST, HOLE, INK, draw, grid
 
 __all__ = ["interval_chart"]
 
-#: Largest number of cells of a column in the picture.
-MOST_CELLS = 12
+#: Largest number of cells of a column in the picture, and approximately of all columns.
+MOST_CELLS, MOST_IN_ALL = 12, 100
 #: The band of a column contains this share of its known cells.
 BAND = 0.9
 #: A column has a band if it has at least this number of known cells.
@@ -26,6 +26,7 @@ def interval_chart(table: FilledTable) -> Figure | None:
     columns = [j for j in table.columns if shown[:, j].any()]
     if not columns:
         return None
+    most = min(MOST_CELLS, max(3, MOST_IN_ALL // len(columns)))
     values, low, high = (table.in_units(side) for side in (table.values, table.low, table.high))
     names = [shortened(table.names[j]) for j in columns]
     turned = max(map(len, names)) * len(names) > 90
@@ -39,7 +40,7 @@ def interval_chart(table: FilledTable) -> Figure | None:
                 bottom, top = np.quantile(known, [(1 - BAND) / 2, (1 + BAND) / 2])
                 axes.bar(place, top - bottom, bottom=bottom, width=0.8, color=HOLE, alpha=0.45, lw=0)
             cells = np.flatnonzero(shown[:, j])
-            cells = cells[picked(len(cells), MOST_CELLS)]
+            cells = cells[picked(len(cells), most)]
             x = place + (np.arange(len(cells)) - (len(cells) - 1) / 2) * 0.7 / max(len(cells), 6)
             axes.vlines(x, low[cells, j], high[cells, j], color=FIRST, lw=1.3)
             axes.plot(x, values[cells, j], "o", ms=3, color=INK)
@@ -49,7 +50,7 @@ def interval_chart(table: FilledTable) -> Figure | None:
         axes.set_ylabel("standard deviations")
 
     svg = draw("intervals", (WIDTH, 250.0 + (6.0 * max(map(len, names)) if turned else 0.0)), paint)
-    part = f" At most {MOST_CELLS} cells of a column are shown." if shown.sum(axis=0).max() > MOST_CELLS else ""
+    part = f" At most {most} cells of a column are shown." if shown.sum(axis=0).max() > most else ""
     caption = (
         "Dots are filled cells, lines their intervals, and grey bands 90 % of the known cells of the column. A line as "
         f"long as its band means that the other columns say nothing about the cell.{part}"
