@@ -8,7 +8,7 @@ import flatmin as fm
 from flatmin.estimators._completion.fitting import Settings, fit_cells
 from flatmin.estimators._completion.normal import NormalRows, TableRows
 from flatmin.estimators._completion.observations import Observations, Strengths
-from flatmin.estimators._completion.relaxation import FOLDS, MAX_CELLS, Relaxation, relaxation
+from flatmin.estimators._completion.relaxation import FOLDS, MAX_CELLS, Relaxation, _Fold, relaxation
 
 SETTINGS = {"metric_power": 1.0, "max_rank": None, "max_iter": None, "seed": 0}
 
@@ -99,3 +99,17 @@ def test_few_cells_are_not_held_out():
 def test_a_name_says_which_strength_it_has(chosen, share, phantoms):
     found = Relaxation({chosen: 1.0}, chosen)
     assert (found.share, found.phantoms) == (share, phantoms)
+
+
+def test_with_many_cells_quick_fits_to_one_fold_have_the_errors_of_certified_ones(monkeypatch):
+    cells = cells_of(220, 0.5, Strengths(True, 1.0, 1.0))
+    noise = fit_cells(cells, "auto", Settings(1.0, None, 1e-8, None, 0)).solution.noise
+    monkeypatch.setattr("flatmin.estimators._completion.relaxation.MAX_CELLS", 100)
+    quick = relaxation(cells, noise, SETTINGS)
+    monkeypatch.setattr("flatmin.estimators._completion.relaxation._SingleFold", _Fold)
+    exact = relaxation(cells, noise, SETTINGS)
+    shared = quick.errors.keys() & exact.errors.keys()
+    assert {"1", "0.55", "refit", "offsets"} <= shared
+    for name in shared:
+        assert quick.errors[name] == pytest.approx(exact.errors[name], rel=0.01)
+    assert len(quick.held_out.values) < 60

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -10,10 +11,12 @@ from flatmin._core.arrays import Array
 from flatmin.errors import InputError
 from flatmin.estimators._completion.normal import NormalRows, TableRows
 from flatmin.estimators._completion.observations import Observations
+from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.solution import Noise, Solution
 from flatmin.solvers import flat_minimum, refit
 from flatmin.solvers.alphas.folds import TrainingSplit, splits
+from flatmin.solvers.noise.quick_path import QuickPath
 
 __all__ = ["HeldOut", "Relaxation", "relaxation"]
 
@@ -31,7 +34,7 @@ PHANTOMS = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001)
 MIN_FALL = 0.002
 #: Offsets alone are chosen unless a candidate has a mean squared error smaller by this number of standard errors.
 CLEAR = 2.0
-#: Relative duality gap to which the penalised candidates are solved.
+#: Relative duality gap to which the penalised candidates are solved in several folds.
 TRIAL_TOL = 1e-3
 #: The largest number of Newton steps of a refit.
 REFIT_STEPS = 50
@@ -75,11 +78,14 @@ class Relaxation:
         more than two standard errors.
     held_out : HeldOut
         The predictions of the chosen candidate.
+    start : tuple of ndarray or None
+        The factors of the chosen penalised fit if one fold was held out. The fit to all cells starts there.
     """
 
     errors: Mapping[str, float]
     chosen: str
     held_out: HeldOut | None = field(default=None, compare=False)
+    start: Factors | None = field(default=None, compare=False, repr=False)
 
     @property
     def share(self) -> float | None:
@@ -121,7 +127,17 @@ class _Fold:
     def penalised(self) -> Iterator[tuple[str, Array]]:
         """Yield the residuals of penalised fits, from strong to weak."""
         for k, share in enumerate(SHARES):
-            yield f"{share:g}", self.judge.residual(self._solution(k).factors)
+            yield f"{share:g}", self.judge.residual(self.fit(k))
+
+    def fit(self, k: int) -> Factors:
+        """Return the factors of the penalised fit for a position in `SHARES`."""
+        return self._solution(k).factors
+
+    def _refitted(self, k: int, rank: int) -> Factors:
+        """Return the refit that starts from the largest components of a penalised fit."""
+        solution = self._solution(k)
+        L, R = solution.factors
+        return refit(self.training, replace(solution, factors=(L[:, :rank], R[:, :rank])), max_iter=REFIT_STEPS)
 
     def _solution(self, k: int) -> Solution:
         """Return the penalised fit for a position in `SHARES`."""
@@ -138,10 +154,8 @@ class _Fold:
         weaker penalty for it.
         """
         rank, last = self.noise.rank, len(SHARES) - 1
-        solution = next(found for k in range(len(SHARES)) if (found := self._solution(k)).rank >= rank or k == last)
-        L, R = solution.factors
-        start = replace(solution, factors=(L[:, :rank], R[:, :rank]))
-        factors, hidden = refit(self.training, start, max_iter=REFIT_STEPS), self.hidden
+        k = next(k for k in range(len(SHARES)) if k == last or self.fit(k)[0].shape[1] >= rank)
+        factors, hidden = self._refitted(k, rank), self.hidden
         offsets = self.known.offsets(factors)
         rows = self.known.drawn_rows(factors, offsets)
         if rows is None:
@@ -161,6 +175,27 @@ class _Fold:
             yield f"{NORMAL}{share:g}", found.filled(table)[i, j] - self.hidden.values
 
 
+@dataclass(frozen=True, eq=False)
+class _SingleFold(_Fold):
+    """The candidates on the only fold of many cells, whose penalised fits are not certified."""
+
+    fits: list[Factors] = field(default_factory=list)
+
+    @cached_property
+    def _path(self) -> QuickPath:
+        return QuickPath(self.training, self.settings)
+
+    def fit(self, k: int) -> Factors:
+        """Return the factors of the penalised fit for a position in `SHARES`."""
+        for share in SHARES[len(self.fits) : k + 1]:
+            self.fits.append(self._path.fit(share * self.noise.alpha, self.fits[-1] if self.fits else None))
+        return self.fits[k]
+
+    def _refitted(self, k: int, rank: int) -> Factors:
+        L, R = self.fit(k)
+        return self._path.refit(SHARES[k] * self.noise.alpha, (L[:, :rank], R[:, :rank]), REFIT_STEPS)
+
+
 def relaxation(cells: Observations, noise: Noise, settings: Mapping[str, Any]) -> Relaxation | None:
     """Choose between offsets, a refit, penalties and normal distributions; None if there are too few cells.
 
@@ -172,7 +207,8 @@ def relaxation(cells: Observations, noise: Noise, settings: Mapping[str, Any]) -
     dealt = _dealt(cells, settings["seed"])
     if not dealt:
         return None
-    folds = [_Fold.from_split(cells, split, noise, settings) for split in dealt]
+    kind_of_fold = _Fold if len(dealt) > 1 else _SingleFold
+    folds = [kind_of_fold.from_split(cells, split, noise, settings) for split in dealt]
     found: dict[str, Array] = {}
     for kind in (_Fold.offsets, _Fold.penalised, _Fold.refit, _Fold.normal):
         found |= _search([kind(fold) for fold in folds])
@@ -186,7 +222,9 @@ def relaxation(cells: Observations, noise: Noise, settings: Mapping[str, Any]) -
     labels = np.repeat(np.arange(len(dealt)), [len(split.held_out) for split in dealt])
     predictions = hidden.values + found[chosen] / hidden.entries.norms()
     held_out = HeldOut(hidden.entries.rows, hidden.entries.cols, hidden.values, predictions, labels)
-    return Relaxation(errors, chosen, held_out)
+    names = [f"{share:g}" for share in SHARES]
+    start = folds[0].fit(names.index(chosen)) if len(folds) == 1 and chosen in names else None
+    return Relaxation(errors, chosen, held_out, start)
 
 
 def _dealt(cells: Observations, seed: int) -> list[TrainingSplit]:
