@@ -144,8 +144,9 @@ class Certificate:
         """How surely the claims are true, in falling order: "exact", "rounded", "probabilistic" or "estimated".
 
         "exact" claims are theorems in rational arithmetic, from `flatmin.prove` alone. "rounded" counts every rounding
-        error; for a `FromLinearOperator` it assumes that products are accurate to 1000 ε. "probabilistic" claims count them too, but may be wrong with probability ``failure_probability``.
-        "estimated" proves nothing, and then ``holds`` is False.
+        error; for a `FromLinearOperator` it assumes that products are accurate to 1000 ε. "probabilistic" claims count
+        them too, but may be wrong with probability ``failure_probability``. "estimated" proves nothing, and then
+        ``holds`` is False.
         """
         if self.bound_kind in ("exact", "estimated"):
             return self.bound_kind
