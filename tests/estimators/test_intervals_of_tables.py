@@ -166,7 +166,7 @@ def test_a_file_has_the_calibration_that_was_computed(data, tmp_path):
     model.save(tmp_path / "plain.npz")
     again = MatrixCompletion.load(tmp_path / "plain.npz")
     np.testing.assert_array_equal(again.transform(data[1]), model.transform(data[1]))
-    with pytest.raises(InputError, match="saved without calibration"):
+    with pytest.raises(InputError, match="saved before its first interval"):
         again.predict_interval(data[1])
     expected = model.predict_interval(data[1])
     model.save(tmp_path / "calibrated.npz")

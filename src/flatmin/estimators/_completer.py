@@ -63,8 +63,8 @@ class Completer(FlatEstimator):
         offsets, estimated by restricted maximum likelihood.
     calibration : int, "auto" or None
         How many folds of observed cells are held out to calibrate intervals; 1 holds out a fifth of the cells once.
-        "auto" is 10 up to 20 000 observed cells, 5 up to a million, and 1 above. Nothing is held out before an interval
-        or a standard deviation is asked for. None excludes both.
+        "auto" is 20 up to 2000 observed cells, 10 up to 20 000, 5 up to a million, and 1 above. Nothing is held out
+        before an interval or a standard deviation is asked for. None excludes both.
 
     Attributes
     ----------
@@ -132,7 +132,8 @@ class Completer(FlatEstimator):
     def _keep_fit(self, found: Completed) -> None:
         """Set the fitted attributes."""
         self._factors, self.relaxation_ = found.factors, found.relaxation
-        self._found, self._refits = found, found.refits
+        self._found: Completed | None = found
+        self._refits = found.refits
         self._calibrations: dict[int, Calibration] = {}
         self.alpha_ = regularization(float(found.solution.settings["alpha"]), found.problem.shape)
         self._keep(found.problem, found.solution)
@@ -144,9 +145,7 @@ class Completer(FlatEstimator):
 
     def _at(self, i: Array, j: Array) -> Array:
         """Return the model at positions of cells, in the units of the fit; −1 stands for an unknown row or column."""
-        z, both = self.offsets_.at(i, j), (i >= 0) & (j >= 0)
-        z[both] += np.einsum("nk,nk->n", self.row_factors_[i[both]], self.column_factors_[j[both]])
-        return z
+        return self._cells.at(i, j)
 
     def _summary(self) -> dict[str, str]:
         lines, tried = super()._summary(), getattr(self, "relaxation_", None)
@@ -172,10 +171,14 @@ class Completer(FlatEstimator):
             raise InputError("calibration is None, expected 'auto' or a number of folds, which intervals need")
         folds = folds_of(self.calibration, len(self._cells.rows.values))
         if folds not in self._calibrations:
-            if not hasattr(self, "_found"):
-                raise InputError("the model was saved without calibration, expected to read calibration_ before save")
-            held, accuracy = fold_fits(self._found, folds), float(self._found.solution.settings["tol"])
-            self._calibrations[folds] = Calibration.from_folds(self._cells, held, accuracy)
+            found: Completed | None = getattr(self, "_found", None)
+            if found is None:
+                raise InputError(
+                    "the model has no cells to hold out, because Spark fitted it or because it was saved before its "
+                    "first interval; expected a fit with engine='local', or calibration_ before save"
+                )
+            accuracy = float(found.solution.settings["tol"])
+            self._calibrations[folds] = Calibration.from_folds(self._cells, fold_fits(found, folds), accuracy)
         return self._calibrations[folds]
 
     def _deviations(self, i: Array, j: Array, rows: RowFit | None = None) -> Array:
@@ -189,6 +192,8 @@ class Completer(FlatEstimator):
         if check_kind(kind) == "observation":
             found = self._calibrated()
             return np.asarray(found.quantiles(number)[j] * found.scales(self._cells, i, j, rows))
+        if np.any((i < 0) | (j < 0)):
+            raise InputError("kind is 'mean' for an unknown id, expected kind='observation', or ids of the fit")
         if not self._refits:
             raise InputError(
                 "kind is 'mean', but no refit predicts, and the bias of other fits is unknown; expected "

@@ -145,7 +145,7 @@ class PairRegressor(RegressorMixin, Completer):  # type: ignore[misc]
         self.__dict__.pop("spark_model_", None)
         return self
 
-    def predict(self, X: Any, columns: Any = None) -> Any:
+    def predict(self, X: Any, columns: Any = None, *, return_std: bool = False) -> Any:
         """Return the predicted values of pairs; an unknown id is predicted from the offsets.
 
         Parameters
@@ -155,10 +155,12 @@ class PairRegressor(RegressorMixin, Completer):  # type: ignore[misc]
             columns of ids come first, or are named by ``columns``.
         columns : array_like, shape (n,), optional
             Ids of columns.
+        return_std : bool
+            Whether to return also the standard deviations of the errors, as `predict_interval` estimates them.
 
         Returns
         -------
-        ndarray, shape (n,)
+        ndarray, shape (n,); with return_std two of them
             For a Spark DataFrame, the DataFrame with a further column "prediction".
         """
         check_is_fitted(self)
@@ -168,7 +170,53 @@ class PairRegressor(RegressorMixin, Completer):  # type: ignore[misc]
                     f"X is a {type(X).__name__}, expected pairs of ids, or after engine='spark' a DataFrame"
                 )
             return self.spark_model_.transform(X, columns)
-        return np.clip(self._at(*self._positions(X, columns)), *self._limits())
+        i, j = self._positions(X, columns)
+        values = np.clip(self._at(i, j), *self._limits())
+        return (values, self._deviations(i, j)) if return_std else values
+
+    def predict_interval(
+        self, X: Any, columns: Any = None, *, confidence_level: float = 0.9, kind: str = "observation"
+    ) -> tuple[Array, Array]:
+        """Return lower and upper ends of prediction intervals of the values of pairs, inside the limits of ``clip``.
+
+        Held-out pairs calibrate the intervals; see `MatrixCompletion.predict_interval`. For an unknown id the variance
+        of factors and offsets is added. This part is not calibrated, and such intervals are less reliable.
+
+        Parameters
+        ----------
+        X, columns
+            Pairs of ids, as in `predict`.
+        confidence_level : float
+            The share of values that the intervals should contain.
+        kind : str
+            "observation" is about a value, "mean" about the value without noise. "mean" needs known ids and a fit
+            without the bias of a penalty: ``refit=True``, or "auto" if a refit was chosen.
+
+        Returns
+        -------
+        low, high : ndarray, shape (n,)
+
+        Raises
+        ------
+        ValueError
+            If an argument cannot be used, if fewer than 20 pairs can be held out, if there are too few for this
+            confidence level, or after ``engine="spark"``, which keeps no pairs.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> rng = np.random.default_rng(0)
+        >>> pairs = rng.permutation([(row, column) for row in range(40) for column in range(10)])
+        >>> values = pairs.sum(axis=1) + rng.standard_normal(400)
+        >>> model = PairRegressor(0.1).fit(pairs[:300], values[:300])
+        >>> low, high = model.predict_interval(pairs[300:])
+        >>> bool(0.8 < np.mean((low <= values[300:]) & (values[300:] <= high)) < 1)
+        True
+        """
+        check_is_fitted(self)
+        i, j = self._positions(X, columns)
+        values, half = self._at(i, j), self._half_widths(i, j, confidence_level, kind)
+        return np.clip(values - half, *self._limits()), np.clip(values + half, *self._limits())
 
     def recommend(self, row: Any, n: int = 10, exclude_seen: bool = True) -> tuple[Array, Array]:
         """Return the columns with the largest predictions for a row, best first.
@@ -300,6 +348,7 @@ class PairRegressor(RegressorMixin, Completer):  # type: ignore[misc]
         (L, R), self.relaxation_ = found.factors, None
         sides = RowModel(R, found.alpha, 1.0), RowModel(L, found.alpha, 1.0)
         rows, self._keeps_pairs, self._factors = RowFit.without_cells(sides[0], L), False, found.factors
+        self._found, self._refits, self._calibrations = None, False, {}
         self._keep_cells(CellPredictor(Offsets(0.0, np.zeros(len(L)), np.zeros(len(R))), rows, sides[1], rows))
         self._record(found.solution, found.factors)
         return self

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from flatmin.errors import InputError
-from flatmin.estimators._intervals.arguments import FEW_CELLS, MANY_CELLS, check_kind, check_level, folds_of
+from flatmin.estimators._intervals.arguments import check_kind, check_level, folds_of
 
 
 def test_automatic_folds_follow_the_number_of_cells():
-    sizes = (FEW_CELLS, FEW_CELLS + 1, MANY_CELLS, MANY_CELLS + 1)
-    assert [folds_of("auto", cells) for cells in sizes] == [10, 5, 5, 1]
+    sizes = (100, 2000, 2001, 20_000, 20_001, 10**6, 10**6 + 1)
+    assert [folds_of("auto", cells) for cells in sizes] == [20, 20, 10, 10, 5, 5, 1]
     assert folds_of(3, 100) == 3
 
 

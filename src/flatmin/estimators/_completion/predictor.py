@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
@@ -16,10 +15,10 @@ from flatmin.estimators._completion.table import in_rows
 from flatmin.solvers.noise.refit import UNBIASED
 from flatmin.solvers.offsets.offsets import Offsets
 
-__all__ = ["CellPredictor", "RowFit", "quadratic_forms"]
+__all__ = ["CellPredictor", "RowFit", "with_unknown"]
 
-#: Approximate number of entries of vectors and matrices that are gathered at once.
-GATHERED_ENTRIES = 2_000_000
+#: Number of products of factors that are computed at once.
+PRODUCTS_AT_ONCE = 100_000
 #: Smallest value of ``1 − leverage`` of an observed cell in a studentized residual. A cell that determines its own
 #: prediction has the leverage 1.
 LEAST_FREEDOM = 0.05
@@ -27,19 +26,9 @@ LEAST_FREEDOM = 0.05
 OF_CELLS = ("indices", "values", "weights")
 
 
-def _pieces(count: int, entries: int) -> Iterator[slice]:
-    """Yield slices of ``count`` cells, short enough to gather this number of entries for every cell."""
-    step = max(1, GATHERED_ENTRIES // max(1, entries))
-    return (slice(start, start + step) for start in range(0, count, step))
-
-
-def quadratic_forms(matrices: Array, i: Array, vectors: Array, j: Array) -> Array:
-    """Return ``v_jᵀ C_i v_j``, shape (n,), for matrices C (a, f, f) and vectors v (b, f) at positions i and j (n,)."""
-    out = np.zeros(len(i))
-    for piece in _pieces(len(i), vectors.shape[1] ** 2):
-        v = vectors[j[piece]]
-        out[piece] = np.einsum("nf,nf->n", np.einsum("nf,nfg->ng", v, matrices[i[piece]]), v)
-    return out
+def with_unknown(factors: Array) -> Array:
+    """Return factors (n, k) with a last one of zeros, which is at position −1: that of an unknown row or column."""
+    return np.vstack([factors, np.zeros((1, factors.shape[1]))])
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,36 +92,49 @@ class RowFit:
             (self.weights, self.indices, self.pointers), shape=(len(self.offsets), len(self.model.columns))
         )
 
-    @cached_property
-    def covariances(self) -> Array:
-        """The covariances (n, f, f) of factors and offsets for noise of variance 1; see `RowModel.covariances`."""
-        return self.model.covariances(self.weighted_cells)
-
     @property
     def positions(self) -> tuple[Array, Array]:
         """The row and the column of every observed cell."""
         return np.repeat(np.arange(len(self.offsets)), np.diff(self.pointers)), self.indices
 
     def at(self, i: Array, j: Array) -> Array:
-        """Return the matrix plus the offsets of rows, at positions (n,)."""
-        out = self.offsets[i]
-        for piece in _pieces(len(i), self.factors.shape[1]):
-            out[piece] += np.einsum("nk,nk->n", self.factors[i[piece]], self.model.columns[j[piece]])
+        """Return the matrix plus the offsets of rows, at positions (n,); −1 stands for an unknown row or column."""
+        return np.asarray(np.append(self.offsets, 0.0)[i] + self.products(i, j))
+
+    def products(self, i: Array, j: Array) -> Array:
+        """Return the matrix at positions (n,); 0 in unknown rows and columns."""
+        out, both = np.zeros(len(i)), np.flatnonzero((i >= 0) & (j >= 0))
+        for start in range(0, len(both), PRODUCTS_AT_ONCE):
+            piece = both[start : start + PRODUCTS_AT_ONCE]
+            out[piece] = np.einsum("nk,nk->n", self.factors[i[piece]], self.model.columns[j[piece]])
         return out
 
-    def leverages(self, i: Array, j: Array) -> Array:
-        """Return the variances of `at` for given factors of the columns and noise of variance 1."""
-        return quadratic_forms(self.covariances, i, self.model.features, j)
+    def seen(self, i: Array) -> Array:
+        """Return positions (n,) of rows, −1 for those without observed cells."""
+        return np.where(np.append(self.counts, 0)[i] > 0, i, -1)
 
-    def studentized_squares(self, leverages: Array | None = None) -> Array:
-        """Return the squared residual over ``1 − leverage`` of every observed cell.
+    def leverages(self, i: Array, j: Array, noise: Array | None = None) -> Array:
+        """Return the variances of `at` for given factors of the columns and noise of variance 1 or ``noise`` (d2,).
+
+        They are 0 in rows without observed cells.
+        """
+        features = self.model.with_offset(with_unknown(self.model.columns))
+        return self.model.prediction_variances(self.weighted_cells, self.seen(i), features, j, noise)
+
+    @cached_property
+    def studentized_squares(self) -> Array:
+        """The squared residual over ``1 − leverage`` of every observed cell.
 
         If R is given and there is no penalty, the residual of a cell of weight w has the variance ``σ² (1 − w h)``, so
-        the mean of these squares is the variance of the noise. Other leverages h (nnz,) may be given.
+        the mean of these squares is the variance of the noise.
         """
         i, j = self.positions
-        freedom = 1 - self.weights * (self.leverages(i, j) if leverages is None else leverages)
-        return np.asarray((self.values - self.at(i, j)) ** 2 / freedom.clip(min=LEAST_FREEDOM))
+        return np.asarray(self.squares / (1 - self.weights * self.leverages(i, j)).clip(min=LEAST_FREEDOM))
+
+    @property
+    def squares(self) -> Array:
+        """The squared residuals at observed cells."""
+        return np.asarray((self.values - self.at(*self.positions)) ** 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +148,9 @@ class CellPredictor:
         ``h_ij = f_jᵀ (Σ_k w_ik f_k f_kᵀ + Λ_i)⁻¹ f_j + g_iᵀ (Σ_k w_kj g_k g_kᵀ + Λ_j)⁻¹ g_i``,
 
     with ``f = (r, 1)`` if rows have offsets, ``g = (l, 1)`` if columns have, and sums over observed cells.
-    ``training`` are the rows of the fit, whose cells determine the columns; ``rows`` may be more.
+    ``training`` are the rows of the fit, whose cells determine the columns; ``rows`` may be more. ``noise`` is the
+    variance of the noise in the penalty on rows, by which leverages of different fits are compared; 1 if the penalty is
+    no estimate of it.
 
     References
     ----------
@@ -158,6 +162,7 @@ class CellPredictor:
     rows: RowFit
     columns: RowModel
     training: RowFit
+    noise: float = 1.0
 
     @classmethod
     def from_fit(cls, found: Completed) -> Self:
@@ -169,14 +174,9 @@ class CellPredictor:
         rows = RowFit.from_cells(found.rows, values, None if weights is None else weights[order])
         if strengths.rows is not None:
             offsets = offsets.with_rows(rows.offsets)
-        return cls(offsets, rows, _column_model(found, rows.factors), rows)
-
-    @cached_property
-    def column_covariances(self) -> Array:
-        """The covariances (d2, f, f) of factors and offsets of the columns, for noise of variance 1."""
-        i, j = self.training.positions
-        shape = len(self.offsets.columns), len(self.training.offsets)
-        return self.columns.covariances(in_rows(j, i, self.training.weights, shape)[0])
+        drawn = found.refits or found.phantoms is not None
+        noise = found.rows.strength if drawn and found.rows.strength else 1.0
+        return cls(offsets, rows, _column_model(found, rows.factors), rows, noise)
 
     def with_rows(self, new: RowFit, order: Array, means: Any = 0.0) -> Self:
         """Return the predictor with the rows of `RowFit.joined`, whose offsets have given means (n,) or 0."""
@@ -189,19 +189,37 @@ class CellPredictor:
         return RowFit.from_cells(self.rows.model, offsets.deviations(values))
 
     def at(self, i: Array, j: Array, rows: RowFit | None = None) -> Array:
-        """Return the predictions of cells at positions (n,) in the given rows, by default those of the fit."""
+        """Return the predictions of cells at positions (n,) in the given rows, by default those of the fit.
+
+        An unknown row or column has the position −1, and is predicted from the offsets.
+        """
         if rows is None:
-            return np.asarray(self.offsets.expected(i, j) + self.rows.at(i, j))
-        return np.asarray(self.offsets.constant + self.offsets.columns[j] + rows.at(i, j))
+            return np.asarray(self.offsets.at(i, j) + self.rows.products(i, j))
+        columns = np.append(self.offsets.columns, 0.0)
+        return np.asarray(self.offsets.constant + columns[j] + rows.at(i, j))
 
     def leverages(self, i: Array, j: Array, rows: RowFit | None = None) -> Array:
-        """Return the variances h of the same predictions, for noise of variance 1."""
+        """Return the variances h of the same predictions, for noise of variance 1.
+
+        Rows and columns that are unknown or without observed cells contribute nothing.
+        """
         return (rows or self.rows).leverages(i, j) + self.column_leverages(i, j, rows)
 
     def column_leverages(self, i: Array, j: Array, rows: RowFit | None = None) -> Array:
         """Return the part of `leverages` that comes from the regressions of columns."""
-        g = self.columns.with_offset((rows or self.rows).factors)
-        return quadratic_forms(self.column_covariances, j, g, i)
+        g = self.columns.with_offset(with_unknown((rows or self.rows).factors))
+        return self.columns.prediction_variances(self.column_weights, self.seen_columns(j), g, i)
+
+    def seen_columns(self, j: Array) -> Array:
+        """Return positions (n,) of columns, −1 for those without observed cells."""
+        return np.where(np.append(np.diff(self.column_weights.indptr), 0)[j] > 0, j, -1)
+
+    @cached_property
+    def column_weights(self) -> Any:
+        """The weights of the training cells as a CSR array (d2, d1)."""
+        i, j = self.training.positions
+        shape = len(self.offsets.columns), len(self.training.offsets)
+        return in_rows(j, i, self.training.weights, shape)[0]
 
 
 def _column_model(found: Completed, left: Array) -> RowModel:

@@ -92,22 +92,40 @@ class RowModel:
         ``weights`` is a CSR array (n, d2) with the weight of every observed cell. The penalty Λ is read as a normal
         prior. The covariance is then the inverse of the normal matrix ``C = (Σ w f fᵀ + Λ)⁻¹``; directions that neither
         cells nor penalty determine have covariance 0. With ``variances`` (d2,) of the noise in columns, and their mean
-        s̄² over the cells, it is ``C (Σ w s_j² f fᵀ + s̄² Λ) C``.
+        s̄² over the cells of the row, it is ``C (Σ w s_j² f fᵀ + s̄² Λ) C``.
         """
         from scipy.sparse import csr_array
 
-        n, f = weights.shape[0], self.features.shape[1]
-        out, noisy = np.zeros((n, f, f)), None
-        if variances is not None:
-            data = weights.data * variances[weights.indices]
-            noisy = csr_array((data, weights.indices, weights.indptr), shape=weights.shape)
-        for rows in self._chunks(np.arange(n)) if f else ():
-            gram, penalty, _ = self._equations(weights, weights.data, rows)
-            C = np.linalg.pinv(_with_diagonal(gram, penalty), rcond=ZERO_EIGENVALUE, hermitian=True)
-            if noisy is not None and variances is not None:
-                level = float(np.mean(variances[weights.indices]))
-                C = C @ _with_diagonal(self._equations(noisy, noisy.data, rows)[0], level * penalty) @ C
-            out[rows] = C
+        rows = np.arange(weights.shape[0])
+        gram, penalty, _ = self._equations(weights, weights.data, rows)
+        C = _inverses(gram, penalty)
+        if variances is None:
+            return np.asarray(C)
+        data = weights.data * variances[weights.indices]
+        noisy = csr_array((data, weights.indices, weights.indptr), shape=weights.shape)
+        levels = noisy.sum(axis=1) / np.maximum(weights.sum(axis=1), np.finfo(float).tiny)
+        return np.asarray(C @ _with_diagonal(self._equations(noisy, data, rows)[0], levels[:, None] * penalty) @ C)
+
+    def prediction_variances(
+        self, weights: Any, i: Array, vectors: Array, j: Array, variances: Array | None = None
+    ) -> Array:
+        """Return ``v_jᵀ C_i v_j``, shape (n,), for `covariances` C of rows i and vectors v (b, f) at positions j (n,).
+
+        It is 0 for unknown rows, which have the position −1.
+        """
+        out, order, f = np.zeros(len(i)), np.argsort(i, kind="stable"), vectors.shape[1]
+        if f == 0:
+            return out
+        rows, starts = np.unique(i[order], return_index=True)
+        rows, starts = rows[rows >= 0], np.append(starts[rows >= 0], len(i))
+        step = max(1, CHUNK_ENTRIES // f**2)
+        for r in range(0, len(rows), step):
+            part = rows[r : r + step]
+            C = self.covariances(weights[part], variances)
+            for piece in _pieces(starts[r], starts[min(r + step, len(rows))], f**2):
+                cells = order[piece]
+                v = vectors[j[cells]]
+                out[cells] = np.einsum("nf,nf->n", np.einsum("nf,nfg->ng", v, C[np.searchsorted(part, i[cells])]), v)
         return out
 
     def fit(self, values: Any, weights: Any = None) -> tuple[Array, Array]:
@@ -152,11 +170,26 @@ class RowModel:
         return gram, penalty, target @ F
 
 
+def _pieces(start: int, stop: int, entries: int) -> Iterator[slice]:
+    """Yield slices that are short enough to gather this number of entries for every position."""
+    step = max(1, CHUNK_ENTRIES // max(1, entries))
+    return (slice(first, min(first + step, stop)) for first in range(start, stop, step))
+
+
 def _with_diagonal(matrices: Array, added: Array) -> Array:
     """Return matrices (n, f, f) with numbers (n, f) added to their diagonals, in place."""
     diagonal = np.arange(added.shape[1])
     matrices[:, diagonal, diagonal] += added
     return matrices
+
+
+def _inverses(gram: Array, penalty: Array) -> Array:
+    """Return the inverses of penalised normal matrices, pseudo-inverses if there is no penalty."""
+    sizes = np.trace(gram, axis1=1, axis2=2)
+    gram = _with_diagonal(gram, penalty)
+    if np.all(penalty > ZERO_EIGENVALUE**0.5 * sizes[:, None]):
+        return np.asarray(np.linalg.inv(gram))
+    return np.asarray(np.linalg.pinv(gram, rcond=ZERO_EIGENVALUE, hermitian=True))
 
 
 def _solved(gram: Array, penalty: Array, target: Array) -> Array:

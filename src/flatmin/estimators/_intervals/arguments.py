@@ -7,11 +7,9 @@ from flatmin.errors import InputError
 
 __all__ = ["check_kind", "check_level", "folds_of"]
 
-#: With ``calibration="auto"`` ten folds are held out up to this number of observed cells, because small tables are
-#: predicted clearly worse without a fifth of their cells.
-FEW_CELLS = 20_000
-#: With ``calibration="auto"`` five folds are held out up to this number of observed cells, and one fold above.
-MANY_CELLS = 1_000_000
+#: The largest numbers of observed cells for which ``calibration="auto"`` holds out these numbers of folds, and one fold
+#: above. The errors of small tables are clearly larger without a tenth of their cells.
+AUTOMATIC = ((2_000, 20), (20_000, 10), (1_000_000, 5))
 
 
 def folds_of(calibration: Any, cells: int) -> int:
@@ -23,7 +21,7 @@ def folds_of(calibration: Any, cells: int) -> int:
         If the parameter is no number of folds.
     """
     if isinstance(calibration, str) and calibration == "auto":
-        return 10 if cells <= FEW_CELLS else 5 if cells <= MANY_CELLS else 1
+        return next((folds for most, folds in AUTOMATIC if cells <= most), 1)
     if not is_whole(calibration) or calibration < 1:
         raise InputError(f"calibration is {shown(calibration)}, expected 'auto', None or a number of folds from 1")
     return int(calibration)

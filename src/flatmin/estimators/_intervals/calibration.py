@@ -14,11 +14,14 @@ from flatmin.estimators._completion.predictor import CellPredictor, RowFit
 from flatmin.estimators._intervals.credibility import Credibility
 from flatmin.estimators._intervals.fold_fits import FoldFits
 from flatmin.estimators._intervals.row_scales import RowScales
+from flatmin.estimators._intervals.unknown import unknown_variances
 
 __all__ = ["Calibration"]
 
 #: The smallest number of held-out cells from which intervals are made.
 MIN_CELLS = 20
+#: The smallest number of held-out cells of a column in which predictions without error count as certain.
+EXACT_CELLS = 5
 #: The smallest number of held-out cells of a column that has a quantile of its own.
 MIN_COLUMN_CELLS = 20
 #: The quantile of all cells counts for this number of cells in the quantile of a column.
@@ -36,13 +39,15 @@ class Calibration:
     """Scales of errors, ``w_ij² = s_j² r_i (a + b h_ij + c ẑ_ij²)``, and quantiles of errors over scales.
 
     s_j² is the mean squared error of the held-out cells of column j, pulled to that of all cells. It is 0 in a column
-    whose cells are predicted without error, such as a constant one. r_i is the relative variance of row i
-    (`RowScales`), h the leverage of the cell (`CellPredictor`), and ẑ the prediction without the constant. The
-    nonnegative coefficients fit the squared errors of held-out cells over s² r by least squares. In these ratios s² is
-    estimated without the cell, and each cell is weighted by the inverse of its variance.
+    with five or more held-out cells that are all predicted without error, such as a constant column. r_i is the
+    relative variance of row i (`RowScales`), h the leverage of the cell times the noise (`CellPredictor`), and ẑ the
+    prediction without the constant. The nonnegative coefficients fit the squared errors of held-out cells over s² r by
+    least squares. In these ratios s² is estimated without the cell, and each cell is weighted by the inverse of its
+    variance.
 
-    The half width of an interval is w times a quantile of ``|error| / w`` over the held-out cells. In a column with 20
-    or more held-out cells it is the mean of the quantile of its own cells and that of all cells, which counts for 50.
+    The half width of an interval is w times a quantile of ``|error| / w``: the value at position ``(n + 1) level``
+    among those of the n held-out cells, interpolated between neighbours. In a column with 20 or more held-out cells it
+    is the mean of the quantile of its own cells and that of all cells, which counts for 50.
 
     Attributes
     ----------
@@ -83,15 +88,15 @@ class Calibration:
             raise InputError(f"{n} cells can be held out to calibrate intervals, expected at least {MIN_CELLS}")
         size = float(np.max(np.abs(held.values)))
         floor = accuracy * size if size else float(np.finfo(float).tiny) ** 0.25
-        uncertain = np.zeros(d, bool)
-        uncertain[held.columns[np.abs(held.errors) > floor]] = True
-        if uncertain.any():
-            held = held.take(np.flatnonzero(uncertain[held.columns]))
+        wrong = np.bincount(held.columns, np.abs(held.errors) > floor, d)
+        exact = (wrong == 0) & (np.bincount(held.columns, minlength=d) >= EXACT_CELLS)
+        if not exact[held.columns].all():
+            held = held.take(np.flatnonzero(~exact[held.columns]))
         squares, j = held.errors**2 + floor**2, held.columns
         variances, scales = np.full(d, float(np.mean(squares))), np.ones(len(squares))
         for _ in range(SWEEPS):
             by_column = Credibility.from_groups(squares / scales, j, d)
-            variances = np.where(uncertain | ~uncertain.any(), by_column.estimates, 0.0)
+            variances = np.where(exact & (by_column.counts == 0), 0.0, by_column.estimates)
             scales = _relative(held, variances)
         base = scales * by_column.without(squares / scales, j)
         terms = _terms(held.leverages, held.predictions - fit.offsets.constant)
@@ -103,14 +108,22 @@ class Calibration:
         return cls(variances, rows, coefficients, floor, scores[order], j[order])
 
     def scales(self, fit: CellPredictor, i: Array, j: Array, rows: RowFit | None = None) -> Array:
-        """Return w at positions (n,) in given rows, by default those of the fit."""
-        relative = self.row_scales.of(rows or fit.rows, self.column_variances)
-        terms = _terms(fit.leverages(i, j, rows), fit.at(i, j, rows) - fit.offsets.constant)
-        squares = self.column_variances[j] * relative[i] * _share(self.coefficients, terms)
+        """Return w at positions (n,) in given rows, by default those of the fit.
+
+        At an unknown row or column, with the position −1, scales are those of the average one. If it has no observed
+        cell, w² has the variance of its factor and offset in addition, in which b s² is the variance of the noise.
+        """
+        relative = np.append(self.row_scales.of(rows or fit.rows, self.column_variances), 1.0)
+        typical = float(np.mean(self.column_variances))
+        terms = _terms(fit.noise * fit.leverages(i, j, rows), fit.at(i, j, rows) - fit.offsets.constant)
+        squares = np.append(self.column_variances, typical)[j] * relative[i] * _share(self.coefficients, terms)
+        squares += unknown_variances(fit, i, j, self.coefficients[1] * typical * fit.noise, rows)
         return np.asarray(np.sqrt(np.maximum(squares, self.floor**2)))
 
     def quantiles(self, level: float) -> Array:
-        """Return the half width of intervals of a confidence level in units of w, for every column.
+        """Return the half width of intervals of a confidence level in units of w, for every column, shape (d2 + 1,).
+
+        The last one is for unknown columns.
 
         Raises
         ------
@@ -118,23 +131,23 @@ class Calibration:
             If there are too few held-out cells for this level.
         """
         n = len(self.scores)
-        if _position(n, level) > n:
+        if (n + 1) * level > n:
             raise InputError(
                 f"confidence_level is {level:g}, expected at most {n / (n + 1):.4g}: there are {n} held-out cells"
             )
-        pooled = float(self.scores[_position(n, level) - 1])
-        out = np.full(len(self.column_variances), pooled)
+        pooled = float(np.quantile(self.scores, level, method="weibull"))
+        out = np.full(len(self.column_variances) + 1, pooled)
         for j, own in self._own_scores():
-            if _position(len(own), level) <= len(own):
-                own_quantile = own[_position(len(own), level) - 1]
+            if (len(own) + 1) * level <= len(own):
+                own_quantile = float(np.quantile(own, level, method="weibull"))
                 out[j] = (POOL * pooled + len(own) * own_quantile) / (POOL + len(own))
         return out
 
     @property
     def deviations(self) -> Array:
-        """The root mean square of ``error / w`` for every column, shape (d2,), pulled to that of all cells."""
+        """The root mean square of ``error / w`` for every column and unknown ones, shape (d2 + 1,), pulled together."""
         pooled = float(np.mean(self.scores**2))
-        out = np.full(len(self.column_variances), pooled)
+        out = np.full(len(self.column_variances) + 1, pooled)
         for j, own in self._own_scores():
             out[j] = (POOL * pooled + float(own @ own)) / (POOL + len(own))
         return np.asarray(np.sqrt(out))
@@ -145,11 +158,6 @@ class Calibration:
         order = np.argsort(self.score_columns, kind="stable")
         parts = np.split(self.scores[order], np.cumsum(counts)[:-1])
         return [(j, part) for j, part in enumerate(parts) if len(part) >= MIN_COLUMN_CELLS]
-
-
-def _position(n: int, level: float) -> int:
-    """Return the position, from 1, of the conformal quantile among n scores; above n if there is none."""
-    return int(np.ceil((n + 1) * level - 1e-9))
 
 
 def _relative(held: FoldFits, variances: Array) -> Array:

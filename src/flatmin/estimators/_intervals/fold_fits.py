@@ -24,7 +24,7 @@ ONE_IN = 5
 
 @dataclass(frozen=True, eq=False)
 class FoldFits:
-    """Held-out cells (n,): positions, values, predictions, and the leverages of the predictions.
+    """Held-out cells (n,): positions, values, predictions, and the leverages of the predictions times `noise`.
 
     ``fits`` are the fits to the other cells, and ``folds`` has the position in ``fits`` of the one that made each
     prediction.
@@ -73,7 +73,7 @@ def fold_fits(found: Completed, folds: int) -> FoldFits:
         fit = CellPredictor.from_fit(fit_like(found, split.training))
         hidden = cells.take(split.held_out)
         i, j = hidden.entries.rows, hidden.entries.cols
-        parts.append((i, j, hidden.values, fit.at(i, j), fit.leverages(i, j), np.full(len(i), k)))
+        parts.append((i, j, hidden.values, fit.at(i, j), fit.noise * fit.leverages(i, j), np.full(len(i), k)))
         fits.append(fit)
     return FoldFits(fits, *(np.concatenate(part) for part in zip(*parts, strict=True)))
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.estimators._completion.predictor import CellPredictor, RowFit, quadratic_forms
+from flatmin.estimators._completion.predictor import LEAST_FREEDOM, CellPredictor, RowFit
 from flatmin.estimators._intervals.credibility import Credibility
 
 __all__ = ["mean_variances", "noise_variances"]
@@ -13,7 +13,7 @@ def noise_variances(fit: CellPredictor) -> Array:
     """Return the variance of the noise in every column, shape (d2,), from the residuals at observed cells."""
     rows = fit.training
     i, j = rows.positions
-    squares = rows.studentized_squares(fit.leverages(i, j, rows))
+    squares = rows.squares / (1 - rows.weights * fit.leverages(i, j, rows)).clip(min=LEAST_FREEDOM)
     return Credibility.from_groups(squares, j, len(fit.offsets.columns)).estimates
 
 
@@ -23,7 +23,5 @@ def mean_variances(fit: CellPredictor, i: Array, j: Array, rows: RowFit | None =
     They are those of the rows' regressions with this noise (`RowModel.covariances`), plus the noise of the column times
     the leverage in the column's regression. The bias of a penalty is not in them.
     """
-    rows, noise = rows or fit.rows, noise_variances(fit)
-    covariances = rows.model.covariances(rows.weighted_cells, noise)
-    of_rows = quadratic_forms(covariances, i, rows.model.features, j)
-    return np.asarray(of_rows + noise[j] * fit.column_leverages(i, j, rows))
+    noise = noise_variances(fit)
+    return np.asarray((rows or fit.rows).leverages(i, j, noise) + noise[j] * fit.column_leverages(i, j, rows))

@@ -44,6 +44,6 @@ class RowScales:
 
 def _ratios(rows: RowFit, variances: Array) -> tuple[Array, Array]:
     """Return rows and ratios of the observed cells in columns of positive variance."""
-    (i, j), squares = rows.positions, rows.studentized_squares()
+    (i, j), squares = rows.positions, rows.studentized_squares
     kept = variances[j] > 0
     return i[kept], squares[kept] / variances[j[kept]]
