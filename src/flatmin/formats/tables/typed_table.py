@@ -156,8 +156,9 @@ def _distinct(names: Sequence[str]) -> list[str]:
 def _position(option: str, name: str, names: list[str]) -> int:
     if name in names:
         return names.index(name)
-    near = difflib.get_close_matches(name, names, 1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    alike = {other.casefold(): other for other in names}
+    near = difflib.get_close_matches(name.casefold(), alike, 1)
+    hint = f"; did you mean {alike[near[0]]!r}?" if near else ""
     shown = ", ".join(map(repr, names[:12])) + (", …" if len(names) > 12 else "")
     needs = "needs the column" if option == "the model" else "names the column"
     raise InputError(f"{option} {needs} {name!r}, found {shown}{hint}")
