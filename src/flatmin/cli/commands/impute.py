@@ -158,7 +158,9 @@ def _rows(imputation: Imputation) -> dict[str, str]:
         )
         if found["coverage"] is not None:
             level, share = (f"{100 * found[name]:.3g} %" for name in ("confidence", "coverage"))
-            rows["intervals"] = f"{level} asked for; they contain {share} of {found['cells']} held-out cells"
+            asked = f"{100 * summary['confidence']:.3g} %"
+            they = "they" if level == asked else f"those for {level}"
+            rows["intervals"] = f"{asked} asked for; {they} contain {share} of {found['cells']} held-out cells"
         if summary["model"] is not None:
             rows["measured"] = f"when the model in {summary['model']} was fitted"
         if found["means_are_as_good"]:
