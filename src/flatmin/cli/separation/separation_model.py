@@ -23,6 +23,11 @@ __all__ = ["SeparationModel"]
 
 #: Relative duality gap of a fit of noisy data. The parts do not change by as much as the noise below it.
 NOISY_GAP = 1e-6
+#: Largest number of rounds of the exact split of data that passed the test; if it takes more, they count as noisy.
+EXACT_ROUNDS = 400
+#: Number of cells, and smallest number of rows or columns, of the part of large data that is tested for noise.
+TESTED_CELLS = 1_000_000
+TESTED_SIDE = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,17 +58,19 @@ class SeparationModel:
         """Fit data. If alpha is None, the data are tested for noise first."""
         scales = source.scales
         X = source.matrix / scales
-        treatment = "given" if isinstance(alpha, float) else "noisy"
-        if alpha is None and _is_exact(X, source, weight, seed, callback):
-            treatment, alpha = "exact", 0.0
         settings = {"weight": weight, "center": source.center, "random_state": seed}
-        if treatment == "exact" or alpha == 0:
+        if alpha is None and _is_exact(X, source, weight, seed, callback):
+            estimator, converged = fitted(RobustPCA(alpha=0.0, max_iter=EXACT_ROUNDS, **settings), X)
+            if converged:
+                return cls(estimator, scales, "exact", True)
+        treatment = "given" if isinstance(alpha, float) else "noisy"
+        if alpha == 0:
             estimator, converged = fitted(RobustPCA(alpha=0.0, **settings), X)
-        else:
-            if source.step:  # rounding errors of neighbouring pixels are alike, and would count as structure
-                X = X + np.random.default_rng(seed).uniform(-source.step / 2, source.step / 2, X.shape)
-            alpha = "auto" if alpha is None else alpha
-            estimator, converged = fitted(RobustPCA(alpha, refit=True, tol=NOISY_GAP, **settings), X)
+            return cls(estimator, scales, treatment, converged)
+        if source.step:  # rounding errors of neighbouring pixels are alike, and would count as structure
+            X = X + np.random.default_rng(seed).uniform(-source.step / 2, source.step / 2, X.shape)
+        alpha = "auto" if alpha is None else alpha
+        estimator, converged = fitted(RobustPCA(alpha, refit=True, tol=NOISY_GAP, **settings), X)
         if estimator.noise_ is not None and estimator.noise_.sigma == 0:
             treatment = "exact"
         return cls(estimator, scales, treatment, converged)
@@ -101,6 +108,12 @@ class SeparationModel:
 
 
 def _is_exact(X: Array, source: Separable, weight: float | None, seed: int, callback: Callback | None) -> bool:
+    """Return whether data are free of noise; of large data, a random choice of rows or columns is tested."""
+    axis = int(X.shape[1] > X.shape[0])
+    count = max(TESTED_SIDE, TESTED_CELLS // X.shape[1 - axis])
+    if count < X.shape[axis]:
+        chosen = np.random.default_rng(seed).choice(X.shape[axis], count, replace=False)
+        X = np.take(X, np.sort(chosen), axis=axis)
     seen = ~np.isnan(X)
     centre = np.zeros(X.shape[1])
     if source.center is not None:
