@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import flatmin as fm
-from flatmin._core.progress import Approach, progress
+from flatmin._core.progress import Approach, listening, progress
 
 
 class Terminal(io.StringIO):
@@ -99,3 +99,13 @@ def test_estimators_show_a_bar_on_a_terminal(monkeypatch):
     assert texts[0] == ""
     assert "\r\x1b[K" in texts[1]
     assert "[MatrixCompletion]" in texts[2]
+
+
+def test_a_listener_hears_the_progress_of_all_computations_in_the_block(monkeypatch):
+    monkeypatch.setattr("sys.stderr", Terminal())
+    rows = []
+    with listening(rows.append), progress(False, lambda row: ["words"]) as show:
+        show({"rank": 1})
+    assert rows == [{"rank": 1}]
+    with progress(False, lambda row: ["words"]) as show:
+        assert show is None

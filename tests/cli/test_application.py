@@ -10,6 +10,7 @@ def test_the_commands():
     names = {info.name or info.callback.__name__ for info in app.registered_commands}
     assert names == {
         "impute",
+        "separate",
         "recover",
         "generate",
         "race",

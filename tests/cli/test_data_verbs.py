@@ -13,3 +13,15 @@ def test_repeated_options_are_lists(flatmin, monkeypatch):
     assert request.clip == "-1,5"
     assert (request.confidence, request.fit) == (0.9, {"alpha": None, "seed": None})
     assert request.command == "flatmin impute t.csv --missing -999 --missing '?' --ignore a --ignore b --clip -1,5"
+
+
+def test_options_of_separate_are_sorted_by_what_they_are_about(flatmin, monkeypatch):
+    from flatmin.cli.commands import separate
+
+    seen = []
+    monkeypatch.setattr(separate, "run", lambda request: seen.append(request) or 0)
+    assert flatmin("separate", "v.mp4", "-o", "out", "--every", "3", "--scale", "0.5", "--weight", "2").code == 0
+    (request,) = seen
+    assert (request.sampling.every, request.sampling.scale, request.sampling.grey) == (3, 0.5, False)
+    assert request.fit == {"alpha": None, "weight": 2.0, "seed": None}
+    assert request.reading == type(request.reading)()

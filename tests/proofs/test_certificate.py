@@ -310,3 +310,22 @@ def test_unmeasured_rows_count_as_unseen_directions_too():
     A = Entries(np.repeat(np.arange(3), 4), np.tile(np.arange(4), 3), (5, 4))
     problem = fm.Problem(A, np.outer(np.arange(1.0, 4), np.ones(4)).ravel())
     assert "vanish in 2 directions" in fm.flat_minimum(problem).certificate.scope
+
+
+def test_a_bound_above_the_value_betrays_an_inaccurate_operator():
+    from scipy.sparse.linalg import LinearOperator
+
+    rng = np.random.default_rng(1)
+    A, wrong = rng.standard_normal((40, 48)), 3e-9 * rng.standard_normal((40, 48))
+    X = rng.standard_normal((8, 1)) @ rng.standard_normal((1, 6))
+
+    def certificate(adjoint):
+        operator = LinearOperator(A.shape, matvec=lambda v: A @ v, rmatvec=lambda y: adjoint.T @ y, dtype=float)
+        measurement = fm.measurements.FromLinearOperator(operator, X.shape)
+        return fm.flat_minimum(fm.Problem(measurement, measurement.forward(X))).certificate
+
+    assert certificate(A).holds
+    proof = certificate(A + wrong)
+    assert proof.is_contradicted
+    assert not proof.holds
+    assert "computes too inaccurately" in str(proof)

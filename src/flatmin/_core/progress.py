@@ -4,9 +4,10 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
-__all__ = ["CLEAR_LINE", "Approach", "progress", "spoken"]
+__all__ = ["CLEAR_LINE", "Approach", "listening", "progress", "spoken"]
 
 CLEAR_LINE = "\r\x1b[K"
 #: Fields of a history row that are shown, each with its format.
@@ -24,13 +25,32 @@ WIDTH = 20
 EARLY = 1.0
 #: The pace is measured over this last share of the elapsed time.
 RECENT = 0.5
+Listener = Callable[[dict[str, Any]], None]
+#: The function that hears the progress of all computations, None if each shows its own.
+LISTENER: ContextVar[Listener | None] = ContextVar("listener", default=None)
+
+
+@contextmanager
+def listening(listener: Listener | None) -> Iterator[None]:
+    """Pass the progress of all computations in the block to a function, instead of a line for each of them."""
+    token = LISTENER.set(listener)
+    try:
+        yield
+    finally:
+        LISTENER.reset(token)
 
 
 @contextmanager
 def progress(
     wanted: bool, words: Callable[[Mapping[str, Any]], Iterable[str]]
 ) -> Iterator[Callable[[dict[str, Any]], None] | None]:
-    """Yield a callback that shows ``words`` on one line of stderr, or None if stderr is not a terminal."""
+    """Yield a callback that shows ``words`` on one line of stderr, or None if stderr is not a terminal.
+
+    In a block of `listening` the listener is yielded instead.
+    """
+    if LISTENER.get() is not None:
+        yield LISTENER.get()
+        return
     if not (wanted and sys.stderr.isatty()):
         yield None
         return

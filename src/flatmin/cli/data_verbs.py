@@ -1,4 +1,4 @@
-"""The commands for people with data: ``flatmin impute``."""
+"""The commands for people with data: ``flatmin impute`` and ``flatmin separate``."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,7 +7,7 @@ import typer
 
 from flatmin.cli.option_types import Json, Quiet, number, output, strength, text, whole_number
 
-__all__ = ["impute"]
+__all__ = ["impute", "separate"]
 
 
 def impute(
@@ -69,3 +69,60 @@ def impute(
     fit = {"alpha": alpha, "seed": seed}
     line = str(context.find_root().obj)
     return run(Request(table, output, reading, confidence, clip, round, fit, model, json, quiet, line))
+
+
+def separate(
+    context: typer.Context,
+    input: Annotated[
+        Path,
+        typer.Argument(
+            metavar="TABLE|FRAMES|VIDEO",
+            help="A table as impute reads it, an array (.npy, .npz with the key Y, .mtx), a picture, a folder of "
+            "pictures, an animated .gif, or a video (.mp4, .mov, .mkv, .avi, …).",
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        output("DIR", "Directory of results, which replaces an earlier one. Default: INPUT-separated."),
+    ] = None,
+    alpha: Annotated[
+        Any,
+        typer.Option(
+            "--alpha",
+            parser=strength,
+            metavar="X|auto",
+            help="Strength of the penalty: 0 splits exactly, auto follows from the noise. Default: 0 if the data are "
+            "found to be exact within a few seconds, else auto.",
+        ),
+    ] = None,
+    weight: Annotated[
+        float | None, number("--weight", "W", "Cost of a unit of gross error against the nuclear norm.")
+    ] = None,
+    missing: Annotated[
+        list[str] | None, text("--missing", "TEXT", "Tables: a text or number that marks missing cells.")
+    ] = None,
+    index: Annotated[str | None, text("--index", "COLUMN", "Tables: the column that names the rows.")] = None,
+    ignore: Annotated[list[str] | None, text("--ignore", "COLUMN", "Tables: a column that is not fitted.")] = None,
+    encoding: Annotated[str | None, text("--encoding", "E", "Tables: encoding of a text file. Default: found.")] = None,
+    every: Annotated[int, whole_number("--every", "N", "Moving pictures: use only every N-th frame.")] = 1,
+    scale: Annotated[float, number("--scale", "S", "Moving pictures: reduce width and height, such as 0.5.")] = 1.0,
+    grey: Annotated[bool, typer.Option("--grey", help="Moving pictures: turn colours into grey.")] = False,
+    seed: Annotated[int | None, whole_number("--seed", "N", "Seed of all random choices. Default: 0.")] = None,
+    model: Annotated[
+        Path | None, text("--model", "DIR", "Results of an earlier separate, whose model splits the rows of the input.")
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Separate noisy data into a low-rank part and gross errors, such as a scene and what moves in front of it.
+
+    Exit status: 0 the data are separated, 1 they are, but the fit did not converge, 2 bad input, 130 interrupted.
+    """
+    from flatmin.cli.commands.separate import Request, run
+    from flatmin.formats.clips import Sampling
+    from flatmin.formats.tables import Reading
+
+    reading = Reading(tuple(missing or ()), index, tuple(ignore or ()), encoding)
+    fit = {"alpha": alpha, "weight": weight, "seed": seed}
+    line = str(context.find_root().obj)
+    return run(Request(input, output, reading, Sampling(every, scale, grey), fit, model, json, quiet, line))

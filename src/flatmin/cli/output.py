@@ -16,6 +16,7 @@ __all__ = [
     "PROOFS",
     "RACE",
     "RECOVERY",
+    "SEPARATION",
     "ResultsKind",
     "check_proof_place",
     "destination",
@@ -33,6 +34,7 @@ class ResultsKind:
 
 RECOVERY = ResultsKind("-flat", frozenset({"format_version", "family", "certificate"}))
 IMPUTATION = ResultsKind("-imputed", frozenset({"format_version", "holes_left", "held_out"}))
+SEPARATION = ResultsKind("-separated", frozenset({"format_version", "n_errors", "treatment"}))
 PROOFS = ResultsKind("-proofs", frozenset({"format_version", "theorems", "checked_by"}))
 RACE = ResultsKind("-race", frozenset({"format_version", "family", "competitors", "protocol"}))
 

@@ -13,7 +13,7 @@ from flatmin.errors import InputError
 from flatmin.formats.base import Document, KnownCells
 from flatmin.formats.image import Image, bright_pixels, read_grey, save_pixels, to_pixels
 
-__all__ = ["FORMAT", "Frames"]
+__all__ = ["FORMAT", "Frames", "frame_files"]
 
 #: Bytes for each pixel while reading: two copies of its value, and its row and column index.
 BYTES_A_PIXEL = 32.0
@@ -51,7 +51,7 @@ class Frames(Document):
     @classmethod
     def read(cls, path: Path, mask: Path | None = None) -> Self:
         """Read the pictures of a folder, or raise `InputError` if they differ in size."""
-        pictures = _pictures(path)
+        pictures = frame_files(path)
         frames: list[_Frame] = []
         for picture in pictures:
             values, known, depth = read_grey(picture)
@@ -79,7 +79,7 @@ class Frames(Document):
         return np.asarray(np.clip(np.hstack([matrix[:, j].reshape(self._size) for j in shown]), 0, 1))
 
 
-def _pictures(folder: Path) -> list[Path]:
+def frame_files(folder: Path) -> list[Path]:
     """Return the pictures in a folder, ascending by name: at least two, with different stems."""
     try:
         files = sorted(f for f in folder.iterdir() if f.suffix.lower() in Image.suffixes and not f.name.startswith("."))

@@ -10,7 +10,17 @@ from flatmin._core.arrays import Array
 from flatmin.errors import InputError
 from flatmin.formats.base import Document, KnownCells, check_file, reason
 
-__all__ = ["FORMAT", "Image", "bright_pixels", "load_pixels", "read_grey", "save_pixels", "to_pixels"]
+__all__ = [
+    "FORMAT",
+    "LUMINANCE",
+    "Image",
+    "bright_pixels",
+    "load_pixels",
+    "pixels_of",
+    "read_grey",
+    "save_pixels",
+    "to_pixels",
+]
 
 #: Shares of red, green and blue in the brightness of a colour (ITU-R BT.601).
 LUMINANCE = np.array([0.299, 0.587, 0.114])
@@ -100,12 +110,13 @@ def load_pixels(path: Path) -> tuple[Array, Array]:
         with warnings.catch_warnings(), pillow.open(path) as opened:
             warnings.simplefilter("error", pillow.DecompressionBombWarning)
             opened.load()
-            return _channels(opened)
+            return pixels_of(opened)
     except (OSError, ValueError, SyntaxError, pillow.DecompressionBombError, pillow.DecompressionBombWarning) as error:
         raise InputError(f"{path} is not a whole picture that can be read: {reason(error)}") from error
 
 
-def _channels(picture: Any) -> tuple[Array, Array]:
+def pixels_of(picture: Any) -> tuple[Array, Array]:
+    """Return the pixels of a Pillow image as `load_pixels` does."""
     if picture.mode.startswith("I"):
         deep = np.asarray(picture)
         if deep.min() < 0 or deep.max() > 65535:

@@ -49,6 +49,9 @@ LARGEST_CHANCE = 1e-10
 LARGEST_ALPHA = 1e152
 #: Powers of ten between which alpha must lie, relative to the value that balances loss and penalty.
 WEAKEST, STRONGEST = -100, 155
+#: Relative excess of a lower bound over the value that is never taken for a contradiction, and the multiple of the
+#: excess that misfit and rounding explain.
+SMALL_EXCESS, SAFETY = 1e-11, 4.0
 #: A dual vector with larger entries is scaled down to this largest entry, so that nothing overflows.
 LARGEST_DUAL = 1e100
 
@@ -66,7 +69,8 @@ class Certificate:
     ----------
     holds : bool
         Whether |relative_gap| ≤ 1e-6, the bound on the operator norm is proved, and, if the data must be fitted,
-        relative_residual ≤ 1e-8, whitened_residual ≤ 1e-7 and residual_reach ≤ 1e-6.
+        relative_residual ≤ 1e-8, whitened_residual ≤ 1e-7 and residual_reach ≤ 1e-6. A lower bound above the value by
+        more than misfit and rounding allow does not hold either.
     objective : str
         "interpolating" or "penalised".
     value, lower_bound : float
@@ -140,8 +144,9 @@ class Certificate:
         """How surely the claims are true, in falling order: "exact", "rounded", "probabilistic" or "estimated".
 
         "exact" claims are theorems in rational arithmetic, from `flatmin.prove` alone. "rounded" counts every rounding
-        error. "probabilistic" claims count them too, but may be wrong with probability ``failure_probability``.
-        "estimated" proves nothing, and then ``holds`` is False.
+        error; for a `FromLinearOperator` it assumes that products are accurate to 1000 ε. "probabilistic" claims count
+        them too, but may be wrong with probability ``failure_probability``. "estimated" proves nothing, and then
+        ``holds`` is False.
         """
         if self.bound_kind in ("exact", "estimated"):
             return self.bound_kind
@@ -182,12 +187,22 @@ class Certificate:
         }
 
     @property
+    def is_contradicted(self) -> bool:
+        """Whether the lower bound exceeds the value by more than misfit and rounding allow.
+
+        Rounding is counted in full, so this only happens if the measurement's products are less accurate than assumed.
+        """
+        return self.relative_gap < -_allowed_excess(self.residual_reach, self.rounding)
+
+    @property
     def is_hidden_by_rounding(self) -> bool:
         """Whether only rounding errors keep the relative gap above what a certificate allows."""
         return self.relative_gap - self.rounding <= LARGEST_GAP < max(self.relative_gap, self.rounding)
 
     def _nothing(self) -> str:
-        """Return the words for a certificate that does not hold, with the reason if that is rounding."""
+        """Return the words for a certificate that does not hold, with the reason if it is a rounding error."""
+        if self.is_contradicted:
+            return "nothing: the lower bound exceeds the value, so the measurement computes too inaccurately"
         if not self.is_hidden_by_rounding:
             return "nothing"
         return f"nothing: rounding hides {self.rounding:.0e} of the value, since the metric is nearly singular"
@@ -252,6 +267,11 @@ class Certificate:
         return None if self.stability is None else self.stability.radius(noise, excess)
 
 
+def _allowed_excess(reach: float, rounding: float) -> float:
+    """Return the largest relative excess of a lower bound over the value that misfit and rounding explain."""
+    return SAFETY * (reach + rounding) + SMALL_EXCESS
+
+
 @dataclass(frozen=True)
 class Bound:
     """A lower bound on the objective of a problem, proved by a dual vector.
@@ -280,8 +300,9 @@ class Bound:
     def certificate(self, fit: Fit, dual: Array, must_fit: bool = False) -> Certificate:
         """Return a certificate without a verdict on uniqueness; ``must_fit`` asks for an exact fit in any case."""
         fits = fit.is_exact or (self.is_penalised and not must_fit)
+        is_possible = self.gap >= -_allowed_excess(fit.reach, self.rounding)
         return Certificate(
-            holds=bool(abs(self.gap) <= LARGEST_GAP and fits and self.kind != "estimated"),
+            holds=bool(abs(self.gap) <= LARGEST_GAP and is_possible and fits and self.kind != "estimated"),
             objective="penalised" if self.is_penalised else "interpolating",
             value=self.value,
             lower_bound=self.lower,

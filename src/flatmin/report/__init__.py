@@ -3,9 +3,17 @@
 from pathlib import Path
 
 from flatmin.report.imputation import FilledTable
+from flatmin.report.separation import SeparatedData
 from flatmin.report.solved_problem import SolvedProblem
 
-__all__ = ["FilledTable", "SolvedProblem", "write_imputation_report", "write_report"]
+__all__ = [
+    "FilledTable",
+    "SeparatedData",
+    "SolvedProblem",
+    "write_imputation_report",
+    "write_report",
+    "write_separation_report",
+]
 
 
 def write_report(path: Path, solved: SolvedProblem) -> None:
@@ -22,6 +30,14 @@ def write_imputation_report(path: Path, table: FilledTable) -> None:
     from flatmin.report.page import render
 
     path.write_text(render(imputation_page(table)), encoding="utf-8")
+
+
+def write_separation_report(path: Path, split: SeparatedData) -> None:
+    """Write the report of separated data to ``path``, one HTML file that loads nothing from outside."""
+    from flatmin.report.page import render
+    from flatmin.report.separation.separation_page import separation_page
+
+    path.write_text(render(separation_page(split)), encoding="utf-8")
 
 
 __dir__ = __all__.copy

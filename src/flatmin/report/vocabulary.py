@@ -7,7 +7,17 @@ from flatmin.problem import Problem
 from flatmin.proofs.certificate import Certificate
 from flatmin.proofs.cone_certificate import trace_is_determined
 
-__all__ = ["DETERMINED", "PLAIN", "PRODUCT", "SEMIDEFINITE", "SIGNED", "SPLIT", "Vocabulary", "vocabulary_of"]
+__all__ = [
+    "DETERMINED",
+    "PLAIN",
+    "PRODUCT",
+    "SEMIDEFINITE",
+    "SIGNED",
+    "SPLIT",
+    "Vocabulary",
+    "split_vocabulary",
+    "vocabulary_of",
+]
 
 
 @dataclass(frozen=True)
@@ -116,12 +126,17 @@ PLAIN = replace(
 )
 
 
+def split_vocabulary(weight: float) -> Vocabulary:
+    """Return the words for low rank plus gross errors, of which a unit costs ``weight``."""
+    return replace(SPLIT, trace=f"sum ‖X‖_* + {weight:.4g} · ‖S‖₁")
+
+
 def vocabulary_of(problem: Problem, certificate: Certificate | None = None, metric_power: float = 1.0) -> Vocabulary:
     """Return the words for the model of a problem and the objective of its certificate."""
     if problem.loss.has_gross_errors:
-        loss = problem.loss
-        if loss.tau is None:
-            return replace(SPLIT, trace=f"sum ‖X‖_* + {loss.weight_for(problem.shape):.4g} · ‖S‖₁")
+        loss, weight = problem.loss, problem.loss.weight_for(problem.shape)
+        if weight is not None:
+            return split_vocabulary(weight)
         limit = f"{SPLIT.fits} with errors ‖S‖₁ of at most {loss.tau:.4g}"
         return replace(SPLIT, trace="nuclear norm ‖X‖_*", fits=limit)
     model, exact = problem.parametrization, certificate is None or certificate.objective == "interpolating"

@@ -84,12 +84,16 @@ class TypedTable:
 
     def write(self, stem: Path, completed: Array) -> Path:
         """Write the table with its missing cells filled from ``completed`` (n, d), and return the path."""
-        filled: dict[int, Array] = {}
+        return self.write_cells(stem, np.where(np.isnan(self.matrix), completed, np.nan))
+
+    def write_cells(self, stem: Path, values: Array) -> Path:
+        """Write the table with all fitted cells that are not NaN in ``values`` (n, d) replaced; return the path."""
+        replaced: dict[int, Array] = {}
         positions = [j for j, column in enumerate(self.columns) if column.role is Role.fitted]
-        for j, column, values in zip(positions, self.fitted, completed.T, strict=True):
-            filled[j] = np.full(self.file.n_rows, np.nan)
-            filled[j][: self.n_rows] = np.where(column.holes, values, np.nan)
-        return self.file.write(stem, filled)
+        for j, column in zip(positions, values.T, strict=True):
+            replaced[j] = np.full(self.file.n_rows, np.nan)
+            replaced[j][: self.n_rows] = column
+        return self.file.write(stem, replaced)
 
 
 def read_typed_table(path: Path, reading: Reading) -> TypedTable:

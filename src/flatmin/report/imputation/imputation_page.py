@@ -1,8 +1,6 @@
 """The page about a completed table: errors first, then the cells, the columns, and the certificate."""
 
-import platform
 from collections.abc import Mapping
-from importlib.metadata import version
 from typing import Any
 
 from flatmin._version import __version__
@@ -10,6 +8,7 @@ from flatmin.report.imputation.filled_map import filled_map
 from flatmin.report.imputation.filled_table import FilledTable
 from flatmin.report.imputation.interval_chart import interval_chart
 from flatmin.report.page import Fact, Page, Section, Table, Verdict
+from flatmin.report.repetition import repeat_section
 from flatmin.report.words import counted, judgement, number
 
 __all__ = ["imputation_page"]
@@ -21,7 +20,13 @@ def imputation_page(table: FilledTable) -> Page:
     n, d = summary["shape"]
     known = summary["n_known"] + summary["n_filled"]
     share = summary["n_filled"] / known
-    sections = [_cells(table), _columns(table), _errors(summary), _fit(table), _repeat(table)]
+    sections = [
+        _cells(table),
+        _columns(table),
+        _errors(summary),
+        _fit(table),
+        repeat_section(table.command, summary["seed"]),
+    ]
     return Page(
         title=table.input_name,
         kicker="flatmin impute",
@@ -167,14 +172,6 @@ def _predicts(chosen: str | None) -> str:
     weaker = f"this fit, with {chosen} of the penalty that follows from the noise"
     kind = normal if chosen.startswith("normal") else kinds.get(chosen, weaker)
     return f"On held-out cells several models were compared, and the best one predicts: {kind}."
-
-
-def _repeat(table: FilledTable) -> Section:
-    versions = [Fact("flatmin", __version__), Fact("Python", platform.python_version())]
-    versions += [Fact(name, version(name.lower())) for name in ("NumPy", "SciPy", "scikit-learn")]
-    return Section(
-        "repeat", "To repeat it", code=table.command, facts=[Fact("Seed", str(table.summary["seed"])), *versions]
-    )
 
 
 def _percent(share: float | None) -> str:

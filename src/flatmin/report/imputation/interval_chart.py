@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from flatmin.report.imputation.filled_map import WIDTH, shortened
 from flatmin.report.imputation.filled_table import FilledTable
 from flatmin.report.page import Figure
 from flatmin.report.pictures.blocks import picked
 from flatmin.report.pictures.drawing import FIRST, HOLE, INK, draw, grid
+from flatmin.report.pictures.outlined_map import TABLE_WIDTH, are_turned, shortened
 
 __all__ = ["interval_chart"]
 
@@ -29,7 +29,7 @@ def interval_chart(table: FilledTable) -> Figure | None:
     most = min(MOST_CELLS, max(3, MOST_IN_ALL // len(columns)))
     values, low, high = (table.in_units(side) for side in (table.values, table.low, table.high))
     names = [shortened(table.names[j]) for j in columns]
-    turned = max(map(len, names)) * len(names) > 90
+    turned = are_turned(names)
 
     def paint(figure: Any) -> None:
         axes = figure.add_subplot()
@@ -49,7 +49,7 @@ def interval_chart(table: FilledTable) -> Figure | None:
         axes.tick_params(length=0, labelcolor=INK)
         axes.set_ylabel("standard deviations")
 
-    svg = draw("intervals", (WIDTH, 250.0 + (6.0 * max(map(len, names)) if turned else 0.0)), paint)
+    svg = draw("intervals", (TABLE_WIDTH, 250.0 + (6.0 * max(map(len, names)) if turned else 0.0)), paint)
     part = f" At most {most} cells of a column are shown." if shown.sum(axis=0).max() > most else ""
     caption = (
         "Dots are filled cells, lines their intervals, and grey bands 90 % of the known cells of the column. A line as "

@@ -1,0 +1,134 @@
+"""SeparationModel: robust principal components of data in the units of their columns."""
+
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from flatmin._core.arrays import Array
+from flatmin._core.limits import Callback
+from flatmin.cli.output import SEPARATION
+from flatmin.cli.separation.separable import Separable
+from flatmin.errors import InputError
+from flatmin.estimators import RobustPCA
+from flatmin.losses import Absolute
+from flatmin.measurements import Mask
+from flatmin.problem import Problem
+from flatmin.solvers.robust.exactness import is_exact
+
+__all__ = ["SeparationModel"]
+
+#: The file of the estimator in a directory of results.
+MODEL = "model.npz"
+#: Relative duality gap of a fit of noisy data. The parts do not change by as much as the noise below it.
+NOISY_GAP = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class SeparationModel:
+    """A fitted estimator and the units (d,) of its columns.
+
+    Attributes
+    ----------
+    estimator : RobustPCA
+        The fitted estimator.
+    scales : ndarray, shape (d,)
+        The numbers by which the columns were divided.
+    treatment : str
+        "exact" for data without noise, "noisy", or "given" if the user chose alpha.
+    converged : bool
+        Whether the fit reached its tolerance.
+    """
+
+    estimator: RobustPCA
+    scales: Array
+    treatment: str
+    converged: bool
+
+    @classmethod
+    def fit(
+        cls, source: Separable, alpha: float | str | None, weight: float | None, seed: int, callback: Callback | None
+    ) -> Self:
+        """Fit data. If alpha is None, the data are tested for noise first."""
+        scales = source.scales
+        X = source.matrix / scales
+        treatment = "given" if isinstance(alpha, float) else "noisy"
+        if alpha is None and _is_exact(X, source, weight, seed, callback):
+            treatment, alpha = "exact", 0.0
+        settings = {"weight": weight, "center": source.center, "random_state": seed}
+        if treatment == "exact" or alpha == 0:
+            estimator, converged = _fitted(RobustPCA(alpha=0.0, **settings), X)
+        else:
+            if source.step:  # rounding errors of neighbouring pixels are alike, and would count as structure
+                X = X + np.random.default_rng(seed).uniform(-source.step / 2, source.step / 2, X.shape)
+            alpha = "auto" if alpha is None else alpha
+            estimator, converged = _fitted(RobustPCA(alpha, refit=True, tol=NOISY_GAP, **settings), X)
+        if estimator.noise_ is not None and estimator.noise_.sigma == 0:
+            treatment = "exact"
+        return cls(estimator, scales, treatment, converged)
+
+    @classmethod
+    def load(cls, directory: Path) -> tuple[Self, Mapping[str, Any]]:
+        """Read the model in a directory of results, and its summary, or raise `InputError`."""
+        try:
+            summary = json.loads((directory / "summary.json").read_text(encoding="utf-8"))
+            if not SEPARATION.fields <= summary.keys():
+                raise KeyError
+            scales = np.array(summary["scales"], dtype=float)
+            treatment, converged = str(summary["treatment"]), bool(summary["converged"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"the --model {directory} holds no results of flatmin separate") from error
+        if not (directory / MODEL).is_file():
+            raise InputError(f"the --model {directory} has no {MODEL}; it was written by another model, pass that one")
+        estimator = RobustPCA.load(directory / MODEL)
+        if scales.ndim == 0:
+            scales = np.full(estimator.n_features_in_, float(scales))
+        return cls(estimator, scales, treatment, converged), summary
+
+    def save(self, directory: Path) -> str:
+        """Write the estimator to a directory of results, and return the name of its file."""
+        self.estimator.save(directory / MODEL)
+        return MODEL
+
+    def fitted_parts(self, X: Array) -> tuple[Array, Array, Array]:
+        """Return the low-rank part, the gross errors and their positions, (n, d) each, of the data of the fit."""
+        mask = np.asarray(self.estimator.outlier_mask_)
+        return self._parts(X, np.asarray(self.estimator.low_rank_) * self.scales, mask)
+
+    def parts(self, X: Array) -> tuple[Array, Array, Array]:
+        """Return the parts of other rows X (n, d) with the same columns."""
+        d = len(self.scales)
+        if X.shape[1] != d:
+            raise InputError(f"the --model was fitted to rows of {d} numbers, found rows of {X.shape[1]}")
+        rows = X / self.scales
+        low_rank = self.estimator.inverse_transform(self.estimator.transform(rows)) * self.scales
+        return self._parts(X, low_rank, self.estimator.outliers(rows))
+
+    def _parts(self, X: Array, low_rank: Array, mask: Array) -> tuple[Array, Array, Array]:
+        return low_rank, np.where(mask, X - low_rank, 0.0), mask
+
+
+def _is_exact(X: Array, source: Separable, weight: float | None, seed: int, callback: Callback | None) -> bool:
+    seen = ~np.isnan(X)
+    centre = np.zeros(X.shape[1])
+    if source.center is not None:
+        known = seen.any(axis=0)
+        centre[known] = np.nanmedian(X[:, known], axis=0)
+    data = (X - centre)[seen]
+    if not data.any():
+        return True
+    problem = Problem(Mask(seen), data, loss=Absolute(weight))
+    return is_exact(problem, step=source.step, seed=seed, callback=callback)
+
+
+def _fitted(estimator: RobustPCA, X: Array) -> tuple[RobustPCA, bool]:
+    """Return the estimator fitted to X, and whether it converged."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ConvergenceWarning)
+        estimator.fit(X)
+    return estimator, not any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
