@@ -15,6 +15,7 @@ __all__ = [
     "IMPUTATION",
     "PROOFS",
     "RACE",
+    "RATING",
     "RECOVERY",
     "SEPARATION",
     "ResultsKind",
@@ -26,17 +27,19 @@ __all__ = [
 
 @dataclass(frozen=True)
 class ResultsKind:
-    """A kind of results: the suffix of its directory, and the fields by which its summary is recognized."""
+    """A kind of results: its command, the suffix of its directory, and fields by which its summary is recognized."""
 
+    command: str
     suffix: str
     fields: frozenset[str]
 
 
-RECOVERY = ResultsKind("-flat", frozenset({"format_version", "family", "certificate"}))
-IMPUTATION = ResultsKind("-imputed", frozenset({"format_version", "holes_left", "held_out"}))
-SEPARATION = ResultsKind("-separated", frozenset({"format_version", "n_errors", "treatment"}))
-PROOFS = ResultsKind("-proofs", frozenset({"format_version", "theorems", "checked_by"}))
-RACE = ResultsKind("-race", frozenset({"format_version", "family", "competitors", "protocol"}))
+RECOVERY = ResultsKind("recover", "-flat", frozenset({"format_version", "family", "certificate"}))
+IMPUTATION = ResultsKind("impute", "-imputed", frozenset({"format_version", "holes_left", "held_out"}))
+RATING = ResultsKind("rate", "-rated", frozenset({"format_version", "n_predicted", "held_out"}))
+SEPARATION = ResultsKind("separate", "-separated", frozenset({"format_version", "n_errors", "treatment"}))
+PROOFS = ResultsKind("proofs", "-proofs", frozenset({"format_version", "theorems", "checked_by"}))
+RACE = ResultsKind("race", "-race", frozenset({"format_version", "family", "competitors", "protocol"}))
 
 
 def destination(output: Path | None, *inputs: Path | None, kind: ResultsKind = RECOVERY) -> Path:
