@@ -16,6 +16,7 @@ __all__ = [
     "IMPUTATION",
     "PROOFS",
     "RACE",
+    "RATING",
     "RECOVERY",
     "SEPARATION",
     "ResultsKind",
@@ -27,23 +28,49 @@ __all__ = [
 
 @dataclass(frozen=True)
 class ResultsKind:
-    """A kind of results: the suffix of its directory, the fields of its summary, and patterns of its files' names.
+    """A kind of results, and how an earlier result is recognized.
 
-    A directory is recognized by the fields. It is replaced only if the patterns match all its files but hidden ones.
+    Attributes
+    ----------
+    command : str
+        The command that writes it.
+    suffix : str
+        The suffix of its directory.
+    fields : frozenset of str
+        Fields that its summary has.
+    files : tuple of str
+        Patterns of the names of its files. A directory that also has other files, except hidden ones, is not replaced.
     """
 
+    command: str
     suffix: str
     fields: frozenset[str]
     files: tuple[str, ...] = ("*",)
 
 
-IMPUTED = ("completed.*", "intervals.csv", "report.html", "summary.json", "model.npz")
-SEPARATED = ("low_rank*", "sparse*", "mask*", "report.html", "summary.json", "model.npz")
-RECOVERY = ResultsKind("-flat", frozenset({"format_version", "family", "certificate"}))
-IMPUTATION = ResultsKind("-imputed", frozenset({"format_version", "holes_left", "held_out"}), IMPUTED)
-SEPARATION = ResultsKind("-separated", frozenset({"format_version", "n_errors", "treatment"}), SEPARATED)
-PROOFS = ResultsKind("-proofs", frozenset({"format_version", "theorems", "checked_by"}))
-RACE = ResultsKind("-race", frozenset({"format_version", "family", "competitors", "protocol"}))
+#: Files of all commands that fit an estimator.
+COMMON = ("report.html", "summary.json", "model.npz")
+RECOVERY = ResultsKind("recover", "-flat", frozenset({"format_version", "family", "certificate"}))
+IMPUTATION = ResultsKind(
+    "impute",
+    "-imputed",
+    frozenset({"format_version", "holes_left", "held_out"}),
+    ("completed.*", "intervals.csv", *COMMON),
+)
+RATING = ResultsKind(
+    "rate",
+    "-rated",
+    frozenset({"format_version", "n_predicted", "held_out"}),
+    ("predictions.*", "recommendations.*", *COMMON),
+)
+SEPARATION = ResultsKind(
+    "separate",
+    "-separated",
+    frozenset({"format_version", "n_errors", "treatment"}),
+    ("low_rank*", "sparse*", "mask*", *COMMON),
+)
+PROOFS = ResultsKind("proofs", "-proofs", frozenset({"format_version", "theorems", "checked_by"}))
+RACE = ResultsKind("race", "-race", frozenset({"format_version", "family", "competitors", "protocol"}))
 
 
 def destination(output: Path | None, *inputs: Path | None, kind: ResultsKind = RECOVERY) -> Path:

@@ -14,7 +14,8 @@ __all__ = ["MISSING", "SIGNIFICANT_DIGITS", "DelimitedText", "TextLine", "has_he
 
 #: Texts that mark a missing cell, in lower case.
 MISSING = ("", "nan", "na", "n/a", "#n/a", "null")
-DELIMITERS = ("\t", ";", ",")
+#: Delimiters in the order in which they are tried. The last one is that of MovieLens-1M.
+DELIMITERS = ("\t", ";", ",", "::")
 #: The number of digits of a filled cell.
 SIGNIFICANT_DIGITS = 12
 #: A number with a decimal comma, or with a decimal point.
@@ -155,14 +156,15 @@ def _split(text: str, path: Path) -> tuple[str, list[TextLine]]:
     if not text.strip(" \t;,\r\n"):
         raise InputError(f"{path} has no number, expected at least one known cell")
     found: dict[str, list[TextLine]] = {}
-    for delimiter in DELIMITERS:
+    tried = [delimiter for delimiter in DELIMITERS if len(delimiter) == 1 or delimiter in text]
+    for delimiter in tried:
         found[delimiter] = list(_lines(text, delimiter))
         widths = {len(line.cells) for line in found[delimiter] if not line.blank}
         if len(widths) == 1 and widths != {1}:
             break
     else:
         firsts = {d: next(len(line.cells) for line in lines if not line.blank) for d, lines in found.items()}
-        delimiter = max(reversed(DELIMITERS), key=firsts.__getitem__)
+        delimiter = max(reversed(tried), key=firsts.__getitem__)
     return delimiter, found[delimiter]
 
 

@@ -1,6 +1,5 @@
 """Imputation: a table whose missing cells a model has filled, with an interval for each filled cell."""
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,9 +10,10 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin._version import __version__
+from flatmin.cli.answer_files import write_csv
+from flatmin.cli.fitted_estimator import fit_fields
 from flatmin.cli.imputation.imputation_model import FACTS, ImputationModel
 from flatmin.cli.recovery_summary import plain
-from flatmin.formats.delimited import SIGNIFICANT_DIGITS
 from flatmin.formats.tables import Role, TypedTable
 from flatmin.report import FilledTable
 from flatmin.report.words import counted, listed
@@ -69,10 +69,7 @@ class Imputation:
 
     def write_intervals(self, path: Path) -> None:
         """Write the filled cells with their intervals as CSV."""
-        with path.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(["row", "column", "value", "low", "high"])
-            writer.writerows([i, name, *map(_written, numbers)] for i, name, *numbers in self.cells())
+        write_csv(path, ["row", "column", "value", "low", "high"], self.cells())
 
     @cached_property
     def summary(self) -> dict[str, Any]:
@@ -89,14 +86,8 @@ class Imputation:
             "confidence": self.confidence,
             "held_out": self.model.held_out,
             "columns": self._columns(),
-            "rank": fit.rank_,
-            "status": fit.status_.name,
-            "converged": self.model.converged,
-            "alpha": fit.alpha_,
-            "predicts": None if fit.relaxation_ is None else fit.relaxation_.chosen,
-            "certificate": None if fit.certificate_ is None else fit.certificate_.scalars(),
+            **fit_fields(fit, self.model.converged),
             "seconds": self.seconds,
-            "seed": fit.random_state,
             "version": __version__,
             "format_version": FORMAT_VERSION,
         }
@@ -177,8 +168,3 @@ class Imputation:
         if outside:
             cells = "1 filled cell lies" if outside == 1 else f"{outside} filled cells lie"
             yield f"{cells} outside the range of the column's known cells; --clip observed bounds them"
-
-
-def _written(number: float) -> str:
-    """Return a number as text, "" if it is not known."""
-    return "" if np.isnan(number) else format(number + 0.0, f".{SIGNIFICANT_DIGITS}g")

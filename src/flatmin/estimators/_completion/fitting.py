@@ -139,7 +139,6 @@ def complete(cells: Observations, alpha: Any, wanted: Any, settings: Settings) -
     if noise is None or noise.alpha == 0:
         return Completed.penalised(cells, fit)
     tried = relaxation(cells, noise, {name: value for name, value in vars(settings).items() if name in SHARED})
-    tried, start = tried and replace(tried, start=None), (tried and tried.start) or fit.solution
     if tried is not None and tried.chosen == "refit":
         return Completed.refitted(cells, fit, tried)
     if tried is not None and tried.phantoms is not None:
@@ -147,7 +146,7 @@ def complete(cells: Observations, alpha: Any, wanted: Any, settings: Settings) -
     if tried is not None and tried.share != 1:
         power, seed = settings.metric_power, settings.seed
         top = ZERO_MARGIN * alpha_max(fit.problem, metric_power=power, seed=seed) if tried.share is None else 0.0
-        found = fit_cells(cells, top or (tried.share or 0.0) * noise.alpha, settings, start)
+        found = fit_cells(cells, top or (tried.share or 0.0) * noise.alpha, settings, fit.solution)
         fit = replace(found, solution=replace(found.solution, noise=noise))
     return Completed.penalised(cells, fit, tried)
 

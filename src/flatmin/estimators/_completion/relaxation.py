@@ -78,14 +78,11 @@ class Relaxation:
         more than two standard errors.
     held_out : HeldOut
         The predictions of the chosen candidate.
-    start : tuple of ndarray or None
-        The factors of the chosen penalised fit if one fold was held out. The fit to all cells starts there.
     """
 
     errors: Mapping[str, float]
     chosen: str
     held_out: HeldOut | None = field(default=None, compare=False)
-    start: Factors | None = field(default=None, compare=False, repr=False)
 
     @property
     def share(self) -> float | None:
@@ -222,9 +219,7 @@ def relaxation(cells: Observations, noise: Noise, settings: Mapping[str, Any]) -
     labels = np.repeat(np.arange(len(dealt)), [len(split.held_out) for split in dealt])
     predictions = hidden.values + found[chosen] / hidden.entries.norms()
     held_out = HeldOut(hidden.entries.rows, hidden.entries.cols, hidden.values, predictions, labels)
-    names = [f"{share:g}" for share in SHARES]
-    start = folds[0].fit(names.index(chosen)) if len(folds) == 1 and chosen in names else None
-    return Relaxation(errors, chosen, held_out, start)
+    return Relaxation(errors, chosen, held_out)
 
 
 def _dealt(cells: Observations, seed: int) -> list[TrainingSplit]:
