@@ -188,6 +188,8 @@ PRODUCED = {
     "completed.csv",
     "completed.png",
     "intervals.csv",
+    "predictions.csv",
+    "recommendations.csv",
     "low-rank.csv",
     "sparse.csv",
     "signal.png",

@@ -20,6 +20,7 @@ def test_the_commands():
         "flatness",
         "prove",
         "proofs",
+        "rate",
     }
 
 

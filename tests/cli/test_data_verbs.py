@@ -15,6 +15,17 @@ def test_repeated_options_are_lists(flatmin, monkeypatch):
     assert request.command == "flatmin impute t.csv --missing -999 --missing '?' --ignore a --ignore b --clip -1,5"
 
 
+def test_rate_passes_its_options_on(flatmin, monkeypatch):
+    from flatmin.cli.commands import rate
+
+    seen = []
+    monkeypatch.setattr(rate, "run", lambda request: seen.append(request) or 0)
+    assert flatmin("rate", "--model", "d", "--predict", "p.csv", "--row", "who", "--recommend", "3").code == 0
+    (request,) = seen
+    assert (request.path, str(request.model), str(request.predict)) == (None, "d", "p.csv")
+    assert (request.reading.row, request.reading.column, request.recommend) == ("who", None, 3)
+
+
 def test_options_of_separate_are_sorted_by_what_they_are_about(flatmin, monkeypatch):
     from flatmin.cli.commands import separate
 

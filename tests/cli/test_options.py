@@ -1,9 +1,19 @@
 """Options that several commands share."""
 
+from pathlib import Path
+
 import pytest
 
 from flatmin import InputError
-from flatmin.cli.options import exclusive, in_options, pair, whole_numbers
+from flatmin.cli.options import (
+    check_confidence,
+    clip_bounds,
+    exclude_model,
+    exclusive,
+    in_options,
+    pair,
+    whole_numbers,
+)
 
 
 def test_numbers_separated_by_commas():
@@ -27,3 +37,23 @@ def test_messages_name_the_option_and_others_stay():
             raise InputError(f"{name} is 0")
     with pytest.raises(InputError, match=r"^b is complex"), in_options(["max_rank"]):
         raise InputError("b is complex")
+
+
+def test_bounds_of_clip():
+    assert clip_bounds(None) is None
+    assert clip_bounds("observed") is None
+    assert clip_bounds("1,5") == (1, 5)
+    assert clip_bounds(",5", open_ended=True) == (-float("inf"), 5)
+    for text in (",5", "5,1", "1", "1,inf", "a,b"):
+        with pytest.raises(InputError, match=r"--clip is .*, expected LO,HI such as 1,5, or observed"):
+            clip_bounds(text)
+
+
+def test_options_of_a_fit_exclude_a_model():
+    exclude_model(None, {"alpha": 1.0})
+    exclude_model(Path("d"), {"alpha": None})
+    with pytest.raises(InputError, match="--alpha and --model exclude each other"):
+        exclude_model(Path("d"), {"alpha": 1.0})
+    check_confidence(0.5)
+    with pytest.raises(InputError, match="--confidence is 1, expected"):
+        check_confidence(1)

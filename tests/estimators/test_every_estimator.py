@@ -1,6 +1,11 @@
 """What every estimator promises: scikit-learn's checks, and what flatmin adds to them."""
 
+import inspect
+import re
+
+import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import flatmin as fm
@@ -16,6 +21,7 @@ ESTIMATORS = [
     fm.QuadraticNetworkRegressor(),
     fm.QuadraticNetworkRegressor(0.1),
     fm.QuadraticNetworkRegressor(0.1, metric_power=0.0, fit_linear=False),
+    fm.PanelEffect(),
 ]
 
 
@@ -30,3 +36,35 @@ def test_every_estimator_is_importable_from_the_package():
     assert set(fm.ESTIMATORS) == set(fm.estimators.__all__) - shells
     assert all(getattr(fm, name) is getattr(fm.estimators, name) for name in fm.ESTIMATORS)
     assert set(fm.ESTIMATORS) <= set(fm.__all__)
+
+
+@pytest.mark.parametrize("name", sorted(fm.ESTIMATORS))
+def test_every_parameter_is_documented(name):
+    kind = getattr(fm, name)
+    pages = [inspect.cleandoc(base.__doc__ or "") for base in kind.__mro__ if base.__module__.startswith("flatmin.")]
+    lines = [line for page in pages for line in re.findall(r"^(\w[\w, ]*) : ", page, re.MULTILINE)]
+    described = {word for line in lines for word in line.split(", ")}
+    assert set(inspect.signature(kind).parameters) <= described
+
+
+@pytest.mark.parametrize("name", sorted(fm.ESTIMATORS))
+def test_every_transformer_names_its_output(name):
+    estimator = getattr(fm, name)()
+    assert hasattr(estimator, "transform") == hasattr(estimator, "set_output")
+    assert hasattr(estimator, "transform") == hasattr(estimator, "get_feature_names_out")
+    assert type(clone(estimator)) is type(estimator)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+@pytest.mark.parametrize("name", ["MatrixCompletion", "MatrixCompletionCV", "RobustPCA"])
+def test_frames_go_in_and_out(name, library):
+    frames = pytest.importorskip(library)
+    table = np.random.default_rng(0).standard_normal((12, 2)) @ [[1.0, 2.0, 3.0], [0.0, 1.0, -1.0]]
+    frame = frames.DataFrame(dict(zip("abc", table.T.tolist(), strict=True)))
+    options = {"n_alphas": 3, "cv": 2} if name.endswith("CV") else {"alpha": 0.1}
+    model = getattr(fm, name)(**options).set_output(transform=library)
+    found = model.fit_transform(frame)
+    assert isinstance(found, frames.DataFrame)
+    assert list(found.columns) == list(model.get_feature_names_out())
+    assert list(model.feature_names_in_) == list("abc")
+    assert found.shape[0] == 12

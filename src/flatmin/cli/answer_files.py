@@ -1,17 +1,21 @@
-"""The answer in the format of the input: a completed table, a picture or frames."""
+"""Files of answers: a completed table, a picture or frames in the format of the input, and CSV files of numbers."""
 
+import csv
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.formats.base import Document
 from flatmin.formats.case import Case
+from flatmin.formats.delimited import SIGNIFICANT_DIGITS
 from flatmin.formats.image import save_pixels, to_pixels
 from flatmin.solution import LARGEST_SAVED_MATRIX, Solution
 
-__all__ = ["AnswerFiles", "write_answer_files"]
+__all__ = ["AnswerFiles", "write_answer_files", "write_csv"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,3 +68,15 @@ def _signal(folder: Path, signal: Array) -> AnswerFiles:
     save_pixels(folder / "signal.png", to_pixels(picture, np.dtype(np.uint8)))
     note = "The picture of the signal shows its modulus, with the largest value in white. The phase is not shown."
     return AnswerFiles(["signal.png"], picture, notes=[note])
+
+
+def write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write rows as CSV in UTF-8. Real numbers have 12 digits, and NaN is an empty cell."""
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(head)
+        writer.writerows([_text(cell) if isinstance(cell, float) else cell for cell in row] for row in rows)
+
+
+def _text(number: float) -> str:
+    return "" if np.isnan(number) else format(number + 0.0, f".{SIGNIFICANT_DIGITS}g")

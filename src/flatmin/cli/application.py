@@ -8,7 +8,7 @@ import typer
 
 from flatmin import families
 from flatmin._version import __version__
-from flatmin.cli.data_verbs import impute, separate
+from flatmin.cli.data_verbs import impute, rate, separate
 from flatmin.cli.option_types import Json, Quiet, Seed, number, output, strength, text, whole_number
 
 __all__ = ["app", "command"]
@@ -82,6 +82,7 @@ def options(
 
 
 app.command()(impute)
+app.command()(rate)
 app.command()(separate)
 
 

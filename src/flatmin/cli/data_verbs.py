@@ -1,4 +1,4 @@
-"""The commands for people with data: ``flatmin impute`` and ``flatmin separate``."""
+"""The commands for people with data: ``flatmin impute``, ``rate`` and ``separate``."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,7 +7,25 @@ import typer
 
 from flatmin.cli.option_types import Json, Quiet, number, output, strength, text, whole_number
 
-__all__ = ["impute", "separate"]
+__all__ = ["impute", "rate", "separate"]
+
+Confidence = Annotated[float, number("--confidence", "P", "Share of values that lie inside their intervals.")]
+Missing = Annotated[
+    list[str] | None, text("--missing", "TEXT", "A text or number that marks missing cells; may be repeated.")
+]
+Encoding = Annotated[
+    str | None, text("--encoding", "E", "Encoding of text files, such as latin-1 or utf-16. Default: found.")
+]
+Strength = Annotated[
+    Any,
+    typer.Option(
+        "--alpha",
+        parser=strength,
+        metavar="X|auto",
+        help="Strength of the penalty. Default: auto, chosen by the error on held-out values.",
+    ),
+]
+Seed = Annotated[int | None, whole_number("--seed", "N", "Seed of all random choices. Default: 0.")]
 
 
 def impute(
@@ -24,17 +42,13 @@ def impute(
         Path | None,
         output("DIR", "Directory of results, which replaces an earlier one. Default: TABLE-imputed."),
     ] = None,
-    confidence: Annotated[float, number("--confidence", "P", "Share of cells that lie inside their intervals.")] = 0.9,
-    missing: Annotated[
-        list[str] | None, text("--missing", "TEXT", "A text or number that marks missing cells; may be repeated.")
-    ] = None,
+    confidence: Confidence = 0.9,
+    missing: Missing = None,
     index: Annotated[str | None, text("--index", "COLUMN", "The column that names the rows; it is not fitted.")] = None,
     ignore: Annotated[
         list[str] | None, text("--ignore", "COLUMN", "A column that is carried along, not fitted; may be repeated.")
     ] = None,
-    encoding: Annotated[
-        str | None, text("--encoding", "E", "Encoding of a text file, such as latin-1 or utf-16. Default: found.")
-    ] = None,
+    encoding: Encoding = None,
     clip: Annotated[
         str | None,
         text("--clip", "LO,HI|observed", "Bounds of filled cells; observed: the range of the column's known cells."),
@@ -42,16 +56,8 @@ def impute(
     round: Annotated[
         bool, typer.Option("--round", help="Round filled cells in columns whose known cells are whole numbers.")
     ] = False,
-    alpha: Annotated[
-        Any,
-        typer.Option(
-            "--alpha",
-            parser=strength,
-            metavar="X|auto",
-            help="Strength of the penalty. Default: auto, chosen by the error on held-out cells.",
-        ),
-    ] = None,
-    seed: Annotated[int | None, whole_number("--seed", "N", "Seed of all random choices. Default: 0.")] = None,
+    alpha: Strength = None,
+    seed: Seed = None,
     model: Annotated[
         Path | None, text("--model", "DIR", "Results of an earlier impute, whose model fills the rows of TABLE.")
     ] = None,
@@ -69,6 +75,57 @@ def impute(
     fit = {"alpha": alpha, "seed": seed}
     line = str(context.find_root().obj)
     return run(Request(table, output, reading, confidence, clip, round, fit, model, json, quiet, line))
+
+
+def rate(
+    context: typer.Context,
+    ratings: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[RATINGS]",
+            help="A table with a line for each known value: a row, a column and the value, such as a person, a film "
+            "and the rating. The files are those of impute, and also .data, .dat, .base, .test and .inter. With "
+            "--model: values of new rows.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        output("DIR", "Directory of results, which replaces an earlier one. Default: RATINGS-rated."),
+    ] = None,
+    row: Annotated[str | None, text("--row", "COLUMN", "The column that names rows, such as people.")] = None,
+    column: Annotated[str | None, text("--column", "COLUMN", "The column that names columns, such as films.")] = None,
+    value: Annotated[str | None, text("--value", "COLUMN", "The column of values, such as ratings.")] = None,
+    predict: Annotated[
+        Path | None, text("--predict", "PAIRS", "A table with rows and columns whose values are predicted.")
+    ] = None,
+    recommend: Annotated[
+        int | None, whole_number("--recommend", "N", "Number of best columns for each row. Default: 10; 0 for none.")
+    ] = None,
+    confidence: Confidence = 0.9,
+    missing: Missing = None,
+    encoding: Encoding = None,
+    clip: Annotated[
+        str | None, text("--clip", "LO,HI|observed", "Bounds of predictions; observed: the range of the known values.")
+    ] = None,
+    alpha: Strength = None,
+    seed: Seed = None,
+    model: Annotated[
+        Path | None, text("--model", "DIR", "Results of an earlier rate, whose model predicts without another fit.")
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Predict ratings or other values of pairs, each with an interval, and recommend columns for each row.
+
+    Exit status: 0 the predictions are written, 1 they are written but the fit did not converge, 2 bad input.
+    """
+    from flatmin.cli.commands.rate import Request, run
+    from flatmin.formats.tables import PairReading
+
+    reading = PairReading(row, column, value, tuple(missing or ()), encoding)
+    fit = {"alpha": alpha, "seed": seed}
+    line = str(context.find_root().obj)
+    return run(Request(ratings, output, reading, predict, recommend, confidence, clip, fit, model, json, quiet, line))
 
 
 def separate(
@@ -107,7 +164,7 @@ def separate(
     every: Annotated[int, whole_number("--every", "N", "Moving pictures: use only every N-th frame.")] = 1,
     scale: Annotated[float, number("--scale", "S", "Moving pictures: reduce width and height, such as 0.5.")] = 1.0,
     grey: Annotated[bool, typer.Option("--grey", help="Moving pictures: turn colours into grey.")] = False,
-    seed: Annotated[int | None, whole_number("--seed", "N", "Seed of all random choices. Default: 0.")] = None,
+    seed: Seed = None,
     model: Annotated[
         Path | None, text("--model", "DIR", "Results of an earlier separate, whose model splits the rows of the input.")
     ] = None,

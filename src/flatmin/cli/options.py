@@ -1,5 +1,6 @@
 """Options that several commands share, and errors that name the option instead of the library's argument."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
@@ -11,7 +12,18 @@ from flatmin.families import Family
 from flatmin.formats.case import Case, read_case
 from flatmin.problem import Problem
 
-__all__ = ["ProblemFile", "exclusive", "in_options", "option_name", "pair", "whole_numbers", "with_loss"]
+__all__ = [
+    "ProblemFile",
+    "check_confidence",
+    "clip_bounds",
+    "exclude_model",
+    "exclusive",
+    "in_options",
+    "option_name",
+    "pair",
+    "whole_numbers",
+    "with_loss",
+]
 
 #: Options whose names differ from those of the library's arguments.
 RENAMED = {"the number of measurements": "--measurements", "the number of masks": "--masks"}
@@ -60,6 +72,37 @@ def exclusive(**options: object) -> None:
     typed = [f"--{name}" for name, value in options.items() if value is not None]
     if len(typed) > 1:
         raise InputError(f"{' and '.join(typed)} exclude each other, expected one of them")
+
+
+def check_confidence(confidence: float) -> None:
+    """Raise `InputError` if --confidence is not a share of values."""
+    if not 0 < confidence < 1:
+        raise InputError(f"--confidence is {confidence:g}, expected a number between 0 and 1, such as 0.9")
+
+
+def exclude_model(model: Path | None, fit: Mapping[str, object]) -> None:
+    """Raise `InputError` if options of a fit were typed together with the model of an earlier fit."""
+    typed = [f"--{name}" for name, value in fit.items() if value is not None]
+    if model is not None and typed:
+        raise InputError(f"{typed[0]} and --model exclude each other: the model was fitted before")
+
+
+def clip_bounds(text: str | None, open_ended: bool = False) -> tuple[float, float] | None:
+    """Return the bounds of --clip; None if it is "observed" or was not typed.
+
+    If ``open_ended``, one of the bounds may be left out.
+    """
+    if text in (None, "observed"):
+        return None
+    sides, missing = str(text).split(","), ("-inf", "inf") if open_ended else ("nan", "nan")
+    try:
+        low, high = (float(side or open_) for side, open_ in zip(sides, missing, strict=True))
+    except ValueError:
+        low = high = math.nan
+    if not low < high or not (open_ended or math.isfinite(low - high)):
+        example = "0,100 (one may be left out)" if open_ended else "1,5"
+        raise InputError(f"--clip is {text!r}, expected LO,HI such as {example}, or observed")
+    return low, high
 
 
 @contextmanager

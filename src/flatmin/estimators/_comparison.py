@@ -12,7 +12,7 @@ from flatmin.measurements import Entries
 from flatmin.problem import Problem
 from flatmin.solvers.alphas.folds import splits
 
-__all__ = ["Comparison", "compare"]
+__all__ = ["ONE_IN", "Comparison", "compare", "coverage", "standard_errors"]
 
 #: One of this number of known cells is held out at a time.
 ONE_IN = 5
@@ -66,8 +66,7 @@ class Comparison:
 
     def gain(self, method: str) -> float:
         """Return the excess of the squared errors of another method over those of the model, in standard errors."""
-        gain = self._squares(method) - self._squares("model")
-        return float(gain.mean() / max(float(gain.std()) / np.sqrt(len(gain)), np.finfo(float).tiny))
+        return standard_errors(self._squares(method) - self._squares("model"))
 
     def overall(self) -> dict[str, float | int | bool | None]:
         """Return the number of cells, the errors, the coverage, and what is said about simpler methods.
@@ -93,13 +92,22 @@ class Comparison:
         return {"held_out": int(chosen.sum()), **errors, "coverage": self._coverage(chosen)}
 
     def _coverage(self, chosen: Array) -> float | None:
-        """Return the share of the chosen cells inside their intervals; None without intervals."""
-        known = chosen & ~np.isnan(self.low)
-        inside = (self.low <= self.values) & (self.values <= self.high)
-        return float(np.mean(inside[known])) if known.any() else None
+        return coverage(self.values[chosen], self.low[chosen], self.high[chosen])
 
     def _squares(self, method: str) -> Array:
         return np.asarray(((self.predictions[method] - self.values) / self.spread[self.columns]) ** 2)
+
+
+def standard_errors(gains: Array) -> float:
+    """Return the mean of gains (m,) in units of its standard error."""
+    return float(gains.mean() / max(float(gains.std()) / np.sqrt(len(gains)), np.finfo(float).tiny))
+
+
+def coverage(values: Array, low: Array, high: Array) -> float | None:
+    """Return the share of values (m,) inside their intervals; None without intervals. NaN stands for no interval."""
+    known = ~np.isnan(low)
+    inside = (low <= values) & (values <= high)
+    return float(np.mean(inside[known])) if known.any() else None
 
 
 def compare(

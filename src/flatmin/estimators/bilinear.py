@@ -7,8 +7,8 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin.errors import InputError
 from flatmin.estimators._declaration import estimator
+from flatmin.estimators._sample_intervals import SampleIntervals
 from flatmin.estimators._unpenalised import Features, Unpenalised
-from flatmin.estimators.base import MatrixRegressor
 from flatmin.measurements import RankOne
 from flatmin.parametrizations import Product
 from flatmin.problem import Problem
@@ -17,7 +17,7 @@ __all__ = ["BilinearRegressor"]
 
 
 @estimator
-class BilinearRegressor(MatrixRegressor):
+class BilinearRegressor(SampleIntervals):
     """Bilinear regression: interactions between two groups of features, with a coefficient matrix of low rank.
 
     A sample is a pair of vectors, ``x = [a, b]``, and ``y = aᵀ M b + wᵀ x + c + noise``. M, w and c minimise jointly

@@ -19,6 +19,7 @@ from flatmin._core.memory import require
 from flatmin._core.validation import integers
 from flatmin.errors import InputError
 from flatmin.estimators._completer import Completer
+from flatmin.estimators._completion.column_types import with_column_types
 from flatmin.estimators._completion.marks import are_complete_pairs, marked
 from flatmin.estimators._completion.observations import Strengths
 from flatmin.estimators._completion.predictor import RowFit
@@ -124,7 +125,7 @@ class MatrixCompletion(TransformerMixin, Completer):  # type: ignore[misc]
         self.mean_, self.scale_ = self._units.centre, self._units.scale
         return self
 
-    def transform(self, X: Any) -> Array:
+    def transform(self, X: Any) -> Any:
         """Return a table with its missing cells filled and its observed cells unchanged.
 
         Parameters
@@ -136,15 +137,19 @@ class MatrixCompletion(TransformerMixin, Completer):  # type: ignore[misc]
         Returns
         -------
         ndarray, shape (n, n_features_out)
+            Or the frame that `set_output` asks for. A frame of the library of X keeps nullable types: columns of whole
+            numbers or booleans, too, if the filled cells are such values.
         """
         check_is_fitted(self)
-        X = self._read(X, reset=False)
-        filled = completed(X, self._modelled(X))[:, self._kept].astype(X.dtype, copy=False)
-        return np.hstack([filled, holes(X)[:, self._holed].astype(X.dtype)]) if self.add_indicator else filled
+        cells = self._read(X, reset=False)
+        filled = completed(cells, self._modelled(cells))[:, self._kept].astype(cells.dtype, copy=False)
+        if self.add_indicator:
+            filled = np.hstack([filled, holes(cells)[:, self._holed].astype(cells.dtype)])
+        return with_column_types(self, filled, X, self._kept, self.get_feature_names_out())
 
-    def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> Array:
+    def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
         """Return ``fit(X).transform(X)``: the training table with its missing cells filled."""
-        return np.asarray(self.fit(X, y, **fit_params).transform(X))
+        return self.fit(X, y, **fit_params).transform(X)
 
     def predict(self, X: Any, columns: Any = None, *, return_std: bool = False) -> Any:
         """Return the predictions of cells, observed or not.

@@ -6,8 +6,8 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.estimators._declaration import estimator
+from flatmin.estimators._sample_intervals import SampleIntervals
 from flatmin.estimators._unpenalised import Features, Unpenalised
-from flatmin.estimators.base import MatrixRegressor
 from flatmin.measurements import RankOne
 from flatmin.parametrizations import SignedGram
 from flatmin.problem import Problem
@@ -16,7 +16,7 @@ __all__ = ["QuadraticNetworkRegressor"]
 
 
 @estimator
-class QuadraticNetworkRegressor(MatrixRegressor):
+class QuadraticNetworkRegressor(SampleIntervals):
     """A quadratic function with few neurons: ``y = Σ_j v_j (u_jᵀ x)² + wᵀ x + c`` with ``v_j = ±1``.
 
     ``M = Σ_j v_j u_j u_jᵀ``, w and c minimise jointly loss + alpha · scaled trace of the neurons, with a certificate.

@@ -9,8 +9,8 @@ from flatmin._core.arrays import Array
 from flatmin._core.validation import matrix_shape
 from flatmin.errors import InputError
 from flatmin.estimators._declaration import estimator
+from flatmin.estimators._sample_intervals import SampleIntervals
 from flatmin.estimators._unpenalised import Features, Unpenalised
-from flatmin.estimators.base import MatrixRegressor
 from flatmin.measurements import Dense
 from flatmin.parametrizations import Product
 from flatmin.problem import Problem
@@ -19,7 +19,7 @@ __all__ = ["TraceRegressor"]
 
 
 @estimator
-class TraceRegressor(MatrixRegressor):
+class TraceRegressor(SampleIntervals):
     """Trace regression: the response is linear in a matrix of covariates, with a coefficient matrix of low rank.
 
     ``y_i = ⟨X_i, M⟩ + c + noise``. M and c minimise loss + alpha · scaled trace of M, with a certificate. The default
@@ -68,13 +68,13 @@ class TraceRegressor(MatrixRegressor):
         X, self._sample_shape = _flat(X)
         return super().fit(X, y, sample_weight)
 
-    def predict(self, X: Any) -> Array:
-        """Return ``⟨X_i, M⟩ + c`` for samples of shape (m, d1, d2) or (m, d1 · d2)."""
+    def predict(self, X: Any, *, return_std: bool = False) -> Any:
+        """Return ``⟨X_i, M⟩ + c`` for samples of shape (m, d1, d2) or (m, d1 · d2); see `SampleIntervals.predict`."""
         check_is_fitted(self)
         X, found = _flat(X)
         if found is not None and found != self.coef_.shape:
             raise InputError(f"X has samples of shape {found}, expected {self.coef_.shape} as in fit")
-        return super().predict(X)
+        return super().predict(X, return_std=return_std)
 
     def _fit(self, X: Array, y: Array, weight: Array | None) -> Self:
         shape, constant = self._shape(X.shape[1]), bool(self.fit_intercept)

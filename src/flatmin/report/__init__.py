@@ -3,14 +3,18 @@
 from pathlib import Path
 
 from flatmin.report.imputation import FilledTable
+from flatmin.report.rating import HeldOutValues, RatedTable
 from flatmin.report.separation import SeparatedData
 from flatmin.report.solved_problem import SolvedProblem
 
 __all__ = [
     "FilledTable",
+    "HeldOutValues",
+    "RatedTable",
     "SeparatedData",
     "SolvedProblem",
     "write_imputation_report",
+    "write_rating_report",
     "write_report",
     "write_separation_report",
 ]
@@ -30,6 +34,14 @@ def write_imputation_report(path: Path, table: FilledTable) -> None:
     from flatmin.report.page import render
 
     path.write_text(render(imputation_page(table)), encoding="utf-8")
+
+
+def write_rating_report(path: Path, rated: RatedTable) -> None:
+    """Write the report of predicted values of pairs to ``path``, one HTML file that loads nothing from outside."""
+    from flatmin.report.page import render
+    from flatmin.report.rating.rating_page import rating_page
+
+    path.write_text(render(rating_page(rated)), encoding="utf-8")
 
 
 def write_separation_report(path: Path, split: SeparatedData) -> None:

@@ -39,6 +39,17 @@ _DISTINCT = """
     readonly_memmap_input sample_weights_not_overwritten sample_weights_shape
 """
 
+_PANEL = "the check has one label for each row, and a panel has a treatment for every cell, and may have holes"
+#: The checks that fit, without the prefix "check_".
+_FITTING = """
+    complex_data dict_unchanged dont_overwrite_parameters dtype_object estimator_sparse_array estimator_sparse_matrix
+    estimator_sparse_tag estimators_dtypes estimators_empty_data_messages estimators_fit_returns_self estimators_nan_inf
+    estimators_overwrite_params estimators_pickle f_contiguous_array_estimator fit2d_1feature fit2d_1sample
+    fit2d_predict1d fit_check_is_fitted fit_idempotent fit_score_takes_y methods_sample_order_invariance
+    methods_subset_invariance n_features_in n_features_in_after_fitting pipeline_consistency
+    positive_only_tag_during_fit readonly_memmap_input
+"""
+
 _DENSE, _SPARSE = (f"check_sample_weight_equivalence_on_{kind}_data" for kind in ("dense", "sparse"))
 
 
@@ -62,6 +73,8 @@ def expected_failed_checks(estimator: Any) -> dict[str, str]:
     if name in ("PairRegressor", "PairRegressorCV"):
         alone = dict.fromkeys(_DISTINCT.split(), _ALONE) if name == "PairRegressorCV" else {}
         return {f"check_{check}": reason for check, reason in (dict.fromkeys(_WIDE.split(), _COLUMNS) | alone).items()}
+    if name == "PanelEffect":
+        return {f"check_{check}": _PANEL for check in _FITTING.split()}
     if name in ("TraceRegressor", "BilinearRegressor") and finds_strength:
         return {_DENSE: _EVIDENCE}
     if name == "BilinearRegressor" and not settings["fit_linear"] and settings["metric_power"] == 1:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image as pillow
 
 from flatmin import SignedGram, Solution, families
 from tests.families.sizes import shape_of, size_options
@@ -331,3 +332,13 @@ def test_a_table_is_told_of_impute(flatmin, tmp_path, without_report):
     run = flatmin("recover", "matrix-completion", "t.csv")
     assert "recover is for exact measurements; for a noisy table use flatmin impute t.csv" in run.err
     assert "impute" not in flatmin("recover", "matrix-completion", "t.csv", "--quiet").err
+
+
+def test_tables_and_frames_of_robust_pca_are_told_of_separate(flatmin, tmp_path, without_report):
+    (tmp_path / "t.csv").write_text("a,b\n1,2\n2,4\n3,6\n")
+    (tmp_path / "frames").mkdir()
+    for k in range(3):
+        pillow.fromarray(np.full((2, 3), 100, np.uint8)).save(tmp_path / "frames" / f"{k}.png")
+    for name, noun in (("t.csv", "a noisy table"), ("frames", "noisy frames")):
+        run = flatmin("recover", "robust-pca", name)
+        assert f"for {noun} use flatmin separate {name}" in run.err

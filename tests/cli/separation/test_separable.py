@@ -99,7 +99,7 @@ def test_options_for_other_forms_and_unknown_forms_are_refused(gif, table, tmp_p
         (table, None, Sampling(every=2), "--every, --scale and --grey are for moving pictures"),
         (tmp_path / "a.xyz", None, None, "has the ending '.xyz', expected a table"),
         (tmp_path / "none.csv", None, None, "does not exist"),
-        (tmp_path / "one.csv", None, None, "has 2 rows and 1 columns of numbers"),
+        (tmp_path / "one.csv", None, None, "has 2 rows and 1 column of numbers"),
     ):
         with pytest.raises(InputError, match=text):
             read(path, reading, sampling)

@@ -5,6 +5,7 @@ import pytest
 
 from flatmin import InputError
 from flatmin.cli.separation.separation_model import SeparationModel
+from flatmin.solvers.robust.exactness import is_exact
 from tests.cli.separation.conftest import CLEAN, DATA, WRONG
 
 
@@ -23,6 +24,25 @@ def test_exact_data_are_split_exactly(exact):
     assert model.treatment == "exact"
     assert model.estimator.rank_ == 1
     assert model.estimator.solution_.settings["alpha"] == 0
+
+
+def test_of_large_data_a_part_is_tested(exact, table, monkeypatch):
+    shapes = []
+    monkeypatch.setattr("flatmin.cli.separation.separation_model.TESTED_CELLS", 120)
+    monkeypatch.setattr("flatmin.cli.separation.separation_model.TESTED_SIDE", 20)
+    monkeypatch.setattr(
+        "flatmin.cli.separation.separation_model.is_exact",
+        lambda problem, **_: shapes.append(problem.shape) or is_exact(problem),
+    )
+    assert SeparationModel.fit(exact, None, None, 0, None).treatment == "exact"
+    assert SeparationModel.fit(table, None, None, 0, None).treatment == "noisy"
+    assert shapes == [(20, 6), (20, 6)]
+
+
+def test_data_that_pass_the_test_but_cannot_be_split_are_noisy(table, monkeypatch):
+    monkeypatch.setattr("flatmin.cli.separation.separation_model.is_exact", lambda *_, **__: True)
+    monkeypatch.setattr("flatmin.cli.separation.separation_model.EXACT_ROUNDS", 5)
+    assert SeparationModel.fit(table, None, None, 0, None).treatment == "noisy"
 
 
 def test_a_typed_alpha_is_kept(exact):

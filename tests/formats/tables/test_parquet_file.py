@@ -60,3 +60,11 @@ def test_other_files_are_errors(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(InputError, match=r"pip install 'flatmin\[parquet\]'"):
         ParquetFile.read(path)
+
+
+def test_pandas_reads_integers_that_became_double(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"n": pandas.array([1, None, 3], dtype="Int64"), "x": [1.0, 2.0, 3.0]})
+    frame.to_parquet(tmp_path / "t.parquet")
+    path = ParquetFile.read(tmp_path / "t.parquet").write(tmp_path / "out", {0: np.array([np.nan, 2.5, np.nan])})
+    assert pandas.read_parquet(path)["n"].tolist() == [1.0, 2.5, 3.0]

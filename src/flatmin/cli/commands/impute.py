@@ -1,6 +1,5 @@
 """``flatmin impute``: fill the missing cells of a table, and write a directory of results."""
 
-import math
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -13,8 +12,10 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin._core.memory import require
 from flatmin._core.progress import progress
+from flatmin.cli.fitted_estimator import coverage_rows
 from flatmin.cli.imputation.completed_table import Imputation
 from flatmin.cli.imputation.imputation_model import ImputationModel
+from flatmin.cli.options import check_confidence, clip_bounds, exclude_model
 from flatmin.cli.output import IMPUTATION, destination, results_directory
 from flatmin.cli.recovery_summary import as_json, print_table
 from flatmin.errors import InputError
@@ -49,7 +50,9 @@ class Request:
 def run(request: Request) -> int:
     """Fill the table, write the results, print the outcome, and return the exit status."""
     start = time.perf_counter()
-    bounds = _bounds(request)
+    check_confidence(request.confidence)
+    exclude_model(request.model, request.fit)
+    bounds = clip_bounds(request.clip, open_ended=True)
     target = destination(request.output, request.path, request.model, kind=IMPUTATION)
     with results_directory(target) as folder:
         imputation = _imputed(request, bounds, start)
@@ -121,25 +124,6 @@ def _write(request: Request, imputation: Imputation, folder: Path) -> list[str]:
     return names if request.model else [*names, imputation.model.save(folder)]
 
 
-def _bounds(request: Request) -> tuple[float, float] | None:
-    """Return the bounds of --clip, after a check of all options that need no file."""
-    if not 0 < request.confidence < 1:
-        raise InputError(f"--confidence is {request.confidence:g}, expected a number between 0 and 1, such as 0.9")
-    typed = [f"--{name}" for name, value in request.fit.items() if value is not None]
-    if request.model is not None and typed:
-        raise InputError(f"{typed[0]} and --model exclude each other: the model was fitted before")
-    if request.clip in (None, "observed"):
-        return None
-    sides = str(request.clip).split(",")
-    try:
-        low, high = (float(side or open_) for side, open_ in zip(sides, ("-inf", "inf"), strict=True))
-    except ValueError:
-        low = high = math.nan
-    if not low < high:
-        raise InputError(f"--clip is {request.clip!r}, expected LO,HI such as 0,100 (one may be left out), or observed")
-    return low, high
-
-
 def _words(state: Mapping[str, Any]) -> Iterator[str]:
     yield f"comparing on held-out cells: {state['done']} of {state['total']}"
 
@@ -156,11 +140,7 @@ def _rows(imputation: Imputation) -> dict[str, str]:
             f"{number(found['error'])} standard deviations of a column; column means {number(found['error_means'])}, "
             f"5 nearest neighbours {number(found['error_neighbours'])}"
         )
-        if found["coverage"] is not None:
-            level, share = (f"{100 * found[name]:.3g} %" for name in ("confidence", "coverage"))
-            rows["intervals"] = f"{level} asked for; they contain {share} of {found['cells']} held-out cells"
-        if summary["model"] is not None:
-            rows["measured"] = f"when the model in {summary['model']} was fitted"
+        rows |= coverage_rows(summary, f"{found['cells']} held-out cells")
         if found["means_are_as_good"]:
             rows["judgement"] = "column means predict as well: the other columns say little about a missing cell"
         elif found["neighbours_are_better"]:

@@ -69,7 +69,7 @@ def run(request: Request) -> int:
         files = f"{target}: {', '.join(written)}"
         print_table(recovery_rows(case.problem, recovery.solution, recovery.summary, files))
     if not request.quiet:
-        for hint in [*_about_tables(request, case), *recovery.hints, *unmeasured(case.problem.metric)]:
+        for hint in [*_about_noise(request, case), *recovery.hints, *unmeasured(case.problem.metric)]:
             print(f"flatmin: {hint}", file=sys.stderr)
     return 0 if recovery.solution.status.certified else 1
 
@@ -97,12 +97,13 @@ def _recovered(request: Request, family: Family, case: Case) -> _Recovery:
     return _Recovery(request, family, case, solution, lowest, proof, refusal)
 
 
-def _about_tables(request: Request, case: Case) -> list[str]:
-    """Return a sentence about ``flatmin impute`` if a table is completed without robust PCA."""
-    is_table = case.document is not None and case.document.kind == "table"
-    if not is_table or case.problem.loss.has_gross_errors:
+def _about_noise(request: Request, case: Case) -> list[str]:
+    """Return a sentence about the command for noisy data if the input is a table or, for robust PCA, frames."""
+    kind, robust = case.document.kind if case.document else "", case.problem.loss.has_gross_errors
+    if not (kind == "table" or (robust and kind == "frames")):
         return []
-    return [f"recover is for exact measurements; for a noisy table use flatmin impute {request.problem.path.name}"]
+    verb, noun = "separate" if robust else "impute", "a noisy table" if kind == "table" else "noisy frames"
+    return [f"recover is for exact measurements; for {noun} use flatmin {verb} {request.problem.path.name}"]
 
 
 def _check_provable(request: Request, case: Case) -> None:

@@ -1,6 +1,5 @@
 """Imputation: a table whose missing cells a model has filled, with an interval for each filled cell."""
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,15 +10,21 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin._version import __version__
+from flatmin.cli.answer_files import write_csv
+from flatmin.cli.fitted_estimator import fit_fields
 from flatmin.cli.imputation.imputation_model import FACTS, ImputationModel
 from flatmin.cli.recovery_summary import plain
-from flatmin.formats.delimited import SIGNIFICANT_DIGITS
 from flatmin.formats.tables import Role, TypedTable
 from flatmin.report import FilledTable
 from flatmin.report.words import counted, listed
 from flatmin.solution import FORMAT_VERSION
 
 __all__ = ["Imputation"]
+
+#: Measured coverage below the confidence is mentioned if it differs by this number of binomial standard errors ...
+STANDARD_ERRORS = 3.0
+#: ... and by at least this share.
+SHORTFALL = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,10 +69,7 @@ class Imputation:
 
     def write_intervals(self, path: Path) -> None:
         """Write the filled cells with their intervals as CSV."""
-        with path.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(["row", "column", "value", "low", "high"])
-            writer.writerows([i, name, *map(_written, numbers)] for i, name, *numbers in self.cells())
+        write_csv(path, ["row", "column", "value", "low", "high"], self.cells())
 
     @cached_property
     def summary(self) -> dict[str, Any]:
@@ -84,14 +86,8 @@ class Imputation:
             "confidence": self.confidence,
             "held_out": self.model.held_out,
             "columns": self._columns(),
-            "rank": fit.rank_,
-            "status": fit.status_.name,
-            "converged": self.model.converged,
-            "alpha": fit.alpha_,
-            "predicts": None if fit.relaxation_ is None else fit.relaxation_.chosen,
-            "certificate": None if fit.certificate_ is None else fit.certificate_.scalars(),
+            **fit_fields(fit, self.model.converged),
             "seconds": self.seconds,
-            "seed": fit.random_state,
             "version": __version__,
             "format_version": FORMAT_VERSION,
         }
@@ -129,7 +125,7 @@ class Imputation:
 
     def notes(self) -> list[str]:
         """Return sentences about the filled cells, and about those that stay missing."""
-        return [*self.table.notes, *self._about_rest(), *self._about_filled()]
+        return [*self.table.notes, *self._about_rest(), *self._about_coverage(), *self._about_filled()]
 
     def _about_rest(self) -> Iterator[str]:
         left = {c.name: c.n_holes for c in self.table.columns if c.role is not Role.fitted and c.n_holes}
@@ -139,6 +135,17 @@ class Imputation:
             yield f"{counted(self.table.holes_left, 'missing cell')} {stay} in columns that are not filled: {where}"
         if not self.holes.any():
             yield "no cell is missing in the numeric columns, so the table is written unchanged"
+
+    def _about_coverage(self) -> Iterator[str]:
+        found = self.model.held_out
+        if found is None or found["coverage"] is None or not self.holes.any():
+            return
+        level, share = found["confidence"], found["coverage"]
+        if level - share > max(SHORTFALL, STANDARD_ERRORS * np.sqrt(level * (1 - level) / found["cells"])):
+            yield (
+                f"the intervals are too narrow for this table: they contain {100 * share:.3g} % of held-out cells, "
+                f"expected {100 * level:.3g} %"
+            )
 
     def _about_filled(self) -> Iterator[str]:
         if np.isnan(self.low[self.holes]).any():
@@ -161,8 +168,3 @@ class Imputation:
         if outside:
             cells = "1 filled cell lies" if outside == 1 else f"{outside} filled cells lie"
             yield f"{cells} outside the range of the column's known cells; --clip observed bounds them"
-
-
-def _written(number: float) -> str:
-    """Return a number as text, "" if it is not known."""
-    return "" if np.isnan(number) else format(number + 0.0, f".{SIGNIFICANT_DIGITS}g")

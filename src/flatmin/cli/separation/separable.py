@@ -17,7 +17,8 @@ from flatmin.formats import find as find_document
 from flatmin.formats.archive import read_arrays
 from flatmin.formats.clips import Clip, Sampling, find_clip
 from flatmin.formats.tables import Reading, Role, TypedTable, read_typed_table
-from flatmin.formats.tables.typed_table import FILES
+from flatmin.formats.tables.named_file import KINDS
+from flatmin.report.words import counted
 
 __all__ = ["Separable", "SeparableArray", "SeparableClip", "SeparableDocument", "SeparableTable", "read_separable"]
 
@@ -173,7 +174,9 @@ def read_separable(path: Path, reading: Reading, sampling: Sampling) -> Separabl
     n, d = source.matrix.shape
     require(8.0 * MATRICES * n * d, f"separating {path.name}")
     if min(n, d) < 2:
-        raise InputError(f"{path.name} has {n} rows and {d} columns of numbers, expected at least 2 of each")
+        raise InputError(
+            f"{path.name} has {counted(n, 'row')} and {counted(d, 'column')} of numbers, expected at least 2 of each"
+        )
     return source
 
 
@@ -181,7 +184,7 @@ def _read(path: Path, reading: Reading, sampling: Sampling) -> Separable:
     name, kind = path.name.lower(), find_clip(path)
     if kind is not None:
         return SeparableClip(kind.read(path, sampling))
-    if any(name.endswith(file.suffixes) for file in FILES):
+    if any(name.endswith(file.suffixes) for file in KINDS):
         return SeparableTable(read_typed_table(path, reading))
     if name.endswith(".npz"):
         return SeparableArray(np.asarray(read_arrays(path, find_family("robust-pca"), {})["Y"], dtype=float))

@@ -101,7 +101,7 @@ class Separation:
         missing = int(np.isnan(self.source.matrix).sum())
         if missing:
             are = "1 missing cell is" if missing == 1 else f"{missing} missing cells are"
-            out.append(f"{are} filled in the low-rank part, and never count as errors")
+            out.append(f"{are} filled in the low-rank part; missing cells are never errors")
         return out
 
     def reported(self, name: str, command: str) -> SeparatedData:

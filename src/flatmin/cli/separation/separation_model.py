@@ -1,17 +1,15 @@
 """SeparationModel: robust principal components of data in the units of their columns."""
 
-import json
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 
 from flatmin._core.arrays import Array
 from flatmin._core.limits import Callback
+from flatmin.cli.fitted_estimator import MODEL, earlier_results, fitted
 from flatmin.cli.output import SEPARATION
 from flatmin.cli.separation.separable import Separable
 from flatmin.errors import InputError
@@ -23,10 +21,13 @@ from flatmin.solvers.robust.exactness import is_exact
 
 __all__ = ["SeparationModel"]
 
-#: The file of the estimator in a directory of results.
-MODEL = "model.npz"
 #: Relative duality gap of a fit of noisy data. The parts do not change by as much as the noise below it.
 NOISY_GAP = 1e-6
+#: Largest number of rounds of the exact split of data that passed the test; if it takes more, they count as noisy.
+EXACT_ROUNDS = 400
+#: Number of cells, and smallest number of rows or columns, of the part of large data that is tested for noise.
+TESTED_CELLS = 1_000_000
+TESTED_SIDE = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,17 +58,19 @@ class SeparationModel:
         """Fit data. If alpha is None, the data are tested for noise first."""
         scales = source.scales
         X = source.matrix / scales
-        treatment = "given" if isinstance(alpha, float) else "noisy"
-        if alpha is None and _is_exact(X, source, weight, seed, callback):
-            treatment, alpha = "exact", 0.0
         settings = {"weight": weight, "center": source.center, "random_state": seed}
-        if treatment == "exact" or alpha == 0:
-            estimator, converged = _fitted(RobustPCA(alpha=0.0, **settings), X)
-        else:
-            if source.step:  # rounding errors of neighbouring pixels are alike, and would count as structure
-                X = X + np.random.default_rng(seed).uniform(-source.step / 2, source.step / 2, X.shape)
-            alpha = "auto" if alpha is None else alpha
-            estimator, converged = _fitted(RobustPCA(alpha, refit=True, tol=NOISY_GAP, **settings), X)
+        if alpha is None and _is_exact(X, source, weight, seed, callback):
+            estimator, converged = fitted(RobustPCA(alpha=0.0, max_iter=EXACT_ROUNDS, **settings), X)
+            if converged:
+                return cls(estimator, scales, "exact", True)
+        treatment = "given" if isinstance(alpha, float) else "noisy"
+        if alpha == 0:
+            estimator, converged = fitted(RobustPCA(alpha=0.0, **settings), X)
+            return cls(estimator, scales, treatment, converged)
+        if source.step:  # rounding errors of neighbouring pixels are alike, and would count as structure
+            X = X + np.random.default_rng(seed).uniform(-source.step / 2, source.step / 2, X.shape)
+        alpha = "auto" if alpha is None else alpha
+        estimator, converged = fitted(RobustPCA(alpha, refit=True, tol=NOISY_GAP, **settings), X)
         if estimator.noise_ is not None and estimator.noise_.sigma == 0:
             treatment = "exact"
         return cls(estimator, scales, treatment, converged)
@@ -75,16 +78,7 @@ class SeparationModel:
     @classmethod
     def load(cls, directory: Path) -> tuple[Self, Mapping[str, Any]]:
         """Read the model in a directory of results, and its summary, or raise `InputError`."""
-        try:
-            summary = json.loads((directory / "summary.json").read_text(encoding="utf-8"))
-            if not SEPARATION.fields <= summary.keys():
-                raise KeyError
-            scales = np.array(summary["scales"], dtype=float)
-            treatment, converged = str(summary["treatment"]), bool(summary["converged"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"the --model {directory} holds no results of flatmin separate") from error
-        if not (directory / MODEL).is_file():
-            raise InputError(f"the --model {directory} has no {MODEL}; it was written by another model, pass that one")
+        summary, scales, treatment, converged = earlier_results(directory, SEPARATION, _known)
         estimator = RobustPCA.load(directory / MODEL)
         if scales.ndim == 0:
             scales = np.full(estimator.n_features_in_, float(scales))
@@ -114,6 +108,12 @@ class SeparationModel:
 
 
 def _is_exact(X: Array, source: Separable, weight: float | None, seed: int, callback: Callback | None) -> bool:
+    """Return whether data are free of noise; of large data, a random choice of rows or columns is tested."""
+    axis = int(X.shape[1] > X.shape[0])
+    count = max(TESTED_SIDE, TESTED_CELLS // X.shape[1 - axis])
+    if count < X.shape[axis]:
+        chosen = np.random.default_rng(seed).choice(X.shape[axis], count, replace=False)
+        X = np.take(X, np.sort(chosen), axis=axis)
     seen = ~np.isnan(X)
     centre = np.zeros(X.shape[1])
     if source.center is not None:
@@ -126,9 +126,6 @@ def _is_exact(X: Array, source: Separable, weight: float | None, seed: int, call
     return is_exact(problem, step=source.step, seed=seed, callback=callback)
 
 
-def _fitted(estimator: RobustPCA, X: Array) -> tuple[RobustPCA, bool]:
-    """Return the estimator fitted to X, and whether it converged."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", ConvergenceWarning)
-        estimator.fit(X)
-    return estimator, not any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
+def _known(summary: dict[str, Any]) -> tuple[dict[str, Any], Array, str, bool]:
+    """Return a summary with the units, the treatment and whether the fit converged."""
+    return summary, np.array(summary["scales"], dtype=float), str(summary["treatment"]), bool(summary["converged"])

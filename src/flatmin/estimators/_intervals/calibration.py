@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
-from scipy.optimize import nnls
 
 from flatmin._core.arrays import Array
 from flatmin.errors import InputError
@@ -15,6 +14,7 @@ from flatmin.estimators._intervals.credibility import Credibility
 from flatmin.estimators._intervals.fold_fits import FoldFits
 from flatmin.estimators._intervals.row_scales import RowScales
 from flatmin.estimators._intervals.unknown import unknown_variances
+from flatmin.estimators._intervals.variance import variance_coefficients, variance_share
 
 __all__ = ["Calibration"]
 
@@ -28,10 +28,6 @@ MIN_COLUMN_CELLS = 20
 POOL = 50.0
 #: Number of times that the variances of columns and then the relative variances of rows are estimated.
 SWEEPS = 2
-#: Number of rounds of weighted least squares for the coefficients of the variance.
-ROUNDS = 3
-#: The variance of a cell is at least this share of that of its column and row.
-LEAST_SHARE = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,8 +96,8 @@ class Calibration:
             scales = _relative(held, variances)
         base = scales * by_column.without(squares / scales, j)
         terms = _terms(held.leverages, held.predictions - fit.offsets.constant)
-        coefficients = _coefficients(terms, squares / base)
-        w = np.sqrt(np.maximum(base * _share(coefficients, terms), floor**2))
+        coefficients = variance_coefficients(terms, squares / base)
+        w = np.sqrt(np.maximum(base * variance_share(coefficients, terms), floor**2))
         scores = np.abs(held.errors) / w
         order = np.argsort(scores, kind="stable")
         rows = RowScales.from_rows(fit.training, variances)
@@ -116,7 +112,7 @@ class Calibration:
         relative = np.append(self.row_scales.of(rows or fit.rows, self.column_variances), 1.0)
         typical = float(np.mean(self.column_variances))
         terms = _terms(fit.noise * fit.leverages(i, j, rows), fit.at(i, j, rows) - fit.offsets.constant)
-        squares = np.append(self.column_variances, typical)[j] * relative[i] * _share(self.coefficients, terms)
+        squares = np.append(self.column_variances, typical)[j] * relative[i] * variance_share(self.coefficients, terms)
         squares += unknown_variances(fit, i, j, self.coefficients[1] * typical * fit.noise, rows)
         return np.asarray(np.sqrt(np.maximum(squares, self.floor**2)))
 
@@ -168,21 +164,3 @@ def _relative(held: FoldFits, variances: Array) -> Array:
 
 def _terms(leverages: Array, predictions: Array) -> Array:
     return np.stack([np.ones_like(leverages), leverages, predictions**2], axis=1)
-
-
-def _share(coefficients: Array, terms: Array) -> Array:
-    """Return ``a + b h + c ẑ²``, which is 1 on average, at least `LEAST_SHARE`."""
-    return np.asarray(np.maximum(terms @ coefficients, LEAST_SHARE))
-
-
-def _coefficients(terms: Array, ratios: Array) -> Array:
-    """Return nonnegative coefficients for squared errors over their scales, by weighted least squares."""
-    sizes = np.max(np.abs(terms), axis=0)
-    sizes[sizes == 0] = 1
-    ratios = ratios / float(np.mean(ratios))
-    weights = np.ones(len(ratios))
-    found = np.zeros(terms.shape[1])
-    for _ in range(ROUNDS):
-        found = nnls(weights[:, None] * (terms / sizes), weights * ratios)[0] / sizes
-        weights = 1 / _share(found, terms)
-    return found

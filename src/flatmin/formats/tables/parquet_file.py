@@ -1,5 +1,6 @@
 """ParquetFile: Apache Parquet files."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -68,9 +69,24 @@ class ParquetFile(TableFile):
             field = table.schema.field(j)
             column, field = _filled(table.column(j), field, values)
             table = table.set_column(j, field, column)
+        table = table.replace_schema_metadata(_described(table.schema))
         path = stem.with_name(stem.name + ".parquet")
         pyarrow.parquet.write_table(table, path)
         return path
+
+
+def _described(schema: Any) -> dict[bytes, bytes] | None:
+    """Return the metadata of a schema, in which the types that pandas reads fit columns that became double."""
+    import pyarrow as pa
+
+    known = schema.pandas_metadata
+    if known is None:
+        return dict(schema.metadata) if schema.metadata else None
+    for entry in known["columns"]:
+        index = schema.get_field_index(str(entry["field_name"]))
+        if index >= 0 and pa.types.is_float64(schema.field(index).type):
+            entry |= {"pandas_type": "float64", "numpy_type": "float64"}
+    return {**schema.metadata, b"pandas": json.dumps(known).encode()}
 
 
 def _filled(column: Any, field: Any, values: Array) -> tuple[Any, Any]:

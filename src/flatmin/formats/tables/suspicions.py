@@ -10,7 +10,7 @@ from flatmin._core.arrays import Array
 from flatmin.formats.delimited import plain_number
 from flatmin.formats.tables.table_column import ColumnCells
 
-__all__ = ["about_marks", "about_numbering", "about_text", "unreadable"]
+__all__ = ["about_marks", "about_numbering", "about_text", "missing_options", "unreadable"]
 
 #: Numbers that are offered as missing marks wherever they are found.
 MARKS = frozenset({-999.0, -9999.0, -99999.0})
@@ -65,7 +65,7 @@ def about_text(name: str, cells: ColumnCells) -> Iterator[str]:
     elif numbers and len(cells.commonest) <= MOST_TEXTS:
         yield (
             f"column {name!r} has {numbers} numbers and more cells of text, so it is carried along and not filled; if "
-            f"the text marks missing cells, pass {_marks(cells.commonest)}"
+            f"the text marks missing cells, pass {missing_options(cells.commonest)}"
         )
 
 
@@ -81,7 +81,7 @@ def unreadable(columns: Mapping[str, tuple[str, ColumnCells]]) -> str:
     more = f", and {len(columns) - MOST_TEXTS} more columns contain text" if len(columns) > MOST_TEXTS else ""
     notation = next((kind for text in marks if (kind := _notation(text))), "")
     marks.sort(key=lambda text: bool(_notation(text)))
-    remedy = f"if this marks missing cells, pass {_marks(marks)}"
+    remedy = f"if this marks missing cells, pass {missing_options(marks)}"
     if notation:
         remedy = f"write numbers without {notation}, or {remedy}"
     ignored = " ".join(f"--ignore {shlex.quote(name)}" for name in list(columns)[:MOST_TEXTS])
@@ -89,7 +89,8 @@ def unreadable(columns: Mapping[str, tuple[str, ColumnCells]]) -> str:
     return f"{', '.join(parts)}{more}, expected numbers; {remedy}; {ignored} leaves {them}"
 
 
-def _marks(texts: list[str]) -> str:
+def missing_options(texts: list[str]) -> str:
+    """Return the options that name texts as missing marks."""
     options = " ".join(f"--missing {shlex.quote(_short(text))}" for text in texts[:MOST_TEXTS])
     return options + (" and so on" if len(texts) > MOST_TEXTS else "")
 

@@ -21,7 +21,7 @@ __all__ = ["TextFile"]
 class TextFile(TableFile):
     """A table as text. A first row with text in one of its cells has the names of the columns."""
 
-    suffixes = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
+    suffixes = (*(".csv", ".tsv", ".txt", ".data", ".dat", ".base", ".test", ".inter"), ".csv.gz", ".tsv.gz", ".txt.gz")
 
     def __init__(self, source: EncodedText, path: Path) -> None:
         self._source, self._text = source, DelimitedText.parse(source.text, path)

@@ -1,7 +1,5 @@
 """TypedTable: a table of typed columns, of which the numeric ones are fitted and the others are carried along."""
 
-import difflib
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,17 +10,13 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin._core.memory import require
 from flatmin.errors import InputError
-from flatmin.formats.base import check_file
-from flatmin.formats.tables.excel_file import ExcelFile
-from flatmin.formats.tables.parquet_file import ParquetFile
+from flatmin.formats.tables.named_file import NamedFile
 from flatmin.formats.tables.suspicions import about_marks, about_numbering, about_text, unreadable
 from flatmin.formats.tables.table_column import ColumnCells, Marks, Role, TableColumn
 from flatmin.formats.tables.table_file import TableFile, trimmed
-from flatmin.formats.tables.text_file import TextFile
 
 __all__ = ["Reading", "TypedTable", "read_typed_table"]
 
-FILES: tuple[type[TableFile], ...] = (TextFile, ParquetFile, ExcelFile)
 #: Memory of one number during reading, in bytes.
 BYTES_PER_CELL = 40.0
 
@@ -98,12 +92,12 @@ class TypedTable:
 
 def read_typed_table(path: Path, reading: Reading) -> TypedTable:
     """Read a table from a file, or raise `InputError` with one sentence that says what to do."""
-    file = _file(path).read(path, reading.encoding)
-    require(BYTES_PER_CELL * file.n_rows * len(file.names), f"reading {path.name}")
-    names = _distinct(file.names)
-    index = file.index if reading.index is None else _position("--index", reading.index, names)
-    ignored = {_position("--ignore", name, names) for name in reading.ignore}
-    wanted = None if reading.fitted is None else {_position("the model", name, names) for name in reading.fitted}
+    named = NamedFile.read(path, reading.encoding, "the table")
+    file, names = named.file, named.names
+    require(BYTES_PER_CELL * file.n_rows * len(names), f"reading {path.name}")
+    index = file.index if reading.index is None else named.position("--index", reading.index)
+    ignored = {named.position("--ignore", name) for name in reading.ignore}
+    wanted = None if reading.fitted is None else {named.position("the model", name) for name in reading.fitted}
     texts = [file.texts(j) for j in range(len(names))]
     n_rows = max(map(trimmed, texts))
     columns, notes, marks, faults = [], list(file.notes), list[str](), {}
@@ -127,40 +121,6 @@ def read_typed_table(path: Path, reading: Reading) -> TypedTable:
         one = ["its rows have no comma, semicolon or tab that separates columns"] * (len(names) == 1)
         raise InputError("; ".join([f"{path.name} has no numeric column to fill, expected at least one", *one, *notes]))
     return TypedTable(file, columns, n_rows, _labels(columns, texts, n_rows), [*notes, *marks])
-
-
-def _file(path: Path) -> type[TableFile]:
-    check_file(path, "the table")
-    for kind in FILES:
-        if path.name.lower().endswith(kind.suffixes):
-            require(kind.bytes_per_byte * path.stat().st_size, f"reading {path.name}")
-            return kind
-    known = ", ".join(suffix for kind in FILES for suffix in kind.suffixes)
-    raise InputError(f"the table {path} has the ending {path.suffix!r}, expected one of {known}")
-
-
-def _distinct(names: Sequence[str]) -> list[str]:
-    """Return different names: positions for columns without a name, and ``.1``, ``.2`` after repeated names."""
-    out: list[str] = []
-    count = Counter[str]()
-    for j, name in enumerate(names):
-        base = name or str(j)
-        unique = base
-        while unique in out or (unique != base and unique in names):
-            count[base] += 1
-            unique = f"{base}.{count[base]}"
-        out.append(unique)
-    return out
-
-
-def _position(option: str, name: str, names: list[str]) -> int:
-    if name in names:
-        return names.index(name)
-    near = difflib.get_close_matches(name, names, 1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    shown = ", ".join(map(repr, names[:12])) + (", …" if len(names) > 12 else "")
-    needs = "needs the column" if option == "the model" else "names the column"
-    raise InputError(f"{option} {needs} {name!r}, found {shown}{hint}")
 
 
 def _role(

@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from flatmin._version import __version__
+from flatmin.report.fitted_sections import fit_section, repeat_section, shown_share
 from flatmin.report.imputation.filled_map import filled_map
 from flatmin.report.imputation.filled_table import FilledTable
 from flatmin.report.imputation.interval_chart import interval_chart
 from flatmin.report.page import Fact, Page, Section, Table, Verdict
-from flatmin.report.repetition import repeat_section
-from flatmin.report.words import counted, judgement, number
+from flatmin.report.words import counted, number
 
 __all__ = ["imputation_page"]
 
@@ -71,8 +73,8 @@ def _highlights(summary: Mapping[str, Any]) -> list[Fact]:
             Fact("5 nearest neighbours", number(found["error_neighbours"]), "error on the same cells"),
             Fact(
                 "Coverage",
-                _percent(found["coverage"]),
-                f"of held-out cells, by intervals for {_percent(found['confidence'])}",
+                shown_share(found["coverage"]),
+                f"of held-out cells, by intervals for {shown_share(found['confidence'])}",
             ),
         ]
     facts.append(Fact("Filled", str(summary["n_filled"]), f"{summary['holes_left']} left in other columns"))
@@ -80,12 +82,14 @@ def _highlights(summary: Mapping[str, Any]) -> list[Fact]:
 
 
 def _cells(table: FilledTable) -> Section:
-    level = _percent(table.summary["confidence"])
-    prose = [
-        f"Every filled cell has an interval in intervals.csv, which is meant to contain {level} of such cells. An "
-        "interval is for one cell. The errors of cells in one row are related, so an average of filled cells is less "
-        "certain than its intervals suggest."
-    ]
+    prose = []
+    if np.isfinite(table.low[table.holes]).any():
+        level = shown_share(table.summary["confidence"])
+        prose = [
+            f"Every filled cell has an interval in intervals.csv, which is meant to contain {level} of such cells. An "
+            "interval is for one cell. The errors of cells in one row are related, so an average of filled cells is "
+            "less certain than its intervals suggest."
+        ]
     figures = [figure for figure in (filled_map(table), interval_chart(table)) if figure is not None]
     return Section("cells", "The filled cells", prose, figures=figures)
 
@@ -96,7 +100,7 @@ def _columns(table: FilledTable) -> Section:
     facts = ("error", "error_means", "error_neighbours", "spread", "coverage", "smallest", "largest")
     rows, keys = [], []
     for column in fitted:
-        shown = [_percent(column[f]) if f == "coverage" else number(column[f], 4) for f in facts]
+        shown = [shown_share(column[f]) if f == "coverage" else number(column[f], 4) for f in facts]
         rows.append([column["name"], str(column["filled"]), *("–" if s == "not known" else s for s in shown)])
         keys.append([column["name"], column["filled"], *(column[f] for f in facts)])
     prose = [
@@ -129,7 +133,7 @@ def _errors(summary: Mapping[str, Any]) -> Section | None:
         "the others. The same cells were predicted by the mean of their column, and by 5 nearest neighbours in "
         "standardized columns (scikit-learn's KNNImputer).",
         *(["All this was measured when the model was fitted, on its table."] if summary["model"] else []),
-        f"Intervals for {_percent(found['confidence'])} contained {_percent(found['coverage'])} of these cells.",
+        f"Intervals for {shown_share(found['confidence'])} contained {shown_share(found['coverage'])} of these cells.",
         "Missing cells can differ from known ones. If cells are missing because of their own value, errors are larger "
         "and intervals contain fewer cells than stated; nothing in the table can show this.",
     ]
@@ -137,42 +141,8 @@ def _errors(summary: Mapping[str, Any]) -> Section | None:
 
 
 def _fit(table: FilledTable) -> Section:
-    summary, proof = table.summary, table.certificate
-    prose = [
+    model = (
         "The numeric columns, in units of their standard deviations, are fitted by an offset for each column plus a "
-        f"matrix of low rank, with a penalty on its scaled trace. {_predicts(summary['predicts'])}"
-    ]
-    facts = [
-        Fact("Rank", str(summary["rank"]), "of the matrix that predicts"),
-        Fact("Strength", number(summary["alpha"]), "alpha of the penalised fit"),
-    ]
-    if proof is None:
-        prose.append(f"The certificate of the fit is in the report of its model, in {summary['model']}.")
-        return Section("fit", "The fit", prose, facts=facts)
-    prose.append(
-        f"The certificate is a statement about the penalised fit as an optimization problem. {judgement(proof)} It "
-        "says nothing about how well missing cells are predicted; the errors above do."
+        "matrix of low rank, with a penalty on its scaled trace."
     )
-    facts.append(
-        Fact("Relative gap", number(proof.relative_gap, 2), "between the objective and its proved lower bound")
-    )
-    return Section("fit", "The fit and its certificate", prose, facts=facts)
-
-
-def _predicts(chosen: str | None) -> str:
-    """Return a sentence about the model that predicts, by its name among those that were tried on held-out cells."""
-    if chosen is None:
-        return "This fit predicts."
-    kinds = {
-        "offsets": "the offsets alone",
-        "refit": "a least-squares fit at the rank that was found",
-        "1": "this fit, with the penalty that follows from the noise",
-    }
-    normal = "a normal distribution of rows, whose mean and covariance are estimated from the table"
-    weaker = f"this fit, with {chosen} of the penalty that follows from the noise"
-    kind = normal if chosen.startswith("normal") else kinds.get(chosen, weaker)
-    return f"On held-out cells several models were compared, and the best one predicts: {kind}."
-
-
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.3g} %"
+    return fit_section(model, "cells", table.summary, table.certificate)

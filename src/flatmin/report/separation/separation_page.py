@@ -3,8 +3,8 @@
 import numpy as np
 
 from flatmin._version import __version__
+from flatmin.report.fitted_sections import repeat_section
 from flatmin.report.page import Fact, Page, Section, Table, Verdict
-from flatmin.report.repetition import repeat_section
 from flatmin.report.separation.separated_data import SeparatedData
 from flatmin.report.separation.split_pictures import split_pictures
 from flatmin.report.vocabulary import split_vocabulary
