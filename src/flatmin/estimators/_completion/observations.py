@@ -14,9 +14,9 @@ from flatmin.estimators._completion.table import in_rows
 from flatmin.measurements import Entries
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
+from flatmin.solvers.offsets.feature_products import ProductTerm
 from flatmin.solvers.offsets.features import LinearTerms
 from flatmin.solvers.offsets.offsets import OffsetModel, Offsets
-from flatmin.solvers.offsets.products import ProductTerm
 
 __all__ = ["Observations", "Strengths"]
 

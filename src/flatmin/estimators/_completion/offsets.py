@@ -15,9 +15,9 @@ from flatmin.solution import Noise, Solution
 from flatmin.solvers import flat_minimum, refit
 from flatmin.solvers.noise.pivotal import level_of_noise
 from flatmin.solvers.noise.spread import relative_error
+from flatmin.solvers.offsets.feature_products import ProductTerm
 from flatmin.solvers.offsets.features import LinearTerms
 from flatmin.solvers.offsets.offsets import OffsetModel, Offsets
-from flatmin.solvers.offsets.products import ProductTerm
 from flatmin.solvers.task import Task
 
 __all__ = ["OffsetFit", "fit_with_offsets"]

@@ -11,8 +11,8 @@ from flatmin._core.validation import nonnegative, numeric, shown
 from flatmin.errors import InputError
 from flatmin.estimators._completion.observations import Strengths
 from flatmin.estimators._pairs.ids import PairIds, id_array, positions_of
+from flatmin.solvers.offsets.feature_products import MOST_PRODUCTS, ProductTerm
 from flatmin.solvers.offsets.features import LinearTerms
-from flatmin.solvers.offsets.products import MOST_PRODUCTS, ProductTerm
 
 __all__ = ["PairFeatures", "SideInformation"]
 

@@ -27,9 +27,9 @@ from flatmin.errors import InputError
 from flatmin.measurements.entries import Entries
 from flatmin.problem import LARGEST, Problem
 from flatmin.solvers.offsets.equations import OffsetEquations, Triple, roots
+from flatmin.solvers.offsets.feature_products import OtherProducts, ProductEquations, ProductFree, ProductTerm
 from flatmin.solvers.offsets.features import FeatureEquations, LinearTerms
 from flatmin.solvers.offsets.offset_free import OffsetFree, OtherEntries
-from flatmin.solvers.offsets.products import OtherProducts, ProductEquations, ProductFree, ProductTerm
 
 __all__ = ["OffsetModel", "Offsets"]
 

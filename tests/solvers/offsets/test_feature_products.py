@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 import flatmin as fm
+from flatmin.solvers.offsets.feature_products import ProductTerm
 from flatmin.solvers.offsets.features import LinearTerms
 from flatmin.solvers.offsets.offset_free import OffsetFree
 from flatmin.solvers.offsets.offsets import OffsetModel
-from flatmin.solvers.offsets.products import ProductTerm
 from flatmin.testing import check_measurement
 
 RNG = np.random.default_rng(0)
