@@ -56,7 +56,9 @@ def test_the_fields_of_a_fit():
 
 def test_rows_about_intervals():
     found = {"coverage": 0.912, "confidence": 0.9}
-    rows = coverage_rows({"held_out": found, "model": "d"}, "50 held-out cells")
+    rows = coverage_rows({"held_out": found, "model": "d", "confidence": 0.9}, "50 held-out cells")
     assert rows["intervals"] == "90 % asked for; they contain 91.2 % of 50 held-out cells"
+    rows = coverage_rows({"held_out": found, "model": "d", "confidence": 0.5}, "50 held-out cells")
+    assert rows["intervals"] == "50 % asked for; those for 90 % contain 91.2 % of 50 held-out cells"
     assert rows["measured"] == "when the model in d was fitted"
     assert coverage_rows({"held_out": found | {"coverage": None}, "model": None}, "") == {}

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from flatmin import InputError
-from flatmin.cli.output import RACE, RECOVERY, destination, results_directory
+from flatmin.cli.output import IMPUTATION, RACE, RECOVERY, destination, results_directory
 
 
 def test_the_default_is_named_after_the_input(tmp_path, monkeypatch):
@@ -23,6 +23,18 @@ def test_results_of_another_kind_and_inputs_are_never_replaced(tmp_path):
         destination(former, tmp_path / "p.npz", kind=RACE)
     with pytest.raises(InputError, match="which it would replace"):
         destination(former, former / "p.npz")
+
+
+def test_a_file_of_the_user_in_an_earlier_result_is_not_lost(tmp_path):
+    former = tmp_path / "former"
+    former.mkdir()
+    (former / "summary.json").write_text(json.dumps(dict.fromkeys(IMPUTATION.fields)))
+    (former / "completed.csv.gz").touch()
+    (former / ".DS_Store").touch()
+    assert destination(former, tmp_path / "p.csv", kind=IMPUTATION) == former
+    (former / "notes.txt").touch()
+    with pytest.raises(InputError, match=r"also has notes.txt; move that file, or choose another directory"):
+        destination(former, tmp_path / "p.csv", kind=IMPUTATION)
 
 
 def test_an_error_leaves_nothing(tmp_path):

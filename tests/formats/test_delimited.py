@@ -27,13 +27,23 @@ def test_a_sign_that_may_separate_thousands_is_never_taken_for_the_decimal_sign(
     assert {text: found.number(text) for text in numbers} == numbers
 
 
-@pytest.mark.parametrize("text", ["a,b\n1,2\n\n3,4", 'a,"b, c"\r\n1,"2"\r\n', "\ufeffx\n1\n\n2\n", "1\t2\r3\t4\r"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a,b\n1,2\n\n3,4",
+        'a,"b, c"\r\n1,"2"\r\n',
+        "\ufeffx\n1\n\n2\n",
+        "1\t2\r3\t4\r",
+        "\ufeff\n \na,b\n1,\n\n\n",
+        "a\n1\n\n",
+    ],
+)
 def test_a_text_is_joined_again_character_by_character(text):
     assert parsed(text).joined({}) == text
 
 
 def test_cells_are_replaced_by_row_of_data():
-    assert parsed("\na,b\n1,\n\n,4\n").joined({0: {1: "2"}, 1: {0: "3"}}) == "a,b\n1,2\n\n3,4\n"
+    assert parsed("\na,b\n1,\n\n,4\n").joined({0: {1: "2"}, 1: {0: "3"}}) == "\na,b\n1,2\n\n3,4\n"
 
 
 def test_lines_without_quotes_are_split_like_lines_with_quotes():

@@ -57,7 +57,9 @@ def coverage_rows(summary: Mapping[str, Any], held_out: str) -> dict[str, str]:
     found, rows = summary["held_out"], {}
     if found["coverage"] is not None:
         level, share = (f"{100 * found[name]:.3g} %" for name in ("confidence", "coverage"))
-        rows["intervals"] = f"{level} asked for; they contain {share} of {held_out}"
+        asked = f"{100 * summary['confidence']:.3g} %"
+        they = "they" if level == asked else f"those for {level}"
+        rows["intervals"] = f"{asked} asked for; {they} contain {share} of {held_out}"
     if summary["model"] is not None:
         rows["measured"] = f"when the model in {summary['model']} was fitted"
     return rows

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from hashlib import sha256
 from pathlib import Path
 
@@ -27,17 +28,47 @@ __all__ = [
 
 @dataclass(frozen=True)
 class ResultsKind:
-    """A kind of results: its command, the suffix of its directory, and fields by which its summary is recognized."""
+    """A kind of results, and how an earlier result is recognized.
+
+    Attributes
+    ----------
+    command : str
+        The command that writes it.
+    suffix : str
+        The suffix of its directory.
+    fields : frozenset of str
+        Fields that its summary has.
+    files : tuple of str
+        Patterns of the names of its files. A directory that also has other files, except hidden ones, is not replaced.
+    """
 
     command: str
     suffix: str
     fields: frozenset[str]
+    files: tuple[str, ...] = ("*",)
 
 
+#: Files of all commands that fit an estimator.
+COMMON = ("report.html", "summary.json", "model.npz")
 RECOVERY = ResultsKind("recover", "-flat", frozenset({"format_version", "family", "certificate"}))
-IMPUTATION = ResultsKind("impute", "-imputed", frozenset({"format_version", "holes_left", "held_out"}))
-RATING = ResultsKind("rate", "-rated", frozenset({"format_version", "n_predicted", "held_out"}))
-SEPARATION = ResultsKind("separate", "-separated", frozenset({"format_version", "n_errors", "treatment"}))
+IMPUTATION = ResultsKind(
+    "impute",
+    "-imputed",
+    frozenset({"format_version", "holes_left", "held_out"}),
+    ("completed.*", "intervals.csv", *COMMON),
+)
+RATING = ResultsKind(
+    "rate",
+    "-rated",
+    frozenset({"format_version", "n_predicted", "held_out"}),
+    ("predictions.*", "recommendations.*", *COMMON),
+)
+SEPARATION = ResultsKind(
+    "separate",
+    "-separated",
+    frozenset({"format_version", "n_errors", "treatment"}),
+    ("low_rank*", "sparse*", "mask*", *COMMON),
+)
 PROOFS = ResultsKind("proofs", "-proofs", frozenset({"format_version", "theorems", "checked_by"}))
 RACE = ResultsKind("race", "-race", frozenset({"format_version", "family", "competitors", "protocol"}))
 
@@ -59,6 +90,8 @@ def destination(output: Path | None, *inputs: Path | None, kind: ResultsKind = R
     if target.is_dir() and not _replaceable(target, kind):
         what = "race" if kind is RACE else "result"
         raise InputError(f"the --output {target} exists and is no earlier {what} of flatmin; choose another directory")
+    if other := _other_file(target, kind):
+        raise InputError(f"the --output {target} also has {other}; move that file, or choose another directory")
     return target
 
 
@@ -112,3 +145,10 @@ def _replaceable(directory: Path, kind: ResultsKind) -> bool:
         return isinstance(summary, dict) and kind.fields <= summary.keys()
     except (OSError, ValueError):
         return False
+
+
+def _other_file(directory: Path, kind: ResultsKind) -> str | None:
+    """Return the name of a visible file in a directory that is not of this kind of results, None if there is none."""
+    names = sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
+    foreign = (n for n in names if not n.startswith(".") and not any(fnmatch(n, pattern) for pattern in kind.files))
+    return next(foreign, None)

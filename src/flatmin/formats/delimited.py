@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -54,18 +54,25 @@ def _unquoted(cell: str) -> str:
 class DelimitedText:
     """The rows of a text file, which are equally long except for blank lines.
 
-    ``mark`` is the byte order mark if the text begins with one. ``decimal`` is the decimal sign of the file. ``header``
-    is the first row if one of its cells is text, and ``body`` has the rows of data.
+    ``before`` and ``after`` are the text around the rows: blank lines, and before them the byte order mark if there is
+    one. ``decimal`` is the decimal sign of the file. ``header`` is the first row if one of its cells is text, and
+    ``body`` has the rows of data.
     """
 
-    mark: str
+    before: str
     delimiter: str
     lines: list[TextLine]
+    after: str
 
     @classmethod
     def parse(cls, text: str, path: Path) -> Self:
         """Split a text into rows and cells, or raise `InputError` that names the row of an error."""
-        return cls("\ufeff" if text.startswith("\ufeff") else "", *_split(text.removeprefix("\ufeff"), path))
+        mark = "\ufeff" if text.startswith("\ufeff") else ""
+        delimiter, lines = _split(text.removeprefix(mark), path)
+        rows = [k for k, line in enumerate(lines) if not line.blank]
+        _check_widths([lines[k] for k in rows], path)
+        before, table, after = lines[: rows[0]], lines[rows[0] : rows[-1] + 1], lines[rows[-1] + 1 :]
+        return cls(mark + _joined(before, delimiter), delimiter, table, _joined(after, delimiter))
 
     @cached_property
     def rows(self) -> list[TextLine]:
@@ -119,13 +126,13 @@ class DelimitedText:
     def joined(self, replaced: Mapping[int, Mapping[int, str]]) -> str:
         """Return the text of the file with other cells; ``replaced`` has them by row of ``body`` and by column."""
         rows = {line.number: i for i, line in enumerate(self.body)}
-        pieces = [self.mark]
+        lines = []
         for line in self.lines:
             cells = list(line.cells)
             for j, text in replaced.get(rows.get(line.number, -1), {}).items():
                 cells[j] = text
-            pieces += [self.delimiter.join(cells), line.end]
-        return "".join(pieces)
+            lines.append(replace(line, cells=cells))
+        return self.before + _joined(lines, self.delimiter) + self.after
 
 
 def plain_number(text: str) -> float | None:
@@ -140,8 +147,12 @@ def _has_sign(text: str, sign: str) -> bool:
     return DECIMAL[sign].fullmatch(text) is not None
 
 
+def _joined(lines: Sequence[TextLine], delimiter: str) -> str:
+    return "".join(delimiter.join(line.cells) + line.end for line in lines)
+
+
 def _split(text: str, path: Path) -> tuple[str, list[TextLine]]:
-    """Return the delimiter that makes all rows equally long, and the rows, or raise `InputError` that names a row."""
+    """Return the delimiter that makes all rows equally long, or else the likeliest one, and the lines of the text."""
     if not text.strip(" \t;,\r\n"):
         raise InputError(f"{path} has no number, expected at least one known cell")
     found: dict[str, list[TextLine]] = {}
@@ -154,13 +165,7 @@ def _split(text: str, path: Path) -> tuple[str, list[TextLine]]:
     else:
         firsts = {d: next(len(line.cells) for line in lines if not line.blank) for d, lines in found.items()}
         delimiter = max(reversed(tried), key=firsts.__getitem__)
-    lines = found[delimiter]
-    while lines[-1].blank:
-        lines.pop()
-    while lines[0].blank:
-        lines.pop(0)
-    _check_widths([line for line in lines if not line.blank], path)
-    return delimiter, lines
+    return delimiter, found[delimiter]
 
 
 def _check_widths(lines: Sequence[TextLine], path: Path) -> None:

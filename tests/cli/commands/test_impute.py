@@ -120,7 +120,9 @@ def test_a_model_fills_one_row_and_reports_it(filled, flatmin, tmp_path, monkeyp
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     (tmp_path / "one.csv").write_text("x0,x1,x2,x3,x4\n1.2,,,,\n")
-    assert flatmin("impute", "one.csv", "--model", "out").code == 0
+    run = flatmin("impute", "one.csv", "--model", "out", "--confidence", "0.8")
+    assert run.code == 0
+    assert "80 % asked for; those for 90 % contain" in " ".join(run.out.split())
     assert "when the model was fitted" in (tmp_path / "one-imputed" / "report.html").read_text()
 
 

@@ -1,6 +1,7 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
 from flatmin.cli.imputation.completed_table import Imputation
 from flatmin.cli.imputation.imputation_model import FACTS, ImputationModel
@@ -24,7 +25,7 @@ def imputation(completed, *columns, low=None):
     facts = {
         c.name: dict.fromkeys(FACTS) | {"whole": True, "smallest": c.bounds[0], "largest": c.bounds[1]} for c in fitted
     }
-    model = ImputationModel(None, facts, None, True)
+    model = ImputationModel(None, facts, {"cells": 50, "coverage": None, "confidence": 0.9}, True)
     completed = np.array(completed, dtype=float)
     return Imputation(table, model, 0.9, completed, completed - 1 if low is None else np.array(low), completed + 1, 0.0)
 
@@ -55,6 +56,15 @@ def test_notes_are_about_cells_that_stay_and_cells_that_stand_out():
         "known cells are whole numbers in 'b'; --round rounds the filled ones",
         "2 filled cells lie outside the range of the column's known cells; --clip observed bounds them",
     ]
+
+
+@pytest.mark.parametrize(
+    ("cells", "coverage", "said"), [(1000, 0.8, True), (1000, 0.86, False), (50, 0.8, False), (50, None, False)]
+)
+def test_intervals_that_are_clearly_too_narrow_are_said_to_be(cells, coverage, said):
+    found = imputation([[1], [3]], column("a", [np.nan, 3]))
+    found.model.held_out.update(cells=cells, coverage=coverage)
+    assert any("contain 80 % of held-out cells, expected 90 %" in note for note in found.notes()) is said
 
 
 def test_a_complete_table_is_said_to_be_one():

@@ -79,6 +79,7 @@ def test_a_model_decides_which_columns_are_fitted(read):
     [
         ("a,b\n1,2\n", {"index": "A"}, "--index names the column 'A', found 'a', 'b'"),
         ("height,b\n1,2\n", {"ignore": ["heigth"]}, "did you mean 'height'"),
+        ("ID,b\n1,2\n", {"ignore": ["id"]}, "did you mean 'ID'"),
         ("a,b\nx,y\n", {}, "no numeric column"),
         ("a,b\nx,-\nx,1\nx,-\n", {}, "no numeric column to fill, .*pass --missing -"),
         ("a,b\n1,2\n", {"ignore": ["a", "b"]}, "no numeric column"),

@@ -18,9 +18,13 @@ def test_every_filled_cell_is_outlined(filled):
 def test_a_part_is_said_to_be_one(filled):
     holes = np.zeros((500, 40), bool)
     holes[::3, ::5] = True
-    assert "The picture shows 36 of 500 rows with filled cells, evenly spaced, and the 24 of 40 columns" in (
+    assert "The picture shows 36 of 167 rows with filled cells, evenly spaced, and the 24 of 40 columns" in (
         filled_map(filled(np.zeros((500, 40)), holes)).caption
     )
+    holes[6:] = False
+    assert "shows the rows with filled cells, 2 of 500, and" in filled_map(filled(np.zeros((500, 40)), holes)).caption
+    caption = filled_map(filled(np.zeros((500, 4)), np.zeros((500, 4), bool))).caption
+    assert caption == "No cell was missing; all are as in your file. The picture shows 36 of 500 rows, evenly spaced."
 
 
 def test_strange_names_are_shortened(filled):

@@ -1,8 +1,9 @@
+import numpy as np
 import pytest
 
 from flatmin.report.imputation.imputation_page import imputation_page
 from flatmin.report.page import render
-from tests.report.imputation.conftest import fields
+from tests.report.imputation.conftest import TRUTH, fields
 
 FOUND = fields()["held_out"]
 
@@ -32,6 +33,11 @@ def test_the_verdict(filled, changes, good, headline):
     assert page.verdict.good is good
     assert headline in page.verdict.headline
     assert render(page)
+
+
+def test_intervals_are_mentioned_only_where_there_are_some(filled):
+    assert "has an interval in intervals.csv" in render(imputation_page(filled()))
+    assert "has an interval in intervals.csv" not in render(imputation_page(filled(TRUTH * np.nan)))
 
 
 def test_better_neighbours_are_admitted(filled):

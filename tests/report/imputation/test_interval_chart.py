@@ -22,7 +22,10 @@ def test_without_intervals_there_is_no_picture(filled):
 def test_columns_without_known_cells_have_no_band(filled):
     holes = np.zeros_like(HOLES)
     holes[:, 0] = True
-    assert "column 0" in interval_chart(filled(holes=holes)).svg
+    figure = interval_chart(filled(holes=holes))
+    assert "column 0" in figure.svg
+    assert "band" not in figure.caption
+    assert "band" in interval_chart(filled()).caption
 
 
 def test_a_part_is_said_to_be_one(filled):

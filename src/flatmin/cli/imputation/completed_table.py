@@ -21,6 +21,11 @@ from flatmin.solution import FORMAT_VERSION
 
 __all__ = ["Imputation"]
 
+#: Measured coverage below the confidence is mentioned if it differs by this number of binomial standard errors ...
+STANDARD_ERRORS = 3.0
+#: ... and by at least this share.
+SHORTFALL = 0.05
+
 
 @dataclass(frozen=True, eq=False)
 class Imputation:
@@ -120,7 +125,7 @@ class Imputation:
 
     def notes(self) -> list[str]:
         """Return sentences about the filled cells, and about those that stay missing."""
-        return [*self.table.notes, *self._about_rest(), *self._about_filled()]
+        return [*self.table.notes, *self._about_rest(), *self._about_coverage(), *self._about_filled()]
 
     def _about_rest(self) -> Iterator[str]:
         left = {c.name: c.n_holes for c in self.table.columns if c.role is not Role.fitted and c.n_holes}
@@ -130,6 +135,17 @@ class Imputation:
             yield f"{counted(self.table.holes_left, 'missing cell')} {stay} in columns that are not filled: {where}"
         if not self.holes.any():
             yield "no cell is missing in the numeric columns, so the table is written unchanged"
+
+    def _about_coverage(self) -> Iterator[str]:
+        found = self.model.held_out
+        if found is None or found["coverage"] is None or not self.holes.any():
+            return
+        level, share = found["confidence"], found["coverage"]
+        if level - share > max(SHORTFALL, STANDARD_ERRORS * np.sqrt(level * (1 - level) / found["cells"])):
+            yield (
+                f"the intervals are too narrow for this table: they contain {100 * share:.3g} % of held-out cells, "
+                f"expected {100 * level:.3g} %"
+            )
 
     def _about_filled(self) -> Iterator[str]:
         if np.isnan(self.low[self.holes]).any():

@@ -40,8 +40,9 @@ class NamedFile:
         """Return the position of the column that an option names, or raise `InputError`."""
         if name in self.names:
             return self.names.index(name)
-        near = difflib.get_close_matches(name, self.names, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        alike = {other.casefold(): other for other in self.names}
+        near = difflib.get_close_matches(name.casefold(), alike, 1)
+        hint = f"; did you mean {alike[near[0]]!r}?" if near else ""
         needs = "needs the column" if option == "the model" else "names the column"
         raise InputError(f"{option} {needs} {name!r}, found {self.listing}{hint}")
 

@@ -22,10 +22,18 @@ def filled_map(table: FilledTable) -> Figure:
 
 def _caption(table: FilledTable) -> str:
     text = "Outlined cells were missing and are filled; all others are as in your file."
+    if not table.holes.any():
+        text = "No cell was missing; all are as in your file."
     if table.is_whole:
         return text
     (n, d), (rows, columns) = table.values.shape, table.standardized.shape
-    which = "rows with filled cells, evenly spaced" if rows < n and table.holes.any() else "rows"
-    part = f"{rows} of {n} {which}" if rows < n else f"all {n} rows"
+    holed = int(table.holes.any(axis=1).sum())
+    if rows == n:
+        part = f"all {n} rows"
+    elif rows == holed:
+        part = f"the rows with filled cells, {rows} of {n}"
+    else:
+        part = f"{rows} of {holed} rows with filled cells" if holed else f"{rows} of {n} rows"
+        part += ", evenly spaced"
     part += f", and the {columns} of {d} columns with the most filled cells" if columns < d else ""
-    return f"{text} The picture shows {part}. All filled cells are in intervals.csv."
+    return f"{text} The picture shows {part}." + (" All filled cells are in intervals.csv." if holed else "")

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from flatmin._version import __version__
 from flatmin.report.fitted_sections import fit_section, repeat_section, shown_share
 from flatmin.report.imputation.filled_map import filled_map
@@ -80,12 +82,14 @@ def _highlights(summary: Mapping[str, Any]) -> list[Fact]:
 
 
 def _cells(table: FilledTable) -> Section:
-    level = shown_share(table.summary["confidence"])
-    prose = [
-        f"Every filled cell has an interval in intervals.csv, which is meant to contain {level} of such cells. An "
-        "interval is for one cell. The errors of cells in one row are related, so an average of filled cells is less "
-        "certain than its intervals suggest."
-    ]
+    prose = []
+    if np.isfinite(table.low[table.holes]).any():
+        level = shown_share(table.summary["confidence"])
+        prose = [
+            f"Every filled cell has an interval in intervals.csv, which is meant to contain {level} of such cells. An "
+            "interval is for one cell. The errors of cells in one row are related, so an average of filled cells is "
+            "less certain than its intervals suggest."
+        ]
     figures = [figure for figure in (filled_map(table), interval_chart(table)) if figure is not None]
     return Section("cells", "The filled cells", prose, figures=figures)
 

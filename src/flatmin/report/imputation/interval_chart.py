@@ -30,14 +30,14 @@ def interval_chart(table: FilledTable) -> Figure | None:
     values, low, high = (table.in_units(side) for side in (table.values, table.low, table.high))
     names = [shortened(table.names[j]) for j in columns]
     turned = are_turned(names)
+    banded = {j for j in columns if np.count_nonzero(~table.holes[:, j]) >= FEWEST_KNOWN}
 
     def paint(figure: Any) -> None:
         axes = figure.add_subplot()
         grid(axes)
         for place, j in enumerate(columns):
-            known = values[~table.holes[:, j], j]
-            if len(known) >= FEWEST_KNOWN:
-                bottom, top = np.quantile(known, [(1 - BAND) / 2, (1 + BAND) / 2])
+            if j in banded:
+                bottom, top = np.quantile(values[~table.holes[:, j], j], [(1 - BAND) / 2, (1 + BAND) / 2])
                 axes.bar(place, top - bottom, bottom=bottom, width=0.8, color=HOLE, alpha=0.45, lw=0)
             cells = np.flatnonzero(shown[:, j])
             cells = cells[picked(len(cells), most)]
@@ -51,9 +51,11 @@ def interval_chart(table: FilledTable) -> Figure | None:
 
     svg = draw("intervals", (TABLE_WIDTH, 250.0 + (6.0 * max(map(len, names)) if turned else 0.0)), paint)
     part = f" At most {most} cells of a column are shown." if shown.sum(axis=0).max() > most else ""
-    caption = (
-        "Dots are filled cells, lines their intervals, and grey bands 90 % of the known cells of the column. A line as "
-        f"long as its band means that the other columns say nothing about the cell.{part}"
-    )
+    caption = "Dots are filled cells, lines their intervals."
+    if banded:
+        caption = (
+            "Dots are filled cells, lines their intervals, and grey bands 90 % of the known cells of the column. A "
+            "line as long as its band means that the other columns say nothing about the cell."
+        )
     alt = f"Filled cells of {len(columns)} columns with their intervals, in standard deviations of the columns."
-    return Figure("Intervals", alt, caption, svg=svg, wide=True)
+    return Figure("Intervals", alt, caption + part, svg=svg, wide=True)
