@@ -340,6 +340,8 @@ class TestFeatures:
         plain = clone(model).set_params(interactions=False).fit(pairs, y)
         assert np.std(plain.predict(new) - truth[55:, 35:].ravel()) > 0.4
         assert plain.interaction_coef_.shape == (0, 0)
+        low, high = model.predict_interval(new)
+        assert 0.8 < np.mean((low <= truth[55:, 35:].ravel()) & (truth[55:, 35:].ravel() <= high)) <= 1
         grown = model.fold_in([("57", "03"), ("zz", "03"), ("57", "05")], [3.0, 3.0, 3.0])
         products, at = model.offsets_.products, grown.row_ids_.searchsorted
         for name, old in (("57", 57), ("03", model.row_ids_.searchsorted("03")), ("zz", -1)):

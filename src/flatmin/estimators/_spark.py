@@ -75,6 +75,7 @@ def _checked(parameters: dict[str, Any], sample_weight: Any) -> float:
         "clip": ((None,), "clip the predictions of its DataFrames by Spark's functions"),
         "row_features": ((None,), "Spark's ALS has no features"),
         "column_features": ((None,), "Spark's ALS has no features"),
+        "interactions": (("auto", False), "Spark's ALS has no features"),
         "offset_alpha": (("auto",), "there are no offsets"),
         "stop": (("gap",), "it sweeps until the gap is small, or max_iter is reached"),
     }
