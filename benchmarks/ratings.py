@@ -236,7 +236,8 @@ def sides(X: Array, y: Array) -> None:
     parameters = {
         "none": {},
         "of films": {"column_features": films},
-        "of films and people": {"column_features": films, "row_features": people},
+        "of films and people": {"column_features": films, "row_features": people, "interactions": False},
+        "and their products": {"column_features": films, "row_features": people},
     }
     errors: dict[str, list[tuple[float, float]]] = {name: [] for name in parameters}
     rng = np.random.default_rng(0)

@@ -317,6 +317,53 @@ class TestFeatures:
         with pytest.raises(InputError, match="was fitted already"):
             grown.fold_in([("film 7", "user 1")], [3.0])
 
+    @pytest.fixture(scope="class")
+    @classmethod
+    def matched(cls):
+        """Return pairs, values that hold a product of features, and features of people and films; the last are cold."""
+        rng = np.random.default_rng(0)
+        u, w = rng.standard_normal((60, 2)), rng.standard_normal((40, 2))
+        i, j = np.divmod(rng.permutation(60 * 35)[:1200], 35)
+        i = i % 55
+        y = 3 + u[i, 0] * w[j, 1] + 0.5 * rng.standard_normal(60)[i] + 0.3 * rng.standard_normal(1200)
+        people, films = (pd.DataFrame(10 * F, index=[f"{k:02}" for k in range(len(F))]) for F in (u, w))
+        pairs = [(f"{a:02}", f"{b:02}") for a, b in zip(i, j, strict=True)]
+        return pairs, y, people, films, 3 + np.outer(u[:, 0], w[:, 1])
+
+    def test_products_of_features_predict_unknown_pairs(self, matched, tmp_path):
+        pairs, y, people, films, truth = matched
+        model = PairRegressor(0.3, row_features=people, column_features=films).fit(pairs, y)
+        assert model.certificate_.holds
+        np.testing.assert_allclose(model.interaction_coef_, [[0, 0.01], [0, 0]], atol=1e-3)
+        new = [(f"{a:02}", f"{b:02}") for a in range(55, 60) for b in range(35, 40)]
+        assert np.std(model.predict(new) - truth[55:, 35:].ravel()) < 0.2
+        plain = clone(model).set_params(interactions=False).fit(pairs, y)
+        assert np.std(plain.predict(new) - truth[55:, 35:].ravel()) > 0.4
+        assert plain.interaction_coef_.shape == (0, 0)
+        grown = model.fold_in([("57", "03"), ("zz", "03"), ("57", "05")], [3.0, 3.0, 3.0])
+        products, at = model.offsets_.products, grown.row_ids_.searchsorted
+        for name, old in (("57", 57), ("03", model.row_ids_.searchsorted("03")), ("zz", -1)):
+            found = grown.offsets_.products(at([name]), np.array([4]))
+            np.testing.assert_allclose(found, products(np.array([old]), np.array([4])), atol=1e-12)
+        grown.save(tmp_path / "model.npz")
+        again = PairRegressor.load(tmp_path / "model.npz")
+        np.testing.assert_array_equal(again.predict(new), grown.predict(new))
+
+    def test_the_fit_with_products_is_the_least_joint_objective(self, matched):
+        pairs, y, people, films, _ = matched
+        given = {"row_features": people, "column_features": films, "feature_alpha": (2.0, 3.0, 5.0)}
+        model = PairRegressor(0.2, tol=1e-10, offset_alpha=(3.0, 4.0), **given).fit(pairs, y)
+        i, j = model._ids.codes(pairs)
+        left, z = y - model.predict(pairs), model.offsets_
+        sides = []
+        for frame, at in ((people, i), (films, j)):
+            table = frame.loc[sorted(frame.index)].to_numpy()
+            seen = table[np.unique(at)]
+            sides.append(((table - seen.mean(axis=0)) / seen.std(axis=0))[at])
+        gradient = np.einsum("n,nk,nc->kc", left, *sides)
+        np.testing.assert_allclose(gradient, 5.0 * z.product_slopes, atol=1e-5)
+        np.testing.assert_allclose(left.sum(), 0, atol=1e-6)
+
     def test_forms_of_features_agree(self, rated, tmp_path):
         pairs, y, frame, _ = rated
         mapping = {film: list(row) for film, row in zip(frame.index, frame.to_numpy(), strict=True)}
@@ -340,7 +387,17 @@ class TestFeatures:
             ({"row_features": pd.DataFrame({"a": [1, 2]}, index=["u", "u"])}, "has the id 'u' twice"),
             ({"column_features": {"film 1": [1.0]}, "offsets": "rows"}, "expected penalised offsets of columns"),
             ({"column_features": {"film 1": [1.0]}, "feature_alpha": "much"}, "feature_alpha is 'much'"),
-            ({"column_features": {"film 1": [1.0]}, "feature_alpha": (1, 2, 3)}, "feature_alpha"),
+            ({"column_features": {"film 1": [1.0]}, "feature_alpha": (1, 2, 3, 4)}, "feature_alpha"),
+            ({"column_features": {"film 1": [1.0]}, "interactions": True}, "expected features of rows and of columns"),
+            ({"interactions": "yes"}, "expected True, False or 'auto'"),
+            (
+                {
+                    "row_features": {"user 1": 40 * [1.0]},
+                    "column_features": {"film 1": 40 * [1.0]},
+                    "interactions": True,
+                },
+                "1600 products, expected at most 1000",
+            ),
         ],
     )
     def test_bad_features(self, rated, parameters, words):

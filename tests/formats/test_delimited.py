@@ -63,3 +63,8 @@ def test_only_plain_texts_are_numbers():
     assert plain_number("1_000") is None
     assert plain_number("NA") != plain_number("NA")
     assert plain_number("-1e3") == -1000
+
+
+def test_two_colons_separate_columns_if_nothing_else_does():
+    assert [line.texts for line in parsed("1::a b::3\n2::c:d::4\n").rows] == [["1", "a b", "3"], ["2", "c:d", "4"]]
+    assert [line.texts for line in parsed("a::b,1\nc,2\n").rows] == [["a::b", "1"], ["c", "2"]]

@@ -84,8 +84,7 @@ def rate(
         typer.Argument(
             metavar="[RATINGS]",
             help="A table with a line for each known value: a row, a column and the value, such as a person, a film "
-            "and the rating. The files are those of impute, and also .data, .dat, .base, .test and .inter. With "
-            "--model: values of new rows.",
+            "and the rating, in a file as for impute. With --model: values of new rows.",
         ),
     ] = None,
     output: Annotated[

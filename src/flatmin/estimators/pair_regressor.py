@@ -50,9 +50,14 @@ class PairRegressor(RegressorMixin, Completer):  # type: ignore[misc]
         index, or a polars frame with ids in the first column. Offsets are then pulled to a linear function of the
         features instead of zero, and ids that are only here are predicted by this function. Features are standardised;
         NaN, and an id without features, count as the mean. A penalised offset of the same side is needed.
-    feature_alpha : float, pair of float or "auto"
-        Ridge penalty on the slopes of standardised features of rows and of columns; 0 does not penalise. "auto" is the
-        variance of the noise divided by that of the slopes, estimated as for offsets.
+    feature_alpha : float, sequence of float or "auto"
+        Ridge penalty on the slopes of standardised features of rows, of columns and, as an optional third number, of
+        products; 0 does not penalise. "auto" is the variance of the noise divided by that of the slopes, estimated as
+        for offsets.
+    interactions : bool or "auto"
+        Whether products of a feature of the row and one of the column, such as age times genre, are a further term of
+        the model, with one ridge penalty on all slopes. It needs features of both. "auto" is True with both and at most
+        1000 products; more are refused.
     clip : pair of float, optional
         The least and the largest possible value, such as (1, 5) for stars. Predictions outside are moved to the nearer
         limit; the fit is not affected.
@@ -68,6 +73,8 @@ class PairRegressor(RegressorMixin, Completer):  # type: ignore[misc]
         The ids of rows and columns, in the order of the factors. Ids that only features name are among them.
     row_coef_, column_coef_ : ndarray, shapes (p,) and (q,)
         The slopes of features: the change of an offset for one unit of the feature.
+    interaction_coef_ : ndarray, shape (p, q)
+        The slopes of products of features, which are taken relative to their means; shape (0, 0) without products.
     spark_model_ : SparkCompletion
         With ``engine="spark"``: the fit in Spark's form, to be saved as Parquet or to predict a DataFrame.
 
@@ -93,6 +100,7 @@ class PairRegressor(RegressorMixin, Completer):  # type: ignore[misc]
     row_features: Any = None
     column_features: Any = None
     feature_alpha: Any = "auto"
+    interactions: Any = "auto"
     clip: Any = None
     engine: str = "auto"
 
@@ -142,6 +150,9 @@ class PairRegressor(RegressorMixin, Completer):  # type: ignore[misc]
         self._fit_cells(cells, weights, strengths)
         slopes = self.offsets_.row_slopes, self.offsets_.column_slopes
         self.row_coef_, self.column_coef_ = (b / spread for b, spread in zip(slopes, spreads, strict=True))
+        self.interaction_coef_ = self.offsets_.product_slopes
+        if self.interaction_coef_.size:
+            self.interaction_coef_ = self.interaction_coef_ / np.outer(*spreads)
         self.__dict__.pop("spark_model_", None)
         return self
 
@@ -300,19 +311,19 @@ class PairRegressor(RegressorMixin, Completer):  # type: ignore[misc]
         cells, _ = in_rows(i, j, values_of_pairs(values, i), (len(new.row_ids), len(self.column_ids_)))
         grown, d = copy(self), len(self.row_ids_)
         at = self._ids.row_codes(new.row_ids)
-        means = np.broadcast_to(self.offsets_.row_means, d)
-        own = np.where(at >= 0, means[at], 0.0)
         kept = np.flatnonzero(np.isin(np.arange(d), at, invert=True))
         rows = np.concatenate([self.row_ids_[kept], new.row_ids])
         order = np.argsort(rows, kind="stable")
         grown._keep_ids(PairIds(rows[order], self.column_ids_))
         order = np.concatenate([kept, d + np.arange(len(at))])[order]
-        means = np.concatenate([means, own])[order]
-        grown._keep_cells(self._cells.with_rows(self._cells.fitted(cells, own), order, means))
+        like = np.concatenate([np.arange(d), at])[order]
+        grown._keep_cells(self._cells.with_rows(self._cells.fitted(cells, at), order, like))
         return grown
 
     def _features(self) -> PairFeatures:
-        return PairFeatures.from_parameters(self.row_features, self.column_features, self.feature_alpha)
+        return PairFeatures.from_parameters(
+            self.row_features, self.column_features, self.feature_alpha, self.interactions
+        )
 
     def _saved_parameters(self) -> dict[str, Any]:
         rows, columns = (side and side.mapping() for side in self._features().sides)

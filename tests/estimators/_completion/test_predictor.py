@@ -153,7 +153,7 @@ def test_further_rows_keep_the_columns_and_take_their_place():
     fit = CellPredictor.from_fit(fitted(table, seen, alpha=0.05))
     new = fit.fitted(csr_array(np.where(seen, table, 0.0)[3:5]))
     order = np.random.default_rng(0).permutation(62)
-    grown, j = fit.with_rows(new, order), np.arange(12)
+    grown, j = fit.with_rows(new, order, np.full(62, -1)), np.arange(12)
     for row, old in ((7, 7), (60, 3), (61, 4)):
         i = np.full(12, np.flatnonzero(order == row)[0])
         np.testing.assert_allclose(grown.at(i, j), fit.at(j * 0 + old, j), atol=1e-12)

@@ -195,7 +195,7 @@ class RatedPairs:
         unknown = int(self.unknown.sum())
         if unknown:
             pairs = "1 pair has" if unknown == 1 else f"{unknown} pairs have"
-            yield f"{pairs} an unknown row or column and {_is(unknown)} predicted by the offset of the other one alone"
+            yield f"{pairs} an unknown row or column and {_is(unknown)} predicted without it, by the other one's offset"
         if len(self.pairs) and np.isnan(self.low).any():
             yield "predictions have no intervals, since too few pairs can be held out for this --confidence"
         low, high = (self.model.facts[side] for side in ("smallest", "largest"))

@@ -14,6 +14,7 @@ from flatmin.estimators._completion.table import in_rows
 from flatmin.measurements import Entries
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
+from flatmin.solvers.offsets.feature_products import ProductTerm
 from flatmin.solvers.offsets.features import LinearTerms
 from flatmin.solvers.offsets.offsets import OffsetModel, Offsets
 
@@ -34,7 +35,7 @@ KINDS = {
 class Strengths:
     """Penalties on offsets, counted in observations of the value zero as in `OffsetModel`; None for no offsets.
 
-    The terms are features of rows and columns with the penalties on their slopes.
+    The terms are features of rows and columns, and products of them, with the penalties on their slopes.
     """
 
     constant: bool = False
@@ -42,6 +43,7 @@ class Strengths:
     columns: Any = None
     row_terms: LinearTerms | None = None
     column_terms: LinearTerms | None = None
+    products: ProductTerm | None = None
 
     @classmethod
     def named(cls, offsets: Any, alpha: Any) -> Self:
@@ -67,9 +69,9 @@ class Strengths:
     def over(self, weight: float) -> Self:
         """Return the penalties divided by ``weight``, for observations whose weights are divided by it too."""
         rows, columns = (k if k is None or isinstance(k, str) else k / weight for k in (self.rows, self.columns))
-        terms = (
+        terms: tuple[Any, ...] = tuple(
             t if t is None or isinstance(t.strength, str) else replace(t, strength=t.strength / weight)
-            for t in (self.row_terms, self.column_terms)
+            for t in (self.row_terms, self.column_terms, self.products)
         )
         return type(self)(self.constant, rows, columns, *terms)
 

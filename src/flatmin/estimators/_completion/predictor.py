@@ -178,15 +178,18 @@ class CellPredictor:
         noise = found.rows.strength if drawn and found.rows.strength else 1.0
         return cls(offsets, rows, _column_model(found, rows.factors), rows, noise)
 
-    def with_rows(self, new: RowFit, order: Array, means: Any = 0.0) -> Self:
-        """Return the predictor with the rows of `RowFit.joined`, whose offsets have given means (n,) or 0."""
-        rows, means = self.rows.joined(new, order), np.asarray(means)
-        return replace(self, rows=rows, offsets=replace(self.offsets, rows=means + rows.offsets, row_means=means))
+    def with_rows(self, new: RowFit, order: Array, like: Array) -> Self:
+        """Return the predictor with the rows of `RowFit.joined`, n of them.
 
-    def fitted(self, values: Any, means: Any = 0.0) -> RowFit:
-        """Return new rows, whose offsets have given means (n,) or 0, from observed cells, a CSR array (n, d2)."""
-        offsets = replace(self.offsets, row_means=np.asarray(means))
-        return RowFit.from_cells(self.rows.model, offsets.deviations(values))
+        Row k has the features of the row of this predictor at position ``like[k]``, or none at −1.
+        """
+        rows = self.rows.joined(new, order)
+        return replace(self, rows=rows, offsets=self.offsets.like(like).with_rows(rows.offsets))
+
+    def fitted(self, values: Any, like: Array | None = None) -> RowFit:
+        """Return new rows from observed cells, a CSR array (n, d2); ``like`` (n,) is as in `with_rows`."""
+        like = np.full(values.shape[0], -1) if like is None else like
+        return RowFit.from_cells(self.rows.model, self.offsets.like(like).deviations(values))
 
     def at(self, i: Array, j: Array, rows: RowFit | None = None) -> Array:
         """Return the predictions of cells at positions (n,) in the given rows, by default those of the fit.

@@ -11,6 +11,7 @@ from flatmin._core.validation import nonnegative, numeric, shown
 from flatmin.errors import InputError
 from flatmin.estimators._completion.observations import Strengths
 from flatmin.estimators._pairs.ids import PairIds, id_array, positions_of
+from flatmin.solvers.offsets.feature_products import MOST_PRODUCTS, ProductTerm
 from flatmin.solvers.offsets.features import LinearTerms
 
 __all__ = ["PairFeatures", "SideInformation"]
@@ -82,26 +83,32 @@ class SideInformation:
 
 @dataclass(frozen=True, eq=False)
 class PairFeatures:
-    """Features of the rows and of the columns, or None, and the ridge penalties on their slopes."""
+    """Features of the rows and of the columns, or None, whether their products are fitted, and the ridge penalties.
+
+    The penalties are those on the slopes of rows, of columns and of products.
+    """
 
     sides: tuple[SideInformation | None, SideInformation | None]
-    ridges: tuple[Any, Any]
+    ridges: tuple[Any, Any, Any]
+    products: bool = False
 
     @classmethod
-    def from_parameters(cls, row_features: Any, column_features: Any, feature_alpha: Any) -> Self:
+    def from_parameters(cls, row_features: Any, column_features: Any, feature_alpha: Any, interactions: Any) -> Self:
         """Read the parameters of `PairRegressor`."""
         sides = (
             SideInformation.from_parameter(row_features, "row_features"),
             SideInformation.from_parameter(column_features, "column_features"),
         )
-        ridges = feature_alpha if isinstance(feature_alpha, list | tuple) else 2 * (feature_alpha,)
-        if len(ridges) != len(sides):
-            raise InputError(f"feature_alpha is {shown(feature_alpha)}, expected one number, a pair of them or 'auto'")
-        first, second = (
+        ridges = list(feature_alpha) if isinstance(feature_alpha, list | tuple) else 3 * [feature_alpha]
+        if len(ridges) not in (2, 3):
+            raise InputError(
+                f"feature_alpha is {shown(feature_alpha)}, expected one number, two or three of them, or 'auto'"
+            )
+        first, second, third = (
             ridge if isinstance(ridge, str) and ridge == "auto" else nonnegative(ridge, "feature_alpha")
-            for ridge in ridges
+            for ridge in [*ridges, "auto"][:3]
         )
-        return cls(sides, (first, second))
+        return cls(sides, (first, second, third), _has_products(sides, interactions))
 
     def named(self, ids: PairIds) -> PairIds:
         """Return the ids of pairs, and those that only features name."""
@@ -127,7 +134,29 @@ class PairFeatures:
                 raise InputError(f"{kind}_features was given, expected penalised offsets of {kind}s: offsets='both'")
             features, spreads[k] = side.standardised(known, fitted[k])
             terms[k] = LinearTerms(features, self.ridges[k])
-        return replace(strengths, row_terms=terms[0], column_terms=terms[1]), spreads
+        strengths = replace(strengths, row_terms=terms[0], column_terms=terms[1])
+        if self.products and terms[0] is not None and terms[1] is not None:
+            strengths = replace(strengths, products=ProductTerm(terms[0].features, terms[1].features, self.ridges[2]))
+        return strengths, spreads
+
+
+def _has_products(sides: tuple[SideInformation | None, SideInformation | None], interactions: Any) -> bool:
+    """Return whether products of features are fitted, or raise `InputError`."""
+    auto = isinstance(interactions, str) and interactions == "auto"
+    if not auto and not isinstance(interactions, bool | np.bool_):
+        raise InputError(f"interactions is {shown(interactions)}, expected True, False or 'auto'")
+    sizes = [0 if side is None else side.values.shape[1] for side in sides]
+    products = sizes[0] * sizes[1]
+    if auto or not interactions:
+        return bool(auto and 0 < products <= MOST_PRODUCTS)
+    if not products:
+        raise InputError("interactions is True, expected features of rows and of columns, or False")
+    if products > MOST_PRODUCTS:
+        raise InputError(
+            f"{sizes[0]} features of rows times {sizes[1]} of columns are {products} products, expected at most "
+            f"{MOST_PRODUCTS}; leave features out, or set interactions=False"
+        )
+    return True
 
 
 def _numbers(rows: Any, name: str) -> Array:

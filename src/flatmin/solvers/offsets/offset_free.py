@@ -1,6 +1,6 @@
 """OffsetFree: the measurement of observed entries after the elimination of offsets."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -88,7 +88,7 @@ class OffsetFree(Measurement):
     def congruence(self, P1: Metric, P2: Metric) -> Measurement:
         """Return the map ``X ↦ M A(P1 X P2)``."""
         inner = self.entries.congruence(P1, P2)
-        return OffsetFree(inner, self.equations) if isinstance(inner, Entries) else super().congruence(P1, P2)
+        return replace(self, entries=inner) if isinstance(inner, Entries) else super().congruence(P1, P2)
 
     @cached_property
     def _largest(self) -> float:

@@ -27,6 +27,7 @@ from flatmin.errors import InputError
 from flatmin.measurements.entries import Entries
 from flatmin.problem import LARGEST, Problem
 from flatmin.solvers.offsets.equations import OffsetEquations, Triple, roots
+from flatmin.solvers.offsets.feature_products import OtherProducts, ProductEquations, ProductFree, ProductTerm
 from flatmin.solvers.offsets.features import FeatureEquations, LinearTerms
 from flatmin.solvers.offsets.offset_free import OffsetFree, OtherEntries
 
@@ -60,6 +61,10 @@ class Offsets:
         The slopes of features; empty without features.
     row_means, column_means : ndarray, shapes (d1,) and (d2,), or ()
         The parts of ``rows`` and ``columns`` that features predict; 0 without features.
+    product_slopes : ndarray, shape (p, q)
+        The slopes B of products of features; empty without products.
+    row_loads, column_loads : ndarray, shapes (d1, k) and (d2, k)
+        Factors of the matrix ``U B Wᵀ`` that products of features predict; k is 0 without products.
     """
 
     constant: float
@@ -69,16 +74,30 @@ class Offsets:
     column_slopes: Array = field(default_factory=lambda: np.zeros(0))
     row_means: Array = field(default_factory=lambda: np.zeros(()))
     column_means: Array = field(default_factory=lambda: np.zeros(()))
+    product_slopes: Array = field(default_factory=lambda: np.zeros((0, 0)))
+    row_loads: Array = field(default_factory=lambda: np.zeros((0, 0)))
+    column_loads: Array = field(default_factory=lambda: np.zeros((0, 0)))
 
     def at(self, rows: Any, columns: Any) -> Array:
-        """Return ``g + a_i + b_j``, shape (n,), for positions (n,). −1 means a row or column outside the matrix."""
+        """Return ``g + a_i + b_j`` and products, shape (n,), at positions (n,). −1 means outside the matrix."""
         i, j = np.asarray(rows), np.asarray(columns)
-        return np.asarray(self.constant + np.where(i >= 0, self.rows[i], 0.0) + np.where(j >= 0, self.columns[j], 0.0))
+        of_rows, of_columns = np.where(i >= 0, self.rows[i], 0.0), np.where(j >= 0, self.columns[j], 0.0)
+        return np.asarray(self.constant + of_rows + of_columns + self.products(i, j))
+
+    def products(self, rows: Array, columns: Array) -> Any:
+        """Return what products of features predict at positions (n,); 0 without products, and outside the matrix."""
+        if not self.row_loads.size:
+            return 0.0
+        out, both = np.zeros(len(rows)), np.flatnonzero((rows >= 0) & (columns >= 0))
+        if len(both):
+            shape = len(self.row_loads), len(self.column_loads)
+            out[both] = Entries(rows[both], columns[both], shape).forward_factors(self.row_loads, self.column_loads)
+        return out
 
     def expected(self, rows: Array, columns: Array) -> Array:
         """Return what is expected at positions (n,) of a row without observations: its offset is the mean."""
         means = self.row_means[rows] if self.row_means.ndim else 0.0
-        return np.asarray(self.constant + self.columns[columns] + means)
+        return np.asarray(self.constant + self.columns[columns] + means + self.products(rows, columns))
 
     def deviations(self, cells: Any) -> Any:
         """Return the cells of a sparse CSR array minus what is expected of their row without observations."""
@@ -89,6 +108,14 @@ class Offsets:
     def with_rows(self, own: Array) -> Offsets:
         """Return the offsets with other deviations (d1,) of the rows from their means."""
         return replace(self, rows=self.row_means + own)
+
+    def like(self, rows: Array) -> Offsets:
+        """Return the offsets of new rows with the features of rows at positions (n,), or without features at −1."""
+        means = np.append(np.broadcast_to(self.row_means, len(self.rows)), 0.0)[rows]
+        loads = np.vstack([self.row_loads, np.zeros((1, self.row_loads.shape[1]))])
+        return replace(
+            self, rows=means, row_means=means, row_loads=loads[rows] if self.row_loads.size else self.row_loads
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +133,8 @@ class OffsetModel:
         its residuals) / (n + κ)``. With 0 offsets are not penalised; with None there are no offsets of rows (columns).
     row_terms, column_terms : LinearTerms or None
         Features of rows (columns), which predict the values to which penalised offsets are pulled.
+    products : ProductTerm or None
+        Features whose products are a further term of the model.
 
     Raises
     ------
@@ -123,6 +152,7 @@ class OffsetModel:
     columns: float | None = 10.0
     row_terms: LinearTerms | None = None
     column_terms: LinearTerms | None = None
+    products: ProductTerm | None = None
 
     def __post_init__(self) -> None:
         for name in ("rows", "columns"):
@@ -148,13 +178,14 @@ class OffsetModel:
         columns: Any = "auto",
         row_terms: LinearTerms | None = None,
         column_terms: LinearTerms | None = None,
+        products: ProductTerm | None = None,
     ) -> OffsetModel:
         """Return the model whose strengths "auto" are those of restricted maximum likelihood.
 
         If the offsets of a kind are normal with variance τ² and residuals with variance σ², then κ = σ²/τ² gives each
         offset its conditional mean. Both variances are estimated from the fit, each with its degrees of freedom, and
         the fit is repeated. The low-rank matrix X is treated as noise here, so the strengths are slightly too large if
-        X is large.
+        X is large. Products of features come last, at the strengths of the offsets without them.
 
         References
         ----------
@@ -174,12 +205,17 @@ class OffsetModel:
             old, new = ([k or 0.0 for k in tried._strengths] for tried in (before, model))
             if np.allclose(old, new, rtol=ACCURACY, atol=0):
                 break
-        return model
+        return model if products is None else model._with_products(products, values)
 
     def fit(self, values: Any) -> Offsets:
         """Return the offsets ``G Hᵀ w v`` of values v (m,) if the matrix X is zero."""
-        z = self.equations.solve(self.equations.sums(roots(self.entries) * self._checked(values)))
-        found = self._shifted(z)
+        y, terms = roots(self.entries) * self._checked(values), self.product_equations
+        own: dict[str, Any] = {}
+        if terms is not None:
+            B = terms.fit(y)
+            y, (left, right) = y - terms.spread(B), terms.loads(B)
+            own = {"product_slopes": B, "row_loads": left, "column_loads": right}
+        found = replace(self._shifted(self.equations.solve(self.equations.sums(y))), **own)
         slopes = self.equations.slopes((found.constant, found.rows, found.columns))
         means = [
             terms.features @ beta if terms is not None and len(beta) else np.zeros(())
@@ -190,6 +226,8 @@ class OffsetModel:
     def problem(self, values: Any) -> Problem:
         """Return the problem whose penalised solution is the X of the joint fit of values (m,); see `OffsetFree`."""
         measurement, y = OffsetFree(self.entries, self.equations), roots(self.entries) * self._checked(values)
+        if self.product_equations is not None:
+            measurement = ProductFree(self.entries, self.equations, self.product_equations)
         return Problem(measurement, _unless_rounding(measurement.reduce(y), y))
 
     def rest(self, values: Any, offsets: Offsets) -> Problem:
@@ -208,12 +246,16 @@ class OffsetModel:
         if entries.shape != self.entries.shape:
             raise InputError(f"the other entries are of a matrix {entries.shape}, expected {self.entries.shape}")
         left = numeric(others, "the other values") - self.fit(values).at(entries.rows, entries.cols)
-        return Problem(OtherEntries(entries, self.equations), roots(entries) * left)
+        measurement = OtherEntries(entries, self.equations)
+        if self.product_equations is not None:
+            measurement = OtherProducts(entries, self.equations, self.product_equations)
+        return Problem(measurement, roots(entries) * left)
 
     @property
     def freedom(self) -> float:
-        """The degrees of freedom of the offsets, ``tr(H G Hᵀ)``. A penalised offset has less than one."""
-        return self.equations.unknowns - sum(self.equations.pulled) - sum(self.equations.pulled_slopes)
+        """The degrees of freedom of offsets, ``tr(H G Hᵀ)``, and products. A penalised offset has less than one."""
+        own = self.equations.unknowns - sum(self.equations.pulled) - sum(self.equations.pulled_slopes)
+        return own if self.product_equations is None else own + self.product_equations.freedom
 
     def _at(self, strengths: list[Any]) -> OffsetModel:
         """Return the model with other strengths of offsets and of slopes, which reuses its equations."""
@@ -278,6 +320,21 @@ class OffsetModel:
                 shift = float(n_columns @ b) / total
                 g, b = g + shift, np.where(n_columns > 0, b - shift, 0.0)
         return Offsets(float(g), a, b)
+
+    def _with_products(self, products: ProductTerm, values: Any) -> OffsetModel:
+        """Return the model with products of features, whose strength is estimated if it is "auto"."""
+        terms = ProductEquations(self.equations, products)
+        if isinstance(products.strength, str):
+            ridge = terms.likeliest(roots(self.entries) * self._checked(values))
+            terms = terms.with_strength(ridge)
+        model = replace(self, products=terms.term)
+        model.__dict__.update(equations=self.equations, product_equations=terms)
+        return model
+
+    @cached_property
+    def product_equations(self) -> ProductEquations | None:
+        """The equations that the slopes of products solve."""
+        return None if self.products is None else ProductEquations(self.equations, self.products)
 
     @cached_property
     def equations(self) -> OffsetEquations:
