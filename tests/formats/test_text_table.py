@@ -91,6 +91,7 @@ def test_a_tab_file_keeps_its_ending(tmp_path):
         ('a,"two\nlines"\n1,2\n3,x\n', "row 4, column 2"),
         ("1,2\n1_000,2\n", "1_000"),
         ("1,2\n\n3\n", "row 3 has 1 cell, expected 2 as in row 1"),
+        ("a,b\nr1,1,2\nr2,3,\n", "row 1 has 2 cells, .*no name, put a separator at the start of this row"),
         ("Title\na,b\n1,2\n", "row 1 has 1 cell, expected 2 as in row 2; delete lines above the table"),
         ("1;2;3\n3;4\n", "row 2 has 2 cells, expected 3"),
         ('1,2\n"3,4\n', "row 2"),

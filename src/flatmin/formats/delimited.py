@@ -175,8 +175,10 @@ def _check_widths(lines: Sequence[TextLine], path: Path) -> None:
         if len(line.cells) != width:
             cells = "1 cell" if len(line.cells) == 1 else f"{len(line.cells)} cells"
             like = next(other.number for other in lines if len(other.cells) == width)
-            above = "; delete lines above the table" if line is lines[0] else ""
-            raise InputError(f"{path}, row {line.number} has {cells}, expected {width} as in row {like}{above}")
+            hint = "; delete lines above the table" if line is lines[0] else ""
+            if hint and 1 < len(line.cells) == width - 1:
+                hint = "; if the first column has no name, put a separator at the start of this row"
+            raise InputError(f"{path}, row {line.number} has {cells}, expected {width} as in row {like}{hint}")
 
 
 def _lines(text: str, delimiter: str) -> Iterator[TextLine]:

@@ -85,7 +85,8 @@ def _checked(folder: Path) -> CheckedProof:
     command = [sys.executable, "-I", "-S", checker.__file__, str(folder / PROOF), str(folder / INSTANCE), "--no-numpy"]
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", env={"PYTHONUTF8": "1"})
     if done.returncode not in (0, 1):
-        raise InputError(f"the checker did not run: {' '.join((done.stderr or done.stdout).split())[-300:]}")
+        words = " ".join((done.stderr or done.stdout).split()).split("checker.py: error: ")[-1]
+        raise InputError(f"the checker did not run: {words[-300:]}")
     if done.returncode:
         lines = (done.stdout.strip() or done.stderr.strip()).splitlines()
         return CheckedProof(folder.name, refusal=lines[-1] if lines else "Refused.")

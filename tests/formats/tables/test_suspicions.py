@@ -26,6 +26,8 @@ def numbers(name, *values):
         ([0, 1, -999, 1], "--missing -999"),
         ([0, 1, 999, 1], ""),
         ([-9, 3], ""),
+        ([1, 2, 9.969209968386869e36, 3], "--missing 9.969209968386869e+36"),
+        ([1e31, 2e31, 3e31], ""),
     ],
 )
 def test_a_number_far_from_the_others_is_offered_as_a_mark(values, mark):
@@ -64,6 +66,8 @@ def test_identifiers_and_years_are_named_with_the_option_that_leaves_them_out(na
         (["1,200", "3,400", "5"], "thousands separators"),
         (["1.200,5", "3"], "thousands separators"),
         (["1,5", "2,25"], "decimal commas"),
+        (["\u22121.5", "\u22122,5", "3"], "typographic minus signs"),
+        (["\u2013", "1", "\u2013", "\u2013"], "pass --missing '\u2013'"),
         (["-", "1", "-", "-"], "pass --missing -"),
         (["red", "blue"], ""),
         (["2020-01-02", "2020-01-03"], ""),
@@ -78,6 +82,12 @@ def test_numbers_in_another_notation_are_named(texts, part):
 def test_text_among_numbers_is_an_error_that_names_the_option():
     text = unreadable({"a": ("row 3", cells(["1", "?", "2"])), "b c": ("row 2", cells(["n d", "1", "12 %", "?"]))})
     assert "column 'a' contains '?' (first in row 3), column 'b c' contains 'n d', '12 %', '?' (first in row 2)" in text
-    assert "write numbers without percent signs, or if this marks missing cells, pass --missing '?' --missing" in text
-    assert "--missing '12 %'" in text
+    assert "write numbers without percent signs, and if other text marks missing cells, pass --missing '?' --m" in text
+    assert "--missing '12 %'" not in text
     assert "--ignore a --ignore 'b c' leaves them as they are" in text
+
+
+def test_numbers_in_another_notation_are_not_offered_as_missing_marks():
+    text = unreadable({"a": ("row 3", cells(["1", "\u22122", "2"]))})
+    assert "expected numbers; write numbers without typographic minus signs; --ignore a" in text
+    assert "--missing" not in text

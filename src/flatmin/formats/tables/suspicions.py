@@ -16,6 +16,8 @@ __all__ = ["about_marks", "about_numbering", "about_text", "missing_options", "u
 MARKS = frozenset({-999.0, -9999.0, -99999.0})
 #: Numbers that are offered as missing marks if they lie far from all others.
 SENTINELS = MARKS | {-9.0, -99.0, 99.0, 999.0, 9999.0, 99999.0, 999999.0, -1.0}
+#: Numbers of at least this size are offered as missing marks if a column has others too; NetCDF files have 9.97e36.
+HUGE = 1e30
 #: A name that identifiers have.
 IDENTIFIER = re.compile(r"(?i:(^|[\s_.-])(id|no|nr|num|number|code|key|index|zip|uid|fips)s?$)|[a-z]ID$")
 #: A large positive number is compared with at least this number of different other ones.
@@ -27,6 +29,8 @@ YEARS = (1800.0, 2100.0)
 #: The largest number of different texts that a message lists.
 MOST_TEXTS = 4
 CURRENCIES = "$€£¥"
+#: The minus sign and the dash of typography, which numbers of computers do not have.
+MINUS_SIGNS = ("\u2212", "\u2013")
 THOUSANDS = re.compile(r"[+-]?\d{1,3}([,.'’ \u00a0\u202f]\d{3})+([.,]\d+)?")
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 
@@ -38,8 +42,8 @@ def about_marks(name: str, cells: ColumnCells) -> Iterator[str]:
         count = int(np.count_nonzero(values == mark))
         times = "one cell" if count == 1 else f"{count} cells"
         yield (
-            f"column {name!r} has {mark:g} in {times} and counts it as a number; if it marks missing cells, pass "
-            f"--missing {mark:g}"
+            f"column {name!r} has {_plain(mark)} in {times} and counts it as a number; if it marks missing cells, pass "
+            f"--missing {_plain(mark)}"
         )
 
 
@@ -80,10 +84,12 @@ def unreadable(columns: Mapping[str, tuple[str, ColumnCells]]) -> str:
         marks += [text for text in found if text not in marks]
     more = f", and {len(columns) - MOST_TEXTS} more columns contain text" if len(columns) > MOST_TEXTS else ""
     notation = next((kind for text in marks if (kind := _notation(text))), "")
-    marks.sort(key=lambda text: bool(_notation(text)))
-    remedy = f"if this marks missing cells, pass {missing_options(marks)}"
-    if notation:
-        remedy = f"write numbers without {notation}, or {remedy}"
+    marks = [text for text in marks if not _notation(text)]
+    remedies = [f"write numbers without {notation}"] if notation else []
+    if marks:
+        which = "other text" if notation else "this"
+        remedies.append(f"if {which} marks missing cells, pass {missing_options(marks)}")
+    remedy = ", and ".join(remedies)
     ignored = " ".join(f"--ignore {shlex.quote(name)}" for name in list(columns)[:MOST_TEXTS])
     them = "it as it is" if len(columns) == 1 else "them as they are"
     return f"{', '.join(parts)}{more}, expected numbers; {remedy}; {ignored} leaves {them}"
@@ -102,6 +108,8 @@ def _short(text: str) -> str:
 def _notation(text: str) -> str:
     """Return what keeps a text from being a plain number, "" if it is no number in another notation."""
     bare = text.strip(f"%{CURRENCIES} \u00a0\u202f")
+    if bare[:1] in MINUS_SIGNS and plain_number("-" + bare[1:].replace(",", ".")) is not None:
+        return "typographic minus signs"
     grouped, comma = THOUSANDS.fullmatch(bare), DECIMAL_COMMA.fullmatch(bare)
     if not bare or not (grouped or comma or plain_number(bare) is not None):
         return ""
@@ -112,10 +120,17 @@ def _notation(text: str) -> str:
     return "thousands separators" if grouped else "decimal commas" if comma else ""
 
 
+def _plain(number: float) -> str:
+    """Return a number with all its digits, so that it is found in the file."""
+    return repr(number).removesuffix(".0")
+
+
 def _sentinels(values: Array) -> list[float]:
-    """Return the usual missing marks: those of `MARKS`, and others farther from the rest than that is wide."""
+    """Return the usual missing marks: `MARKS`, others farther from the rest than that is wide, and huge numbers."""
     distinct = np.unique(values)
-    found = []
+    huge = np.abs(distinct) >= HUGE
+    found = [float(mark) for mark in distinct[huge]] if 0 < huge.sum() <= MOST_TEXTS and not huge.all() else []
+    distinct = distinct[~huge] if found else distinct
     while len(distinct) > 2:
         low, high = distinct[0], distinct[-1]
         if low in SENTINELS and low < 0 and distinct[1] - low > high - distinct[1]:
