@@ -6,7 +6,7 @@ import pytest
 
 import flatmin as fm
 from flatmin._core import memory as _memory
-from flatmin._core.files import atomic_directory, atomic_path, first_bytes
+from flatmin._core.files import atomic_directory, atomic_path, first_bytes, reason
 from flatmin.errors import InputError
 
 
@@ -91,3 +91,17 @@ def test_a_file_that_cannot_be_written_over_is_called_by_its_name(tmp_path, name
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(InputError, match=f"^the page .*{message}"):
         first_bytes(tmp_path / name, "the page", 6)
+
+
+def test_reasons_are_one_line():
+    assert reason(ValueError("two\n lines")) == "two lines"
+    assert reason(ValueError()) == "ValueError"
+    assert reason(ValueError("allow_pickle=False")) == "it is damaged or holds Python objects, expected plain numbers"
+
+
+def test_an_error_leaves_no_new_directories(tmp_path):
+    with pytest.raises(Interrupted), atomic_directory(tmp_path / "a" / "b" / "c"):
+        raise Interrupted
+    with pytest.raises(OSError, match="too long"), atomic_directory(tmp_path / "a" / ("x" * 300) / "c"):
+        pass
+    assert not list(tmp_path.iterdir())

@@ -108,8 +108,9 @@ def test_foreign_and_damaged_files_are_refused(saved, tmp_path):
         "flipped": whole[:300] + bytes(b ^ 255 for b in whole[300:340]) + whole[340:],
     }.items():
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(InputError, match=r"cannot be read as a model|is not a model"):
+        with pytest.raises(InputError, match=r"cannot be read as a model|is not a model") as caught:
             fm.PairRegressor.load(tmp_path / name)
+        assert "allow_pickle" not in str(caught.value)
     with pytest.raises(InputError, match="cannot be read as a model"):
         fm.PairRegressor.load(tmp_path / "nowhere.npz")
     with pytest.raises(InputError, match="holds a PairRegressor, expected a MatrixCompletion"):

@@ -5,7 +5,7 @@ import pytest
 
 from flatmin import InputError
 from flatmin.formats import KnownCells
-from flatmin.formats.base import check_file, reason
+from flatmin.formats.base import check_file
 
 MATRIX = np.array([[1.0, np.nan], [np.nan, 4.0]])
 
@@ -40,9 +40,3 @@ def test_files_are_checked(tmp_path):
     ):
         with pytest.raises(InputError, match=message):
             check_file(path)
-
-
-def test_reasons_are_one_line():
-    assert reason(ValueError("two\n lines")) == "two lines"
-    assert reason(ValueError()) == "ValueError"
-    assert reason(ValueError("allow_pickle=False")) == "it holds Python objects, expected plain numbers"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin._core.files import atomic_path
+from flatmin._core.files import atomic_path, reason
 from flatmin.errors import InputError
 
 __all__ = ["read_described", "write_described"]
@@ -38,12 +38,14 @@ def read_described(file: str | Path, version: int, content: str) -> tuple[dict[s
         with np.load(file, allow_pickle=False) as archive:
             data = dict(archive)
     except UNREADABLE as error:
-        raise InputError(f"{file} cannot be read as {content}, expected an .npz file of flatmin: {error}") from error
+        raise InputError(
+            f"{file} cannot be read as {content}, expected an .npz file of flatmin: {reason(error)}"
+        ) from error
     try:
         found = int(data.get("format_version", -1))
         if found != version:
             raise InputError(f"it has format version {found}, expected {version}")
         return data, dict(json.loads(str(data["description"])))
     except (KeyError, TypeError, ValueError, RecursionError) as error:
-        reason = f"{error} is missing or unknown" if isinstance(error, KeyError) else error
-        raise InputError(f"{file} is not {content} saved by this version of flatmin: {reason}") from error
+        fault = f"{error} is missing or unknown" if isinstance(error, KeyError) else reason(error)
+        raise InputError(f"{file} is not {content} saved by this version of flatmin: {fault}") from error

@@ -9,7 +9,15 @@ from pathlib import Path
 
 from flatmin.errors import InputError
 
-__all__ = ["atomic_directory", "atomic_path", "check_place", "check_writable", "first_bytes"]
+__all__ = [
+    "atomic_directory",
+    "atomic_path",
+    "check_place",
+    "check_writable",
+    "created_parents",
+    "first_bytes",
+    "reason",
+]
 
 
 def check_place(file: Path, name: str) -> None:
@@ -62,30 +70,51 @@ def atomic_path(target: Path) -> Iterator[Path]:
 @contextmanager
 def atomic_directory(target: Path) -> Iterator[Path]:
     """Yield an empty temporary directory, which replaces ``target`` as a whole on success."""
-    created = [parent for parent in target.parents if not parent.exists()]
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    with created_parents(target):
+        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        try:
+            yield temporary
+            _put(temporary, target)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def created_parents(target: Path) -> Iterator[None]:
+    """Create the directories above ``target``, and remove the new ones if it does not exist at the end."""
+    created = [parent for parent in target.parents if not os.path.exists(parent)]
     try:
-        yield temporary
-        temporary.chmod(0o777 & ~_umask())
-        if target.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
-            os.replace(target, old / target.name)
-            try:
-                os.replace(temporary, target)
-            except BaseException:
-                os.replace(old / target.name, target)
-                raise
-            finally:
-                shutil.rmtree(old, ignore_errors=True)
-        else:
-            os.replace(temporary, target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        if not target.exists():
+        if not os.path.exists(target):  # Path.exists raises OSError for a name that is too long
             for parent in created:
                 with suppress(OSError):
                     parent.rmdir()
+
+
+def _put(temporary: Path, target: Path) -> None:
+    """Give a temporary directory its usual permissions and the name ``target``, in place of a former one."""
+    temporary.chmod(0o777 & ~_umask())
+    if not target.exists():
+        os.replace(temporary, target)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
+    os.replace(target, old / target.name)
+    try:
+        os.replace(temporary, target)
+    except BaseException:
+        os.replace(old / target.name, target)
+        raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def reason(error: BaseException) -> str:
+    """Return the reason of an exception in one line. NumPy's advice to allow pickle is left out."""
+    if "pickle" in str(error) or "Object arrays" in str(error):
+        return "it is damaged or holds Python objects, expected plain numbers"
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _umask() -> int:

@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin._core.files import reason
 from flatmin._core.memory import require
 from flatmin._core.validation import numeric
 from flatmin.errors import InputError
 from flatmin.families import Family
-from flatmin.formats.base import check_file, reason
+from flatmin.formats.base import check_file
 from flatmin.problem import Problem
 from flatmin.proofs.certificate import check_dual
 from flatmin.proofs.objective import Objective

@@ -11,7 +11,7 @@ from flatmin._core.arrays import Array
 from flatmin._core.validation import numeric
 from flatmin.errors import InputError
 
-__all__ = ["Document", "KnownCells", "check_file", "reason"]
+__all__ = ["Document", "KnownCells", "check_file"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,10 +125,3 @@ def check_file(path: Path, role: str = "the input") -> None:
                 raise InputError(f"{role} {path} is empty")
     except OSError as error:
         raise InputError(f"{role} {path} cannot be read: {error.strerror or error}") from error
-
-
-def reason(error: BaseException) -> str:
-    """Return the reason of an exception in one line. NumPy's advice to allow pickle is left out."""
-    if "pickle" in str(error) or "Object arrays" in str(error):
-        return "it holds Python objects, expected plain numbers"
-    return " ".join(str(error).split()) or type(error).__name__

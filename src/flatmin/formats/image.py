@@ -7,8 +7,9 @@ from typing import Any, Self
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin._core.files import reason
 from flatmin.errors import InputError
-from flatmin.formats.base import Document, KnownCells, check_file, reason
+from flatmin.formats.base import Document, KnownCells, check_file
 
 __all__ = [
     "FORMAT",

@@ -6,9 +6,10 @@ from typing import Any, Self
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin._core.files import reason
 from flatmin._core.memory import require
 from flatmin.errors import InputError
-from flatmin.formats.base import Document, KnownCells, reason
+from flatmin.formats.base import Document, KnownCells
 
 __all__ = ["FORMAT", "MatrixMarket"]
 

@@ -4,10 +4,11 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from flatmin._core.files import created_parents
 from flatmin.errors import InputError
 
 __all__ = ["STORE", "Runs", "kept_runs"]
@@ -61,27 +62,26 @@ def kept_runs(target: Path, wanted: bool = True) -> Iterator[Runs]:
     ``wanted``. Other files in its place raise `InputError`.
     """
     directory = target.with_name(f"{target.name}.partial")
-    new_parents = [parent for parent in target.parents if not parent.exists()]
     _check(target, directory)
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{directory} cannot be written: {error.strerror or error}") from error
-    runs = Runs(target, directory)
-    try:
-        yield runs
-    except BaseException as error:
-        count = runs.n_new
-        if count and wanted and not isinstance(error, Exception):
-            kept = "1 run is" if count == 1 else f"{count} runs are"
-            print(f"flatmin: stopped; {kept} kept in {directory}, the same command goes on from there", file=sys.stderr)
-        if not count:
-            shutil.rmtree(directory)
-            for parent in new_parents:
-                with suppress(OSError):
-                    parent.rmdir()
-        raise
-    shutil.rmtree(directory)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(created_parents(target))
+            directory.mkdir(exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{directory} cannot be written: {error.strerror or error}") from error
+        runs = Runs(target, directory)
+        try:
+            yield runs
+        except BaseException as error:
+            count = runs.n_new
+            if count and wanted and not isinstance(error, Exception):
+                kept = "1 run is" if count == 1 else f"{count} runs are"
+                words = f"stopped; {kept} kept in {directory}, the same command goes on from there"
+                print(f"flatmin: {words}", file=sys.stderr)
+            if not count:
+                shutil.rmtree(directory)
+            raise
+        shutil.rmtree(directory)
 
 
 def _check(target: Path, directory: Path) -> None:

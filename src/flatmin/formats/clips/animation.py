@@ -8,8 +8,9 @@ from typing import Any, Self
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin._core.files import reason
 from flatmin.errors import InputError
-from flatmin.formats.base import check_file, reason
+from flatmin.formats.base import check_file
 from flatmin.formats.clips.clip import Clip, Sampling, Stills
 from flatmin.formats.image import pixels_of
 

@@ -8,8 +8,8 @@ from typing import Any, Self
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin._core.files import reason
 from flatmin.errors import InputError
-from flatmin.formats.base import reason
 from flatmin.formats.delimited import plain_number
 from flatmin.formats.tables.table_file import TableFile, extra
 
