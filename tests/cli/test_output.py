@@ -5,7 +5,7 @@ import json
 import pytest
 
 from flatmin import InputError
-from flatmin.cli.output import IMPUTATION, RACE, RECOVERY, destination, results_directory
+from flatmin.cli.output import IMPUTATION, PROOFS, RACE, RECOVERY, destination, results_directory
 
 
 def test_the_default_is_named_after_the_input(tmp_path, monkeypatch):
@@ -25,16 +25,25 @@ def test_results_of_another_kind_and_inputs_are_never_replaced(tmp_path):
         destination(former, former / "p.npz")
 
 
-def test_a_file_of_the_user_in_an_earlier_result_is_not_lost(tmp_path):
+@pytest.mark.parametrize(
+    ("kind", "own"),
+    [
+        (IMPUTATION, ["completed.csv.gz"]),
+        (RECOVERY, ["completed", "low-rank.mtx", "signal.png", "solution.npz", "proof.json", "instance.npz"]),
+        (RACE, ["race.csv", "runs.db", "report.html"]),
+        (PROOFS, ["00001-theorems-5-0.5", "checker.py"]),
+    ],
+)
+def test_a_file_of_the_user_in_an_earlier_result_is_not_lost(tmp_path, kind, own):
     former = tmp_path / "former"
     former.mkdir()
-    (former / "summary.json").write_text(json.dumps(dict.fromkeys(IMPUTATION.fields)))
-    (former / "completed.csv.gz").touch()
-    (former / ".DS_Store").touch()
-    assert destination(former, tmp_path / "p.csv", kind=IMPUTATION) == former
+    (former / "summary.json").write_text(json.dumps(dict.fromkeys(kind.fields)))
+    for name in [*own, ".DS_Store"]:
+        (former / name).touch()
+    assert destination(former, tmp_path / "p.csv", kind=kind) == former
     (former / "notes.txt").touch()
     with pytest.raises(InputError, match=r"also has notes.txt; move that file, or choose another directory"):
-        destination(former, tmp_path / "p.csv", kind=IMPUTATION)
+        destination(former, tmp_path / "p.csv", kind=kind)
 
 
 def test_an_error_leaves_nothing(tmp_path):

@@ -45,12 +45,22 @@ class ResultsKind:
     command: str
     suffix: str
     fields: frozenset[str]
-    files: tuple[str, ...] = ("*",)
+    files: tuple[str, ...]
 
 
-#: Files of all commands that fit an estimator.
-COMMON = ("report.html", "summary.json", "model.npz")
-RECOVERY = ResultsKind("recover", "-flat", frozenset({"format_version", "family", "certificate"}))
+#: Files of the page and of the summary, and those of all commands that fit an estimator.
+PAGE = ("report.html", "summary.json")
+COMMON = (*PAGE, "model.npz")
+RECOVERY = ResultsKind(
+    "recover",
+    "-flat",
+    frozenset({"format_version", "family", "certificate"}),
+    (
+        *(pattern for name in ("completed", "low-rank", "sparse") for pattern in (name, f"{name}.*")),
+        *("signal.png", "solution.npz", "reweighted.npz", "proof.json", "instance.npz"),
+        *PAGE,
+    ),
+)
 IMPUTATION = ResultsKind(
     "impute",
     "-imputed",
@@ -69,8 +79,18 @@ SEPARATION = ResultsKind(
     frozenset({"format_version", "n_errors", "treatment"}),
     ("low_rank*", "sparse*", "mask*", *COMMON),
 )
-PROOFS = ResultsKind("proofs", "-proofs", frozenset({"format_version", "theorems", "checked_by"}))
-RACE = ResultsKind("race", "-race", frozenset({"format_version", "family", "competitors", "protocol"}))
+PROOFS = ResultsKind(
+    "proofs",
+    "-proofs",
+    frozenset({"format_version", "theorems", "checked_by"}),
+    ("[0-9][0-9][0-9][0-9][0-9]*-*", "checker.py", "summary.json"),
+)
+RACE = ResultsKind(
+    "race",
+    "-race",
+    frozenset({"format_version", "family", "competitors", "protocol"}),
+    ("race.csv", "runs", "runs.db*", *PAGE),
+)
 
 
 def destination(output: Path | None, *inputs: Path | None, kind: ResultsKind = RECOVERY) -> Path:

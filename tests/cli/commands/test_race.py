@@ -272,13 +272,13 @@ def test_a_second_race_adds_only_what_is_missing(flatmin, problem, tmp_path, mon
     place = tmp_path / "p-race"
     first, table = finished(place / "runs.db"), rows(place)
     assert len(first) == 8
-    (place / "stale").touch()
+    (place / "runs.db-wal-old").touch()
     more = [*SHORT[:1], "gradient-descent-small,adam,sgd", *SHORT[2:5], 3, *SHORT[6:]]
     assert flatmin("race", *problem, *more).code == 0
     second = finished(place / "runs.db")
     assert first.items() <= second.items()
     assert len(second) == 15
-    assert not (place / "stale").exists()
+    assert not (place / "runs.db-wal-old").exists()
     kept = [row for row in rows(place) if row["competitor"] != "sgd" and row["seed"] != "2"]
     assert kept == table
     flatmin("generate", "matrix-sensing", "p.npz", "--shape", "5,4", "--rank", 1, "--seed", 9)

@@ -209,9 +209,9 @@ def test_regularized_minimum(flatmin):
 def test_results_are_replaced_whole(flatmin, tmp_path):
     flatmin("generate", "matrix-sensing", "p.npz", "--shape", "6,5", "--rank", "1")
     flatmin("recover", "matrix-sensing", "p.npz")
-    (tmp_path / "p-flat" / "stale").touch()
+    (tmp_path / "p-flat" / "reweighted.npz").touch()
     assert flatmin("recover", "matrix-sensing", "p.npz").code == 0
-    assert not (tmp_path / "p-flat" / "stale").exists()
+    assert not (tmp_path / "p-flat" / "reweighted.npz").exists()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["p-flat", "p.npz"]
 
 
