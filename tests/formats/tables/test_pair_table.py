@@ -70,3 +70,13 @@ def test_pairs_to_predict_may_have_values(read):
 def test_a_file_without_a_pair_is_refused(read):
     with pytest.raises(InputError, match="no line with a row, a column and a value"):
         read("user,item,rating\n1,,3\n,2,3\n")
+
+
+def test_a_value_whose_square_overflows_is_refused_with_its_pair(read):
+    with pytest.raises(InputError, match=r"column 'rating' has 2e\+160 in the line of 'ann' and 'ik', expected"):
+        read("user,film,rating\nann,solo,1\nann,ik,2e160\nbob,ik,3\n")
+
+
+def test_columns_that_nothing_separates_have_a_remedy(read):
+    with pytest.raises(InputError, match=r"have no comma, semicolon or tab that separates columns; save it as CSV"):
+        read("user|film|rating\nann|solo|1\n")

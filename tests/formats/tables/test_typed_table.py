@@ -111,3 +111,27 @@ def test_files_that_do_not_fit_in_memory_are_refused(read, monkeypatch):
 
 def test_roles_are_words():
     assert [role.value for role in Role] == ["fitted", "index", "carried", "ignored"]
+
+
+def test_a_number_whose_square_overflows_is_refused_with_its_place(read):
+    text = "a,b\n1,2\n-3e200,\n4,5\n"
+    with pytest.raises(
+        InputError, match=r"column 'a' has -3e\+200 in row 3, expected .* pass --missing -3e\+200, .*unit"
+    ):
+        read(text)
+    assert np.isnan(read(text, missing=["-3e+200"]).matrix[1]).all()
+
+
+def test_an_error_about_no_numeric_column_names_its_cause(read):
+    with pytest.raises(InputError, match=r"no numeric column.*; --ignore leaves out 'a', 'b'$"):
+        read("a,b,t\n1,2,x\n3,4,y\n", ignore=["a", "b", "t"])
+    for sign in " |":
+        with pytest.raises(InputError, match=r"have no comma, semicolon or tab that separates columns; save it as CSV"):
+            read(f"a{sign}b\n1{sign}2\n3{sign}4\n")
+
+
+def test_truth_values_are_mentioned(read):
+    assert read("a,t\n1,TRUE\n2,FALSE\n3,\n").notes == [
+        "column 't' has TRUE and FALSE, so it is carried along and not filled; write 1 and 0 to have it filled"
+    ]
+    assert read("a,t\n1,TRUE\n2,maybe\n").notes == []

@@ -51,6 +51,13 @@ class NamedFile:
         """The first names of columns, quoted, for messages."""
         return ", ".join(map(repr, self.names[:12])) + (", …" if len(self.names) > 12 else "")
 
+    @property
+    def unsplit(self) -> list[str]:
+        """The sentence that nothing separates columns in a text file, with the remedy; empty for other files."""
+        if len(self.names) > 1 or not isinstance(self.file, TextFile):
+            return []
+        return ["its rows have no comma, semicolon or tab that separates columns; save it as CSV, with commas"]
+
 
 def _kind(path: Path, noun: str) -> type[TableFile]:
     check_file(path, noun)

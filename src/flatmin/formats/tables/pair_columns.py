@@ -108,7 +108,8 @@ class ColumnChoice:
         listing = f"{', '.join(map(repr, fits))} that fit" if fits else self.named.listing
         hold = "one holds" if len(roles) == 1 else "ones hold"
         nouns = _joined([f"{role}s" for role in roles])
-        remedy = self.remedy or f"name {'it' if len(roles) == 1 else 'them'} by {_options(roles)}"
+        remedy = "; ".join([*self.named.unsplit, *[self.remedy] * bool(self.remedy)])
+        remedy = remedy or f"name {'it' if len(roles) == 1 else 'them'} by {_options(roles)}"
         if len(self.named.names) > len(ROLES) + 1 and not fits:
             remedy += "; a table with a column for each item is for flatmin impute"
         return InputError(f"{self.file} has the columns {listing}, expected to know which {hold} the {nouns}; {remedy}")

@@ -11,7 +11,7 @@ from flatmin._core.arrays import Array
 from flatmin.errors import InputError
 from flatmin.formats.tables.named_file import NamedFile
 from flatmin.formats.tables.pair_columns import ROLES, ColumnChoice
-from flatmin.formats.tables.suspicions import about_marks, missing_options
+from flatmin.formats.tables.suspicions import about_marks, missing_options, too_large
 from flatmin.formats.tables.table_column import ColumnCells, Marks
 from flatmin.formats.tables.table_file import trimmed
 
@@ -106,6 +106,9 @@ def read_pairs(path: Path, reading: PairReading, noun: str) -> PairTable:
         if reading.needs_values:
             if column.others:
                 raise InputError(_text_in_values(path.name, names[at[2]], column))
+            place = "the line of {!r} and {!r}"
+            if fault := too_large(names[at[2]], column, lambda i: place.format(*ids[i].tolist())):
+                raise InputError(f"{path.name}: {fault}")
             notes += about_marks(names[at[2]], column)
             kept &= ~np.isnan(values)
         values = values[kept]

@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from flatmin._core.arrays import Array
 from flatmin.formats.delimited import plain_number
 from flatmin.formats.tables.table_column import ColumnCells
 
-__all__ = ["about_marks", "about_numbering", "about_text", "missing_options", "unreadable"]
+__all__ = ["about_marks", "about_numbering", "about_text", "about_truth", "missing_options", "too_large", "unreadable"]
 
 #: Numbers that are offered as missing marks wherever they are found.
 MARKS = frozenset({-999.0, -9999.0, -99999.0})
@@ -28,6 +28,10 @@ FEWEST_ROWS = 10
 YEARS = (1800.0, 2100.0)
 #: The largest number of different texts that a message lists.
 MOST_TEXTS = 4
+#: The largest absolute value of a number. The sum of the squares of such numbers is finite.
+LARGEST = 1e150
+#: Truth values, in lower case.
+TRUTH = frozenset({"true", "false"})
 CURRENCIES = "$€£¥"
 #: The minus sign and the dash of typography, which numbers of computers do not have.
 MINUS_SIGNS = ("\u2212", "\u2013")
@@ -71,6 +75,28 @@ def about_text(name: str, cells: ColumnCells) -> Iterator[str]:
             f"column {name!r} has {numbers} numbers and more cells of text, so it is carried along and not filled; if "
             f"the text marks missing cells, pass {missing_options(cells.commonest)}"
         )
+
+
+def about_truth(name: str, cells: ColumnCells) -> Iterator[str]:
+    """Yield a sentence about a column of truth values."""
+    if np.isnan(cells.values).all() and {text.lower() for text in cells.commonest} in (TRUTH, {"true"}, {"false"}):
+        found = " and ".join(cells.commonest)
+        yield f"column {name!r} has {found}, so it is carried along and not filled; write 1 and 0 to have it filled"
+
+
+def too_large(name: str, cells: ColumnCells, place: Callable[[int], str]) -> str:
+    """Return one sentence about the first number that is too large to be squared, "" if there is none.
+
+    ``place`` returns where a row stands in the file.
+    """
+    rows = np.flatnonzero(np.abs(cells.values) > LARGEST)
+    if not len(rows):
+        return ""
+    found = _plain(float(cells.values[rows[0]]))
+    return (
+        f"column {name!r} has {found} in {place(int(rows[0]))}, expected numbers of size {LARGEST:g} at most; if it "
+        f"marks a missing cell, pass --missing {found}, otherwise use a larger unit"
+    )
 
 
 def unreadable(columns: Mapping[str, tuple[str, ColumnCells]]) -> str:

@@ -11,7 +11,14 @@ from flatmin._core.arrays import Array
 from flatmin._core.memory import require
 from flatmin.errors import InputError
 from flatmin.formats.tables.named_file import NamedFile
-from flatmin.formats.tables.suspicions import about_marks, about_numbering, about_text, unreadable
+from flatmin.formats.tables.suspicions import (
+    about_marks,
+    about_numbering,
+    about_text,
+    about_truth,
+    too_large,
+    unreadable,
+)
 from flatmin.formats.tables.table_column import ColumnCells, Marks, Role, TableColumn
 from flatmin.formats.tables.table_file import TableFile, trimmed
 
@@ -19,6 +26,8 @@ __all__ = ["Reading", "TypedTable", "read_typed_table"]
 
 #: Memory of one number during reading, in bytes.
 BYTES_PER_CELL = 40.0
+#: Why a column is carried along that the file stores as dates, truth values or the like.
+TYPED = "not a number in the file"
 
 
 @dataclass(frozen=True)
@@ -107,10 +116,13 @@ def read_typed_table(path: Path, reading: Reading) -> TypedTable:
         if role is Role.fitted and cells.others:
             row, _ = next(iter(cells.others.items()))
             faults[name] = (file.place(row), cells)
+        if role is Role.fitted and (fault := too_large(name, cells, file.place)):
+            raise InputError(f"{path.name}: {fault}")
         if role is Role.fitted:
             marks += about_marks(name, cells)
             notes += about_numbering(name, cells)
         notes += about_text(name, cells) if reason == "text" else ()
+        notes += about_truth(name, cells) if reason in ("text", TYPED) else ()
         holes = cells.holes if file.names[j] or reason != "no number" else np.zeros(n_rows, bool)
         known = cells.values[~np.isnan(cells.values)]
         is_whole = role is Role.fitted and bool(np.all(np.mod(known, 1) == 0))
@@ -118,8 +130,10 @@ def read_typed_table(path: Path, reading: Reading) -> TypedTable:
     if faults:
         raise InputError("; ".join([f"{path.name}: {unreadable(faults)}", *marks]))
     if not any(column.role is Role.fitted for column in columns):
-        one = ["its rows have no comma, semicolon or tab that separates columns"] * (len(names) == 1)
-        raise InputError("; ".join([f"{path.name} has no numeric column to fill, expected at least one", *one, *notes]))
+        fault = f"{path.name} has no numeric column to fill, expected at least one"
+        left_out = [names[j] for j in sorted(ignored) if np.isfinite(columns[j].values).any()]
+        why = [f"--ignore leaves out {NamedFile(file, left_out).listing}"] * bool(left_out)
+        raise InputError("; ".join([fault, *why, *named.unsplit, *notes]))
     return TypedTable(file, columns, n_rows, _labels(columns, texts, n_rows), [*notes, *marks])
 
 
@@ -136,7 +150,7 @@ def _role(
     if wanted is not None:
         return Role.carried, "not in the model"
     if is_typed:
-        return Role.carried, "not a number in the file"
+        return Role.carried, TYPED
     if cells.holes.all():
         return Role.carried, "no number"
     return (Role.fitted, "") if cells.is_numeric else (Role.carried, "text")
