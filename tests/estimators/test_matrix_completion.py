@@ -506,3 +506,10 @@ class TestCrossValidation:
     def test_bad_parameters(self, parameters, words):
         with pytest.raises(InputError, match=words):
             MatrixCompletionCV(**parameters).fit(table()[0])
+
+
+def test_a_table_in_place_of_positions_is_refused():
+    table = np.where(np.eye(6, 4) > 0, np.nan, np.arange(24.0).reshape(6, 4))
+    model = MatrixCompletion(alpha=0.1).fit(table)
+    with pytest.raises(InputError, match=r"X has shape \(6, 4\), expected one position of a row .* leave columns out"):
+        model.predict_interval(table, columns=[0])

@@ -276,6 +276,11 @@ class MatrixCompletion(TransformerMixin, Completer):  # type: ignore[misc]
 
     def _positions(self, rows: Any, columns: Any) -> tuple[Array, Array]:
         """Return the positions of cells of the training table, or raise `InputError`."""
+        if np.ndim(rows) > 1:
+            raise InputError(
+                f"X has shape {np.shape(rows)}, expected one position of a row for each of the columns; to predict all "
+                "cells of a table, leave columns out"
+            )
         names = list(getattr(self, "feature_names_in_", []))
         columns = np.atleast_1d(np.asarray(columns))
         if columns.dtype.kind in "OU" and set(columns) <= set(names):
