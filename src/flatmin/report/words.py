@@ -19,6 +19,7 @@ __all__ = [
     "judgement",
     "listed",
     "measure",
+    "not_held_out",
     "number",
     "percent",
     "scope",
@@ -84,6 +85,13 @@ def listed(names: Sequence[str], most: int = 12) -> str:
 def counted(count: int, noun: str) -> str:
     """Return "1 row" or "3 rows"."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def not_held_out(n_columns: int) -> str:
+    """Return why the errors of a table with this number of numeric columns cannot be measured."""
+    if n_columns == 1:
+        return "there is only one numeric column, so a row has no other number that could predict a held-out cell"
+    return "too few known cells can be held out; each needs another known cell in its row and in its column"
 
 
 def except_for(c: Certificate) -> str:

@@ -278,3 +278,10 @@ def test_the_default_strength_and_the_report(flatmin, data, tmp_path):
     page = (tmp_path / "out" / "report.html").read_text()
     parts = ["Error on held-out cells", "Outlined cells were missing", "The certificate is a statement about"]
     assert [page.index(part) for part in parts] == sorted(page.index(part) for part in parts)
+
+
+def test_the_reason_that_one_column_has_no_error_is_named(flatmin, tmp_path, without_pictures):
+    (tmp_path / "one.csv").write_text("x\n" + "".join(f"{i % 7}\n" for i in range(40)) + "NA\n")
+    run = flatmin("impute", tmp_path / "one.csv", *FAST)
+    assert " ".join(run.out.split()).count("not measured: there is only one numeric column") == 1
+    assert "filled cells have no intervals, since there is only one numeric column" in run.err

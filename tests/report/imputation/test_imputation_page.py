@@ -69,3 +69,21 @@ def test_a_model_from_a_file_has_its_certificate_elsewhere(filled):
 )
 def test_the_model_that_predicts_is_named(filled, chosen, part):
     assert part in render(imputation_page(filled(predicts=chosen)))
+
+
+def test_of_many_columns_the_worst_are_listed(filled):
+    known, text = fields()["columns"][0], fields()["columns"][-1]
+    columns = [known | {"name": f"c{j}", "error": float(j), "spread": 1.0 + 99 * (j == 69)} for j in range(70)]
+    page = imputation_page(filled(columns=[*columns, *[text] * 60]))
+    section = next(section for section in page.sections if section.name == "columns")
+    assert [row[0] for row in section.table.rows] == [f"c{j}" for j in range(68, 18, -1)]
+    assert "The 50 of 70 columns with the largest errors relative to their spread are listed" in section.prose[-1]
+    assert len(section.parts[0].table.rows) == 50
+    assert section.parts[0].prose == ["10 more columns of this kind: see summary.json."]
+    unknown = imputation_page(filled(columns=[column | {"error": None} for column in columns])).sections
+    assert any("50 of 70 columns that come first" in line for section in unknown for line in section.prose)
+
+
+def test_one_column_is_the_reason_that_there_is_no_error(filled):
+    page = imputation_page(filled(held_out=None, n_fitted_columns=1))
+    assert page.verdict.advice.startswith("There is only one numeric column")

@@ -21,7 +21,7 @@ from flatmin.cli.recovery_summary import as_json, print_table
 from flatmin.errors import InputError
 from flatmin.formats.tables import Reading, TypedTable, read_typed_table
 from flatmin.report import write_imputation_report
-from flatmin.report.words import counted, number
+from flatmin.report.words import counted, not_held_out, number
 
 __all__ = ["Request", "run"]
 
@@ -134,7 +134,7 @@ def _rows(imputation: Imputation) -> dict[str, str]:
     filled = f"{counted(summary['n_filled'], 'cell')} in {counted(summary['n_fitted_columns'], 'numeric column')}"
     rows = {"filled": filled}
     if found is None:
-        rows["error"] = "not measured: there are too few known cells to hold some out"
+        rows["error"] = f"not measured: {not_held_out(summary['n_fitted_columns'])}"
     else:
         rows["error on held-out cells"] = (
             f"{number(found['error'])} standard deviations of a column; column means {number(found['error_means'])}, "

@@ -16,7 +16,7 @@ from flatmin.cli.imputation.imputation_model import FACTS, ImputationModel
 from flatmin.cli.recovery_summary import plain
 from flatmin.formats.tables import Role, TypedTable
 from flatmin.report import FilledTable
-from flatmin.report.words import counted, listed
+from flatmin.report.words import counted, listed, not_held_out
 from flatmin.solution import FORMAT_VERSION
 
 __all__ = ["Imputation"]
@@ -149,7 +149,8 @@ class Imputation:
 
     def _about_filled(self) -> Iterator[str]:
         if np.isnan(self.low[self.holes]).any():
-            yield "filled cells have no intervals, since too few known cells can be held out for this --confidence"
+            few = "too few known cells can be held out for this --confidence"
+            yield f"filled cells have no intervals, since {not_held_out(1) if len(self.table.fitted) == 1 else few}"
         empty = int(np.count_nonzero(self.holes.all(axis=1)))
         if empty:
             rows = "1 row has no number and gets" if empty == 1 else f"{empty} rows have no number and get"

@@ -11,9 +11,12 @@ from flatmin.report.imputation.filled_map import filled_map
 from flatmin.report.imputation.filled_table import FilledTable
 from flatmin.report.imputation.interval_chart import interval_chart
 from flatmin.report.page import Fact, Page, Section, Table, Verdict
-from flatmin.report.words import counted, number
+from flatmin.report.words import counted, not_held_out, number
 
 __all__ = ["imputation_page"]
+
+#: The largest number of columns in a table of the page.
+MOST_LISTED = 50
 
 
 def imputation_page(table: FilledTable) -> Page:
@@ -51,7 +54,8 @@ def _verdict(summary: Mapping[str, Any]) -> Verdict:
         )
     filled = f"{cells} filled"
     if found is None:
-        return Verdict(False, f"{filled}, with an error that is not known.", "Too few known cells can be held out.")
+        why = not_held_out(summary["n_fitted_columns"])
+        return Verdict(False, f"{filled}, with an error that is not known.", f"{why[:1].upper()}{why[1:]}.")
     gain = 100 * (1 - found["error"] / found["error_means"]) if found["error_means"] else 0.0
     if found["means_are_as_good"]:
         advice = "On held-out cells the columns told little about each other. The filled cells are near column means."
@@ -96,7 +100,7 @@ def _cells(table: FilledTable) -> Section:
 
 def _columns(table: FilledTable) -> Section:
     head = ("Column", "Filled", "Error", "Means", "5 neighbours", "Spread", "Covered", "Smallest", "Largest")
-    fitted = [column for column in table.summary["columns"] if column["role"] == "fitted"]
+    fitted, about = _worst([column for column in table.summary["columns"] if column["role"] == "fitted"])
     facts = ("error", "error_means", "error_neighbours", "spread", "coverage", "smallest", "largest")
     rows, keys = [], []
     for column in fitted:
@@ -105,23 +109,43 @@ def _columns(table: FilledTable) -> Section:
         keys.append([column["name"], column["filled"], *(column[f] for f in facts)])
     prose = [
         "Errors are root mean squares over held-out cells, in the unit of the column. The spread is the standard "
-        "deviation of its known cells, and the last two numbers are their range."
+        "deviation of its known cells, and the last two numbers are their range.",
+        *about,
     ]
-    parts = []
-    others = [c for c in table.summary["columns"] if c["role"] != "fitted" and (c["holes"] or c["role"] != "index")]
-    if others:
-        listing = [[c["name"], str(c["holes"]), c["reason"]] for c in others]
-        left = Table(
-            "Columns that are carried along", ("Column", "Missing cells", "Why"), listing, folded=False, words=True
-        )
-        parts.append(Section("carried", "Columns that are not filled", table=left))
     return Section(
         "columns",
         "Column by column",
         prose,
         table=Table("Fitted columns", head, rows, folded=False, keys=keys),
-        parts=parts,
+        parts=_carried(table.summary),
     )
+
+
+def _worst(columns: list[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[str]]:
+    """Return the columns to list, of many only those with the largest errors, and sentences about the choice."""
+    if len(columns) <= MOST_LISTED:
+        return columns, []
+    shown = sorted(columns, key=_relative_error, reverse=True)[:MOST_LISTED]
+    which = "with the largest errors relative to their spread" if _relative_error(shown[0]) >= 0 else "that come first"
+    return shown, [f"The {MOST_LISTED} of {len(columns)} columns {which} are listed; all are in summary.json."]
+
+
+def _relative_error(column: Mapping[str, Any]) -> float:
+    """Return the error on held-out cells in units of the spread of the column; -1 if it is not known."""
+    return -1.0 if column["error"] is None else float(column["error"] / (column["spread"] or 1.0))
+
+
+def _carried(summary: Mapping[str, Any]) -> list[Section]:
+    """Return the section about the columns that are not filled, if there are any."""
+    others = [c for c in summary["columns"] if c["role"] != "fitted" and (c["holes"] or c["role"] != "index")]
+    if not others:
+        return []
+    listing = [[c["name"], str(c["holes"]), c["reason"]] for c in others[:MOST_LISTED]]
+    head = ("Column", "Missing cells", "Why")
+    table = Table("Columns that are carried along", head, listing, folded=False, words=True)
+    left = len(others) - len(listing)
+    about = [f"{counted(left, 'more column')} of this kind: see summary.json."] if left else []
+    return [Section("carried", "Columns that are not filled", about, table=table)]
 
 
 def _errors(summary: Mapping[str, Any]) -> Section | None:
