@@ -178,8 +178,13 @@ class Completer(FlatEstimator):
                     "first interval; expected a fit with engine='local', or calibration_ before save"
                 )
             accuracy = float(found.solution.settings["tol"])
-            self._calibrations[folds] = Calibration.from_folds(self._cells, fold_fits(found, folds), accuracy)
+            held = fold_fits(found, folds, self._row_weights())
+            self._calibrations[folds] = Calibration.from_folds(self._cells, held, accuracy)
         return self._calibrations[folds]
+
+    def _row_weights(self) -> Array | None:
+        """Return the weights of held-out cells by row for calibration, or None for equal weights."""
+        return None
 
     def _deviations(self, i: Array, j: Array, rows: RowFit | None = None) -> Array:
         """Return standard deviations of errors at positions of cells, in units of the fit."""

@@ -25,6 +25,7 @@ from flatmin.estimators._completion.observations import Strengths
 from flatmin.estimators._completion.predictor import RowFit
 from flatmin.estimators._completion.table import Units, completed, hidden, holes, observed, weighted
 from flatmin.estimators._declaration import estimator
+from flatmin.estimators._intervals.missing_odds import missing_odds
 from flatmin.estimators.base import user_level
 
 __all__ = ["MatrixCompletion"]
@@ -312,6 +313,10 @@ class MatrixCompletion(TransformerMixin, Completer):  # type: ignore[misc]
     def _widths(self, widths: Array, j: Array) -> Array:
         """Return widths in columns j in the units of the table; infinite in empty columns."""
         return np.where(np.isin(j, self._empty), np.inf, widths * self._units.scale[j])
+
+    def _row_weights(self) -> Array:
+        """Return the odds that cells of each row are missing: cells are missing more often in some rows than others."""
+        return missing_odds(np.diff(self._cells.rows.pointers), self.n_features_in_ - len(self._empty))
 
     def _inside(self, X: Any) -> Any:
         """Return the observed cells of a checked table in the units of the fit, without those of empty columns."""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
+from flatmin import MatrixCompletion
 from flatmin.errors import InputError
 from flatmin.estimators._completion.predictor import CellPredictor
 from flatmin.estimators._intervals.calibration import Calibration
@@ -78,7 +79,7 @@ def test_the_order_of_rows_and_columns_does_not_matter():
     fit, found = calibrated(fitted(table, seen, alpha=0.05))
     held = fold_fits(fitted(table, seen, alpha=0.05), 5)
     order = np.random.default_rng(0).permutation(len(held.values))
-    names = ("rows", "columns", "values", "predictions", "leverages", "folds")
+    names = ("rows", "columns", "values", "predictions", "leverages", "folds", "weights")
     mixed = replace(held, **{name: getattr(held, name)[order] for name in names})
     again = Calibration.from_folds(fit, mixed, 1e-8)
     np.testing.assert_allclose(again.scores, found.scores, rtol=1e-9)
@@ -115,7 +116,7 @@ def test_a_quantile_of_a_column_is_its_own_pulled_to_that_of_all_cells():
     scores = np.sort(np.random.default_rng(0).exponential(size=300))
     columns = np.repeat([0, 1, 2], 100)[np.random.default_rng(1).permutation(300)]
     columns[columns == 2] = np.where(np.arange(100) < 10, 2, 0)
-    found = Calibration(np.ones(4), None, np.zeros(3), 0.0, scores, columns)
+    found = Calibration(np.ones(4), None, np.zeros(3), 0.0, scores, columns, np.ones(300))
     pooled = 0.1 * scores[269] + 0.9 * scores[270]
     own = 0.1 * scores[columns == 1][89] + 0.9 * scores[columns == 1][90]
     np.testing.assert_allclose(found.quantiles(0.9)[1:], [(50 * pooled + 100 * own) / 150, pooled, pooled, pooled])
@@ -159,3 +160,26 @@ def test_columns_without_held_out_cells_are_like_the_average_one():
     _, found = calibrated(fitted(constant, seen, alpha=0.1))
     assert found.column_variances[2] == 0
     assert np.all(np.delete(found.column_variances, 2) > 0)
+
+
+def test_rows_with_more_missing_cells_decide_more():
+    """Cells are missing far more often in some rows, where predictions have larger errors."""
+    inside = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        table = rng.standard_normal((150, 1)) @ rng.standard_normal((1, 6)) + 0.3 * rng.standard_normal((150, 6))
+        seen = rng.random(table.shape) > np.repeat([0.1, 0.7], 75)[:, None]
+        seen[:, 0] = True
+        model = MatrixCompletion().fit(np.where(seen, table, np.nan))
+        low, high = model.predict_interval(*np.nonzero(~seen))
+        inside.append((low <= table[~seen]) & (table[~seen] <= high))
+    assert 0.895 <= np.mean(np.concatenate(inside)) <= 0.93  # 0.885 with equal weights
+
+
+def test_a_weight_counts_like_copies():
+    rng = np.random.default_rng(0)
+    scores, weights = np.sort(rng.exponential(size=2000)), rng.integers(1, 4, 2000)
+    found = Calibration(np.ones(1), None, np.zeros(3), 0.0, scores, np.zeros(2000, int), weights.astype(float))
+    copies = np.repeat(scores, weights)
+    assert found.quantiles(0.9)[-1] == pytest.approx(np.quantile(copies, 0.9), rel=0.01)
+    assert found.deviations[-1] == pytest.approx(np.sqrt(np.mean(copies**2)))

@@ -26,6 +26,8 @@ EXACT_CELLS = 5
 MIN_COLUMN_CELLS = 20
 #: The quantile of all cells counts for this number of cells in the quantile of a column.
 POOL = 50.0
+#: Relative rounding error of a position among the held-out cells that is allowed for.
+ROUNDING = 1e-12
 #: Number of times that the variances of columns and then the relative variances of rows are estimated.
 SWEEPS = 2
 
@@ -39,11 +41,11 @@ class Calibration:
     relative variance of row i (`RowScales`), h the leverage of the cell times the noise (`CellPredictor`), and ẑ the
     prediction without the constant. The nonnegative coefficients fit the squared errors of held-out cells over s² r by
     least squares. In these ratios s² is estimated without the cell, and each cell is weighted by the inverse of its
-    variance.
+    variance and by the number of cells that it stands for.
 
-    The half width of an interval is w times a quantile of ``|error| / w``: the value at position ``(n + 1) level``
-    among those of the n held-out cells, interpolated between neighbours. In a column with 20 or more held-out cells it
-    is the mean of the quantile of its own cells and that of all cells, which counts for 50.
+    The half width of an interval is w times a quantile of ``|error| / w``: for equal weights the value at position
+    ``(n + 1) level`` among those of the n held-out cells, interpolated between neighbours. In a column with 20 or more
+    held-out cells it is the mean of the quantile of its own cells and that of all cells, which counts for 50.
 
     Attributes
     ----------
@@ -59,6 +61,8 @@ class Calibration:
         ``|error| / w`` of the held-out cells, ascending.
     score_columns : ndarray of int, shape (n,)
         Their columns.
+    weights : ndarray, shape (n,)
+        The relative numbers of cells that they stand for.
     """
 
     column_variances: Array
@@ -67,6 +71,7 @@ class Calibration:
     floor: float
     scores: Array = field(repr=False)
     score_columns: Array = field(repr=False)
+    weights: Array = field(repr=False)
 
     @classmethod
     def from_folds(cls, fit: CellPredictor, held: FoldFits, accuracy: float) -> Self:
@@ -96,12 +101,12 @@ class Calibration:
             scales = _relative(held, variances)
         base = scales * by_column.without(squares / scales, j)
         terms = _terms(held.leverages, held.predictions - fit.offsets.constant)
-        coefficients = variance_coefficients(terms, squares / base)
+        coefficients = variance_coefficients(terms, squares / base, held.weights)
         w = np.sqrt(np.maximum(base * variance_share(coefficients, terms), floor**2))
         scores = np.abs(held.errors) / w
         order = np.argsort(scores, kind="stable")
         rows = RowScales.from_rows(fit.training, variances)
-        return cls(variances, rows, coefficients, floor, scores[order], j[order])
+        return cls(variances, rows, coefficients, floor, scores[order], j[order], held.weights[order])
 
     def scales(self, fit: CellPredictor, i: Array, j: Array, rows: RowFit | None = None) -> Array:
         """Return w at positions (n,) in given rows, by default those of the fit.
@@ -126,34 +131,48 @@ class Calibration:
         InputError
             If there are too few held-out cells for this level.
         """
-        n = len(self.scores)
-        if (n + 1) * level > n:
+        n, pooled = _effective(self.weights), _quantile(self.scores, self.weights, level)
+        if pooled is None:
             raise InputError(
-                f"confidence_level is {level:g}, expected at most {n / (n + 1):.4g}: there are {n} held-out cells"
+                f"confidence_level is {level:g}, expected at most {n / (n + 1):.4g}: there are {len(self.scores)} "
+                "held-out cells"
             )
-        pooled = float(np.quantile(self.scores, level, method="weibull"))
         out = np.full(len(self.column_variances) + 1, pooled)
-        for j, own in self._own_scores():
-            if (len(own) + 1) * level <= len(own):
-                own_quantile = float(np.quantile(own, level, method="weibull"))
-                out[j] = (POOL * pooled + len(own) * own_quantile) / (POOL + len(own))
+        for j, own, weights in self._own_scores():
+            quantile, n = _quantile(own, weights, level), _effective(weights)
+            if quantile is not None:
+                out[j] = (POOL * pooled + n * quantile) / (POOL + n)
         return out
 
     @property
     def deviations(self) -> Array:
         """The root mean square of ``error / w`` for every column and unknown ones, shape (d2 + 1,), pulled together."""
-        pooled = float(np.mean(self.scores**2))
+        pooled = float(np.average(self.scores**2, weights=self.weights))
         out = np.full(len(self.column_variances) + 1, pooled)
-        for j, own in self._own_scores():
-            out[j] = (POOL * pooled + float(own @ own)) / (POOL + len(own))
+        for j, own, weights in self._own_scores():
+            n = _effective(weights)
+            out[j] = (POOL * pooled + n * float(np.average(own**2, weights=weights))) / (POOL + n)
         return np.asarray(np.sqrt(out))
 
-    def _own_scores(self) -> list[tuple[int, Array]]:
-        """Return the columns that have quantiles of their own, with their scores, ascending."""
-        counts = np.bincount(self.score_columns, minlength=len(self.column_variances))
-        order = np.argsort(self.score_columns, kind="stable")
-        parts = np.split(self.scores[order], np.cumsum(counts)[:-1])
-        return [(j, part) for j, part in enumerate(parts) if len(part) >= MIN_COLUMN_CELLS]
+    def _own_scores(self) -> list[tuple[int, Array, Array]]:
+        """Return the columns that have quantiles of their own, with their scores, ascending, and the weights."""
+        ends = np.cumsum(np.bincount(self.score_columns, minlength=len(self.column_variances)))[:-1]
+        parts = np.split(np.argsort(self.score_columns, kind="stable"), ends)
+        return [
+            (j, self.scores[part], self.weights[part]) for j, part in enumerate(parts) if len(part) >= MIN_COLUMN_CELLS
+        ]
+
+
+def _effective(weights: Array) -> float:
+    """Return the number of equally weighted cells that determine a mean as precisely as the weighted ones."""
+    return float(np.sum(weights)) ** 2 / float(weights @ weights)
+
+
+def _quantile(scores: Array, weights: Array, level: float) -> float | None:
+    """Return the weighted quantile of ascending scores, or None if ``level`` lies above all of their positions."""
+    n = _effective(weights)
+    positions = np.cumsum(weights) / float(np.sum(weights)) * n / (n + 1)
+    return None if level > positions[-1] * (1 + ROUNDING) else float(np.interp(level, positions, scores))
 
 
 def _relative(held: FoldFits, variances: Array) -> Array:

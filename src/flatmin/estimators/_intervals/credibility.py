@@ -50,9 +50,15 @@ class Credibility:
     def from_groups(cls, values: Array, group: Array, groups: int) -> Self:
         """Estimate the means of groups from values (n,) with the group of each."""
         sums, counts = np.bincount(group, values, groups), np.bincount(group, minlength=groups).astype(float)
-        total, mean, present = len(values), float(np.mean(values)), int(np.count_nonzero(counts))
         means = sums / np.maximum(counts, 1)
-        within = float(np.sum((values - means[group]) ** 2)) / max(total - present, 1)
+        return cls.from_sums(sums, counts, float(np.sum((values - means[group]) ** 2)))
+
+    @classmethod
+    def from_sums(cls, sums: Array, counts: Array, squares: float) -> Self:
+        """Estimate the means from sums and numbers by group, and the sum of squared deviations from group means."""
+        total, present = float(np.sum(counts)), int(np.count_nonzero(counts))
+        mean, means = float(np.sum(sums)) / total, sums / np.maximum(counts, 1)
+        within = squares / max(total - present, 1)
         spread = float(counts @ (means - mean) ** 2) - (present - 1) * within
         between = spread / max(total - float(counts @ counts) / total, 1.0)
         prior = min(max(within / between, LEAST_PRIOR), MOST_PRIOR) if between > 0 else MOST_PRIOR

@@ -27,7 +27,7 @@ class FoldFits:
     """Held-out cells (n,): positions, values, predictions, and the leverages of the predictions times `noise`.
 
     ``fits`` are the fits to the other cells, and ``folds`` has the position in ``fits`` of the one that made each
-    prediction.
+    prediction. ``weights`` are the relative numbers of cells that the held-out cells stand for.
     """
 
     fits: Sequence[CellPredictor]
@@ -37,10 +37,11 @@ class FoldFits:
     predictions: Array
     leverages: Array
     folds: Array
+    weights: Array
 
     def take(self, index: Array) -> Self:
         """Return a part of the cells."""
-        parts = (self.rows, self.columns, self.values, self.predictions, self.leverages, self.folds)
+        parts = (self.rows, self.columns, self.values, self.predictions, self.leverages, self.folds, self.weights)
         return type(self)(self.fits, *(part[index] for part in parts))
 
     @property
@@ -49,11 +50,11 @@ class FoldFits:
         return self.values - self.predictions
 
 
-def fold_fits(found: Completed, folds: int) -> FoldFits:
+def fold_fits(found: Completed, folds: int, row_weights: Array | None = None) -> FoldFits:
     """Fit all cells but those of one fold, for every fold, with the penalty and the rank of a fit to all cells.
 
     If ``folds`` is 1, a single fold with a fifth of the cells is held out. Cells whose row or column has no others are
-    never held out.
+    never held out. ``row_weights`` (d1,) are the weights of the cells of each row, by default 1.
 
     Raises
     ------
@@ -68,12 +69,14 @@ def fold_fits(found: Completed, folds: int) -> FoldFits:
             f"of the {cells.entries.size} observed cells none can be held out to calibrate intervals, expected rows "
             "and columns with two of them"
         ) from None
-    parts, fits = [], []
+    parts, fits, weights = [], [], np.ones(cells.entries.shape[0]) if row_weights is None else row_weights
     for k, split in enumerate(dealt):
         fit = CellPredictor.from_fit(fit_like(found, split.training))
         hidden = cells.take(split.held_out)
         i, j = hidden.entries.rows, hidden.entries.cols
-        parts.append((i, j, hidden.values, fit.at(i, j), fit.noise * fit.leverages(i, j), np.full(len(i), k)))
+        parts.append(
+            (i, j, hidden.values, fit.at(i, j), fit.noise * fit.leverages(i, j), np.full(len(i), k), weights[i])
+        )
         fits.append(fit)
     return FoldFits(fits, *(np.concatenate(part) for part in zip(*parts, strict=True)))
 

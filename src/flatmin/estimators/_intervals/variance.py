@@ -18,17 +18,18 @@ def variance_share(coefficients: Array, terms: Array) -> Array:
     return np.asarray(np.maximum(terms @ coefficients, LEAST_SHARE))
 
 
-def variance_coefficients(terms: Array, squares: Array) -> Array:
+def variance_coefficients(terms: Array, squares: Array, weights: Array | float = 1.0) -> Array:
     """Return nonnegative coefficients (t,) of terms (n, t) for squared errors (n,) over their mean.
 
     The variance of a squared error is proportional to the square of its mean, so each cell is weighted by the inverse
-    of its variance in the round before.
+    of its variance in the round before, in addition to ``weights`` (n,).
     """
     sizes = np.max(np.abs(terms), axis=0)
     sizes[sizes == 0] = 1
-    ratios, weights = squares / float(np.mean(squares)), np.ones(len(squares))
+    ratios, roots = squares / float(np.mean(squares)), np.sqrt(weights) * np.ones(len(squares))
+    scaled = roots
     found = np.zeros(terms.shape[1])
     for _ in range(ROUNDS):
-        found = nnls(weights[:, None] * (terms / sizes), weights * ratios)[0] / sizes
-        weights = 1 / variance_share(found, terms)
+        found = nnls(scaled[:, None] * (terms / sizes), scaled * ratios)[0] / sizes
+        scaled = roots / variance_share(found, terms)
     return found
