@@ -383,7 +383,7 @@ class TestHeldOut:
         hidden = np.random.default_rng(0).random(X.shape) < 0.3
         holes = np.where(hidden, np.nan, X)
         ours = MatrixCompletion().fit(holes)
-        assert ours.relaxation_.share < 1
+        assert ours.relaxation_.chosen not in ("offsets", "1")
         assert ours.certificate_.holds
         assert set(ours.relaxation_.errors) >= {"offsets", "refit", "1", "0.3"}
         errors = [error(m.fit_transform(holes), X, holes) for m in (ours, KNNImputer(), SimpleImputer())]

@@ -37,15 +37,24 @@ class FirstColumns(PairRegressor):
 
 def first_columns(X):
     if hasattr(X, "iloc"):
-        return X.iloc[:, :2]
+        return X.iloc[:, :2].round()
     table = X if hasattr(X, "tocsr") else np.asarray(X)
     if not isinstance(table, np.ndarray) or table.ndim != 2 or table.shape[1] < 3:
         return X
     return np.rint(table[:, :2]) if table.dtype.kind == "f" else table[:, :2]
 
 
+def repeated_values_are_evidence(estimator):
+    """Repeated values tell more about the noise than weights do, so estimated strengths differ."""
+    reason = repeated_values_are_evidence.__doc__
+    return {} if estimator.alpha == 0.1 else {"check_sample_weight_equivalence_on_dense_data": reason}
+
+
 @pytest.mark.sampled(20)
-@parametrize_with_checks([FirstColumns(0.1), FirstColumns()])
+@parametrize_with_checks(
+    [FirstColumns(0.1), FirstColumns()],
+    expected_failed_checks=repeated_values_are_evidence,
+)
 def test_scikit_learn_accepts_it_as_a_regressor(estimator, check):
     check(estimator)
 
