@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 
+from flatmin._version import __version__
+
 __all__ = [
     "Chip",
     "Fact",
@@ -157,7 +159,7 @@ class Page:
     verdict: Verdict
     highlights: Sequence[Fact]
     sections: Sequence[Section]
-    footer: str = ""
+    footer: str = f"Written by flatmin {__version__}. This page loads nothing from outside."
     caution: str = ""
     notes: Sequence[str] = field(default=())
     generator: str = ""

@@ -1,18 +1,16 @@
 """The page about one solution: its sections and their order."""
 
-import platform
 from collections.abc import Mapping
 from decimal import ROUND_CEILING
-from importlib.metadata import version
 
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin._version import __version__
 from flatmin.proofs.certificate import LARGEST_GAP, LARGEST_RESIDUAL
 from flatmin.report import words
 from flatmin.report.caveats import caution, caveats
 from flatmin.report.exact_proof import exact_proof_section
+from flatmin.report.fitted_sections import versions
 from flatmin.report.page import Fact, Figure, Page, Section, Table
 from flatmin.report.pictures import blocks, figures
 from flatmin.report.proof import proof
@@ -62,7 +60,6 @@ def solution_page(solved: SolvedProblem) -> Page:
         highlights=[*_highlights(solved), *view.highlights(solved), *_costs(solved)],
         sections=sections,
         notes=solved.notes,
-        footer=f"Written by flatmin {__version__}. This page loads nothing from outside.",
     )
 
 
@@ -270,9 +267,7 @@ def _repeat(solved: SolvedProblem) -> Section:
         Fact(name.replace("_", " "), _setting(value), SETTINGS.get(name, ""))
         for name, value in solved.solution.settings.items()
     ]
-    versions = [Fact("flatmin", __version__), Fact("Python", platform.python_version())]
-    versions += [Fact(name, version(name.lower())) for name in ("NumPy", "SciPy")]
-    return Section("repeat", "To repeat it", code=solved.command, facts=settings + versions)
+    return Section("repeat", "To repeat it", code=solved.command, facts=settings + versions("NumPy", "SciPy"))
 
 
 def _setting(value: object) -> str:

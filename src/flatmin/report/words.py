@@ -23,6 +23,7 @@ __all__ = [
     "number",
     "percent",
     "scope",
+    "sentence",
     "unique_phrase",
     "unique_word",
     "unmeasured",
@@ -87,6 +88,17 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
+def sentence(text: str) -> str:
+    """Return a text with a capital letter and a full stop.
+
+    Examples
+    --------
+    >>> sentence("no cell is missing")
+    'No cell is missing.'
+    """
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 def not_held_out(n_columns: int) -> str:
     """Return why the errors of a table with this number of numeric columns cannot be measured."""
     if n_columns == 1:
@@ -130,7 +142,7 @@ def _verdict(status: Status, terms: Vocabulary, unique: bool | None) -> Verdict:
     if status.certified and terms.splits:
         phrase = unique_phrase(unique, terms, penalised=penalised)
         parts = "low rank, gross errors and noise" if penalised else "low rank and gross errors"
-        return Verdict(True, f"Certified: no split into {parts} is better.", f"{phrase[:1].upper()}{phrase[1:]}.")
+        return Verdict(True, f"Certified: no split into {parts} is better.", sentence(phrase))
     text = status.value
     cuts = [i for i in (text.find(". "), text.find("; ")) if i >= 0]
     head, rest = (text[: min(cuts)], text[min(cuts) + 2 :]) if cuts else (text.rstrip("."), "")
@@ -206,7 +218,7 @@ def judgement(c: Certificate, terms: Vocabulary = PRODUCT) -> str:
         failed.append("the norm of the dual matrix is only estimated")
         remedies.append("try a smaller problem, for which the norm can be bounded rigorously")
     remedy = "; ".join(remedies)
-    return f"Not certified: {'; '.join(failed)}. {remedy[:1].upper()}{remedy[1:]}{'.' if remedy else ''}".rstrip()
+    return f"Not certified: {'; '.join(failed)}. {sentence(remedy) if remedy else ''}".rstrip()
 
 
 def unmeasured(metric: tuple[Metric, Metric]) -> list[str]:

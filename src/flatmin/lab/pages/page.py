@@ -45,7 +45,6 @@ def experiments_page(findings: Sequence[Finding], **texts: Unpack[PageTexts]) ->
         highlights=_highlights(findings),
         sections=sections,
         notes=list(texts.get("notes", ())),
-        footer=f"Written by flatmin {__version__}. This page loads nothing from outside.",
         generator=GENERATOR,
         broad=True,
     )

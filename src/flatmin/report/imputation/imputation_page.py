@@ -5,13 +5,18 @@ from typing import Any
 
 import numpy as np
 
-from flatmin._version import __version__
-from flatmin.report.fitted_sections import fit_section, repeat_section, shown_share
+from flatmin.report.fitted_sections import (
+    coverage_fact,
+    coverage_sentence,
+    fit_section,
+    repeat_section,
+    shown_share,
+)
 from flatmin.report.imputation.filled_map import filled_map
 from flatmin.report.imputation.filled_table import FilledTable
 from flatmin.report.imputation.interval_chart import interval_chart
 from flatmin.report.page import Fact, Page, Section, Table, Verdict
-from flatmin.report.words import counted, not_held_out, number
+from flatmin.report.words import counted, not_held_out, number, sentence
 
 __all__ = ["imputation_page"]
 
@@ -40,8 +45,7 @@ def imputation_page(table: FilledTable) -> Page:
         verdict=_verdict(summary),
         highlights=_highlights(summary),
         sections=[section for section in sections if section is not None],
-        notes=[f"{note[:1].upper()}{note[1:]}." for note in table.notes],
-        footer=f"Written by flatmin {__version__}. This page loads nothing from outside.",
+        notes=list(map(sentence, table.notes)),
     )
 
 
@@ -54,8 +58,8 @@ def _verdict(summary: Mapping[str, Any]) -> Verdict:
         )
     filled = f"{cells} filled"
     if found is None:
-        why = not_held_out(summary["n_fitted_columns"])
-        return Verdict(False, f"{filled}, with an error that is not known.", f"{why[:1].upper()}{why[1:]}.")
+        why = sentence(not_held_out(summary["n_fitted_columns"]))
+        return Verdict(False, f"{filled}, with an error that is not known.", why)
     gain = 100 * (1 - found["error"] / found["error_means"]) if found["error_means"] else 0.0
     if found["means_are_as_good"]:
         advice = "On held-out cells the columns told little about each other. The filled cells are near column means."
@@ -75,11 +79,7 @@ def _highlights(summary: Mapping[str, Any]) -> list[Fact]:
             Fact("Error on held-out cells", number(found["error"]), unit),
             Fact("Column means", number(found["error_means"]), "error on the same cells"),
             Fact("5 nearest neighbours", number(found["error_neighbours"]), "error on the same cells"),
-            Fact(
-                "Coverage",
-                shown_share(found["coverage"]),
-                f"of held-out cells, by intervals for {shown_share(found['confidence'])}",
-            ),
+            coverage_fact(found, "cells"),
         ]
     facts.append(Fact("Filled", str(summary["n_filled"]), f"{summary['holes_left']} left in other columns"))
     return [*facts, Fact("Time", f"{number(summary['seconds'], 2)} s")]
@@ -157,7 +157,7 @@ def _errors(summary: Mapping[str, Any]) -> Section | None:
         "the others. The same cells were predicted by the mean of their column, and by 5 nearest neighbours in "
         "standardized columns (scikit-learn's KNNImputer).",
         *(["All this was measured when the model was fitted, on its table."] if summary["model"] else []),
-        f"Intervals for {shown_share(found['confidence'])} contained {shown_share(found['coverage'])} of these cells.",
+        coverage_sentence(found, "cells"),
         "Missing cells can differ from known ones. If cells are missing because of their own value, errors are larger "
         "and intervals contain fewer cells than stated; nothing in the table can show this.",
     ]

@@ -3,12 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
-from flatmin._version import __version__
-from flatmin.report.fitted_sections import fit_section, repeat_section, shown_share
+from flatmin.report.fitted_sections import (
+    coverage_fact,
+    coverage_sentence,
+    fit_section,
+    repeat_section,
+    shown_share,
+)
 from flatmin.report.page import Fact, Page, Section, Table, Verdict
 from flatmin.report.rating.held_out_charts import error_chart, prediction_chart
 from flatmin.report.rating.rated_table import RatedTable
-from flatmin.report.words import counted, number
+from flatmin.report.words import counted, number, sentence
 
 __all__ = ["rating_page"]
 
@@ -29,8 +34,7 @@ def rating_page(rated: RatedTable) -> Page:
         verdict=_verdict(summary),
         highlights=_highlights(summary),
         sections=[*(s for s in sections if s is not None), repeat_section(rated.command, summary["seed"])],
-        notes=[f"{note[:1].upper()}{note[1:]}." for note in rated.notes],
-        footer=f"Written by flatmin {__version__}. This page loads nothing from outside.",
+        notes=list(map(sentence, rated.notes)),
     )
 
 
@@ -57,11 +61,7 @@ def _highlights(summary: Mapping[str, Any]) -> list[Fact]:
             Fact("Error on held-out pairs", number(found["error"]), "root mean square, in the unit of the values"),
             Fact("Row and column offsets", number(found["error_offsets"]), "error on the same pairs"),
             Fact("The mean", number(found["error_mean"]), "error on the same pairs"),
-            Fact(
-                "Coverage",
-                shown_share(found["coverage"]),
-                f"of held-out values, by intervals for {shown_share(found['confidence'])}",
-            ),
+            coverage_fact(found, "values"),
         ]
     if given is not None:
         facts.append(Fact("Error on given pairs", number(given["error"]), f"of {given['pairs']} values in --predict"))
@@ -111,7 +111,7 @@ def _errors(rated: RatedTable) -> Section | None:
         "Every row and column kept at least one value, so these are errors for known rows and columns. New ones are "
         "predicted by fewer offsets, with larger errors.",
         *(["All this was measured when the model was fitted, on its values."] if rated.summary["model"] else []),
-        f"Intervals for {shown_share(found['confidence'])} contained {shown_share(found['coverage'])} of these values.",
+        coverage_sentence(found, "values"),
         "People choose what they rate, so pairs without a value can differ from those with one. Nothing in the values "
         "can show this.",
     ]

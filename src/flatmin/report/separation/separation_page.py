@@ -2,13 +2,12 @@
 
 import numpy as np
 
-from flatmin._version import __version__
-from flatmin.report.fitted_sections import repeat_section
+from flatmin.report.fitted_sections import certified_section, repeat_section
 from flatmin.report.page import Fact, Page, Section, Table, Verdict
 from flatmin.report.separation.separated_data import SeparatedData
 from flatmin.report.separation.split_pictures import split_pictures
 from flatmin.report.vocabulary import split_vocabulary
-from flatmin.report.words import counted, judgement, number
+from flatmin.report.words import counted, judgement, number, sentence
 
 __all__ = ["separation_page"]
 
@@ -34,8 +33,7 @@ def separation_page(split: SeparatedData) -> Page:
         verdict=_verdict(split),
         highlights=_highlights(split),
         sections=[*sections, repeat_section(split.command, summary["seed"])],
-        notes=[f"{note[:1].upper()}{note[1:]}." for note in split.notes],
-        footer=f"Written by flatmin {__version__}. This page loads nothing from outside.",
+        notes=list(map(sentence, split.notes)),
     )
 
 
@@ -131,15 +129,14 @@ def _about_pixels(split: SeparatedData) -> list[Fact]:
 
 def _fit(split: SeparatedData) -> Section:
     summary, proof = split.summary, split.certificate
-    prose = [
+    model = (
         "The data are split into a matrix of low rank and gross errors in few cells, with penalties on the nuclear "
         "norm of the one and on the sum of the sizes of the other (robust principal component analysis)."
+    )
+    facts = [
+        Fact("Strength", number(summary["alpha"]), "alpha of the penalised fit; 0 is an exact split"),
+        Fact("Weight", number(summary["weight"]), "cost of a unit of error relative to the nuclear norm"),
     ]
-    facts = [Fact("Strength", number(summary["alpha"]), "alpha of the penalised fit; 0 is an exact split")]
-    facts.append(Fact("Weight", number(summary["weight"]), "cost of a unit of error relative to the nuclear norm"))
-    if proof is None:
-        prose.append(f"The certificate of the fit is in the report of its model, in {summary['model']}.")
-        return Section("fit", "The fit", prose, facts=facts)
     refit = (
         ""
         if summary["sigma"] == 0
@@ -148,12 +145,9 @@ def _fit(split: SeparatedData) -> Section:
             "certificate."
         )
     )
-    judged = judgement(proof, split_vocabulary(summary["weight"]))
-    prose.append(
+    judged = "" if proof is None else judgement(proof, split_vocabulary(summary["weight"]))
+    meaning = (
         f"The certificate is a statement about this split as an optimization problem. {judged} It "
         f"does not say that the parts are the true ones.{refit}"
     )
-    facts.append(
-        Fact("Relative gap", number(proof.relative_gap, 2), "between the objective and its proved lower bound")
-    )
-    return Section("fit", "The fit and its certificate", prose, facts=facts)
+    return certified_section(model, facts, meaning, summary, proof)

@@ -97,7 +97,6 @@ def write_race(
         highlights=_highlights(ranking),
         sections=[section for section in sections if section is not None],
         notes=[*notes, *(f"{name} did not run: {why}" for name, why in result.left_out.items())],
-        footer=f"Written by flatmin {__version__}. This page loads nothing from outside.",
     )
     path.write_text(render(page), encoding="utf-8")
 
