@@ -66,7 +66,8 @@ def impute(
 ) -> int:
     """Fill the missing cells of a table, each with an interval, and write a report.
 
-    Exit status: 0 the table is filled, 1 it is filled but the fit did not converge, 2 bad input.
+    Exit status: 0 the table is filled, 1 it is filled but the fit did not converge, 2 bad input,
+    130 interrupted.
     """
     from flatmin.cli.commands.impute import Request, run
     from flatmin.formats.tables import Reading
@@ -116,7 +117,8 @@ def rate(
 ) -> int:
     """Predict ratings or other values of pairs, each with an interval, and recommend columns for each row.
 
-    Exit status: 0 the predictions are written, 1 they are written but the fit did not converge, 2 bad input.
+    Exit status: 0 the predictions are written, 1 they are written but the fit did not converge, 2 bad input,
+    130 interrupted.
     """
     from flatmin.cli.commands.rate import Request, run
     from flatmin.formats.tables import PairReading

@@ -2,7 +2,8 @@
 
 import json
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,10 +11,11 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from flatmin._core.arrays import Array
+from flatmin._core.progress import progress
 from flatmin.cli.output import ResultsKind
 from flatmin.errors import InputError
 
-__all__ = ["MODEL", "coverage_rows", "earlier_results", "fit_fields", "fitted", "intervals"]
+__all__ = ["MODEL", "comparing", "coverage_rows", "earlier_results", "fit_fields", "fitted", "intervals"]
 
 #: The file of the estimator in a directory of results.
 MODEL = "model.npz"
@@ -37,6 +39,25 @@ def intervals(estimator: Any, X: Array, confidence: float, shape: tuple[int, ...
     except InputError:
         return np.full(shape, np.nan), np.full(shape, np.nan)
     return np.asarray(low), np.asarray(high)
+
+
+@contextmanager
+def comparing(noun: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Show progress while an estimator is compared on held-out data, which ``noun`` names, such as "cells".
+
+    The function that is given takes the number of finished folds, and of all folds.
+    """
+
+    def words(state: Mapping[str, Any]) -> Iterator[str]:
+        yield f"comparing on held-out {noun}: {state['done']} of {state['total']}"
+
+    with progress(not quiet, words) as show:
+
+        def watch(done: int, total: int) -> None:
+            if show is not None:
+                show({"done": done, "total": total})
+
+        yield watch
 
 
 def fit_fields(estimator: Any, converged: bool) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from flatmin.families import Family
 from flatmin.problem import Problem
 from flatmin.solution import FORMAT_VERSION, Solution
 
-__all__ = ["as_json", "plain", "print_table", "summarize"]
+__all__ = ["as_json", "plain", "print_outcome", "print_table", "summarize"]
 
 
 def summarize(
@@ -111,3 +112,19 @@ def _text(value: Any) -> str:
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     return f"{value:.6g}" if isinstance(value, float | np.floating) else str(value)
+
+
+def print_outcome(
+    summary: Mapping[str, Any], rows: Mapping[str, Any], notes: Iterable[str], *, json: bool, quiet: bool
+) -> None:
+    """Print the outcome of a command: JSON or a table of ``rows`` on stdout, and notes on stderr.
+
+    ``quiet`` leaves out the table and the notes.
+    """
+    if json:
+        print(as_json(summary))
+    elif not quiet:
+        print_table(rows)
+    if not quiet:
+        for note in notes:
+            print(f"flatmin: {note}", file=sys.stderr)

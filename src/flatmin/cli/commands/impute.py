@@ -1,8 +1,7 @@
 """``flatmin impute``: fill the missing cells of a table, and write a directory of results."""
 
-import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,12 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin._core.memory import require
-from flatmin._core.progress import progress
-from flatmin.cli.fitted_estimator import coverage_rows
+from flatmin.cli.fitted_estimator import comparing, coverage_rows
 from flatmin.cli.imputation.completed_table import Imputation
 from flatmin.cli.imputation.imputation_model import ImputationModel
 from flatmin.cli.options import check_confidence, clip_bounds, exclude_model
 from flatmin.cli.output import IMPUTATION, destination, results_directory
-from flatmin.cli.recovery_summary import as_json, print_table
+from flatmin.cli.recovery_summary import as_json, print_outcome
 from flatmin.errors import InputError
 from flatmin.formats.tables import Reading, TypedTable, read_typed_table
 from flatmin.report import write_imputation_report
@@ -57,13 +55,8 @@ def run(request: Request) -> int:
     with results_directory(target) as folder:
         imputation = _imputed(request, bounds, start)
         written = _write(request, imputation, folder)
-    if request.json:
-        print(as_json(imputation.summary))
-    elif not request.quiet:
-        print_table(_rows(imputation) | {"results": f"{target}: {', '.join(written)}"})
-    if not request.quiet:
-        for note in imputation.notes():
-            print(f"flatmin: {note}", file=sys.stderr)
+    rows = _rows(imputation) | {"results": f"{target}: {', '.join(written)}"}
+    print_outcome(imputation.summary, rows, imputation.notes(), json=request.json, quiet=request.quiet)
     return 0 if imputation.model.converged else 1
 
 
@@ -76,12 +69,7 @@ def _imputed(request: Request, bounds: tuple[float, float] | None, start: float)
     require(8.0 * TABLES * n * d, f"filling {request.path.name}")
     if given is None and n < 2:
         raise InputError(f"{request.path.name} has 1 row, expected at least 2 to learn from; --model fills single rows")
-    with progress(not request.quiet, _words) as show:
-
-        def watch(done: int, total: int) -> None:
-            if show is not None:
-                show({"done": done, "total": total})
-
+    with comparing("cells", request.quiet) as watch:
         alpha, seed = (request.fit[name] for name in ("alpha", "seed"))
         settings = {"alpha": "auto" if alpha is None else alpha, "random_state": seed or 0}
         model = given or ImputationModel.fit(table, request.confidence, settings, watch)
@@ -122,10 +110,6 @@ def _write(request: Request, imputation: Imputation, folder: Path) -> list[str]:
     write_imputation_report(folder / "report.html", imputation.reported(request.path.name, request.command))
     names = [completed.name, "intervals.csv", "report.html", "summary.json"]
     return names if request.model else [*names, imputation.model.save(folder)]
-
-
-def _words(state: Mapping[str, Any]) -> Iterator[str]:
-    yield f"comparing on held-out cells: {state['done']} of {state['total']}"
 
 
 def _rows(imputation: Imputation) -> dict[str, str]:

@@ -1,19 +1,17 @@
 """``flatmin rate``: predict values of pairs, recommend columns, and write a directory of results."""
 
-import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from flatmin._core.progress import progress
-from flatmin.cli.fitted_estimator import coverage_rows
+from flatmin.cli.fitted_estimator import comparing, coverage_rows
 from flatmin.cli.options import check_confidence, clip_bounds, exclude_model
 from flatmin.cli.output import RATING, destination, results_directory
 from flatmin.cli.rating.rated_pairs import RatedPairs
 from flatmin.cli.rating.rating_model import RatingModel
-from flatmin.cli.recovery_summary import as_json, print_table
+from flatmin.cli.recovery_summary import as_json, print_outcome
 from flatmin.errors import InputError
 from flatmin.formats.tables import PairReading, PairTable, read_pairs
 from flatmin.report import write_rating_report
@@ -61,13 +59,8 @@ def run(request: Request) -> int:
         rated = replace(_rated(request, bounds), source=None if request.model is None else str(request.model))
         rated = replace(rated, seconds=time.perf_counter() - start)
         written = _write(request, rated, folder, first.name)
-    if request.json:
-        print(as_json(rated.summary))
-    elif not request.quiet:
-        print_table(_rows(rated) | {"results": f"{target}: {', '.join(written)}"})
-    if not request.quiet:
-        for note in rated.notes():
-            print(f"flatmin: {note}", file=sys.stderr)
+    rows = _rows(rated) | {"results": f"{target}: {', '.join(written)}"}
+    print_outcome(rated.summary, rows, rated.notes(), json=request.json, quiet=request.quiet)
     return 0 if rated.model.converged else 1
 
 
@@ -78,12 +71,7 @@ def _rated(request: Request, bounds: tuple[float, float] | None) -> RatedPairs:
     table = None if request.path is None else read_pairs(request.path, reading, "the table")
     names = given.names if table is None and given is not None else (table.names if table is not None else ())
     asked = _asked(request, names)
-    with progress(not request.quiet, _words) as show:
-
-        def watch(done: int, total: int) -> None:
-            if show is not None:
-                show({"done": done, "total": total})
-
+    with comparing("values", request.quiet) as watch:
         if given is None:
             assert table is not None
             assert table.values is not None
@@ -122,10 +110,6 @@ def _write(request: Request, rated: RatedPairs, folder: Path, name: str) -> list
     write_rating_report(folder / "report.html", rated.reported(name, request.command))
     names += ["report.html", "summary.json"]
     return names if request.model else [*names, rated.model.save(folder)]
-
-
-def _words(state: Mapping[str, Any]) -> Iterator[str]:
-    yield f"comparing on held-out values: {state['done']} of {state['total']}"
 
 
 def _rows(rated: RatedPairs) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ from flatmin.cli.commands.prove import theorems
 from flatmin.cli.noise_hints import data_hints, noise_hints
 from flatmin.cli.options import ProblemFile, in_options
 from flatmin.cli.output import destination, results_directory
-from flatmin.cli.recovery_summary import as_json, print_table, summarize
+from flatmin.cli.recovery_summary import as_json, print_outcome, summarize
 from flatmin.cli.recovery_table import recovery_rows
 from flatmin.errors import InputError
 from flatmin.families import Family
@@ -63,15 +63,17 @@ def run(request: Request) -> int:
     with results_directory(target) as folder:
         recovery = _recovered(request, family, case)
         written = recovery.write(folder)
-    if request.json:
-        print(as_json(recovery.summary))
-    elif not request.quiet:
-        files = f"{target}: {', '.join(written)}"
-        print_table(recovery_rows(case.problem, recovery.solution, recovery.summary, files))
-    if not request.quiet:
-        for hint in [*_about_noise(request, case), *recovery.hints, *unmeasured(case.problem.metric)]:
-            print(f"flatmin: {hint}", file=sys.stderr)
+    rows = recovery_rows(case.problem, recovery.solution, recovery.summary, f"{target}: {', '.join(written)}")
+    notes = _notes(request, case, recovery)
+    print_outcome(recovery.summary, rows, notes, json=request.json, quiet=request.quiet)
     return 0 if recovery.solution.status.certified else 1
+
+
+def _notes(request: Request, case: Case, recovery: _Recovery) -> Iterator[str]:
+    """Yield the sentences for stderr."""
+    yield from _about_noise(request, case)
+    yield from recovery.hints
+    yield from unmeasured(case.problem.metric)
 
 
 def _recovered(request: Request, family: Family, case: Case) -> _Recovery:

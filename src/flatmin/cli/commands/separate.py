@@ -1,6 +1,5 @@
 """``flatmin separate``: split data into a low-rank part and gross errors, and write a directory of results."""
 
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -10,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from flatmin._core.progress import listening, progress, spoken
-from flatmin.cli.options import in_options
+from flatmin.cli.options import exclude_model, in_options
 from flatmin.cli.output import SEPARATION, destination, results_directory
-from flatmin.cli.recovery_summary import as_json, print_table
+from flatmin.cli.recovery_summary import as_json, print_outcome
 from flatmin.cli.separation.separable import SeparableTable, read_separable
 from flatmin.cli.separation.separation import Separation
 from flatmin.cli.separation.separation_model import SeparationModel
@@ -69,22 +68,15 @@ def run(request: Request) -> int:
     with results_directory(target) as folder:
         separation = _separated(request, start)
         written = _write(request, separation, folder)
-    if request.json:
-        print(as_json(separation.summary))
-    elif not request.quiet:
-        print_table(_rows(separation) | {"results": f"{target}: {', '.join(written)}"})
-    if not request.quiet:
-        for note in separation.notes():
-            print(f"flatmin: {note}", file=sys.stderr)
+    rows = _rows(separation) | {"results": f"{target}: {', '.join(written)}"}
+    print_outcome(separation.summary, rows, separation.notes(), json=request.json, quiet=request.quiet)
     return 0 if separation.model.converged else 1
 
 
 def _check(request: Request) -> None:
     """Check the options that need no file."""
     alpha, weight, seed = (request.fit[name] for name in ("alpha", "weight", "seed"))
-    typed = [f"--{name}" for name, value in request.fit.items() if value is not None]
-    if request.model is not None and typed:
-        raise InputError(f"{typed[0]} and --model exclude each other: the model was fitted before")
+    exclude_model(request.model, request.fit)
     if isinstance(alpha, float) and not (alpha >= 0 and np.isfinite(alpha)):
         raise InputError(f"--alpha is {alpha:g}, expected a number of at least 0, or auto")
     if weight is not None and not (weight > 0 and np.isfinite(weight)):
