@@ -1,6 +1,6 @@
 """Comparison: the errors of an estimator, of column means and of nearest neighbours on the same held-out cells."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -10,14 +10,14 @@ from flatmin._core.arrays import Array
 from flatmin.errors import InputError
 from flatmin.measurements import Entries
 from flatmin.problem import Problem
-from flatmin.solvers.alphas.folds import splits
+from flatmin.solvers.alphas.folds import TrainingSplit, splits
 
-__all__ = ["ONE_IN", "Comparison", "compare", "coverage", "standard_errors"]
+__all__ = ["Comparison", "compare", "coverage", "held_out_folds", "joined_fields", "standard_errors"]
 
 #: One of this number of known cells is held out at a time.
 ONE_IN = 5
-#: The smallest number of held-out cells from which an error is stated.
-FEWEST_CELLS = 10
+#: The smallest number of held-out cells or pairs from which an error is stated.
+FEWEST = 10
 #: All folds are held out in turn if a table has at most this number of known cells, otherwise only the first fold.
 ALL_FOLDS = 5000
 #: Cells are held out in at most this number of rows.
@@ -58,11 +58,7 @@ class Comparison:
     @classmethod
     def joined(cls, parts: list[Self]) -> Self:
         """Return the comparison over the cells of several ones."""
-        names = ("columns", "values", "low", "high")
-        arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
-        methods = parts[0].predictions
-        predictions = {m: np.concatenate([part.predictions[m] for part in parts]) for m in methods}
-        return cls(predictions=predictions, spread=parts[0].spread, **arrays)
+        return cls(**joined_fields(parts, ("columns", "values", "low", "high")), spread=parts[0].spread)
 
     def gain(self, method: str) -> float:
         """Return the excess of the squared errors of another method over those of the model, in standard errors."""
@@ -96,6 +92,40 @@ class Comparison:
 
     def _squares(self, method: str) -> Array:
         return np.asarray(((self.predictions[method] - self.values) / self.spread[self.columns]) ** 2)
+
+
+def joined_fields(parts: Sequence[Any], names: Iterable[str]) -> dict[str, Any]:
+    """Return the fields of several comparisons one after another: ``predictions`` by method, and arrays by name."""
+    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    methods = parts[0].predictions
+    predictions = {method: np.concatenate([part.predictions[method] for part in parts]) for method in methods}
+    return {"predictions": predictions, **arrays}
+
+
+def held_out_folds(
+    cells: tuple[Array, Array, Array], shape: tuple[int, int], seed: int, all_folds: int, judged: Array | None = None
+) -> Iterator[TrainingSplit]:
+    """Yield folds of a fifth of the cells (rows, columns, values) each; none if fewer than 10 cells can be held out.
+
+    Every row and column keeps a cell, and repeated cells are held out together. All folds are yielded if there are at
+    most ``all_folds`` cells or if the first fold has fewer than 10, otherwise only the first one. With ``judged``,
+    cells are held out in these rows only.
+    """
+    rows, columns, values = cells
+    try:
+        found = splits(Problem(Entries(rows, columns, shape), values), ONE_IN, None, seed)
+    except InputError:  # there are fewer cells than folds, or every cell is the last one of its row or column
+        return
+    if judged is not None:
+        found = [_within(split, np.isin(rows[split.held_out], judged)) for split in found]
+    if sum(len(split.held_out) for split in found) < FEWEST:
+        return
+    yield from found if len(values) <= all_folds or len(found[0].held_out) < FEWEST else found[:1]
+
+
+def _within(split: TrainingSplit, kept: Array) -> TrainingSplit:
+    """Return a split that holds out only some of its cells."""
+    return TrainingSplit(np.concatenate([split.training, split.held_out[~kept]]), split.held_out[kept])
 
 
 def standard_errors(gains: Array) -> float:
@@ -148,18 +178,11 @@ def compare(
 
 
 def _held_out(X: Array, seed: int) -> Iterator[tuple[Array, Array]]:
-    """Yield rows and columns of the cells to hold out. Every row and column keeps a known cell."""
+    """Yield rows and columns of the cells to hold out."""
     rows, columns = np.nonzero(~np.isnan(X))
-    try:
-        found = splits(Problem(Entries(rows, columns, X.shape), X[rows, columns]), ONE_IN, None, seed)
-    except InputError:  # every cell is the last one of its row or column
-        return
     judged = np.random.default_rng(seed).permutation(len(X))[:JUDGED_ROWS]
-    cells = [split.held_out[np.isin(rows[split.held_out], judged)] for split in found]
-    if sum(map(len, cells)) < FEWEST_CELLS:
-        return
-    for held in cells if len(rows) <= ALL_FOLDS or len(cells[0]) < FEWEST_CELLS else cells[:1]:
-        yield rows[held], columns[held]
+    for split in held_out_folds((rows, columns, X[rows, columns]), X.shape, seed, ALL_FOLDS, judged):
+        yield rows[split.held_out], columns[split.held_out]
 
 
 def _by_neighbours(training: Array, rows: Array, columns: Array, spread: Array, seed: int) -> Array:

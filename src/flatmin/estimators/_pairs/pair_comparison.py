@@ -1,27 +1,21 @@
 """PairComparison: the errors of a regressor of pairs, of the mean and of offsets on the same held-out pairs."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.errors import InputError
-from flatmin.estimators._comparison import ONE_IN, coverage, standard_errors
+from flatmin.estimators._comparison import coverage, held_out_folds, joined_fields, standard_errors
 from flatmin.estimators._completion.observations import Observations, Strengths
 from flatmin.estimators._completion.table import in_rows
 from flatmin.estimators._pairs.ids import PairIds
-from flatmin.measurements import Entries
-from flatmin.problem import Problem
-from flatmin.solvers.alphas.folds import splits
 
 __all__ = ["PairComparison", "compare_pairs"]
 
 #: All folds are held out in turn if there are at most this number of values, otherwise only the first fold.
 ALL_FOLDS = 2000
-#: The smallest number of held-out pairs from which an error is stated.
-FEWEST_PAIRS = 10
 #: Names of the errors, and the methods that make them.
 ERRORS = {"error": "model", "error_mean": "mean", "error_offsets": "offsets"}
 
@@ -79,10 +73,11 @@ def compare_pairs(
     """
     ids, i, j, y = PairIds.from_triples(pairs, values)
     shape = len(ids.row_ids), len(ids.column_ids)
-    folds = list(_held_out(i, j, y, shape, seed))
+    folds = list(held_out_folds((i, j, y), shape, seed, ALL_FOLDS))
     parts = []
-    for done, (training, held) in enumerate(folds):
+    for done, split in enumerate(folds):
         watch(done, len(folds))
+        training, held = split.training, split.held_out
         offsets = _offsets(i[training], j[training], y[training], shape)
         model, low, high = predicted(pairs[training], y[training], pairs[held])
         methods = {
@@ -92,25 +87,7 @@ def compare_pairs(
         }
         counts = np.bincount(i[training], minlength=shape[0])[i[held]]
         parts.append(PairComparison(counts, y[held], methods, low, high))
-    if not parts:
-        return None
-    arrays = {name: np.concatenate([getattr(p, name) for p in parts]) for name in ("counts", "values", "low", "high")}
-    methods = {name: np.concatenate([p.predictions[name] for p in parts]) for name in parts[0].predictions}
-    return PairComparison(predictions=methods, **arrays)
-
-
-def _held_out(i: Array, j: Array, y: Array, shape: tuple[int, int], seed: int) -> Iterator[tuple[Array, Array]]:
-    """Yield the positions of the pairs to fit and of those to hold out."""
-    if len(y) < ONE_IN:
-        return
-    try:
-        found = splits(Problem(Entries(i, j, shape), y), ONE_IN, None, seed)
-    except InputError:  # every pair is the last one of its row or column
-        return
-    if sum(len(split.held_out) for split in found) < FEWEST_PAIRS:
-        return
-    for split in found if len(y) <= ALL_FOLDS or len(found[0].held_out) < FEWEST_PAIRS else found[:1]:
-        yield split.training, split.held_out
+    return PairComparison(**joined_fields(parts, ("counts", "values", "low", "high"))) if parts else None
 
 
 def _offsets(i: Array, j: Array, y: Array, shape: tuple[int, int]) -> Any:
