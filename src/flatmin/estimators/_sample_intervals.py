@@ -11,6 +11,7 @@ from flatmin._core.arrays import Array
 from flatmin.errors import InputError
 from flatmin.estimators._declaration import estimator
 from flatmin.estimators._intervals.arguments import check_kind, check_level, folds_of
+from flatmin.estimators._intervals.quantiles import checked_quantile
 from flatmin.estimators._intervals.variance import variance_coefficients, variance_share
 from flatmin.estimators.base import MatrixRegressor
 from flatmin.parametrizations.base import Factors
@@ -61,12 +62,7 @@ class SampleCalibration:
 
     def quantile(self, level: float) -> float:
         """Return half the width of an interval in units of w."""
-        n = len(self.scores)
-        if (n + 1) * level > n:
-            raise InputError(
-                f"confidence_level is {level:g}, expected at most {n / (n + 1):.4g}: there are {n} held-out samples"
-            )
-        return float(np.quantile(self.scores, level, method="weibull"))
+        return checked_quantile(self.scores, np.ones(len(self.scores)), level, "samples")
 
     def _terms(self, predictions: Array) -> Array:
         return np.stack([np.ones_like(predictions), (predictions - self.centre) ** 2], axis=1)

@@ -12,6 +12,7 @@ from flatmin.errors import InputError
 from flatmin.estimators._completion.predictor import CellPredictor, RowFit
 from flatmin.estimators._intervals.credibility import Credibility
 from flatmin.estimators._intervals.fold_fits import FoldFits
+from flatmin.estimators._intervals.quantiles import checked_quantile, effective_number, quantile_of
 from flatmin.estimators._intervals.row_scales import RowScales
 from flatmin.estimators._intervals.unknown import unknown_variances
 from flatmin.estimators._intervals.variance import variance_coefficients, variance_share
@@ -26,8 +27,6 @@ EXACT_CELLS = 5
 MIN_COLUMN_CELLS = 20
 #: The quantile of all cells counts for this number of cells in the quantile of a column.
 POOL = 50.0
-#: Relative rounding error of a position among the held-out cells that is allowed for.
-ROUNDING = 1e-12
 #: Number of times that the variances of columns and then the relative variances of rows are estimated.
 SWEEPS = 2
 
@@ -131,15 +130,10 @@ class Calibration:
         InputError
             If there are too few held-out cells for this level.
         """
-        n, pooled = _effective(self.weights), _quantile(self.scores, self.weights, level)
-        if pooled is None:
-            raise InputError(
-                f"confidence_level is {level:g}, expected at most {n / (n + 1):.4g}: there are {len(self.scores)} "
-                "held-out cells"
-            )
+        pooled = checked_quantile(self.scores, self.weights, level, "cells")
         out = np.full(len(self.column_variances) + 1, pooled)
         for j, own, weights in self._own_scores():
-            quantile, n = _quantile(own, weights, level), _effective(weights)
+            quantile, n = quantile_of(own, weights, level), effective_number(weights)
             if quantile is not None:
                 out[j] = (POOL * pooled + n * quantile) / (POOL + n)
         return out
@@ -150,7 +144,7 @@ class Calibration:
         pooled = float(np.average(self.scores**2, weights=self.weights))
         out = np.full(len(self.column_variances) + 1, pooled)
         for j, own, weights in self._own_scores():
-            n = _effective(weights)
+            n = effective_number(weights)
             out[j] = (POOL * pooled + n * float(np.average(own**2, weights=weights))) / (POOL + n)
         return np.asarray(np.sqrt(out))
 
@@ -161,18 +155,6 @@ class Calibration:
         return [
             (j, self.scores[part], self.weights[part]) for j, part in enumerate(parts) if len(part) >= MIN_COLUMN_CELLS
         ]
-
-
-def _effective(weights: Array) -> float:
-    """Return the number of equally weighted cells that determine a mean as precisely as the weighted ones."""
-    return float(np.sum(weights)) ** 2 / float(weights @ weights)
-
-
-def _quantile(scores: Array, weights: Array, level: float) -> float | None:
-    """Return the weighted quantile of ascending scores, or None if ``level`` lies above all of their positions."""
-    n = _effective(weights)
-    positions = np.cumsum(weights) / float(np.sum(weights)) * n / (n + 1)
-    return None if level > positions[-1] * (1 + ROUNDING) else float(np.interp(level, positions, scores))
 
 
 def _relative(held: FoldFits, variances: Array) -> Array:
