@@ -14,6 +14,7 @@ from flatmin.measurements import Dense, Entries
 from flatmin.proofs.certificate import LARGEST_CHANCE, LARGEST_GAP, LARGEST_RESIDUAL
 from flatmin.proofs.cone_certificate import certificate_of
 from flatmin.proofs.whitening import whiten
+from flatmin.report.words import judgement
 from flatmin.testing import check_solution
 from tests import referee
 
@@ -329,3 +330,14 @@ def test_a_bound_above_the_value_betrays_an_inaccurate_operator():
     assert proof.is_contradicted
     assert not proof.holds
     assert "computes too inaccurately" in str(proof)
+    assert judgement(proof).startswith("Not certified: the lower bound exceeds the value")
+
+
+@pytest.mark.parametrize("share", [0.5, 0.01, 1e-4, 0.0])
+def test_a_bound_above_the_value_of_a_misfit_betrays_nothing(share):
+    p = fm.families.matrix_sensing.sample((6, 5), 1, 40, seed=0).problem
+    solution = fm.flat_minimum(p)
+    proof = fm.certify(p, tuple(share * F for F in solution.factors), dual=solution.certificate.dual)
+    assert proof.relative_gap < -1
+    assert not proof.holds
+    assert not proof.is_contradicted

@@ -19,6 +19,7 @@ from flatmin.problem import Problem
 from flatmin.proofs.radius import Stability, Uniqueness
 
 __all__ = [
+    "CONTRADICTED",
     "LARGEST_ALPHA",
     "LARGEST_CHANCE",
     "LARGEST_GAP",
@@ -49,9 +50,11 @@ LARGEST_CHANCE = 1e-10
 LARGEST_ALPHA = 1e152
 #: Powers of ten between which alpha must lie, relative to the value that balances loss and penalty.
 WEAKEST, STRONGEST = -100, 155
-#: Relative excess of a lower bound over the value that is never taken for a contradiction, and the multiple of the
-#: excess that misfit and rounding explain.
+#: Relative excess of a lower bound over the value that is never taken for a contradiction, and the multiple of what
+#: misfit and rounding explain that is not either.
 SMALL_EXCESS, SAFETY = 1e-11, 4.0
+#: The reason why a certificate with such a bound does not hold.
+CONTRADICTED = "the lower bound exceeds the value, so the measurement computes too inaccurately"
 #: A dual vector with larger entries is scaled down to this largest entry, so that nothing overflows.
 LARGEST_DUAL = 1e100
 
@@ -192,7 +195,7 @@ class Certificate:
 
         Rounding is counted in full, so this only happens if the measurement's products are less accurate than assumed.
         """
-        return self.relative_gap < -_allowed_excess(self.residual_reach, self.rounding)
+        return _contradicts(self.lower_bound, self.value, self.residual_reach, self.rounding)
 
     @property
     def is_hidden_by_rounding(self) -> bool:
@@ -202,7 +205,7 @@ class Certificate:
     def _nothing(self) -> str:
         """Return the words for a certificate that does not hold, with the reason if it is a rounding error."""
         if self.is_contradicted:
-            return "nothing: the lower bound exceeds the value, so the measurement computes too inaccurately"
+            return f"nothing: {CONTRADICTED}"
         if not self.is_hidden_by_rounding:
             return "nothing"
         return f"nothing: rounding hides {self.rounding:.0e} of the value, since the metric is nearly singular"
@@ -267,9 +270,13 @@ class Certificate:
         return None if self.stability is None else self.stability.radius(noise, excess)
 
 
-def _allowed_excess(reach: float, rounding: float) -> float:
-    """Return the largest relative excess of a lower bound over the value that misfit and rounding explain."""
-    return SAFETY * (reach + rounding) + SMALL_EXCESS
+def _contradicts(lower: float, value: float, reach: float, rounding: float) -> bool:
+    """Return whether a lower bound exceeds the value by more than misfit and rounding explain.
+
+    ``reach`` is a share of the bound, and ``rounding`` one of the value.
+    """
+    explained = SAFETY * (reach * abs(lower) + rounding * abs(value)) + SMALL_EXCESS * max(abs(lower), abs(value))
+    return bool(lower - value > explained)
 
 
 @dataclass(frozen=True)
@@ -300,7 +307,7 @@ class Bound:
     def certificate(self, fit: Fit, dual: Array, must_fit: bool = False) -> Certificate:
         """Return a certificate without a verdict on uniqueness; ``must_fit`` asks for an exact fit in any case."""
         fits = fit.is_exact or (self.is_penalised and not must_fit)
-        is_possible = self.gap >= -_allowed_excess(fit.reach, self.rounding)
+        is_possible = not _contradicts(self.lower, self.value, fit.reach, self.rounding)
         return Certificate(
             holds=bool(abs(self.gap) <= LARGEST_GAP and is_possible and fits and self.kind != "estimated"),
             objective="penalised" if self.is_penalised else "interpolating",

@@ -5,7 +5,13 @@ from collections.abc import Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context
 
 from flatmin.linalg.metric import Metric
-from flatmin.proofs.certificate import LARGEST_GAP, LARGEST_RESIDUAL, LARGEST_WHITENED_RESIDUAL, Certificate
+from flatmin.proofs.certificate import (
+    CONTRADICTED,
+    LARGEST_GAP,
+    LARGEST_RESIDUAL,
+    LARGEST_WHITENED_RESIDUAL,
+    Certificate,
+)
 from flatmin.proofs.flatness import Flatness
 from flatmin.report.page import Fact, Verdict
 from flatmin.report.vocabulary import PRODUCT, Vocabulary
@@ -209,6 +215,9 @@ def judgement(c: Certificate, terms: Vocabulary = PRODUCT) -> str:
     if c.is_hidden_by_rounding:
         failed.append(f"rounding hides {c.rounding:.0e} of the value, since the metric is nearly singular")
         remedies.append("give rows, columns and measurements similar sizes, or measure what few measurements see")
+    elif c.is_contradicted:
+        failed.append(CONTRADICTED)
+        remedies.append("compute its products in more digits")
     elif not abs(c.relative_gap) <= LARGEST_GAP:
         failed.append(f"the relative gap is {c.relative_gap:.1e}, beyond {LARGEST_GAP:.0e}")
         if c.relative_gap > 0:
