@@ -316,7 +316,7 @@ class MatrixCompletion(TransformerMixin, Completer):  # type: ignore[misc]
 
     def _row_weights(self) -> Array:
         """Return the odds that cells of each row are missing: cells are missing more often in some rows than others."""
-        return missing_odds(np.diff(self._cells.rows.pointers), self.n_features_in_ - len(self._empty))
+        return missing_odds(self._cells.rows.counts, self.n_features_in_ - len(self._empty))
 
     def _inside(self, X: Any) -> Any:
         """Return the observed cells of a checked table in the units of the fit, without those of empty columns."""
