@@ -27,7 +27,7 @@ def compiled(function: Any) -> Any:
         return njit(**options)(function)
 
 
-class _Notice(event.Listener):  # type: ignore[misc]
+class _Notice(event.Listener):
     """A line on a terminal's stderr while a loop of flatmin is compiled. Loops that come from a cache are silent."""
 
     def on_start(self, event: Any) -> None:
@@ -45,4 +45,4 @@ class _Notice(event.Listener):  # type: ignore[misc]
             sys.stderr.flush()
 
 
-event.register("numba:compile", _Notice())
+event.register("numba:compile", _Notice())  # type: ignore[no-untyped-call]
