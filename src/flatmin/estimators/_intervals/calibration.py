@@ -33,7 +33,7 @@ SWEEPS = 2
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """Scales of errors, ``w_ij² = s_j² r_i (a + b h_ij + b' h_ij s̄² / s_j² + c ẑ_ij²)``, and quantiles of errors over w.
+    """Scales of errors, ``w_ij² = s_j² r_i (a + b h_ij + b' h_ij s̄² / s_j² + c ẑ_ij²)``, and quantiles of errors.
 
     s_j² is the mean squared error of the held-out cells of column j over r_i and the sum in parentheses, pulled to that
     of all cells. It is 0 in a column with five or more held-out cells that are all predicted without error, such as a
@@ -108,7 +108,7 @@ class Calibration:
         w = np.sqrt(np.maximum(relative * others * share, floor**2))
         scores = np.abs(held.errors) / w
         order = np.argsort(scores, kind="stable")
-        rows = RowScales.from_rows(fit.training)
+        rows = RowScales.from_fit(fit)
         return cls(variances, rows, coefficients, floor, scores[order], j[order], held.weights[order])
 
     def scales(self, fit: CellPredictor, i: Array, j: Array, rows: RowFit | None = None) -> Array:
@@ -117,7 +117,7 @@ class Calibration:
         At an unknown row or column, with the position −1, scales are those of the average one. If it has no observed
         cell, w² has the variance of its factor and offset in addition, in which b s² is the variance of the noise.
         """
-        relative = np.append(self.row_scales.of(rows or fit.rows), 1.0)
+        relative = np.append(self.row_scales.of(fit, rows), 1.0)
         typical = float(np.mean(self.column_variances))
         columns, h = np.append(self.column_variances, typical)[j], fit.noise * fit.leverages(i, j, rows)
         terms = _terms(h, fit.at(i, j, rows) - fit.offsets.constant, columns / typical)
@@ -165,7 +165,7 @@ class Calibration:
 
 def _relative(held: FoldFits) -> Array:
     """Return the relative variance of the row of every held-out cell, in the fit that did not use the cell."""
-    of_fits = [RowScales.from_rows(fit.rows).of(fit.rows) for fit in held.fits]
+    of_fits = [RowScales.from_fit(fit).of(fit) for fit in held.fits]
     return np.asarray(np.stack(of_fits)[held.folds, held.rows])
 
 
