@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
-from scipy.special import expit
+from scipy import special
 
 from benchmarks.imputation import TABLES, load
 from benchmarks.markdown import line
@@ -96,7 +96,7 @@ def hidden(table: Array, kind: str, holes: float, rng: np.random.Generator) -> A
     standard = (table - np.nanmean(table, axis=0)) / np.maximum(np.nanstd(table, axis=0), 1e-300)
     guide = int(np.argmax(seen.sum(axis=0)))
     pulled = 1.5 * np.nan_to_num(standard if kind == "MNAR" else standard[:, [guide]])
-    chance = expit(pulled + np.log(holes / (1 - holes)))
+    chance = special.expit(pulled + np.log(holes / (1 - holes)))
     out = seen & (draws < chance * holes / chance.mean())
     if kind == "MAR":
         out[:, guide] = False
