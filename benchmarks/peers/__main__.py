@@ -3,10 +3,10 @@
 python -m benchmarks.peers [--draws 50] [--only TEXT] [--store FILE]         finished solves are kept in FILE
 
 Completion from few cells: `reweighted_minimum`, which is not told the rank, beside MatrixIRLS, GNMR and ScaledGD, which
-are told. Gross errors: `robust_pca`, which is told nothing, beside IRCUR and the classical iteration of LRPCA, which are
-told the rank and the largest entry of the truth. Each row gives the number of draws with a relative error below 1e-3,
-the median error, and processor seconds of one thread, median and largest. All peers are own ports to NumPy, in which
-flatmin's compiled loops compute the values of cells.
+are told. Gross errors: `robust_pca`, which is told nothing, beside IRCUR and the classical iteration of LRPCA, which
+are told the rank and the largest entry of the truth. Each row gives the number of draws with a relative error below
+1e-3, the median error, and processor seconds of one thread, median and largest. All peers are own ports to NumPy, in
+which flatmin's compiled loops compute the values of cells.
 """
 
 from __future__ import annotations
