@@ -16,7 +16,7 @@ from flatmin._core.validation import integers, matrix_shape, numeric
 from flatmin.errors import InputError
 from flatmin.linalg.forward_error import UNIT, gamma, pieces, summed
 from flatmin.linalg.kernels import MIN_COMPILED_CELLS
-from flatmin.linalg.merging import Merging
+from flatmin.linalg.kernels.merging import Merging
 from flatmin.linalg.metric import Metric
 from flatmin.measurements.base import Measurement
 

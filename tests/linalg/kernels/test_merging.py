@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from flatmin.linalg.merging import Merging
+from flatmin.linalg.kernels.merging import Merging
 
 
 @pytest.mark.parametrize("valued", [False, True])
