@@ -12,25 +12,15 @@ def test_only_the_lower_triangle_is_used_and_solutions_are_exact():
     M = random_matrix(40)
     right = M @ np.arange(30.0)
     system = SchurComplement.from_lower(np.tril(M) + np.triu(np.full_like(M, np.nan), 1))
-    for refined in (False, True):
-        np.testing.assert_allclose(system.solve(right, refined), np.arange(30.0), atol=1e-9)
-
-
-def test_refinements_restore_the_digits_that_a_shift_costs():
-    M = random_matrix(40)
-    right = M @ np.arange(30.0)
-    system = SchurComplement.from_lower(M, shift=1e-7)
-    plain, refined = (np.linalg.norm(M @ system.solve(right, how) - right) for how in (False, True))
-    assert refined < 1e-5 * plain
+    np.testing.assert_allclose(system.solve(right), np.arange(30.0), atol=1e-9)
 
 
 def test_the_shift_grows_until_a_singular_matrix_can_be_factorized():
     M = random_matrix(10)
-    M -= 1e-12 * np.eye(30)
-    system = SchurComplement.from_lower(M)
+    right = M @ np.ones(30)
+    system = SchurComplement.from_lower(M - 1e-12 * np.eye(30))
     assert system.shift > FIRST_SHIFT
-    right = random_matrix(10) @ np.ones(30)
-    assert np.linalg.norm(M @ system.solve(right, True) - right) < 1e-6 * np.linalg.norm(right)
+    assert np.linalg.norm(M @ system.solve(right) - right) < 1e-6 * np.linalg.norm(right)
 
 
 def test_indefinite_and_infinite_matrices_are_refused():

@@ -28,8 +28,10 @@ CENTRING_POWER = 3
 MOST_CORRECTIONS = 4
 #: Factor of the product of the step lengths from which another correction pays.
 WORTHWHILE = 1.05
-#: Relative gap below which linear systems are refined by conjugate gradients.
+#: Relative gap below which steps are refined until X fits the data.
 REFINED_GAP = 1e-4
+#: Largest number of such refinements of a step.
+MOST_REFINEMENTS = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,11 +94,23 @@ class InteriorPoint:
         self.shift = system.shift
         mu, refined = float(np.vdot(self.X, self.D)) / self.order, self.gap < REFINED_GAP
 
+        def change(dy: Array) -> Array:
+            """Return the change of X that a step of y causes."""
+            return _symmetric(self.X @ self.model.dual_blocks(dy) @ inverse) / 2
+
         def direction(target: Array) -> _Direction:
-            """Return the step for which ``X D`` is ``target D`` to first order."""
-            dy = system.solve(self.b - self.model.lifted_value(target), refined)
+            """Return the step for which ``X D`` is ``target D`` to first order and X fits the data."""
+            dy = system.solve(self.b - self.model.lifted_value(target))
+            dX = target - self.X + change(dy)
+            left = self.b - self.model.lifted_value(self.X + dX)
+            for _ in range(MOST_REFINEMENTS if refined else 0):
+                more = system.solve(left)
+                longer = dX + change(more)
+                after = self.b - self.model.lifted_value(self.X + longer)
+                if not np.linalg.norm(after) < np.linalg.norm(left) / 2:
+                    break
+                dy, dX, left = dy + more, longer, after
             dD = -self.model.dual_blocks(dy) / 2
-            dX = target - self.X - _symmetric(self.X @ dD @ inverse)
             lengths = (min(1.0, SHARE * _distance(root, d)) for root, d in zip(roots, (dX, dD), strict=True))
             return _Direction(dy, dD, dX, (next(lengths), next(lengths)))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import LinAlgError, blas, cho_factor, cho_solve
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from flatmin._core.arrays import Array
 
@@ -17,19 +17,15 @@ FIRST_SHIFT = 1e-14
 GROWTH = 10.0
 #: Shift above which the system counts as singular.
 LARGEST_SHIFT = 1e-6
-#: Largest number of refinements of a solution.
-MOST_REFINEMENTS = 5
 
 
 @dataclass(frozen=True, eq=False)
 class SchurComplement:
-    """A positive semidefinite matrix M, of which only the upper triangle is stored, and a factor of ``M + shift``.
+    """A Cholesky factor of a positive semidefinite matrix M, with a shift of its diagonal relative to its entries.
 
-    M tends to a singular matrix if the number of data exceeds the degrees of freedom of the solution. Solutions with
-    the factor alone then lose digits, which refinements with M itself restore in part.
+    M tends to a singular matrix if the number of data exceeds the degrees of freedom of the solution.
     """
 
-    matrix: Array
     factor: tuple[Array, bool]
     shift: float
 
@@ -45,31 +41,11 @@ class SchurComplement:
             np.fill_diagonal(shifted, diagonal * (1 + shift))
             try:
                 factor = cho_factor(shifted, overwrite_a=True, check_finite=False)
-                return cls(matrix, factor, shift)
+                return cls(factor, shift)
             except LinAlgError:
                 shift *= GROWTH
         return None
 
-    def solve(self, right: Array, refined: bool) -> Array:
-        """Return the solution of ``M z = right``; refinements use the residual of M itself while they halve it."""
-        z = self._precondition(right)
-        if not refined:
-            return z
-        residual = right - self._times(z)
-        size = float(np.linalg.norm(residual))
-        for _ in range(MOST_REFINEMENTS):
-            moved = z + self._precondition(residual)
-            residual = right - self._times(moved)
-            before, size = size, float(np.linalg.norm(residual))
-            if not size < before:
-                break
-            z = moved
-            if size > before / 2:
-                break
-        return z
-
-    def _times(self, z: Array) -> Array:
-        return np.asarray(blas.dsymv(1.0, self.matrix, z))
-
-    def _precondition(self, r: Array) -> Array:
-        return np.asarray(cho_solve(self.factor, r, check_finite=False))
+    def solve(self, right: Array) -> Array:
+        """Return ``(M + shift)⁻¹ right``."""
+        return np.asarray(cho_solve(self.factor, right, check_finite=False))
