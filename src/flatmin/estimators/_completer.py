@@ -13,9 +13,9 @@ from flatmin.estimators._completion.fitting import Completed, Settings, complete
 from flatmin.estimators._completion.observations import Observations, Strengths
 from flatmin.estimators._completion.predictor import CellPredictor, RowFit
 from flatmin.estimators._completion.projection import RowModel
-from flatmin.estimators._completion.relaxation import HeldOut, Relaxation
+from flatmin.estimators._completion.relaxation import Relaxation
 from flatmin.estimators._declaration import estimator
-from flatmin.estimators._intervals.arguments import check_kind, check_level, folds_of
+from flatmin.estimators._intervals.arguments import check_kind, check_level, expect_refit, folds_of
 from flatmin.estimators._intervals.calibration import Calibration
 from flatmin.estimators._intervals.fold_fits import fold_fits
 from flatmin.estimators._intervals.mean import mean_variances
@@ -78,7 +78,7 @@ class Completer(FlatEstimator):
         The scales of errors and their quantiles, from held-out cells. The first use of this attribute, or of an
         interval, computes it. A file of a model has it if it was computed before `save`.
     relaxation_ : Relaxation or None
-        The candidates of ``refit="auto"``, their errors on held-out cells, and the held-out predictions of the best.
+        The candidates of ``refit="auto"``, and their errors on held-out cells.
     solution_ : Solution
         The solution with its proofs. Like ``noise_`` it is in the units of the fit.
     n_features_in_, feature_names_in_ : int, ndarray
@@ -91,7 +91,6 @@ class Completer(FlatEstimator):
         RowModel,
         Offsets,
         Relaxation,
-        HeldOut,
         Calibration,
         RowScales,
     )
@@ -141,7 +140,8 @@ class Completer(FlatEstimator):
     def _keep_cells(self, fit: CellPredictor) -> None:
         """Set the attributes that predict."""
         self._cells, self.offsets_ = fit, fit.offsets
-        self.row_factors_, self.column_factors_ = fit.rows.factors, fit.rows.model.columns
+        self.row_factors_ = fit.rows.matrix_factors
+        self.column_factors_ = fit.rows.model.columns[:, : fit.rows.model.rank]
 
     def _at(self, i: Array, j: Array) -> Array:
         """Return the model at positions of cells, in the units of the fit; −1 stands for an unknown row or column."""
@@ -169,7 +169,7 @@ class Completer(FlatEstimator):
         """Return the calibration, computed once for every number of folds."""
         if self.calibration is None:
             raise InputError("calibration is None, expected 'auto' or a number of folds, which intervals need")
-        folds = folds_of(self.calibration, len(self._cells.rows.values))
+        folds = self._calibration_folds()
         if folds not in self._calibrations:
             found: Completed | None = getattr(self, "_found", None)
             if found is None:
@@ -181,6 +181,10 @@ class Completer(FlatEstimator):
             held = fold_fits(found, folds, self._row_weights())
             self._calibrations[folds] = Calibration.from_folds(self._cells, held, accuracy)
         return self._calibrations[folds]
+
+    def _calibration_folds(self) -> int:
+        """Return the number of folds of the calibration."""
+        return folds_of(self.calibration, len(self._cells.rows.values))
 
     def _row_weights(self) -> Array | None:
         """Return the weights of held-out cells by row for calibration, or None for equal weights."""
@@ -199,9 +203,5 @@ class Completer(FlatEstimator):
             return np.asarray(found.quantiles(number)[j] * found.scales(self._cells, i, j, rows))
         if np.any((i < 0) | (j < 0)):
             raise InputError("kind is 'mean' for an unknown id, expected kind='observation', or ids of the fit")
-        if not self._refits:
-            raise InputError(
-                "kind is 'mean', but no refit predicts, and the bias of other fits is unknown; expected "
-                "kind='observation', or a fit with refit=True"
-            )
+        expect_refit(self._refits)
         return np.asarray(ndtri((1 + number) / 2) * np.sqrt(mean_variances(self._cells, i, j, rows)))
