@@ -81,6 +81,20 @@ class InteriorPoint:
         """The relative distance of the measurements of X from the data."""
         return float(np.linalg.norm(self.model.lifted_value(self.X) - self.b) / np.linalg.norm(self.b))
 
+    @property
+    def point(self) -> tuple[Array, Array, Array]:
+        """The element ``U, s, V`` of the cone that belongs to X."""
+        return self.model.lifted_canonical(self.X)
+
+    @property
+    def rank(self) -> int:
+        """The number of singular values s_j with ``s_j / s_1 > 1 − t_j``, where t_j are those of the dual matrix.
+
+        At a solution, s_j or ``1 − t_j`` vanishes (complementarity).
+        """
+        s, slack = self.point[1], 2 * np.sort(np.linalg.eigvalsh(self.D).ravel())
+        return int(np.count_nonzero(s > slack[: len(s)] * s[0]))
+
     def step(self) -> bool:
         """Take a step, and return whether the linear system could be solved."""
         try:

@@ -6,8 +6,8 @@ from flatmin._core.arrays import Array
 from flatmin._core.limits import Clock, Limits
 from flatmin.cones.quadratic_map import QuadraticMap
 from flatmin.proofs.certificate import LARGEST_GAP, LARGEST_RESIDUAL
+from flatmin.solvers.factored.exact_end import REFINED_GAP, ExactEnd
 from flatmin.solvers.factored.outcome import Outcome
-from flatmin.solvers.interior.exact_end import REFINED_GAP, ExactEnd
 from flatmin.solvers.interior.interior_point import InteriorPoint
 
 __all__ = ["applies_to", "interior_minimum"]
@@ -42,15 +42,14 @@ def interior_minimum(model: QuadraticMap, b: Array, clock: Clock, limits: Limits
         if clock.exhausted:
             break
         clock.iterations += 1
-        done = not path.step() or end.early(path)
-        point = model.lifted_canonical(path.X)
-        rank = int(np.count_nonzero(point[1] > np.sqrt(path.gap) * point[1][0]))
-        outcome.record(point, clock, limits.callback, residual=path.misfit, gap=path.gap, rank=rank)
-        stuck = path.gap < CLOSE_GAP and path.lengths[0] < SHORT_STEP
-        if done or stuck or path.gap <= target:
+        solved, point, gap = path.step(), path.point, path.gap
+        rank = int(np.count_nonzero(point[1] > np.sqrt(gap) * point[1][0]))
+        outcome.record(point, clock, limits.callback, residual=path.misfit, gap=gap, rank=rank)
+        stuck = not solved or (gap < CLOSE_GAP and path.lengths[0] < SHORT_STEP)
+        if (end.is_due(gap) and end.early(point, path.y)) or stuck or gap <= target:
             break
-    if not end.is_exact:
-        end.late(path)
+    outcome.improve_bound(b, path.y, 1.0)
+    end.late(path.point, path.y, path.rank)
     if end.point is None:
         return
     outcome.converged = abs(end.gap) <= limits.tol and end.misfit <= min(limits.tol, LARGEST_RESIDUAL)
