@@ -14,6 +14,7 @@ from flatmin.estimators._completion.table import in_rows
 from flatmin.measurements import Entries
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
+from flatmin.solvers.offsets.cell_features import CellTerm
 from flatmin.solvers.offsets.feature_products import ProductTerm
 from flatmin.solvers.offsets.features import LinearTerms
 from flatmin.solvers.offsets.offsets import OffsetModel, Offsets
@@ -43,7 +44,7 @@ class Strengths:
     columns: Any = None
     row_terms: LinearTerms | None = None
     column_terms: LinearTerms | None = None
-    products: ProductTerm | None = None
+    products: ProductTerm | CellTerm | None = None
 
     @classmethod
     def named(cls, offsets: Any, alpha: Any) -> Self:

@@ -15,6 +15,7 @@ from flatmin.solution import Noise, Solution
 from flatmin.solvers import flat_minimum, refit
 from flatmin.solvers.noise.pivotal import level_of_noise
 from flatmin.solvers.noise.spread import relative_error
+from flatmin.solvers.offsets.cell_features import CellTerm
 from flatmin.solvers.offsets.feature_products import ProductTerm
 from flatmin.solvers.offsets.features import LinearTerms
 from flatmin.solvers.offsets.offsets import OffsetModel, Offsets
@@ -57,7 +58,7 @@ def fit_with_offsets(
     columns: Any = "auto",
     row_terms: LinearTerms | None = None,
     column_terms: LinearTerms | None = None,
-    products: ProductTerm | None = None,
+    products: ProductTerm | CellTerm | None = None,
     alpha: float | str = 0.0,
     metric_power: float = 1.0,
     tol: float = 1e-8,

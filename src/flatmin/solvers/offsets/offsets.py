@@ -26,10 +26,12 @@ from flatmin._core.validation import numeric, real_number, shown
 from flatmin.errors import InputError
 from flatmin.measurements.entries import Entries
 from flatmin.problem import LARGEST, Problem
+from flatmin.solvers.offsets.cell_features import CellTerm
 from flatmin.solvers.offsets.equations import OffsetEquations, Triple, roots
-from flatmin.solvers.offsets.feature_products import OtherProducts, ProductEquations, ProductFree, ProductTerm
+from flatmin.solvers.offsets.feature_products import ProductTerm
 from flatmin.solvers.offsets.features import FeatureEquations, LinearTerms
 from flatmin.solvers.offsets.offset_free import OffsetFree, OtherEntries
+from flatmin.solvers.offsets.slopes import OtherSlopes, SlopeEquations, SlopeFree
 
 __all__ = ["OffsetModel", "Offsets"]
 
@@ -65,6 +67,10 @@ class Offsets:
         The slopes B of products of features; empty without products.
     row_loads, column_loads : ndarray, shapes (d1, k) and (d2, k)
         Factors of the matrix ``U B Wᵀ`` that products of features predict; k is 0 without products.
+    cell_slopes : ndarray, shape (c,)
+        The slopes of features of cells; empty without such features.
+    cell_means : ndarray, shape (d1, d2), or ()
+        What features of cells predict; 0 without such features.
     """
 
     constant: float
@@ -77,6 +83,8 @@ class Offsets:
     product_slopes: Array = field(default_factory=lambda: np.zeros((0, 0)))
     row_loads: Array = field(default_factory=lambda: np.zeros((0, 0)))
     column_loads: Array = field(default_factory=lambda: np.zeros((0, 0)))
+    cell_slopes: Array = field(default_factory=lambda: np.zeros(0))
+    cell_means: Array = field(default_factory=lambda: np.zeros(()))
 
     def at(self, rows: Any, columns: Any) -> Array:
         """Return ``g + a_i + b_j`` and products, shape (n,), at positions (n,). −1 means outside the matrix."""
@@ -85,7 +93,9 @@ class Offsets:
         return np.asarray(self.constant + of_rows + of_columns + self.products(i, j))
 
     def products(self, rows: Array, columns: Array) -> Any:
-        """Return what products of features predict at positions (n,); 0 without products, and outside the matrix."""
+        """Return what products or features of cells predict at positions (n,), and 0 outside the matrix."""
+        if self.cell_means.ndim:
+            return np.where((rows >= 0) & (columns >= 0), self.cell_means[rows, columns], 0.0)
         if not self.row_loads.size:
             return 0.0
         out, both = np.zeros(len(rows)), np.flatnonzero((rows >= 0) & (columns >= 0))
@@ -133,8 +143,8 @@ class OffsetModel:
         its residuals) / (n + κ)``. With 0 offsets are not penalised; with None there are no offsets of rows (columns).
     row_terms, column_terms : LinearTerms or None
         Features of rows (columns), which predict the values to which penalised offsets are pulled.
-    products : ProductTerm or None
-        Features whose products are a further term of the model.
+    products : ProductTerm, CellTerm or None
+        Features of rows and columns whose products are a further term of the model, or features of cells.
 
     Raises
     ------
@@ -152,7 +162,7 @@ class OffsetModel:
     columns: float | None = 10.0
     row_terms: LinearTerms | None = None
     column_terms: LinearTerms | None = None
-    products: ProductTerm | None = None
+    products: ProductTerm | CellTerm | None = None
 
     def __post_init__(self) -> None:
         for name in ("rows", "columns"):
@@ -178,7 +188,7 @@ class OffsetModel:
         columns: Any = "auto",
         row_terms: LinearTerms | None = None,
         column_terms: LinearTerms | None = None,
-        products: ProductTerm | None = None,
+        products: ProductTerm | CellTerm | None = None,
     ) -> OffsetModel:
         """Return the model whose strengths "auto" are those of restricted maximum likelihood.
 
@@ -213,8 +223,7 @@ class OffsetModel:
         own: dict[str, Any] = {}
         if terms is not None:
             B = terms.fit(y)
-            y, (left, right) = y - terms.spread(B), terms.loads(B)
-            own = {"product_slopes": B, "row_loads": left, "column_loads": right}
+            y, own = y - terms.spread(B), terms.described(B)
         found = replace(self._shifted(self.equations.solve(self.equations.sums(y))), **own)
         slopes = self.equations.slopes((found.constant, found.rows, found.columns))
         means = [
@@ -227,7 +236,7 @@ class OffsetModel:
         """Return the problem whose penalised solution is the X of the joint fit of values (m,); see `OffsetFree`."""
         measurement, y = OffsetFree(self.entries, self.equations), roots(self.entries) * self._checked(values)
         if self.product_equations is not None:
-            measurement = ProductFree(self.entries, self.equations, self.product_equations)
+            measurement = SlopeFree(self.entries, self.equations, self.product_equations)
         return Problem(measurement, _unless_rounding(measurement.reduce(y), y))
 
     def rest(self, values: Any, offsets: Offsets) -> Problem:
@@ -248,7 +257,7 @@ class OffsetModel:
         left = numeric(others, "the other values") - self.fit(values).at(entries.rows, entries.cols)
         measurement = OtherEntries(entries, self.equations)
         if self.product_equations is not None:
-            measurement = OtherProducts(entries, self.equations, self.product_equations)
+            measurement = OtherSlopes(entries, self.equations, self.product_equations)
         return Problem(measurement, roots(entries) * left)
 
     @property
@@ -321,9 +330,9 @@ class OffsetModel:
                 g, b = g + shift, np.where(n_columns > 0, b - shift, 0.0)
         return Offsets(float(g), a, b)
 
-    def _with_products(self, products: ProductTerm, values: Any) -> OffsetModel:
+    def _with_products(self, products: ProductTerm | CellTerm, values: Any) -> OffsetModel:
         """Return the model with products of features, whose strength is estimated if it is "auto"."""
-        terms = ProductEquations(self.equations, products)
+        terms: SlopeEquations = products.joined(self.equations)
         if isinstance(products.strength, str):
             ridge = terms.likeliest(roots(self.entries) * self._checked(values))
             terms = terms.with_strength(ridge)
@@ -332,9 +341,9 @@ class OffsetModel:
         return model
 
     @cached_property
-    def product_equations(self) -> ProductEquations | None:
-        """The equations that the slopes of products solve."""
-        return None if self.products is None else ProductEquations(self.equations, self.products)
+    def product_equations(self) -> SlopeEquations | None:
+        """The equations that the slopes of products, or of features of cells, solve."""
+        return None if self.products is None else self.products.joined(self.equations)
 
     @cached_property
     def equations(self) -> OffsetEquations:
