@@ -18,7 +18,7 @@ from flatmin.parametrizations.base import Factors
 from flatmin.solvers.alphas.path import Prepared
 from flatmin.solvers.factored.outcome import Outcome
 from flatmin.solvers.noise.refit import least_squares, unscaled
-from flatmin.solvers.offsets.cell_features import CellSlopeEquations, CellTerm
+from flatmin.solvers.offsets.cell_features import CellTerm
 from flatmin.solvers.offsets.offsets import Offsets
 from flatmin.solvers.task import Task
 
@@ -145,14 +145,14 @@ class Placebos:
 def cells_of(panel: Panel) -> Observations:
     """Return the untreated outcomes, with unpenalised offsets of units and periods, and slopes of covariates."""
     terms = CellTerm(panel.covariates.values) if len(panel.covariates) else None
-    return Observations.from_cells(observed(panel.untreated), None, Strengths(True, 0.0, 0.0, products=terms))
+    return Observations.from_cells(observed(panel.untreated), None, Strengths(True, 0.0, 0.0, cells=terms))
 
 
 def expect_variation(panel: Panel, cells: Observations) -> None:
     """Raise `InputError` if the untreated cells do not determine the slopes of the covariates."""
-    terms = cells.model.product_equations
-    if isinstance(terms, CellSlopeEquations):
-        panel.covariates.expect_variation(terms.spectrum[0], terms.left_squares, cells.entries.size)
+    slopes = cells.model.cell_slopes
+    if slopes is not None:
+        panel.covariates.expect_variation(slopes.spectrum[0], np.sum(slopes.left**2, axis=0), cells.entries.size)
 
 
 def modelled(factors: Factors, offsets: Offsets) -> Array:

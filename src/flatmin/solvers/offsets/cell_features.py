@@ -1,6 +1,12 @@
 """Features of cells: the term ``x_ijᵀ β`` of the features x_ij of a cell, such as prices by state and year.
 
-Its slopes β (p,) are fitted with offsets as in `flatmin.solvers.offsets.slopes`.
+The slopes β have the ridge penalty ``ρ ‖β‖²``, or none. Let F (m, p) be the features of the observed entries, and
+``P = I − H G Hᵀ`` that of the fit of offsets alone, so that ``yᵀ P y`` is the least objective over the offsets. Then
+the least objective over offsets and slopes is again a quadratic form of y,
+
+    min_β (y − F β)ᵀ P (y − F β) + ρ ‖β‖² = yᵀ (P − P F S⁻¹ Fᵀ P) y,   β = S⁻¹ Fᵀ P y,   S = Fᵀ P F + ρ I,
+
+and a low-rank matrix is fitted jointly with both.
 """
 
 from __future__ import annotations
@@ -11,11 +17,10 @@ from functools import cached_property
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.measurements.entries import Entries
 from flatmin.solvers.offsets.equations import OffsetEquations, roots
-from flatmin.solvers.offsets.slopes import SlopeEquations
+from flatmin.solvers.offsets.offset_free import OffsetFree
 
-__all__ = ["CellSlopeEquations", "CellTerm"]
+__all__ = ["CellFree", "CellSlopes", "CellTerm"]
 
 #: Eigenvalues of ``Fᵀ P F`` below this share of the trace of ``Fᵀ F`` count as zero: offsets or other features explain
 #: the direction.
@@ -27,60 +32,93 @@ class CellTerm:
     """Features (d1, d2, p) of cells, finite in observed cells, and the ridge penalty ρ on their slopes."""
 
     features: Array
-    strength: float | str = 0.0
-
-    def joined(self, equations: OffsetEquations) -> CellSlopeEquations:
-        """Return the equations of the slopes, fitted together with offsets."""
-        return CellSlopeEquations(equations, self)
+    strength: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
-class CellSlopeEquations(SlopeEquations):
-    """The equations of the slopes β (p,) of features of cells."""
+class CellSlopes:
+    """The slopes β (p,) of features of cells, after the elimination of offsets."""
 
+    equations: OffsetEquations
     term: CellTerm
 
     @property
-    def shape(self) -> tuple[int]:
-        """The number of features."""
-        return (self.term.features.shape[2],)
-
-    def spread(self, B: Array, entries: Entries | None = None) -> Array:
-        """Return ``F β``, or the term at other entries."""
-        return np.asarray(self._columns(entries) @ B)
-
-    def sums(self, y: Array, entries: Entries | None = None) -> Array:
-        """Return the transpose of `spread`, shape (p,)."""
-        return np.asarray(self._columns(entries).T @ y)
-
-    def described(self, B: Array) -> dict[str, Array]:
-        """Return the slopes, and the term in all cells."""
-        return {"cell_slopes": B, "cell_means": self.term.features @ B}
+    def size(self) -> int:
+        """The number of slopes."""
+        return int(self.term.features.shape[2])
 
     @property
-    def left_squares(self) -> Array:
-        """The sums of squares (p,) that offsets leave of each feature, the diagonal of ``Fᵀ P F``."""
-        return np.asarray(np.sum(self._columns(None) * self._without, axis=0))
+    def root(self) -> float:
+        """The root of the penalty ρ."""
+        return float(np.sqrt(self.term.strength))
+
+    @cached_property
+    def columns(self) -> Array:
+        """The weighted features F of observed entries, shape (m, p)."""
+        entries = self.equations.entries
+        return np.asarray(roots(entries)[:, None] * self.term.features[entries.rows, entries.cols])
+
+    @cached_property
+    def left(self) -> Array:
+        """``P F``: what offsets leave of the features, shape (m, p)."""
+        return np.stack([self.without_offsets(column) for column in self.columns.T], axis=1)
 
     @cached_property
     def spectrum(self) -> tuple[Array, Array]:
         """The eigenvalues, ascending, and the eigenvectors of ``Fᵀ P F``."""
-        F, PF = self._columns(None), self._without
-        S = F.T @ PF
+        S = self.columns.T @ self.left
         values, Q = np.linalg.eigh((S + S.T) / 2)
-        return np.where(values > ZERO_SHARE * np.vdot(F, F), values, 0.0), Q
+        return np.where(values > ZERO_SHARE * np.vdot(self.columns, self.columns), values, 0.0), Q
 
-    @cached_property
-    def twice(self) -> Array:
-        """The diagonal (p,) of ``Fᵀ P² F`` in the eigenvectors of `spectrum`."""
-        return np.asarray(np.sum((self._without @ self.spectrum[1]) ** 2, axis=0))
+    @property
+    def freedom(self) -> float:
+        """The degrees of freedom that slopes add, ``tr(P F S⁻¹ Fᵀ P)``."""
+        values, Q = self.spectrum
+        used = values > 0
+        return float(np.sum(np.sum((self.left @ Q) ** 2, axis=0)[used] / (values[used] + self.term.strength)))
 
-    @cached_property
-    def _without(self) -> Array:
-        """``P F``, shape (m, p)."""
-        return np.stack([self.without_offsets(column) for column in self._columns(None).T], axis=1)
+    def fit(self, y: Array) -> Array:
+        """Return the slopes ``S⁻¹ Fᵀ P y`` for weighted values y (m,)."""
+        return self.solve(self.left.T @ y)
 
-    def _columns(self, entries: Entries | None) -> Array:
-        """Return F for the observed entries, or for others."""
-        found = entries or self.equations.entries
-        return np.asarray(roots(found)[:, None] * self.term.features[found.rows, found.cols])
+    def solve(self, h: Array) -> Array:
+        """Return ``S⁻¹ h``, of least norm where offsets explain features."""
+        values, Q = self.spectrum
+        used = values > 0
+        return np.asarray(Q[:, used] @ ((Q[:, used].T @ h) / (values[used] + self.term.strength)))
+
+    def without_offsets(self, y: Array) -> Array:
+        """Return ``P y``."""
+        return np.asarray(y - self.equations.spread(self.equations.solve(self.equations.sums(y))))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CellFree(OffsetFree):
+    """Observed entries after offsets and slopes of features of cells are eliminated; a measurement more for each slope.
+
+    The measurements of the slopes are the roots of their penalties.
+    """
+
+    slopes: CellSlopes
+
+    @property
+    def size(self) -> int:  # type: ignore[override]
+        """The number of observations, of penalised offsets and of slopes."""
+        return int(super().size) + self.slopes.size
+
+    def reduce(self, y: Array) -> Array:
+        """Return the residual of y (m,), with the penalised offsets and slopes."""
+        beta = self.slopes.fit(y)
+        penalised = self._factor * self.slopes.root * beta
+        return np.concatenate([super().reduce(y - self.slopes.columns @ beta), penalised])
+
+    def expand(self, y: Array) -> Array:
+        """Return the transpose of `reduce`, shape (m,)."""
+        rest, penalised = np.split(y, [self.size - self.slopes.size])
+        out = super().expand(rest)
+        h = self.slopes.columns.T @ out - self._factor * self.slopes.root * penalised
+        return np.asarray(out - self.slopes.left @ self.slopes.solve(h))
+
+    def norms(self) -> Array:
+        """Return bounds on the norms of the sensing matrices: those of the entries, and zeros."""
+        return np.concatenate([super().norms(), np.zeros(self.slopes.size)])
