@@ -15,7 +15,7 @@ from flatmin.estimators._completion.predictor import CellPredictor, RowFit
 from flatmin.estimators._completion.projection import RowModel
 from flatmin.estimators._completion.relaxation import HeldOut, Relaxation
 from flatmin.estimators._declaration import estimator
-from flatmin.estimators._intervals.arguments import check_kind, check_level, folds_of
+from flatmin.estimators._intervals.arguments import check_kind, check_level, expect_refit, folds_of
 from flatmin.estimators._intervals.calibration import Calibration
 from flatmin.estimators._intervals.fold_fits import fold_fits
 from flatmin.estimators._intervals.mean import mean_variances
@@ -199,9 +199,5 @@ class Completer(FlatEstimator):
             return np.asarray(found.quantiles(number)[j] * found.scales(self._cells, i, j, rows))
         if np.any((i < 0) | (j < 0)):
             raise InputError("kind is 'mean' for an unknown id, expected kind='observation', or ids of the fit")
-        if not self._refits:
-            raise InputError(
-                "kind is 'mean', but no refit predicts, and the bias of other fits is unknown; expected "
-                "kind='observation', or a fit with refit=True"
-            )
+        expect_refit(self._refits)
         return np.asarray(ndtri((1 + number) / 2) * np.sqrt(mean_variances(self._cells, i, j, rows)))
