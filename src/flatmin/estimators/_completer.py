@@ -141,7 +141,8 @@ class Completer(FlatEstimator):
     def _keep_cells(self, fit: CellPredictor) -> None:
         """Set the attributes that predict."""
         self._cells, self.offsets_ = fit, fit.offsets
-        self.row_factors_, self.column_factors_ = fit.rows.factors, fit.rows.model.columns
+        self.row_factors_ = fit.rows.matrix_factors
+        self.column_factors_ = fit.rows.model.columns[:, : fit.rows.model.rank]
 
     def _at(self, i: Array, j: Array) -> Array:
         """Return the model at positions of cells, in the units of the fit; −1 stands for an unknown row or column."""
