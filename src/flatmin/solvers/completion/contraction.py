@@ -18,7 +18,7 @@ from flatmin.linalg.kernels import MIN_COMPILED_CELLS
 from flatmin.linalg.subspaces import deflate
 from flatmin.solvers.completion.cell_equations import CellEquations
 
-__all__ = ["contracted"]
+__all__ = ["ContractionSchedule", "contracted"]
 
 
 @dataclass(frozen=True)
