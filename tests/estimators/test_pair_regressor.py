@@ -50,7 +50,7 @@ def repeated_values_are_evidence(estimator):
     return {} if estimator.alpha == 0.1 else {"check_sample_weight_equivalence_on_dense_data": reason}
 
 
-@pytest.mark.sampled(20)
+@pytest.mark.sampled(12)
 @parametrize_with_checks(
     [FirstColumns(0.1), FirstColumns()],
     expected_failed_checks=repeated_values_are_evidence,
@@ -59,7 +59,7 @@ def test_scikit_learn_accepts_it_as_a_regressor(estimator, check):
     check(estimator)
 
 
-@pytest.mark.sampled(20)
+@pytest.mark.sampled(12)
 @parametrize_with_checks([PairRegressor(0.1), PairRegressorCV()], expected_failed_checks=expected_failed_checks)
 def test_scikit_learn_accepts(estimator, check):
     check(estimator)
