@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from flatmin.errors import InputError
-from flatmin.measurements.coded_diffraction import CodedDiffraction
-from flatmin.measurements.dense import Dense
-from flatmin.measurements.entries import Entries
-from flatmin.measurements.rank_one import RankOne
-
-if TYPE_CHECKING:
-    from flatmin.measurements.base import Measurement
 
 __all__ = ["OnDevice", "on_device"]
 
@@ -62,7 +55,7 @@ class OnDevice:
 
 
 class _Dense(OnDevice):
-    def __init__(self, measurement: Dense, like: Any) -> None:
+    def __init__(self, measurement: Any, like: Any) -> None:
         super().__init__(measurement, like)
         self.rows = self._put(measurement.tensor.reshape(self.size, -1))
 
@@ -77,7 +70,7 @@ class _Dense(OnDevice):
 
 
 class _RankOne(OnDevice):
-    def __init__(self, measurement: RankOne, like: Any) -> None:
+    def __init__(self, measurement: Any, like: Any) -> None:
         super().__init__(measurement, like)
         self.left, self.right = self._put(measurement.left), self._put(measurement.right)
 
@@ -92,7 +85,7 @@ class _RankOne(OnDevice):
 
 
 class _Patterns(OnDevice):
-    def __init__(self, measurement: CodedDiffraction, like: Any) -> None:
+    def __init__(self, measurement: Any, like: Any) -> None:
         super().__init__(measurement, like)
         self.masks = self._put(measurement.masks.astype(complex))
         self.axes = tuple(range(1 - self.masks.ndim, 0))
@@ -124,7 +117,7 @@ class _Patterns(OnDevice):
 
 
 class _Cells(OnDevice):
-    def __init__(self, measurement: Entries, like: Any) -> None:
+    def __init__(self, measurement: Any, like: Any) -> None:
         super().__init__(measurement, like)
         if measurement.repeats > 1:
             raise InputError(
@@ -151,22 +144,21 @@ class _Cells(OnDevice):
         return self.weights * self.xp.sum(products, axis=1)
 
 
-#: The kinds of measurements whose products exist for other libraries.
-KINDS: tuple[tuple[type[Any], type[OnDevice]], ...] = (
-    (Dense, _Dense),
-    (RankOne, _RankOne),
-    (CodedDiffraction, _Patterns),
-    (Entries, _Cells),
-)
+#: The products for other libraries, by the name of the measurement's class.
+KINDS: dict[str, type[OnDevice]] = {
+    "Dense": _Dense,
+    "RankOne": _RankOne,
+    "CodedDiffraction": _Patterns,
+    "Entries": _Cells,
+}
 
 
-def on_device(measurement: Measurement, like: Any) -> OnDevice:
+def on_device(measurement: Any, like: Any) -> OnDevice:
     """Return the products of a measurement for arrays such as ``like``; see `Measurement.on`."""
-    for kind, products in KINDS:
-        if isinstance(measurement, kind):
-            return products(measurement, like)
-    known = ", ".join(kind.__name__ for kind, _ in KINDS)
-    raise InputError(f"{measurement!r} has products for NumPy only, expected one of {known} for other libraries")
+    for kind in type(measurement).__mro__:
+        if kind.__name__ in KINDS:
+            return KINDS[kind.__name__](measurement, like)
+    raise InputError(f"{measurement!r} has products for NumPy only, expected one of {', '.join(KINDS)}")
 
 
 def _library(like: Any) -> tuple[Any, Any, bool]:
