@@ -11,6 +11,7 @@ Triples are three files of NumPy, sorted by row, which a fit maps into memory. E
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import resource
@@ -27,6 +28,12 @@ STORE = ROOT / "results" / "records.jsonl"
 RANK = 5
 #: Number of cells that are drawn at once.
 AT_ONCE = 1_000_000
+#: Published results: source, machine, sides, cells, seconds, relative accuracy.
+PUBLISHED = (
+    ("HALLaR", "CPU", "3000", "216 172", "2.7", "gap 9e-6"),
+    ("cuHALLaR", "H100", "8·10⁶", "3·10⁸", "60 to 120", "1e-5"),
+    ("cuLoRADS", "H100", "", "2·10⁸", "minutes", "1e-5"),
+)
 
 
 def make(folder: Path, cells: int, sides: int, rank: int = RANK, seed: int = 0) -> None:
@@ -40,8 +47,8 @@ def make(folder: Path, cells: int, sides: int, rank: int = RANK, seed: int = 0) 
     names = {"rows": np.int32, "cols": np.int32, "values": np.float64}
     files = {name: (folder / f"{name}.raw").open("wb") for name in names}
     total = 0
-    for first, last in zip(cuts[:-1], cuts[1:], strict=True):
-        keys = np.unique(rng.integers(0, (last - first) * d2, cells // parts))
+    for first, last in itertools.pairwise(cuts):
+        keys = np.sort(rng.choice((last - first) * d2, cells // parts, replace=False, shuffle=False))
         rows, cols = (first + keys // d2).astype(np.int32), (keys % d2).astype(np.int32)
         parts_of = {"rows": rows, "cols": cols, "values": np.einsum("ij,ij->i", L[rows], R[cols])}
         for name, values in parts_of.items():
@@ -84,27 +91,47 @@ def fit(folder: Path, power: float, noise: float, share: float) -> dict[str, Any
         "unique": proof.unique,
         "gap": proof.relative_gap,
         "residual": proof.relative_residual,
-        **dimacs(problem, found, power),
+        **dimacs(problem, found),
         "threads": os.environ.get("OMP_NUM_THREADS", ""),
         "load": os.getloadavg()[0],
     }
 
 
-def dimacs(problem: fm.Problem, found: fm.Solution, power: float) -> dict[str, float]:
-    """Return the errors by which SDP papers compare solutions of ``min ½ tr W1 + ½ tr W2`` with [[W1, Z], [Zᵀ, W2]] ⪰ 0.
+def dimacs(problem: fm.Problem, found: fm.Solution) -> dict[str, float]:
+    """Return the errors by which SDP papers compare solutions of ``min ½ tr W1 + ½ tr W2, [[W1, Z], [Zᵀ, W2]] ⪰ 0``.
 
-    Primal and dual infeasibility are relative to ``1 + ‖b‖`` and to ``1 + ‖C‖_F`` with C = I/2, and the gap to ``1 +
-    |primal| + |dual|``. The dual vector of the certificate is divided by the norm of its dual matrix, so it is feasible.
+    Infeasibilities are relative to ``1 + ‖b‖`` and ``1 + ‖C‖_F`` with C = I/2, the gap to one plus both values.
+    The bound of a certificate divides the dual vector by the norm of its dual matrix, so that it is feasible;
+    ``dual`` is the infeasibility before this.
     """
     proof, factor = found.certificate, problem.parametrization.trace_factor
     misfit, size = float(np.linalg.norm(problem.residual(found.factors))), float(np.linalg.norm(problem.data))
-    primal, dual = proof.value / factor, proof.lower_bound / factor
+    value, bound = proof.value / factor, proof.lower_bound / factor
     return {
-        "primal_infeasibility": misfit / (1 + size),
-        "dual_infeasibility": 0.0,
-        "dual_infeasibility_unscaled": max(0.0, proof.dual_norm - 1) / 2 / (1 + np.sqrt(sum(problem.shape)) / 2),
-        "dimacs_gap": abs(primal - dual) / (1 + abs(primal) + abs(dual)),
+        "primal": misfit / (1 + size),
+        "dual": max(0.0, proof.dual_norm - 1) / 2 / (1 + float(np.sqrt(sum(problem.shape))) / 2),
+        "dimacs_gap": abs(value - bound) / (1 + abs(value) + abs(bound)),
     }
+
+
+def table(lines: list[dict[str, Any]]) -> str:
+    """Return the measured and the published rows as a table of Markdown."""
+    heads = (
+        "problem | machine | sides | cells | wall s | processor s | peak GB | gap | primal | dual | certified | unique"
+    )
+    rows = [f"| {heads} |", "|" + "---|" * 12]
+    for line in lines:
+        norm = "nuclear" if line["power"] == 0 else "flat"
+        problem = f"{norm}, noise and penalty" if line["noise"] else f"{norm}, exact"
+        numbers = [f"{line[name]:.2g}" for name in ("seconds", "processor", "peak")]
+        errors = [f"{line[name]:.0e}" for name in ("gap", "primal", "dual")]
+        threads = "2 threads" if line["threads"] == "2" else "1 thread"
+        facts = [f"{line['sides']:,}", f"{line['cells']:,}", *numbers, *errors, line["rigor"], str(line["unique"])]
+        rows.append("| " + " | ".join([problem, f"here, {threads}", *facts]).replace(",", " ") + " |")
+    for source, machine, sides, cells, seconds, accuracy in PUBLISHED:
+        facts = [f"{source}, published", machine, sides, cells, seconds, "", "", accuracy, "", "", "", ""]
+        rows.append("| " + " | ".join(facts) + " |")
+    return "\n".join(rows)
 
 
 def warm_up() -> None:
@@ -144,6 +171,8 @@ def main() -> None:
         with STORE.open("a") as file:
             file.write(line + "\n")
         print(line)
+    else:
+        print(table([json.loads(line) for line in STORE.read_text().splitlines()]))
 
 
 if __name__ == "__main__":
