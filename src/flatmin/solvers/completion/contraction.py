@@ -15,7 +15,7 @@ from flatmin._core.limits import Clock
 from flatmin.cones.quadratic_map import Linearization, QuadraticMap
 from flatmin.linalg.block_krylov import block_triplets
 from flatmin.linalg.subspaces import deflate
-from flatmin.solvers.completion.cell_equations import CellEquations
+from flatmin.solvers.factored.cell_equations import CellEquations
 
 __all__ = ["ContractionSchedule", "contracted"]
 
