@@ -6,8 +6,8 @@ from flatmin._core.limits import Clock
 from flatmin.families.base import Instance
 from flatmin.solvers.completion import contraction
 from flatmin.solvers.completion.contraction import contracted
-from flatmin.solvers.convex.refine import correct_dual
 from flatmin.solvers.convex.scaling import Scaled
+from flatmin.solvers.factored.refine import correct_dual
 
 
 def _at_the_truth(instance):

@@ -16,7 +16,7 @@ from flatmin.cones.quadratic_map import Linearization, QuadraticMap
 from flatmin.linalg.block_krylov import block_triplets
 from flatmin.linalg.kernels import MIN_COMPILED_CELLS
 from flatmin.linalg.subspaces import deflate
-from flatmin.solvers.completion.cell_equations import CellEquations
+from flatmin.solvers.factored.cell_equations import CellEquations
 
 __all__ = ["ContractionSchedule", "contracted"]
 

@@ -11,10 +11,12 @@ from flatmin.linalg.subspaces import EPS, block_norm, couplings
 from flatmin.proofs.certificate import LARGEST_GAP, LARGEST_RESIDUAL
 from flatmin.solvers.completion.contraction import contracted
 from flatmin.solvers.convex.proximal_gradient import applies_to, proximal_gradient
-from flatmin.solvers.convex.refine import EXACT, correct_dual, fit_exactly, is_wide
 from flatmin.solvers.convex.schedule import Schedule
 from flatmin.solvers.factored.newton import Minimum, minimise, minimise_guided
 from flatmin.solvers.factored.outcome import Outcome
+from flatmin.solvers.factored.refine import EXACT, correct_dual, fit_exactly, is_wide
+from flatmin.solvers.interior.minimum import applies_to as interior_applies_to
+from flatmin.solvers.interior.minimum import interior_minimum
 
 __all__ = ["augmented_lagrangian"]
 
@@ -45,6 +47,8 @@ def augmented_lagrangian(
     rounds = _Rounds(model, b, clock, limits, penalty, schedule, start)
     if start is None:
         rounds.guess()
+        if rounds.exact and not rounds.outcome.converged and interior_applies_to(model, limits):
+            interior_minimum(model, b, clock, limits, rounds.outcome)
     for number in range(0 if rounds.outcome.converged else schedule.max_rounds):
         if rounds.step(number):
             break
