@@ -1,8 +1,9 @@
 """Exact completion at the sizes of published records: seconds, memory, duality gap and DIMACS errors.
 
     python -m benchmarks.records make FOLDER --cells 1e8 --sides 2e6
-    python -m benchmarks.records fit FOLDER [--power 0] [--noise 1]
+    python -m benchmarks.records fit FOLDER|FILE.parquet [--power 0] [--noise 1]
     python -m benchmarks.records table
+    python -m benchmarks.records gathers
 
 Triples are three files of NumPy, sorted by row, which a fit maps into memory. Each fit appends a line to
 ``benchmarks/results/records.jsonl``.
@@ -16,12 +17,16 @@ import json
 import os
 import resource
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import flatmin as fm
+from benchmarks.kernels import fastest, machine
+from flatmin.linalg.kernels import Cells
+from flatmin.linalg.kernels.cross_products import _cross_product
 
 ROOT = Path(__file__).parent
 STORE = ROOT / "results" / "records.jsonl"
@@ -62,15 +67,29 @@ def make(folder: Path, cells: int, sides: int, rank: int = RANK, seed: int = 0) 
     (folder / "shape.json").write_text(json.dumps({"shape": [d1, d2], "rank": rank, "cells": total}))
 
 
+def triples(path: Path) -> tuple[list[Any], tuple[int, int]]:
+    """Return rows, columns and values of a folder by ``make`` or of the first columns of a Parquet file, and the shape.
+
+    Files of NumPy stay on disk. Columns of a Parquet file are decoded one by one into arrays.
+    """
+    if path.is_dir():
+        facts = json.loads((path / "shape.json").read_text())
+        return [np.load(path / f"{name}.npy", mmap_mode="r") for name in ("rows", "cols", "values")], facts["shape"]
+    from pyarrow import parquet
+
+    file = parquet.ParquetFile(path, memory_map=True)
+    rows, cols, values = (file.read(columns=[name]).column(0).to_numpy() for name in file.schema_arrow.names[:3])
+    return [rows, cols, values], (int(rows.max()) + 1, int(cols.max()) + 1)
+
+
 def fit(folder: Path, power: float, noise: float, share: float) -> dict[str, Any]:
-    """Fit the triples of a folder, exactly or with a penalty, and return the numbers of the table."""
-    facts = json.loads((folder / "shape.json").read_text())
-    rows, cols, values = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("rows", "cols", "values"))
+    """Fit the triples of a folder or file, exactly or with a penalty, and return the numbers of the table."""
+    (rows, cols, values), shape = triples(folder)
     if noise:
         values = values + noise * np.random.default_rng(1).standard_normal(len(values))
     warm_up()
     start, cpu = time.perf_counter(), time.process_time()
-    problem = fm.Problem(fm.measurements.Entries(rows, cols, facts["shape"]), values)
+    problem = fm.Problem(fm.measurements.Entries(rows, cols, shape), values)
     del rows, cols, values
     before = peak()
     alpha = share * fm.alpha_max(problem) if noise else 0.0
@@ -78,7 +97,7 @@ def fit(folder: Path, power: float, noise: float, share: float) -> dict[str, Any
     proof = found.certificate
     return {
         "cells": problem.measurement.size,
-        "sides": sum(facts["shape"]),
+        "sides": sum(shape),
         "rank": found.rank,
         "power": power,
         "noise": noise,
@@ -126,11 +145,34 @@ def table(lines: list[dict[str, Any]]) -> str:
         numbers = [f"{line[name]:.2g}" for name in ("seconds", "processor", "peak")]
         errors = [f"{line[name]:.0e}" for name in ("gap", "primal", "dual")]
         threads = "2 threads" if line["threads"] == "2" else "1 thread"
-        facts = [f"{line['sides']:,}", f"{line['cells']:,}", *numbers, *errors, line["rigor"], str(line["unique"])]
-        rows.append("| " + " | ".join([problem, f"here, {threads}", *facts]).replace(",", " ") + " |")
-    for source, machine, sides, cells, seconds, accuracy in PUBLISHED:
-        facts = [f"{source}, published", machine, sides, cells, seconds, "", "", accuracy, "", "", "", ""]
+        facts = [
+            *(f"{line[name]:,}".replace(",", " ") for name in ("sides", "cells")),
+            *numbers,
+            *errors,
+            line["rigor"],
+            str(line["unique"]),
+        ]
+        rows.append("| " + " | ".join([problem, f"here, {threads}", *facts]) + " |")
+    for source, device, sides, cells, seconds, accuracy in PUBLISHED:
+        facts = [f"{source}, published", device, sides, cells, seconds, "", "", accuracy, "", "", "", ""]
         rows.append("| " + " | ".join(facts) + " |")
+    return "\n".join(rows)
+
+
+def gathers() -> str:
+    """Return the speed of a loop of the normal equations at rank 5 as a share of the bandwidth of a triad."""
+    triad, count, rng = machine(np.float64)[0], 20_000, np.random.default_rng(0)
+    rows = ["| rows of the gathered factor | ns a cell | GB/s | of the triad |", "|" + "---|" * 4]
+    for sides in (10_000, 100_000, 1_000_000):
+        indices = np.sort(rng.integers(0, sides, (count, 100), dtype=np.int32), axis=1).ravel()
+        cells = Cells((count, sides), np.arange(0, indices.size + 1, 100, dtype=np.int32), indices, threads=1)
+        values, L, R = rng.random(cells.size), rng.random((count, RANK)), rng.random((sides, RANK))
+        both, out = np.hstack([R, R]), np.empty_like(L)
+        run = partial(_cross_product, cells.pointers, cells.indices, values, L, both, 0, count, out)
+        seconds = fastest(run, repeats=20)
+        moved = cells.size * (4 + 8 + 16 * RANK) / seconds
+        facts = [f"{sides:,}".replace(",", " "), f"{seconds / cells.size * 1e9:.1f}"]
+        rows.append(f"| {' | '.join([*facts, f'{moved / 1e9:.1f}', f'{moved / triad:.2f}'])} |")
     return "\n".join(rows)
 
 
@@ -154,7 +196,7 @@ def progress(row: dict[str, float]) -> None:
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=["make", "fit", "table"])
+    parser.add_argument("command", choices=["make", "fit", "table", "gathers"])
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--cells", type=float, default=1e6)
     parser.add_argument("--sides", type=float, default=2e4)
@@ -171,6 +213,8 @@ def main() -> None:
         with STORE.open("a") as file:
             file.write(line + "\n")
         print(line)
+    elif given.command == "gathers":
+        print(gathers())
     else:
         print(table([json.loads(line) for line in STORE.read_text().splitlines()]))
 
