@@ -57,11 +57,13 @@ def test_it_stops_where_the_minimum_has_many_columns_or_steps_are_slow(monkeypat
     assert clock.iterations == 2 * douglas_rachford.WINDOW + 1
 
 
-def test_it_applies_to_middle_tables_of_weighted_cells_without_a_limit_on_the_rank():
+def test_it_applies_to_middle_tables_of_weighted_cells_without_a_limit_on_the_rank(monkeypatch):
+    assert not applies_to(scaled().model, Limits())
+    monkeypatch.setattr(douglas_rachford, "FEW_CELLS", 50)
     assert applies_to(scaled().model, Limits())
     assert not applies_to(scaled().model, Limits(max_rank=2))
     assert not applies_to(scaled(weights=np.r_[0.0, np.ones(99)]).model, Limits())
-    sensing = fm.families.matrix_sensing.sample((6, 5), 1, 20).problem
+    sensing = fm.families.matrix_sensing.sample((6, 5), 1, 60).problem
     assert not applies_to(Scaled.from_problem(sensing, 1.0, 0).model, Limits())
 
 

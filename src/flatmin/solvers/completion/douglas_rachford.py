@@ -19,6 +19,8 @@ from flatmin.solvers.factored.outcome import Outcome
 
 __all__ = ["DouglasRachford", "applies_to", "split_minimum"]
 
+#: Number of observed cells up to which the interior point method, or a few rounds, are as fast.
+FEW_CELLS = 2000
 #: Number of earlier steps that an extrapolation combines.
 MEMORY = 15
 #: Number of first steps in which σ may change.
@@ -30,18 +32,19 @@ UNBALANCED, LARGEST_CHANGE = 3.0, 2.0
 #: Largest number of steps.
 MOST_STEPS = 600
 #: Every so many steps have to reduce the move by the factor ``GAIN``.
-WINDOW = 60
+WINDOW = 40
 #: Factor by which the move has to fall in a window.
-GAIN = 6.0
+GAIN = 8.0
 #: Number of steps after which Z must have fewer degrees of freedom than there are data.
 SETTLED = 40
 
 
 def applies_to(model: QuadraticMap, limits: Limits) -> bool:
-    """Return whether a table is so small that a decomposition a step is cheap, and all its cells have weights."""
+    """Return whether a decomposition a step is cheap, there are more than a few cells, and no weight is zero."""
     cells = model.whitened
     return (
         isinstance(cells, Entries)
+        and cells.size > FEW_CELLS
         and min(cells.shape) <= DENSE
         and sum(cells.shape) <= 3 * DENSE
         and limits.max_rank is None
