@@ -3,14 +3,11 @@
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.linalg.forward_error import gamma, rounded_up
+from flatmin.linalg.forward_error import defect_of_columns, gamma, rounded_up
 from flatmin.linalg.metric import Metric
 from flatmin.proofs.whitening import WhitenedSolution
 
 __all__ = ["distance_from_triplets", "turned"]
-
-#: Number of entries of two products that are compared at once.
-BLOCK = 1_000_000
 
 
 def distance_from_triplets(point: WhitenedSolution, rank: int) -> float:
@@ -23,19 +20,38 @@ def distance_from_triplets(point: WhitenedSolution, rank: int) -> float:
     inner = (U * np.sqrt(s), V * np.sqrt(s))
     lifted = [_whitened(D, F) for D, F in zip(point.metric, inner, strict=True)]
     (P, Q), errors = (F for F, _ in lifted), [error for _, error in lifted]
-    sizes = [float(np.linalg.norm(F)) for F in (L, R, P, Q)]
-    rounding = gamma(L.shape[1] + 4, is_complex) * sizes[0] * sizes[1]
-    rounding += gamma(len(s) + 8, is_complex) * sizes[2] * sizes[3]
-    rounding += errors[0] * sizes[3] + errors[1] * (sizes[2] + errors[0])
-    rows = max(1, BLOCK // len(R))
-    blocks = (slice(start, start + rows) for start in range(0, len(L), rows))
-    apart = float(np.linalg.norm([np.linalg.norm(L[i] @ R.conj().T - P[i] @ Q.conj().T) for i in blocks]))
+    sizes = [float(np.linalg.norm(F)) for F in (P, Q)]
+    apart = _apart((L, R), (P, Q), is_complex)
+    rounding = errors[0] * sizes[1] + errors[1] * (sizes[0] + errors[0])
     width = float(np.sqrt(min(L.shape[1] + len(s), *point.whitened.shape)))
     found = point.metric[0].unwhitening_norm * point.metric[1].unwhitening_norm * width * (apart + rounding)
     lost = np.prod([1 + (0.0 if D.is_whole else D.inverse_defect) for D in point.metric]) - 1
     lengths = np.linalg.norm(U, axis=0) * np.linalg.norm(V, axis=0) * s
     found += float(lengths[rank:].sum()) + float(lost) * float(lengths.sum())
-    return rounded_up(found * (1 + gamma(len(L) * len(R) + 2 * len(s) + 64)))
+    return rounded_up(found * (1 + gamma(2 * len(s) + 64)))
+
+
+def _apart(first: tuple[Array, Array], second: tuple[Array, Array], is_complex: bool) -> float:
+    """Return a bound on ``‖L R* − P Q*‖_F``, from coordinates in a basis of the columns of L and P, and of R and Q."""
+    (E, A, off), (G, C, out) = (_in_common_basis(F, H, is_complex) for F, H in zip(first, second, strict=True))
+    k = first[0].shape[1]
+    core = A[:, :k] @ C[:, :k].conj().T - A[:, k:] @ C[:, k:].conj().T
+    found = float(np.linalg.norm(core) * np.sqrt((1 + defect_of_columns(E)) * (1 + defect_of_columns(G))))
+    for i, part in enumerate((slice(k), slice(k, None))):
+        left, right = float(np.linalg.norm(A[:, part])), float(np.linalg.norm(C[:, part]))
+        found += 2 * gamma(A.shape[1] + 4, is_complex) * left * right
+        found += off[i] * float(np.linalg.norm((first, second)[i][1])) + (2 * left + off[i]) * out[i]
+    return found * (1 + gamma(max(len(E), len(G)) + A.size + C.size + 64))
+
+
+def _in_common_basis(F: Array, H: Array, is_complex: bool) -> tuple[Array, Array, tuple[float, float]]:
+    """Return E and A with ``[F, H] ≈ E A``, and bounds on the errors of both parts; E is almost orthonormal."""
+    E, A = np.linalg.qr(np.hstack([F, H]))
+    off, k, reach = [], F.shape[1], float(np.linalg.norm(E))
+    for X, inner in ((F, A[:, :k]), (H, A[:, k:])):
+        rounding = gamma(len(A) + 4, is_complex) * (float(np.linalg.norm(X)) + reach * float(np.linalg.norm(inner)))
+        off.append(float(np.linalg.norm(X - E @ inner)) + rounding)
+    return E, A, (off[0], off[1])
 
 
 def turned(metric: tuple[Metric, Metric]) -> float:
