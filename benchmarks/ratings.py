@@ -235,9 +235,9 @@ def sides(X: Array, y: Array) -> None:
     people, films = features()
     parameters = {
         "none": {},
-        "of films": {"column_features": films},
+        "of films": {"column_features": films, "interactions": False},
         "of films and people": {"column_features": films, "row_features": people, "interactions": False},
-        "and their products": {"column_features": films, "row_features": people},
+        "of films, with slopes of people": {"column_features": films},
     }
     errors: dict[str, list[tuple[float, float]]] = {name: [] for name in parameters}
     rng = np.random.default_rng(0)

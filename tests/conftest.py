@@ -1,10 +1,12 @@
 """What every test shares: reproducible property tests, SIGINT, and the instances that stand for the families."""
 
+import gc
 import signal
 from collections import defaultdict
 
 import numpy as np
 import pytest
+from _pytest.doctest import DoctestModule
 from hypothesis import HealthCheck, settings
 
 import flatmin as fm
@@ -26,6 +28,23 @@ INSTANCES = {
     ("matrix-completion", "above"): 44,
     ("matrix-completion", "below"): 24,
 }
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Collect without the garbage collector, which would walk through all modules and tests time and again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file():
+    """Look for doctests in the package only: the tests have none."""
+    return [found for found in (yield) if not isinstance(found, DoctestModule)]
 
 
 @pytest.hookimpl(tryfirst=True)

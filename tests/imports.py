@@ -1,6 +1,7 @@
 """The import graph of the package, read from its source on full module paths, and imports without PyTorch."""
 
 import ast
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -32,10 +33,24 @@ def modules(root=ROOT):
     return found
 
 
+@cache
+def tree(path):
+    """Return the syntax tree of a file."""
+    return ast.parse(path.read_text())
+
+
+def statements(node):
+    """Yield the statements below a node, without their expressions, of which there are many more."""
+    for part in ("body", "handlers", "orelse", "finalbody", "cases"):
+        for child in getattr(node, part, ()):
+            yield child
+            yield from statements(child)
+
+
 def imports(path, known):
     """Return the modules among ``known`` that a file imports anywhere: in functions and for type checkers too."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in statements(tree(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -45,6 +60,7 @@ def imports(path, known):
     return found & set(known)
 
 
+@cache
 def graph(root=ROOT):
     """Return what every module of a package imports, without the package's own face, which imports everything."""
     known = modules(root)

@@ -2,12 +2,11 @@
 
 import ast
 from collections import defaultdict
-from functools import cache
 from pathlib import Path
 
 import pytest
 
-from tests.imports import ROOT
+from tests.imports import ROOT, tree
 from tests.test_architecture import FILES, REGISTRIES
 
 TESTS = Path(__file__).parent
@@ -61,11 +60,6 @@ RETIRED = {"likely_rest", "anew", "couple", "offer", "arrive", "Here", "Sight", 
 
 def relative(path):
     return path.relative_to(ROOT).as_posix()
-
-
-@cache
-def tree(path):
-    return ast.parse(path.read_text())
 
 
 def repeated(found):

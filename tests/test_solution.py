@@ -270,16 +270,22 @@ def _places(about, before=()):
     return [before] * bool(before) + [place for key, part in pairs for place in _places(part, (*before, key))]
 
 
+@pytest.fixture(scope="module")
+def noisy():
+    """A penalised solution of noisy data."""
+    problem = fm.families.matrix_sensing.sample((4, 3), 1, 20, noise=0.1).problem
+    return problem, fm.flat_minimum(problem, alpha="auto")
+
+
 @pytest.mark.parametrize("hostile", HOSTILE)
-def test_hostile_numbers_in_a_file_are_refused_or_harmless(hostile, tmp_path):
-    """A number that no float holds, or no number, in place of any value of the description."""
-    p = fm.families.matrix_sensing.sample((4, 3), 1, 20, noise=0.1).problem
-    s, file = fm.flat_minimum(p, alpha="auto"), tmp_path / "s.npz"
+def test_hostile_numbers_in_a_file_are_refused_or_harmless(hostile, noisy, tmp_path):
+    """A number that no float holds, or no number, in place of every second value of the description."""
+    (p, s), file = noisy, tmp_path / "s.npz"
     s.save(file)
     with np.load(file) as archive:
         arrays = dict(archive)
     about, refused = str(arrays["description"]), 0
-    for *path, last in _places(json.loads(about)):
+    for *path, last in _places(json.loads(about))[HOSTILE.index(hostile) % 2 :: 2]:
         changed = json.loads(about)
         place = changed
         for key in path:

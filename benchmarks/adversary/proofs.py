@@ -23,7 +23,7 @@ from benchmarks.adversary import Verdict
 from benchmarks.adversary.small_proofs import PROBLEMS, proof_of
 from flatmin.proofs import checker
 
-__all__ = ["MUTATIONS", "attack", "is_accepted", "is_true"]
+__all__ = ["MUTATIONS", "VARIANTS", "attack", "is_accepted", "is_true"]
 
 #: Proofs of different data for each name.
 VARIANTS = 3

@@ -33,7 +33,7 @@ PAIRS = [
 CHOOSING = [pair[0] for pair in PAIRS]
 
 
-@pytest.mark.sampled(60)
+@pytest.mark.sampled(40)
 @parametrize_with_checks([c(n_alphas=4, cv=3) for c in CHOOSING], expected_failed_checks=expected_failed_checks)
 def test_scikit_learn_accepts(estimator, check):
     check(estimator)

@@ -25,7 +25,7 @@ ESTIMATORS = [
 ]
 
 
-@pytest.mark.sampled(150)
+@pytest.mark.sampled(100)
 @parametrize_with_checks(ESTIMATORS, expected_failed_checks=expected_failed_checks)
 def test_scikit_learn_accepts(estimator, check):
     check(estimator)

@@ -36,8 +36,8 @@ def _shifted_blocks(self, L, R):
     return np.roll(Entries.curvature_blocks(self, L, R), 1, axis=0)
 
 
-def _normal_matrix_of_the_identity(self, L, R, P):
-    return Entries.normal_matrix(self, L, R, np.eye(len(P)))
+def _normal_matrix_of_the_identity(self, G, P):
+    return Entries.normal_matrix(self, G, np.eye(len(P)))
 
 
 DENSE = {

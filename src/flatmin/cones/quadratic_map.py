@@ -136,7 +136,7 @@ class QuadraticMap(ABC):
         return derivative.J is not None
 
     def normal_matrix(self, x: Array, P: Array) -> Array:
-        """Return ``⟨J_i, P J_j⟩`` for all pairs of measurements, shape (m, m), without forming J."""
+        """Return the lower triangle of ``⟨J_i, P J_j⟩`` for all pairs of measurements, shape (m, m)."""
         raise NotImplementedError
 
     def blocks(self, x: Array) -> Array:

@@ -100,8 +100,8 @@ class StackedProduct(QuadraticMap):
         return derivative.J is not None or self.whitened.has_normal_matrix
 
     def normal_matrix(self, x: Array, P: Array) -> Array:
-        """Return ``⟨J_i, P J_j⟩`` for all pairs of measurements, from `Measurement.normal_matrix`."""
-        return self.scale**2 * self.whitened.normal_matrix(*self.split(x), P)
+        """Return the lower triangle of ``⟨J_i, P J_j⟩``, from `Measurement.normal_matrix`."""
+        return self.scale**2 * self.whitened.normal_matrix(x @ x.T, P)
 
     def canonical(self, x: Array) -> tuple[Array, Array, Array]:
         """Return ``U, s, V`` with ``L Rᵀ = U s Vᵀ``."""

@@ -15,7 +15,7 @@ from flatmin.estimators._completion.predictor import CellPredictor, RowFit
 from flatmin.estimators._completion.projection import RowModel
 from flatmin.estimators._completion.relaxation import HeldOut, Relaxation
 from flatmin.estimators._declaration import estimator
-from flatmin.estimators._intervals.arguments import check_kind, check_level, folds_of
+from flatmin.estimators._intervals.arguments import check_kind, check_level, expect_refit, folds_of
 from flatmin.estimators._intervals.calibration import Calibration
 from flatmin.estimators._intervals.fold_fits import fold_fits
 from flatmin.estimators._intervals.mean import mean_variances
@@ -141,7 +141,8 @@ class Completer(FlatEstimator):
     def _keep_cells(self, fit: CellPredictor) -> None:
         """Set the attributes that predict."""
         self._cells, self.offsets_ = fit, fit.offsets
-        self.row_factors_, self.column_factors_ = fit.rows.factors, fit.rows.model.columns
+        self.row_factors_ = fit.rows.matrix_factors
+        self.column_factors_ = fit.rows.model.columns[:, : fit.rows.model.rank]
 
     def _at(self, i: Array, j: Array) -> Array:
         """Return the model at positions of cells, in the units of the fit; −1 stands for an unknown row or column."""
@@ -199,9 +200,5 @@ class Completer(FlatEstimator):
             return np.asarray(found.quantiles(number)[j] * found.scales(self._cells, i, j, rows))
         if np.any((i < 0) | (j < 0)):
             raise InputError("kind is 'mean' for an unknown id, expected kind='observation', or ids of the fit")
-        if not self._refits:
-            raise InputError(
-                "kind is 'mean', but no refit predicts, and the bias of other fits is unknown; expected "
-                "kind='observation', or a fit with refit=True"
-            )
+        expect_refit(self._refits)
         return np.asarray(ndtri((1 + number) / 2) * np.sqrt(mean_variances(self._cells, i, j, rows)))

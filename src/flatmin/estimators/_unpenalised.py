@@ -10,7 +10,7 @@ from flatmin._core.memory import require
 from flatmin.errors import InputError
 from flatmin.measurements import Dense, Measurement, Projected
 
-__all__ = ["Features", "Unpenalised", "check_size"]
+__all__ = ["Features", "Unpenalised", "check_size", "regressors"]
 
 EPS = float(np.finfo(float).eps)
 #: Residuals of regressors, and deviations of features from their mean, count as 0 up to this number of rounding errors.
@@ -29,6 +29,11 @@ def check_size(values: Array, name: str) -> None:
         raise InputError(f"the largest number of {name} is {largest:.1g}, {sizes}; scale {name}")
 
 
+def regressors(X: Array, *, linear: bool, constant: bool) -> Array:
+    """Return a column of ones and the features X (m, n), each only if it is wanted, shape (m, t)."""
+    return np.hstack([np.ones((len(X), int(constant))), X[:, : X.shape[1] * linear]])
+
+
 @dataclass(frozen=True, eq=False)
 class Unpenalised:
     """Weighted samples of ``y = A(X) + T z``, with regressors T of shape (m, t) and unpenalised coefficients z.
@@ -44,12 +49,8 @@ class Unpenalised:
     def from_samples(cls, X: Array, y: Array, weight: Array | None, *, linear: bool, constant: bool) -> Self:
         """Take the features as linear terms and a column of ones as constant, each only if it is wanted."""
         check_size(y, "y")
-        ones = np.ones((len(y), 1))
-        columns = [ones] if constant else []
-        if linear:
-            columns.append(X)
-        root = ones[:, 0] if weight is None else np.sqrt(weight)
-        return cls(np.hstack(columns) if columns else ones[:, :0], y, root)
+        root = np.ones(len(y)) if weight is None else np.sqrt(weight)
+        return cls(regressors(X, linear=linear, constant=constant), y, root)
 
     def projected(self, measurement: Measurement) -> tuple[Measurement, Array]:
         """Return the weighted measurement orthogonal to the regressors, and its data.

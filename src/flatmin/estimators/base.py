@@ -288,8 +288,12 @@ class MatrixRegressor(RegressorMixin, FlatEstimator):  # type: ignore[misc]
 
     def predict(self, X: Any) -> Array:
         """Return the predictions (m,) for samples X (m, n_features)."""
+        return self._predict(self._checked(X))
+
+    def _checked(self, X: Any) -> Array:
+        """Return samples for predictions as an array (m, n_features), or raise `ValueError`."""
         check_is_fitted(self)
-        return self._predict(validate_data(self, X, dtype=float, reset=False))
+        return np.asarray(validate_data(self, X, dtype=float, reset=False))
 
     @abstractmethod
     def _predict(self, X: Array) -> Array:

@@ -8,8 +8,8 @@ from flatmin._core.arrays import Array
 from flatmin.errors import InputError
 from flatmin.estimators._declaration import estimator
 from flatmin.estimators._sample_intervals import SampleIntervals
-from flatmin.estimators._unpenalised import Features, Unpenalised
-from flatmin.measurements import RankOne
+from flatmin.estimators._unpenalised import Features, Unpenalised, regressors
+from flatmin.measurements import Measurement, RankOne
 from flatmin.parametrizations import Product
 from flatmin.problem import Problem
 
@@ -88,6 +88,11 @@ class BilinearRegressor(SampleIntervals):
         features, linear, constant = self._inside
         (L, R), Z = self.factors_, features.inside(X)
         return np.asarray(np.sum((Z[:, : len(L)] @ L) * (Z[:, len(L) :] @ R), axis=1) + Z @ linear + constant)
+
+    def _sampled(self, X: Array) -> tuple[Measurement, Array]:
+        Z, left = self._inside[0].inside(X), len(self.coef_)
+        terms = regressors(Z, linear=bool(self.fit_linear), constant=bool(self.fit_intercept))
+        return RankOne(Z[:, :left], Z[:, left:]), terms
 
     def _left(self, n_features: int) -> int:
         """Return the number of features that form a."""

@@ -51,13 +51,14 @@ class PairRegressor(RegressorMixin, Completer):  # type: ignore[misc]
         features instead of zero, and ids that are only here are predicted by this function. Features are standardised;
         NaN, and an id without features, count as the mean. A penalised offset of the same side is needed.
     feature_alpha : float, sequence of float or "auto"
-        Ridge penalty on the slopes of standardised features of rows, of columns and, as an optional third number, of
-        products; 0 does not penalise. "auto" is the variance of the noise divided by that of the slopes, estimated as
-        for offsets.
+        Ridge penalty on the slopes of standardised features of rows, of columns and, as an optional third number, on
+        those of each row (``interactions``); 0 does not penalise. "auto" is the variance of the noise divided by that
+        of the slopes, estimated as for offsets; each feature has its own penalty on the slopes of rows.
     interactions : bool or "auto"
-        Whether products of a feature of the row and one of the column, such as age times genre, are a further term of
-        the model, with one ridge penalty on all slopes. It needs features of both. "auto" is True with both and at most
-        1000 products; more are refused.
+        Whether every row has its own slopes on the features of columns, such as a person's taste for each genre. They
+        are fitted jointly with matrix and offsets, and also predict columns without values. "auto" is True if there are
+        ``column_features``, and the number of rows times the squared number of features is at most 1e8; more are
+        refused.
     clip : pair of float, optional
         The least and the largest possible value, such as (1, 5) for stars. Predictions outside are moved to the nearer
         limit; the fit is not affected.
@@ -73,8 +74,8 @@ class PairRegressor(RegressorMixin, Completer):  # type: ignore[misc]
         The ids of rows and columns, in the order of the factors. Ids that only features name are among them.
     row_coef_, column_coef_ : ndarray, shapes (p,) and (q,)
         The slopes of features: the change of an offset for one unit of the feature.
-    interaction_coef_ : ndarray, shape (p, q)
-        The slopes of products of features, which are taken relative to their means; shape (0, 0) without products.
+    interaction_coef_ : ndarray, shape (n_rows, q)
+        The slopes of each row on the features of columns; q is 0 without ``interactions``.
     spark_model_ : SparkCompletion
         With ``engine="spark"``: the fit in Spark's form, to be saved as Parquet or to predict a DataFrame.
 
@@ -150,9 +151,7 @@ class PairRegressor(RegressorMixin, Completer):  # type: ignore[misc]
         self._fit_cells(cells, weights, strengths)
         slopes = self.offsets_.row_slopes, self.offsets_.column_slopes
         self.row_coef_, self.column_coef_ = (b / spread for b, spread in zip(slopes, spreads, strict=True))
-        self.interaction_coef_ = self.offsets_.product_slopes
-        if self.interaction_coef_.size:
-            self.interaction_coef_ = self.interaction_coef_ / np.outer(*spreads)
+        self._spreads = spreads[1]
         self.__dict__.pop("spark_model_", None)
         return self
 
@@ -319,6 +318,14 @@ class PairRegressor(RegressorMixin, Completer):  # type: ignore[misc]
         like = np.concatenate([np.arange(d), at])[order]
         grown._keep_cells(self._cells.with_rows(self._cells.fitted(cells, at), order, like))
         return grown
+
+    @property
+    def interaction_coef_(self) -> Array:
+        """The slopes of each row on the features of columns."""
+        check_is_fitted(self)
+        rows = self._cells.rows
+        slopes = rows.factors[:, rows.model.rank :]
+        return np.asarray(slopes / self._spreads) if slopes.size else slopes
 
     def _features(self) -> PairFeatures:
         return PairFeatures.from_parameters(

@@ -7,8 +7,8 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin.estimators._declaration import estimator
 from flatmin.estimators._sample_intervals import SampleIntervals
-from flatmin.estimators._unpenalised import Features, Unpenalised
-from flatmin.measurements import RankOne
+from flatmin.estimators._unpenalised import Features, Unpenalised, regressors
+from flatmin.measurements import Measurement, RankOne
 from flatmin.parametrizations import SignedGram
 from flatmin.problem import Problem
 
@@ -117,3 +117,11 @@ class QuadraticNetworkRegressor(SampleIntervals):
         neurons, linear, constant = self._inside
         Z = self._features.inside(X)
         return np.asarray((Z @ neurons.T) ** 2 @ self.signs_ + Z @ linear + constant)
+
+    def _sampled(self, X: Array) -> tuple[Measurement, Array]:
+        Z = self._features.inside(X)
+        return RankOne(Z), regressors(Z, linear=bool(self.fit_linear), constant=bool(self.fit_intercept))
+
+    def _pair(self) -> tuple[Array, Array]:
+        neurons = self._inside[0]
+        return neurons.T, neurons.T * self.signs_

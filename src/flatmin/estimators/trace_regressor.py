@@ -10,8 +10,8 @@ from flatmin._core.validation import matrix_shape
 from flatmin.errors import InputError
 from flatmin.estimators._declaration import estimator
 from flatmin.estimators._sample_intervals import SampleIntervals
-from flatmin.estimators._unpenalised import Features, Unpenalised
-from flatmin.measurements import Dense
+from flatmin.estimators._unpenalised import Features, Unpenalised, regressors
+from flatmin.measurements import Dense, Measurement
 from flatmin.parametrizations import Product
 from flatmin.problem import Problem
 
@@ -68,13 +68,13 @@ class TraceRegressor(SampleIntervals):
         X, self._sample_shape = _flat(X)
         return super().fit(X, y, sample_weight)
 
-    def predict(self, X: Any, *, return_std: bool = False) -> Any:
-        """Return ``⟨X_i, M⟩ + c`` for samples of shape (m, d1, d2) or (m, d1 · d2); see `SampleIntervals.predict`."""
+    def _checked(self, X: Any) -> Array:
+        """Return samples of shape (m, d1, d2) or (m, d1 · d2) as rows."""
         check_is_fitted(self)
         X, found = _flat(X)
         if found is not None and found != self.coef_.shape:
             raise InputError(f"X has samples of shape {found}, expected {self.coef_.shape} as in fit")
-        return super().predict(X, return_std=return_std)
+        return super()._checked(X)
 
     def _fit(self, X: Array, y: Array, weight: Array | None) -> Self:
         shape, constant = self._shape(X.shape[1]), bool(self.fit_intercept)
@@ -95,6 +95,10 @@ class TraceRegressor(SampleIntervals):
     def _predict(self, X: Array) -> Array:
         features, mean = self._inside
         return np.asarray(features.inside(X) @ self.coef_.ravel() + mean)
+
+    def _sampled(self, X: Array) -> tuple[Measurement, Array]:
+        Z, constant = self._inside[0].inside(X), bool(self.fit_intercept)
+        return Dense(Z.reshape(-1, *self.coef_.shape)), regressors(Z, linear=False, constant=constant)
 
     def _shape(self, n_features: int) -> tuple[int, int]:
         """Return (d1, d2): the parameter, the shape of a sample, or the squarest factorization."""

@@ -167,10 +167,11 @@ class Measurement(ABC):
         """Whether `normal_matrix` exists and is small enough to be factorized."""
         return False
 
-    def normal_matrix(self, L: Array, R: Array, P: Array) -> Array:
-        """Return ``⟨J_i, P J_j⟩`` for all pairs of measurements, shape (m, m), without forming the derivative J.
+    def normal_matrix(self, G: Array, P: Array) -> Array:
+        """Return ``tr(K_i P K_j G)`` for all pairs of measurements, shape (m, m), or only its lower triangle.
 
-        ``J_i = [A_i R; A_iᵀ L]``, shape (d1 + d2, k), and P is symmetric, of order d1 + d2.
+        Here ``K_i = [[0, A_i], [A_iᵀ, 0]]``, and P and G are symmetric, of order d1 + d2. For ``G = x xᵀ`` these are
+        the products ``⟨J_i, P J_j⟩`` of the derivatives ``J_i = K_i x`` of ``(L, R) ↦ A(L Rᵀ)`` at ``x = [L; R]``.
         """
         raise NotImplementedError
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -216,14 +217,25 @@ class Entries(Measurement):
         """Whether the number m of entries satisfies ``d1 + d2 ≤ m ≤ LARGEST_NORMAL``."""
         return sum(self.shape) <= self.size <= LARGEST_NORMAL
 
-    def normal_matrix(self, L: Array, R: Array, P: Array) -> Array:
-        """Return ``⟨J_i, P J_j⟩``. Each has four terms, as ``J_i`` has two rows, ``R[cols[i]]`` and ``L[rows[i]]``."""
-        x = np.concatenate([L, R])
-        G, ends = x @ x.T, (self.rows, self.shape[0] + self.cols)
+    def normal_matrix(self, G: Array, P: Array) -> Array:
+        """Return the lower triangle of ``tr(K_i P K_j G)``; above it the array has no meaning.
+
+        An element is the sum of four products of an entry of P and one of G. The entries of a row of the table are
+        neighbours, so a block of rows of the result is computed at once.
+        """
+        d1, (order, columns, pointers) = self.shape[0], self._pattern.layout
+        rows, cols = np.repeat(np.arange(d1), np.diff(pointers)), columns + d1
+        ends = (cols, rows), (rows, cols)
+        pairs = [(F[d1:, one], H[:d1, other]) for F, H in ((G, P), (P, G)) for one, other in ends]
         M = np.zeros((self.size, self.size))
-        for first, across in (ends, ends[::-1]):
-            for second, other in (ends, ends[::-1]):
-                M += P[np.ix_(first, second)] * G[np.ix_(across, other)]
+        for row, (start, stop) in enumerate(pairwise(pointers)):
+            for below, along in pairs:
+                block = below[columns[start:stop], :stop]
+                block *= along[row, :stop]
+                M[start:stop, :stop] += block
+        if order is not None:
+            place = np.argsort(order)
+            M = (np.tril(M) + np.tril(M, -1).T)[place[:, None], place]
         return M if self.weights is None else self.weights[:, None] * M * self.weights
 
     def congruence(self, P1: Metric, P2: Metric) -> Measurement:

@@ -6,18 +6,6 @@ from scipy.sparse import csr_array
 from flatmin.linalg.kernels import loops
 
 
-def test_without_a_place_to_keep_them_loops_are_compiled_all_the_same(monkeypatch):
-    from flatmin.linalg.kernels import loops
-
-    def nowhere(*, cache=False, **options):
-        if cache:
-            raise RuntimeError("cannot cache function 'sampled': no locator available for file 'loops.py'")
-        return lambda function: function
-
-    monkeypatch.setattr(loops, "njit", nowhere)
-    assert loops.compiled(len) is len
-
-
 def _pattern():
     """Return compressed rows of a pattern with an empty row, and the dense matrix of its values."""
     rng = np.random.default_rng(0)

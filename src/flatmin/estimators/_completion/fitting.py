@@ -114,6 +114,7 @@ class Completed:
         settings = fit.solution.settings
         alpha, power = share * float(settings["alpha"]), float(settings["metric_power"])
         rows = RowModel.from_fit(cells.entries, factors, alpha, power, fit.model.rows)
+        rows = cells.like(fit.model).with_slopes(rows)
         return cls(cells, fit.problem, fit.solution, factors, offsets, rows, tried)
 
 

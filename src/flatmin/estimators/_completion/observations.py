@@ -14,9 +14,9 @@ from flatmin.estimators._completion.table import in_rows
 from flatmin.measurements import Entries
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
-from flatmin.solvers.offsets.feature_products import ProductTerm
 from flatmin.solvers.offsets.features import LinearTerms
 from flatmin.solvers.offsets.offsets import OffsetModel, Offsets
+from flatmin.solvers.offsets.row_slopes import SlopeTerm
 
 __all__ = ["Observations", "Strengths"]
 
@@ -35,7 +35,7 @@ KINDS = {
 class Strengths:
     """Penalties on offsets, counted in observations of the value zero as in `OffsetModel`; None for no offsets.
 
-    The terms are features of rows and columns, and products of them, with the penalties on their slopes.
+    The terms are features of rows and columns, and slopes of each row, with the penalties on their slopes.
     """
 
     constant: bool = False
@@ -43,7 +43,7 @@ class Strengths:
     columns: Any = None
     row_terms: LinearTerms | None = None
     column_terms: LinearTerms | None = None
-    products: ProductTerm | None = None
+    slopes: SlopeTerm | None = None
 
     @classmethod
     def named(cls, offsets: Any, alpha: Any) -> Self:
@@ -71,7 +71,7 @@ class Strengths:
         rows, columns = (k if k is None or isinstance(k, str) else k / weight for k in (self.rows, self.columns))
         terms: tuple[Any, ...] = tuple(
             t if t is None or isinstance(t.strength, str) else replace(t, strength=t.strength / weight)
-            for t in (self.row_terms, self.column_terms, self.products)
+            for t in (self.row_terms, self.column_terms, self.slopes)
         )
         return type(self)(self.constant, rows, columns, *terms)
 
@@ -130,7 +130,14 @@ class Observations:
         if free < 1:
             return None
         left = self.model.rest(self.values, offsets).residual(factors)
-        return RowModel.drawn(self.entries, factors, float(left @ left) / free, self.model.rows)
+        return self.with_slopes(RowModel.drawn(self.entries, factors, float(left @ left) / free, self.model.rows))
+
+    def with_slopes(self, rows: RowModel) -> RowModel:
+        """Return the model of rows with the slopes that rows have, if any."""
+        if self.strengths.slopes is None:
+            return rows
+        own = self.model.row_slopes
+        return rows.with_slopes(own.term.features, own.ridges)
 
     def predicted(self, rows: RowModel, offsets: Offsets, others: Entries) -> Array:
         """Return predictions of other cells by a row model, which computes the rows from these observations."""

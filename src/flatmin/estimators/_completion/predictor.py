@@ -38,6 +38,7 @@ class RowFit:
     The cells (nnz,) are in compressed rows: ``pointers`` (n + 1,) has the position of the first cell of each row, and
     ``indices`` the columns of the cells. ``values`` are the observed values minus `Offsets.expected`, without features
     the constant and the offsets of columns. ``factors`` has shape (n, k) and ``offsets`` (n,).
+    Slopes of rows on features of columns, if there are any, are the last columns of ``factors``.
     """
 
     model: RowModel
@@ -73,6 +74,11 @@ class RowFit:
             for name in (*OF_CELLS, "factors", "offsets")
         )
         return type(self)(self.model, pointers, indices, values, weights, factors, offsets)
+
+    @property
+    def matrix_factors(self) -> Array:
+        """The factors of the matrix, without the slopes of rows."""
+        return self.factors[:, : self.model.rank]
 
     @property
     def counts(self) -> Array:
@@ -167,7 +173,7 @@ class CellPredictor:
     @classmethod
     def from_fit(cls, found: Completed) -> Self:
         """Solve the rows of a fit, given R and the offsets of columns."""
-        A, strengths, offsets = found.cells.entries, found.cells.strengths, found.offsets
+        A, strengths, offsets = found.cells.entries, found.cells.strengths, found.offsets.without_slopes()
         left = found.cells.values - offsets.expected(A.rows, A.cols)
         values, order = in_rows(A.rows, A.cols, left, A.shape)
         weights = None if A.weights is None else A.weights**2
@@ -176,7 +182,7 @@ class CellPredictor:
             offsets = offsets.with_rows(rows.offsets)
         drawn = found.refits or found.phantoms is not None
         noise = found.rows.strength if drawn and found.rows.strength else 1.0
-        return cls(offsets, rows, _column_model(found, rows.factors), rows, noise)
+        return cls(offsets, rows, _column_model(found, rows.matrix_factors), rows, noise)
 
     def with_rows(self, new: RowFit, order: Array, like: Array) -> Self:
         """Return the predictor with the rows of `RowFit.joined`, n of them.
@@ -210,7 +216,7 @@ class CellPredictor:
 
     def column_leverages(self, i: Array, j: Array, rows: RowFit | None = None) -> Array:
         """Return the part of `leverages` that comes from the regressions of columns."""
-        g = self.columns.with_offset(with_unknown((rows or self.rows).factors))
+        g = self.columns.with_offset(with_unknown((rows or self.rows).matrix_factors))
         return self.columns.prediction_variances(self.column_weights, self.seen_columns(j), g, i)
 
     def seen_columns(self, j: Array) -> Array:

@@ -1,7 +1,7 @@
 """RowModel: a ridge regression that computes a row of the matrix from the row's observed entries."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -39,12 +39,14 @@ class RowModel:
     Attributes
     ----------
     columns : ndarray, shape (d2, k)
-        The factor R.
+        The factor R and after it, if rows have slopes on features of columns, these features.
     strength, power : float
         The penalty λ and the exponent p.
     offset : float or None
         The penalty on the offset of a row, counted as a number of observations of the value zero. The offset is fitted
         jointly with the factor of the row. None if rows have no offsets.
+    ridges : ndarray, shape (s,)
+        The penalties on the slopes of a row, which are the last s numbers of its factor; empty without slopes.
 
     Examples
     --------
@@ -59,6 +61,7 @@ class RowModel:
     strength: float
     power: float
     offset: float | None = None
+    ridges: Array = field(default_factory=lambda: np.zeros(0))
 
     @classmethod
     def from_fit(
@@ -76,6 +79,15 @@ class RowModel:
         """Return the model for least-squares factors and the variance of their residuals."""
         _, s, V = svd_of_product(*factors)
         return cls(V * (s / np.sqrt(np.count_nonzero(entries.gram_diagonals()[0]))), variance, 0.0, offset)
+
+    def with_slopes(self, features: Array, ridges: Array) -> Self:
+        """Return the model of rows that also have slopes on features (d2, s)."""
+        return replace(self, columns=np.hstack([self.columns, features]), ridges=ridges)
+
+    @property
+    def rank(self) -> int:
+        """The number of columns of R."""
+        return int(self.columns.shape[1] - len(self.ridges))
 
     @property
     def features(self) -> Array:
@@ -138,12 +150,13 @@ class RowModel:
         n, k = values.shape[0], self.columns.shape[1]
         counts = np.diff(values.indptr)
         weights = np.ones_like(values.data) if weights is None else weights
-        if self.strength == 0 and self.offset is not None:  # an exact fit takes the offsets first
+        if self.strength == 0 and self.rank and (self.offset is not None or len(self.ridges)):
+            R, W = np.split(self.columns, [self.rank], axis=1)  # an exact fit takes offsets and slopes first
+            slopes, offsets = replace(self, columns=W).fit(values, weights)
             rows = np.repeat(np.arange(n), counts)
-            total = np.bincount(rows, weights, n) + self.offset
-            offsets = np.bincount(rows, weights * values.data, n) / np.where(total > 0, total, 1.0)
-            rest = csr_array((values.data - offsets[rows], values.indices, values.indptr), shape=values.shape)
-            return replace(self, offset=None).fit(rest, weights)[0], offsets
+            taken = offsets[rows] + np.einsum("nk,nk->n", slopes[rows], W[values.indices])
+            rest = csr_array((values.data - taken, values.indices, values.indptr), shape=values.shape)
+            return np.hstack([RowModel(R, 0.0, self.power).fit(rest, weights)[0], slopes]), offsets
         out = np.zeros((n, k + (self.offset is not None)))
         for rows in self._chunks(np.flatnonzero(counts)):
             out[rows] = _solved(*self._equations(values, weights, rows))
@@ -166,7 +179,8 @@ class RowModel:
         gram, sums = np.empty((len(rows), f, f)), seen @ (F[:, i] * F[:, j])
         gram[:, i, j] = gram[:, j, i] = sums
         penalty = np.full((len(rows), f), self.offset or 0.0)
-        penalty[:, :k] = self.strength * seen.sum(axis=1)[:, None] ** self.power
+        penalty[:, : self.rank] = self.strength * seen.sum(axis=1)[:, None] ** self.power
+        penalty[:, self.rank : k] = self.ridges
         return gram, penalty, target @ F
 
 
@@ -199,7 +213,7 @@ def _solved(gram: Array, penalty: Array, target: Array) -> Array:
         return target
     sizes = np.trace(gram, axis1=1, axis2=2)
     gram = _with_diagonal(gram, penalty)
-    if np.all(penalty[:, 0] > ZERO_EIGENVALUE**0.5 * sizes):
+    if np.all(penalty > ZERO_EIGENVALUE**0.5 * sizes[:, None]):
         return np.asarray(np.linalg.solve(gram, target[..., None])[..., 0])
     values, Q = np.linalg.eigh(gram)
     inverse = np.divide(1.0, values, out=np.zeros_like(values), where=values > ZERO_EIGENVALUE * values[:, -1:])

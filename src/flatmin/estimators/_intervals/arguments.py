@@ -5,7 +5,7 @@ from typing import Any
 from flatmin._core.validation import is_whole, real_number, shown
 from flatmin.errors import InputError
 
-__all__ = ["check_kind", "check_level", "folds_of"]
+__all__ = ["check_kind", "check_level", "expect_refit", "folds_of"]
 
 #: The largest numbers of observed cells for which ``calibration="auto"`` holds out these numbers of folds, and one fold
 #: above. The errors of small tables are clearly larger without a tenth of their cells.
@@ -40,3 +40,12 @@ def check_kind(kind: Any) -> str:
     if not isinstance(kind, str) or kind not in ("observation", "mean"):
         raise InputError(f"kind is {shown(kind)}, expected 'observation' or 'mean'")
     return kind
+
+
+def expect_refit(refits: bool) -> None:
+    """Raise `InputError` unless a refit predicts, as intervals of means need."""
+    if not refits:
+        raise InputError(
+            "kind is 'mean', but no refit predicts, and the bias of other fits is unknown; expected "
+            "kind='observation', or a fit with refit=True"
+        )

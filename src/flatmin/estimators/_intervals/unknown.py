@@ -26,13 +26,13 @@ def unknown_variances(fit: CellPredictor, i: Array, j: Array, noise: float, rows
     if np.all(i >= 0) and np.all(j >= 0):
         return out
     training, columns = fit.training, fit.columns
-    k, deviations = training.factors.shape[1], fit.offsets.columns - fit.offsets.column_means
+    k, deviations = training.model.rank, fit.offsets.columns - fit.offsets.column_means
     of_rows = _moments(training.model, training.factors, training.offsets, training.weighted_cells, noise)
-    of_columns = _moments(columns, training.model.columns, deviations, fit.column_weights, noise)
+    of_columns = _moments(columns, training.model.columns[:, :k], deviations, fit.column_weights, noise)
     new_row, new_column = (i < 0) & (j >= 0), (i >= 0) & (j < 0)
     out[new_row] = _forms(of_rows, training.model.features[j[new_row]])
-    out[new_column] = _forms(of_columns, columns.with_offset(own.factors[i[new_column]]))
-    offsets = sum(float(np.trace(M[k:, k:])) for M in (of_rows, of_columns))
+    out[new_column] = _forms(of_columns, columns.with_offset(own.matrix_factors[i[new_column]]))
+    offsets = sum(float(np.trace(M[f:, f:])) for M, f in ((of_rows, training.factors.shape[1]), (of_columns, k)))
     out[(i < 0) & (j < 0)] = float(np.sum(of_rows[:k, :k] * of_columns[:k, :k])) + offsets
     return out
 

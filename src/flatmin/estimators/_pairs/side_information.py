@@ -11,8 +11,8 @@ from flatmin._core.validation import nonnegative, numeric, shown
 from flatmin.errors import InputError
 from flatmin.estimators._completion.observations import Strengths
 from flatmin.estimators._pairs.ids import PairIds, id_array, positions_of
-from flatmin.solvers.offsets.feature_products import MOST_PRODUCTS, ProductTerm
 from flatmin.solvers.offsets.features import LinearTerms
+from flatmin.solvers.offsets.row_slopes import MOST_SLOPE_ENTRIES, SlopeTerm
 
 __all__ = ["PairFeatures", "SideInformation"]
 
@@ -83,14 +83,14 @@ class SideInformation:
 
 @dataclass(frozen=True, eq=False)
 class PairFeatures:
-    """Features of the rows and of the columns, or None, whether their products are fitted, and the ridge penalties.
+    """Features of the rows and of the columns, or None, the ridge penalties, and the parameter ``interactions``.
 
-    The penalties are those on the slopes of rows, of columns and of products.
+    The penalties are those on the slopes of features of rows, of features of columns, and of each row.
     """
 
     sides: tuple[SideInformation | None, SideInformation | None]
     ridges: tuple[Any, Any, Any]
-    products: bool = False
+    interactions: Any = "auto"
 
     @classmethod
     def from_parameters(cls, row_features: Any, column_features: Any, feature_alpha: Any, interactions: Any) -> Self:
@@ -108,7 +108,11 @@ class PairFeatures:
             ridge if isinstance(ridge, str) and ridge == "auto" else nonnegative(ridge, "feature_alpha")
             for ridge in [*ridges, "auto"][:3]
         )
-        return cls(sides, (first, second, third), _has_products(sides, interactions))
+        if not isinstance(interactions, bool | np.bool_) and not (
+            isinstance(interactions, str) and interactions == "auto"
+        ):
+            raise InputError(f"interactions is {shown(interactions)}, expected True, False or 'auto'")
+        return cls(sides, (first, second, third), interactions)
 
     def named(self, ids: PairIds) -> PairIds:
         """Return the ids of pairs, and those that only features name."""
@@ -135,28 +139,25 @@ class PairFeatures:
             features, spreads[k] = side.standardised(known, fitted[k])
             terms[k] = LinearTerms(features, self.ridges[k])
         strengths = replace(strengths, row_terms=terms[0], column_terms=terms[1])
-        if self.products and terms[0] is not None and terms[1] is not None:
-            strengths = replace(strengths, products=ProductTerm(terms[0].features, terms[1].features, self.ridges[2]))
+        if self._has_slopes(len(ids.row_ids)):
+            assert terms[1] is not None
+            strengths = replace(strengths, slopes=SlopeTerm(terms[1].features, self.ridges[2]))
         return strengths, spreads
 
-
-def _has_products(sides: tuple[SideInformation | None, SideInformation | None], interactions: Any) -> bool:
-    """Return whether products of features are fitted, or raise `InputError`."""
-    auto = isinstance(interactions, str) and interactions == "auto"
-    if not auto and not isinstance(interactions, bool | np.bool_):
-        raise InputError(f"interactions is {shown(interactions)}, expected True, False or 'auto'")
-    sizes = [0 if side is None else side.values.shape[1] for side in sides]
-    products = sizes[0] * sizes[1]
-    if auto or not interactions:
-        return bool(auto and 0 < products <= MOST_PRODUCTS)
-    if not products:
-        raise InputError("interactions is True, expected features of rows and of columns, or False")
-    if products > MOST_PRODUCTS:
-        raise InputError(
-            f"{sizes[0]} features of rows times {sizes[1]} of columns are {products} products, expected at most "
-            f"{MOST_PRODUCTS}; leave features out, or set interactions=False"
-        )
-    return True
+    def _has_slopes(self, n_rows: int) -> bool:
+        """Return whether rows have slopes of their own, or raise `InputError`."""
+        n_features = 0 if self.sides[1] is None else self.sides[1].values.shape[1]
+        size = n_rows * n_features**2
+        if isinstance(self.interactions, str):
+            return 0 < size <= MOST_SLOPE_ENTRIES
+        if self.interactions and not size:
+            raise InputError("interactions is True, expected column_features, or False")
+        if self.interactions and size > MOST_SLOPE_ENTRIES:
+            raise InputError(
+                f"{n_features} features of columns for {n_rows} rows need {size} numbers, expected at most "
+                f"{MOST_SLOPE_ENTRIES}; leave features out, or set interactions=False"
+            )
+        return bool(self.interactions)
 
 
 def _numbers(rows: Any, name: str) -> Array:

@@ -4,7 +4,7 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.linalg.kernels.cells import Cells
-from flatmin.linalg.kernels.loops import compiled
+from flatmin.linalg.kernels.compilation import compiled
 from flatmin.linalg.kernels.parallel import Parts
 
 __all__ = ["cross_product"]
@@ -50,4 +50,5 @@ def _cross_product(pointers, indices, squares, mine, both, start, stop, out):  #
             t1 *= squares[p]
             for c in range(k):
                 total[c] += t1 * first[c]
-        out[i] = total
+        for c in range(k):
+            out[i, c] = total[c]

@@ -4,7 +4,7 @@ The steps of robust PCA work on a block of rows in the cache, into which BLAS ha
 low-rank part. `row_passes.py` has the same functions in NumPy. All loops release the interpreter lock.
 """
 
-from flatmin.linalg.kernels.loops import compiled
+from flatmin.linalg.kernels.compilation import compiled
 
 __all__ = ["ascend", "eliminated", "spread", "sums", "trim"]
 

@@ -5,14 +5,12 @@ their default layers end the process when two threads call them, or after a fork
 BLAS on a panel of gathered rows, which is faster than compiled loops.
 """
 
-from typing import Any
-
 import numpy as np
-from numba import njit
+
+from flatmin.linalg.kernels.compilation import compiled
 
 __all__ = [
     "arrange",
-    "compiled",
     "count",
     "curved",
     "gathered",
@@ -31,23 +29,12 @@ PANEL = 96
 LANES = 8
 #: A pivot is rounding if it falls below this many machine epsilons times its first value.
 ROUNDING = 4
-#: Compiler flags: sums may be reordered, but NaN and infinity keep their meaning.
-MATHS = {"reassoc", "contract", "nsz", "arcp"}
-
-
-def compiled(function: Any) -> Any:
-    """Return a function that is compiled at its first call for each type of arguments, and cached if possible."""
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": MATHS}
-    try:
-        return njit(cache=True, **options)(function)
-    except (RuntimeError, OSError):  # neither beside the package nor in the user's own folder
-        return njit(**options)(function)
 
 
 @compiled
 def sampled(pointers, indices, L, R, start, stop, out):  # type: ignore[no-untyped-def]
     """``out[p] = ⟨L[i], R[indices[p]]⟩`` for the cells p of every row i, four at a time."""
-    k, zero = L.shape[1], np.zeros(1, L.dtype)[0]
+    k, zero = L.shape[1], L.dtype.type(0)
     for i in range(start, stop):
         row, p, end = L[i], pointers[i], pointers[i + 1]
         while p + 4 <= end:
@@ -89,7 +76,8 @@ def product(pointers, indices, values, F, start, stop, out):  # type: ignore[no-
             for c in range(k):
                 total[c] += v1 * first[c]
             p += 1
-        out[i] = total
+        for c in range(k):
+            out[i, c] = total[c]
 
 
 @compiled
@@ -128,7 +116,9 @@ def gram(pointers, indices, weights, F, start, stop, out):  # type: ignore[no-un
     total = np.empty((width, width), F.dtype)
     for i in range(start, stop):
         _outer(indices, weights, F, F[0, :0], pointers[i], pointers[i + 1], panel, part, total)
-        out[i] = total[:k, :k]
+        for a in range(k):
+            for b in range(k):
+                out[i, a, b] = total[a, b]
 
 
 @compiled
@@ -192,17 +182,15 @@ def ridge(pointers, indices, weights, values, F, penalties, start, stop, out):  
     relative = ROUNDING * np.finfo(F.dtype).eps
     for i in range(start, stop):
         if pointers[i] == pointers[i + 1]:
-            factors[i] = 0
-            gains[i] = 0
             continue
         _outer(indices, weights, F, values, pointers[i], pointers[i + 1], panel, part, A)
         for c in range(k):
             A[c, c] += penalties[i]
             x[c] = A[c, k]
         _solve(A, x, k, relative)
-        factors[i] = x
         gain = 0.0
         for c in range(k):
+            factors[i, c] = x[c]
             gain += x[c] * A[k, c]
         gains[i] = gain
 
@@ -210,7 +198,7 @@ def ridge(pointers, indices, weights, values, F, penalties, start, stop, out):  
 @compiled
 def curved(pointers, indices, weights, errors, mine, others, start, stop, out):  # type: ignore[no-untyped-def]
     """``out[i] = Σ_p t_p r − errors[p] q`` with ``t_p = w_p² (⟨l, q⟩ + ⟨d, r⟩)``, for `Cells.curved`."""
-    k, weighted, zero = out.shape[1], len(weights) > 0, np.zeros(1, mine.dtype)[0]
+    k, weighted, zero = out.shape[1], len(weights) > 0, mine.dtype.type(0)
     total = np.empty(k, mine.dtype)
     for i in range(start, stop):
         total[:] = 0
@@ -236,7 +224,8 @@ def curved(pointers, indices, weights, errors, mine, others, start, stop, out): 
                 t1 *= weights[p] * weights[p]
             for c in range(k):
                 total[c] += t1 * first[c] - e1 * first[k + c]
-        out[i] = total
+        for c in range(k):
+            out[i, c] = total[c]
 
 
 @compiled

@@ -137,7 +137,7 @@ def _search(
         return descent, even.outside
 
     descent, outside = descend(scaled.b)
-    if descent.over:
+    if descent.converged or descent.over:
         return outside <= INCONSISTENT, descent
     projected, distance = project_data(scaled.model, scaled.b)
     return (True, descent) if distance <= INCONSISTENT else (False, descend(projected)[0])

@@ -242,6 +242,10 @@ class OffsetEquations:
         """The Cholesky factor of the matrix of the small system."""
         from scipy.linalg import cho_factor
 
+        return cho_factor(self._block(), lower=True, overwrite_a=True, check_finite=False)
+
+    def _block(self) -> Array:
+        """Return the matrix of the small system."""
         T = -self._gram(1 / self.large)
         T[np.diag_indices(len(T))] += self.small
         if self.with_constant:
@@ -249,7 +253,7 @@ class OffsetEquations:
             T[:, 0] += self.first
         if self.pins is not None:
             T += (self.pins @ self.pins.T).toarray()
-        return cho_factor(T, lower=True, overwrite_a=True, check_finite=False)
+        return T
 
     @property
     def _inverse(self) -> Array:

@@ -49,13 +49,17 @@ class OffsetFree(Measurement):
     def expand(self, y: Array) -> Array:
         """Return the transpose of `reduce`, shape (m,), for y (m + n,)."""
         u, s = np.split(y, [self.entries.size])
+        fitted = self._fitted(u, s, float(np.linalg.norm(y)))
+        return np.asarray(self._factor * (u if fitted is None else u - fitted))
+
+    def _fitted(self, u: Array, s: Array, length: float) -> Array | None:
+        """Return ``H G (Hᵀ u − K^½ s)``, or None if it vanishes, as for the residual of a fit of this ``length``."""
         g, a, b = self.equations.sums(u)
         for side, back in zip((a, b), self.equations.back_from_penalty(s), strict=True):
             side -= back
-        size = float(np.sqrt(g**2 + a @ a + b @ b))
-        if size <= VANISHING * self._largest * float(np.linalg.norm(y)):  # as for a y that is a residual
-            return np.asarray(self._factor * u)
-        return self._factor * (u - self.equations.spread(self.equations.solve((g, a, b))))
+        if float(np.sqrt(g**2 + a @ a + b @ b)) <= VANISHING * self._largest * length:
+            return None
+        return self.equations.spread(self.equations.solve((g, a, b)))
 
     def forward(self, X: Array) -> Array:
         """Return the entries of X, up to offsets."""

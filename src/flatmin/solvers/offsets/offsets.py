@@ -27,9 +27,9 @@ from flatmin.errors import InputError
 from flatmin.measurements.entries import Entries
 from flatmin.problem import LARGEST, Problem
 from flatmin.solvers.offsets.equations import OffsetEquations, Triple, roots
-from flatmin.solvers.offsets.feature_products import OtherProducts, ProductEquations, ProductFree, ProductTerm
 from flatmin.solvers.offsets.features import FeatureEquations, LinearTerms
 from flatmin.solvers.offsets.offset_free import OffsetFree, OtherEntries
+from flatmin.solvers.offsets.row_slopes import OtherSlopes, RowSlopes, SlopeEquations, SlopeFree, SlopeTerm
 
 __all__ = ["OffsetModel", "Offsets"]
 
@@ -45,6 +45,11 @@ ROUNDING_EPSILONS = 40
 ACCURACY = 1e-3
 #: Largest number of rounds of the estimation of strengths.
 MAX_ROUNDS = 50
+#: Relative accuracy of estimated strengths with slopes of rows, and the largest number of rounds. Predictions change
+#: little with the strengths of slopes, and a round takes longer.
+SLOPE_ACCURACY, MAX_SLOPE_ROUNDS = 0.05, 8
+#: Strength of slopes of rows on standardised features at which its estimation starts.
+FIRST_RIDGE = 100.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,10 +66,10 @@ class Offsets:
         The slopes of features; empty without features.
     row_means, column_means : ndarray, shapes (d1,) and (d2,), or ()
         The parts of ``rows`` and ``columns`` that features predict; 0 without features.
-    product_slopes : ndarray, shape (p, q)
-        The slopes B of products of features; empty without products.
-    row_loads, column_loads : ndarray, shapes (d1, k) and (d2, k)
-        Factors of the matrix ``U B Wᵀ`` that products of features predict; k is 0 without products.
+    own_slopes : ndarray, shape (d1, s)
+        The slopes of rows on features of columns; s is 0 without such slopes.
+    slope_features : ndarray, shape (d2, s)
+        These features.
     """
 
     constant: float
@@ -74,30 +79,23 @@ class Offsets:
     column_slopes: Array = field(default_factory=lambda: np.zeros(0))
     row_means: Array = field(default_factory=lambda: np.zeros(()))
     column_means: Array = field(default_factory=lambda: np.zeros(()))
-    product_slopes: Array = field(default_factory=lambda: np.zeros((0, 0)))
-    row_loads: Array = field(default_factory=lambda: np.zeros((0, 0)))
-    column_loads: Array = field(default_factory=lambda: np.zeros((0, 0)))
+    own_slopes: Array = field(default_factory=lambda: np.zeros((0, 0)))
+    slope_features: Array = field(default_factory=lambda: np.zeros((0, 0)))
 
     def at(self, rows: Any, columns: Any) -> Array:
-        """Return ``g + a_i + b_j`` and products, shape (n,), at positions (n,). −1 means outside the matrix."""
+        """Return ``g + a_i + b_j`` and slopes, shape (n,), at positions (n,). −1 means outside the matrix."""
         i, j = np.asarray(rows), np.asarray(columns)
         of_rows, of_columns = np.where(i >= 0, self.rows[i], 0.0), np.where(j >= 0, self.columns[j], 0.0)
-        return np.asarray(self.constant + of_rows + of_columns + self.products(i, j))
-
-    def products(self, rows: Array, columns: Array) -> Any:
-        """Return what products of features predict at positions (n,); 0 without products, and outside the matrix."""
-        if not self.row_loads.size:
-            return 0.0
-        out, both = np.zeros(len(rows)), np.flatnonzero((rows >= 0) & (columns >= 0))
-        if len(both):
-            shape = len(self.row_loads), len(self.column_loads)
-            out[both] = Entries(rows[both], columns[both], shape).forward_factors(self.row_loads, self.column_loads)
+        out, both = np.asarray(self.constant + of_rows + of_columns), np.flatnonzero((i >= 0) & (j >= 0))
+        if self.own_slopes.size and len(both):
+            shape = len(self.own_slopes), len(self.slope_features)
+            out[both] += Entries(i[both], j[both], shape).forward_factors(self.own_slopes, self.slope_features)
         return out
 
     def expected(self, rows: Array, columns: Array) -> Array:
-        """Return what is expected at positions (n,) of a row without observations: its offset is the mean."""
+        """Return what is expected of a row without observations, whose slopes are 0, at positions (n,)."""
         means = self.row_means[rows] if self.row_means.ndim else 0.0
-        return np.asarray(self.constant + self.columns[columns] + means + self.products(rows, columns))
+        return np.asarray(self.constant + self.columns[columns] + means)
 
     def deviations(self, cells: Any) -> Any:
         """Return the cells of a sparse CSR array minus what is expected of their row without observations."""
@@ -109,13 +107,14 @@ class Offsets:
         """Return the offsets with other deviations (d1,) of the rows from their means."""
         return replace(self, rows=self.row_means + own)
 
+    def without_slopes(self) -> Offsets:
+        """Return the offsets without slopes of rows."""
+        return replace(self, own_slopes=np.zeros((0, 0)), slope_features=np.zeros((0, 0)))
+
     def like(self, rows: Array) -> Offsets:
         """Return the offsets of new rows with the features of rows at positions (n,), or without features at −1."""
         means = np.append(np.broadcast_to(self.row_means, len(self.rows)), 0.0)[rows]
-        loads = np.vstack([self.row_loads, np.zeros((1, self.row_loads.shape[1]))])
-        return replace(
-            self, rows=means, row_means=means, row_loads=loads[rows] if self.row_loads.size else self.row_loads
-        )
+        return replace(self.without_slopes(), rows=means, row_means=means)
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,8 +132,8 @@ class OffsetModel:
         its residuals) / (n + κ)``. With 0 offsets are not penalised; with None there are no offsets of rows (columns).
     row_terms, column_terms : LinearTerms or None
         Features of rows (columns), which predict the values to which penalised offsets are pulled.
-    products : ProductTerm or None
-        Features whose products are a further term of the model.
+    slopes : SlopeTerm or None
+        Features of columns on which every row has its own slopes. Offsets of columns are penalised then.
 
     Raises
     ------
@@ -152,7 +151,7 @@ class OffsetModel:
     columns: float | None = 10.0
     row_terms: LinearTerms | None = None
     column_terms: LinearTerms | None = None
-    products: ProductTerm | None = None
+    slopes: SlopeTerm | None = None
 
     def __post_init__(self) -> None:
         for name in ("rows", "columns"):
@@ -178,14 +177,15 @@ class OffsetModel:
         columns: Any = "auto",
         row_terms: LinearTerms | None = None,
         column_terms: LinearTerms | None = None,
-        products: ProductTerm | None = None,
+        slopes: SlopeTerm | None = None,
     ) -> OffsetModel:
         """Return the model whose strengths "auto" are those of restricted maximum likelihood.
 
         If the offsets of a kind are normal with variance τ² and residuals with variance σ², then κ = σ²/τ² gives each
         offset its conditional mean. Both variances are estimated from the fit, each with its degrees of freedom, and
         the fit is repeated. The low-rank matrix X is treated as noise here, so the strengths are slightly too large if
-        X is large. Products of features come last, at the strengths of the offsets without them.
+        X is large. Slopes of rows come last; then all strengths are estimated again, with the degrees of freedom that
+        slopes have at given offsets of columns.
 
         References
         ----------
@@ -198,24 +198,35 @@ class OffsetModel:
         given = [1.0 if auto else kappa for auto, kappa in zip(sought, wanted, strict=True)]
         model = cls(entries, constant, rows=given[0], columns=given[1], row_terms=row_terms, column_terms=column_terms)
         model = model._at(given)
-        for _ in range(MAX_ROUNDS if any(sought) else 0):
+        model = model._settled(values, sought, MAX_ROUNDS, ACCURACY)
+        if slopes is None:
+            return model
+        auto = isinstance(slopes.strength, str)
+        if auto:
+            slopes = replace(slopes, strength=np.full(slopes.features.shape[1], FIRST_RIDGE))
+        return replace(model, slopes=slopes)._settled(values, [*sought, auto], MAX_SLOPE_ROUNDS, SLOPE_ACCURACY)
+
+    def _settled(self, values: Any, sought: list[bool], rounds: int, accuracy: float) -> OffsetModel:
+        """Return the model with other strengths where they are sought."""
+        model, given = self, self._strengths
+        for _ in range(rounds if any(sought) else 0):
             likelier = model._likelier(values)
             given = [k if auto else fixed for auto, k, fixed in zip(sought, likelier, given, strict=True)]
             before, model = model, model._at(given)
-            old, new = ([k or 0.0 for k in tried._strengths] for tried in (before, model))
-            if np.allclose(old, new, rtol=ACCURACY, atol=0):
+            old, new = (np.hstack([0.0 if k is None else k for k in tried._strengths]) for tried in (before, model))
+            if np.allclose(old, new, rtol=accuracy, atol=0):
                 break
-        return model if products is None else model._with_products(products, values)
+        return model
 
     def fit(self, values: Any) -> Offsets:
         """Return the offsets ``G Hᵀ w v`` of values v (m,) if the matrix X is zero."""
-        y, terms = roots(self.entries) * self._checked(values), self.product_equations
-        own: dict[str, Any] = {}
-        if terms is not None:
-            B = terms.fit(y)
-            y, (left, right) = y - terms.spread(B), terms.loads(B)
-            own = {"product_slopes": B, "row_loads": left, "column_loads": right}
-        found = replace(self._shifted(self.equations.solve(self.equations.sums(y))), **own)
+        y, equations, own = roots(self.entries) * self._checked(values), self.equations, dict[str, Any]()
+        if isinstance(equations, SlopeEquations):
+            z, A = equations.joint(y)
+            own = {"own_slopes": A, "slope_features": equations.row_slopes.term.features}
+        else:
+            z = equations.solve(equations.sums(y))
+        found = replace(self._shifted(z), **own)
         slopes = self.equations.slopes((found.constant, found.rows, found.columns))
         means = [
             terms.features @ beta if terms is not None and len(beta) else np.zeros(())
@@ -225,9 +236,10 @@ class OffsetModel:
 
     def problem(self, values: Any) -> Problem:
         """Return the problem whose penalised solution is the X of the joint fit of values (m,); see `OffsetFree`."""
-        measurement, y = OffsetFree(self.entries, self.equations), roots(self.entries) * self._checked(values)
-        if self.product_equations is not None:
-            measurement = ProductFree(self.entries, self.equations, self.product_equations)
+        equations, y = self.equations, roots(self.entries) * self._checked(values)
+        measurement = OffsetFree(self.entries, equations)
+        if isinstance(equations, SlopeEquations):
+            measurement = SlopeFree(self.entries, equations)
         return Problem(measurement, _unless_rounding(measurement.reduce(y), y))
 
     def rest(self, values: Any, offsets: Offsets) -> Problem:
@@ -246,37 +258,47 @@ class OffsetModel:
         if entries.shape != self.entries.shape:
             raise InputError(f"the other entries are of a matrix {entries.shape}, expected {self.entries.shape}")
         left = numeric(others, "the other values") - self.fit(values).at(entries.rows, entries.cols)
-        measurement = OtherEntries(entries, self.equations)
-        if self.product_equations is not None:
-            measurement = OtherProducts(entries, self.equations, self.product_equations)
+        equations = self.equations
+        measurement = OtherEntries(entries, equations)
+        if isinstance(equations, SlopeEquations):
+            measurement = OtherSlopes(entries, equations)
         return Problem(measurement, roots(entries) * left)
 
     @property
     def freedom(self) -> float:
-        """The degrees of freedom of offsets, ``tr(H G Hᵀ)``, and products. A penalised offset has less than one."""
-        own = self.equations.unknowns - sum(self.equations.pulled) - sum(self.equations.pulled_slopes)
-        return own if self.product_equations is None else own + self.product_equations.freedom
+        """The degrees of freedom of offsets, ``tr(H G Hᵀ)``, and slopes. A penalised offset has less than one."""
+        equations = self.equations
+        own = equations.unknowns - sum(equations.pulled) - sum(equations.pulled_slopes)
+        return own + (equations.freedom_own if isinstance(equations, SlopeEquations) else 0.0)
 
     def _at(self, strengths: list[Any]) -> OffsetModel:
         """Return the model with other strengths of offsets and of slopes, which reuses its equations."""
         rows, columns, *ridges = strengths
-        terms = [
-            t if t is None else replace(t, strength=ridge)
-            for t, ridge in zip((self.row_terms, self.column_terms), ridges, strict=True)
-        ]
-        other = replace(self, rows=rows, columns=columns, row_terms=terms[0], column_terms=terms[1])
+        kinds: Any = "row_terms", "column_terms", "slopes"
+        terms = {
+            kind: replace(getattr(self, kind), strength=ridge)
+            for kind, ridge in zip(kinds, ridges, strict=False)
+            if ridge is not None
+        }
+        other = replace(self, rows=rows, columns=columns, **terms)
+        if self.slopes is not None:
+            other.__dict__["row_slopes"] = self.row_slopes.with_ridges(ridges[2])
+            return other
         if 0.0 in (rows, columns) or 0.0 in (self.rows, self.columns):  # which unknowns there are may change
             return other
         other.__dict__["equations"] = other._with_terms(self.equations.with_strengths(rows, columns))
         return other
 
     @property
-    def _strengths(self) -> list[float | None]:
-        """The strengths of offsets and of slopes, of rows and of columns; None for those that the model has not."""
-        ridges = (None if t is None else float(t.strength) for t in (self.row_terms, self.column_terms))
-        return [self.rows, self.columns, *ridges]
+    def _strengths(self) -> list[Any]:
+        """The strengths of offsets and of slopes, of rows and of columns; None for those that the model has not.
 
-    def _likelier(self, values: Any) -> list[float | None]:
+        With slopes of rows, their strengths (s,) are a fifth item.
+        """
+        ridges = [None if t is None else float(t.strength) for t in (self.row_terms, self.column_terms)]
+        return [self.rows, self.columns, *ridges, *([] if self.slopes is None else [self.row_slopes.ridges])]
+
+    def _likelier(self, values: Any) -> list[Any]:
         """Return the strengths ``σ²/τ²`` of rows and columns, with variances from the fit at the present strengths."""
         z, equations, m = self.fit(values), self.equations, self.entries.size
         checked, w = self._checked(values), roots(self.entries)
@@ -286,16 +308,17 @@ class OffsetModel:
         )
         level = max(float(left @ left) / max(m - self.freedom, 1.0), float(rounding @ rounding) / m)
         own = z.rows - z.row_means, z.columns - z.column_means, z.row_slopes, z.column_slopes
-        found: list[float | None] = []
+        found: list[Any] = []
         for kappa, pulled, numbers in zip(
-            self._strengths, (*equations.pulled, *equations.pulled_slopes), own, strict=True
+            self._strengths, (*equations.pulled, *equations.pulled_slopes), own, strict=False
         ):
-            if not kappa or not len(numbers):
-                found.append(kappa)
-                continue
-            variance = float(numbers @ numbers) / max(len(numbers) - pulled, EPS)
-            ratio = level / variance if variance * m > level else float(m)
-            found.append(ratio if ratio >= MIN_PHANTOMS else 0.0)
+            likelier = kappa
+            if kappa and len(numbers):
+                likelier = _ratio(level, float(numbers @ numbers) / max(len(numbers) - pulled, EPS), m)
+            found.append(likelier)
+        if isinstance(equations, SlopeEquations):
+            squares = np.sum(z.own_slopes**2, axis=0) / np.maximum(len(z.own_slopes) - equations.pulled_own, EPS)
+            found.append(np.array([_ratio(level, variance, m) for variance in squares]))
         return found
 
     def _checked(self, values: Any) -> Array:
@@ -321,24 +344,19 @@ class OffsetModel:
                 g, b = g + shift, np.where(n_columns > 0, b - shift, 0.0)
         return Offsets(float(g), a, b)
 
-    def _with_products(self, products: ProductTerm, values: Any) -> OffsetModel:
-        """Return the model with products of features, whose strength is estimated if it is "auto"."""
-        terms = ProductEquations(self.equations, products)
-        if isinstance(products.strength, str):
-            ridge = terms.likeliest(roots(self.entries) * self._checked(values))
-            terms = terms.with_strength(ridge)
-        model = replace(self, products=terms.term)
-        model.__dict__.update(equations=self.equations, product_equations=terms)
-        return model
-
     @cached_property
-    def product_equations(self) -> ProductEquations | None:
-        """The equations that the slopes of products solve."""
-        return None if self.products is None else ProductEquations(self.equations, self.products)
+    def row_slopes(self) -> RowSlopes:
+        """The slopes of rows for given offsets."""
+        assert self.slopes is not None
+        return RowSlopes(self.entries, self.slopes)
 
     @cached_property
     def equations(self) -> OffsetEquations:
         """The equations that the offsets solve."""
+        if self.slopes is not None:
+            assert self.columns is not None
+            terms = self.row_terms, self.column_terms
+            return SlopeEquations.from_slopes(self.row_slopes, self.constant, self.rows, self.columns, terms)
         return self._with_terms(OffsetEquations.from_entries(self.entries, self.constant, self.rows, self.columns))
 
     def _with_terms(self, equations: OffsetEquations) -> OffsetEquations:
@@ -348,6 +366,12 @@ class OffsetModel:
             return equations
         own = {f.name: getattr(equations, f.name) for f in fields(OffsetEquations)}
         return FeatureEquations(**own, terms=terms)
+
+
+def _ratio(level: float, variance: float, m: int) -> float:
+    """Return the strength for a level of noise and a variance; m if the variance is so small that it could be 0."""
+    ratio = level / variance if variance * m > level else float(m)
+    return ratio if ratio >= MIN_PHANTOMS else 0.0
 
 
 def _unless_rounding(left: Array, values: Array) -> Array:
