@@ -67,7 +67,7 @@ def _likely_margin(W: Any, U: Array, seen: Metric, seed: int) -> tuple[float, st
     starts = inside(normal_starts(W, starts_at_once(W), (seed, MARGIN_STREAM)))
     middle = float(np.vdot(starts, W @ starts).real / np.vdot(starts, starts).real)
     whole = scale + abs(middle)
-    options: dict[str, Any] = {"skew": defect_of_columns(known), "terms": summed_terms(len(known))}
+    options: dict[str, Any] = {"skew": defect_of_columns(known), "additions": summed_terms(len(known))}
     rounding = product_rounding(W, known.shape[1], whole, **options) + 8 * UNIT * whole
     rounding += float(np.linalg.norm(W @ known)) + product_rounding(W, 0, scale) * float(np.sqrt(known.shape[1]))
     found = largest_eigenvalue(

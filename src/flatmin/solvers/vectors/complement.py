@@ -18,6 +18,8 @@ from flatmin.solvers.vectors.amplitudes import row_inner
 __all__ = ["Complement"]
 
 
+#: Largest number of conjugate gradient steps of `Complement.solve`.
+MOST_STEPS = 200
 #: Share of the mean intensity that is added to intensities, by which the changes of `Complement.polished` are divided.
 EVEN = 0.3
 
@@ -85,8 +87,11 @@ class Complement:
         """The relative accuracy that conjugate gradients reach: that of the precision, with room for its sums."""
         return 1e-8 if self.Q.dtype.itemsize > 8 or self.Q.dtype == float else 3e-4
 
-    def solve(self, weights: Array, right: Array, tol: float, most: int = 200) -> Array:
-        """Return G with ``A*(weights ∘ correlate(G)) Q = right``, by conjugate gradients in the precision of Q."""
+    def solve(self, weights: Array, right: Array, tol: float, finish: bool = False) -> Array:
+        """Return G with ``A*(weights ∘ correlate(G)) Q = right``, by conjugate gradients in the precision of Q.
+
+        With ``finish`` the clock does not end them.
+        """
         top, size = float(np.max(weights)), float(np.linalg.norm(right))
         if not (top > 0 and size > 0):
             return np.zeros_like(right)
@@ -96,8 +101,8 @@ class Complement:
             lambda G: self.apply(share * self.correlate(G)),
             (right / size).astype(self.Q.dtype),
             max(tol, self.resolution),
-            most,
-            self.clock,
+            MOST_STEPS,
+            None if finish else self.clock,
             floor=0.0,
         )
         return np.asarray(found * (size / top))
@@ -112,7 +117,7 @@ class Complement:
             relative = float(np.linalg.norm(excess)) / scale
             if relative <= 4 * EPS:
                 break
-            G = self.rough.solve(weights, excess, max(1e-10, 0.3 * EPS / relative))
+            G = self.rough.solve(weights, excess, max(1e-10, 0.3 * EPS / relative), finish=True)
             dual = dual - weights * self.correlate(G)
         return self.normalized(dual)
 
