@@ -134,8 +134,8 @@ def product_rounding(
 
     Here ``R = (I − P) S (I − P')``, and P and P' project on the ranges of U and V, which have p columns. ``skew``
     bounds ``‖U*U − I‖`` and ``‖V*V − I‖``. If S is an operator, ``scale`` stands for its norm. It states the
-    ``rounding`` of its products, or they are assumed to have the relative error `OPERATOR_ROUNDING`. ``additions`` is the
-    number of additions in the projections of an operator, if they are formed by `pieces`. See docs/theory/bounds.md.
+    ``rounding`` of its products, or they are assumed to have the relative error `OPERATOR_ROUNDING`; ``additions`` is
+    the number of additions in its projections, if they are formed by `pieces`. See docs/theory/bounds.md.
     """
     if hasattr(S, "rounding") and not twice:
         projections = 4.1 * p * gamma((additions or S.shape[0]) + p + 4, True)
