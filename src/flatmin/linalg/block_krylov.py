@@ -23,17 +23,20 @@ ROUGH = 0.1
 
 
 def block_triplets(
-    S: Any, count: int, tol: float = 1e-2, seed: int = 0, below: float = 0.0
+    S: Any, count: int, tol: float = 1e-2, seed: int = 0, below: float = 0.0, start: Array | None = None
 ) -> tuple[Array, Array, Array]:
     """Return about ``count`` leading singular triplets ``U, s, V`` of a real matrix known by its products with blocks.
 
-    The iteration keeps an orthonormal basis of the Krylov space of ``SᵀS`` and a random block. Ritz values never exceed
-    the true values. Directions are accurate to about ``tol``, or less accurate if all values are below ``below``.
+    The iteration keeps an orthonormal basis of the Krylov space of ``SᵀS`` and a block: a random one, or the columns of
+    ``start``, which are near the leading right directions. Ritz values never exceed the true values. Directions are
+    accurate to about ``tol``, or less accurate if all values are below ``below``.
     """
     n = S.shape[1]
     width = min(n, max(NARROWEST, min(count + EXTRA_COLUMNS, WIDEST)))
     most = min(n, max(MOST_BLOCKS * width, 3 * count))
-    start = S.T @ np.random.default_rng(seed).standard_normal((S.shape[0], width))
+    fresh = max(0, width - (0 if start is None else start.shape[1]))
+    block = S.T @ np.random.default_rng(seed).standard_normal((S.shape[0], fresh))
+    start = block if start is None else np.hstack([start, block])
     for _ in range(RESTARTS):
         V, values, settled = _krylov(S, start, count, most, tol, below)
         if settled or len(values) == 0:

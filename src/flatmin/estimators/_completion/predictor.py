@@ -127,16 +127,6 @@ class RowFit:
         features = self.model.with_offset(with_unknown(self.model.columns))
         return self.model.prediction_variances(self.weighted_cells, self.seen(i), features, j, noise)
 
-    @cached_property
-    def studentized_squares(self) -> Array:
-        """The squared residual over ``1 − leverage`` of every observed cell.
-
-        If R is given and there is no penalty, the residual of a cell of weight w has the variance ``σ² (1 − w h)``, so
-        the mean of these squares is the variance of the noise.
-        """
-        i, j = self.positions
-        return np.asarray(self.squares / (1 - self.weights * self.leverages(i, j)).clip(min=LEAST_FREEDOM))
-
     @property
     def squares(self) -> Array:
         """The squared residuals at observed cells."""
@@ -213,6 +203,24 @@ class CellPredictor:
         Rows and columns that are unknown or without observed cells contribute nothing.
         """
         return (rows or self.rows).leverages(i, j) + self.column_leverages(i, j, rows)
+
+    def studentized_squares(self, rows: RowFit | None = None) -> Array:
+        """Return the squared residual over ``1 − leverage`` of every observed cell of the given rows.
+
+        Without a penalty the residual of a cell of weight w has the variance ``σ² (1 − w h)`` to first order, so the
+        mean of these squares is the variance of the noise.
+        """
+        if rows is None or rows is self.rows:
+            return self._own_studentized_squares
+        return self._studentized_squares(rows)
+
+    @cached_property
+    def _own_studentized_squares(self) -> Array:
+        return self._studentized_squares(self.rows)
+
+    def _studentized_squares(self, rows: RowFit) -> Array:
+        freedom = 1 - rows.weights * self.leverages(*rows.positions, rows)
+        return np.asarray(rows.squares / freedom.clip(min=LEAST_FREEDOM))
 
     def column_leverages(self, i: Array, j: Array, rows: RowFit | None = None) -> Array:
         """Return the part of `leverages` that comes from the regressions of columns."""

@@ -18,7 +18,7 @@ from flatmin.solvers import flat_minimum, refit
 from flatmin.solvers.alphas.folds import TrainingSplit, splits
 from flatmin.solvers.noise.quick_path import QuickPath
 
-__all__ = ["HeldOut", "Relaxation", "relaxation"]
+__all__ = ["SHARES", "Relaxation", "relaxation"]
 
 #: The number of folds into which the observed cells are dealt.
 FOLDS = 5
@@ -42,27 +42,6 @@ REFIT_STEPS = 50
 NORMAL = "normal "
 
 
-@dataclass(frozen=True, eq=False)
-class HeldOut:
-    """Predictions of observed cells by fits to other cells, in the units of the fit.
-
-    Attributes
-    ----------
-    rows, columns : ndarray of int, shape (h,)
-        Positions of the held-out cells.
-    values, predictions : ndarray, shape (h,)
-        The observed values and their predictions, offsets included.
-    folds : ndarray of int, shape (h,)
-        The fold of each cell. The cells of a fold were held out together.
-    """
-
-    rows: Array
-    columns: Array
-    values: Array
-    predictions: Array
-    folds: Array
-
-
 @dataclass(frozen=True)
 class Relaxation:
     """The errors of candidates on held-out cells, and the best candidate.
@@ -76,13 +55,10 @@ class Relaxation:
     chosen : str
         The name of the candidate with the smallest error. The choice is "offsets" if no other candidate is better by
         more than two standard errors.
-    held_out : HeldOut
-        The predictions of the chosen candidate.
     """
 
     errors: Mapping[str, float]
     chosen: str
-    held_out: HeldOut | None = field(default=None, compare=False)
 
     @property
     def share(self) -> float | None:
@@ -215,11 +191,7 @@ def relaxation(cells: Observations, noise: Noise, settings: Mapping[str, Any]) -
     gain = (found["offsets"] / unit) ** 2 - (found[chosen] / unit) ** 2
     if not gain.mean() > CLEAR * gain.std() / np.sqrt(len(gain)):
         chosen = "offsets"
-    hidden = cells.take(np.concatenate([split.held_out for split in dealt]))
-    labels = np.repeat(np.arange(len(dealt)), [len(split.held_out) for split in dealt])
-    predictions = hidden.values + found[chosen] / hidden.entries.norms()
-    held_out = HeldOut(hidden.entries.rows, hidden.entries.cols, hidden.values, predictions, labels)
-    return Relaxation(errors, chosen, held_out)
+    return Relaxation(errors, chosen)
 
 
 def _dealt(cells: Observations, seed: int) -> list[TrainingSplit]:

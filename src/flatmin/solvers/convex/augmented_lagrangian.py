@@ -9,6 +9,7 @@ from flatmin._core.limits import Clock, Limits
 from flatmin.cones.quadratic_map import QuadraticMap
 from flatmin.linalg.subspaces import EPS, block_norm, couplings
 from flatmin.proofs.certificate import LARGEST_GAP, LARGEST_RESIDUAL
+from flatmin.solvers.completion.contraction import contracted
 from flatmin.solvers.convex.proximal_gradient import applies_to, proximal_gradient
 from flatmin.solvers.convex.refine import EXACT, correct_dual, fit_exactly, is_wide
 from flatmin.solvers.convex.schedule import Schedule
@@ -91,10 +92,20 @@ class _Rounds:
         point, misfit, gap = self._polished(outcome.y)
         if misfit > LARGEST_RESIDUAL:
             return
+        if abs(gap) > self.limits.tol:
+            gap = self._contracted(point, gap)
         clock.iterations += 1
         outcome.converged = abs(gap) <= self.limits.tol
         self._record(point, misfit, gap, point.shape[1])
         self.x, self.y, self.value = point, outcome.y, self.model.value(point)
+
+    def _contracted(self, point: Array, gap: float) -> float:
+        """Look for a better multiplier at an exact fit, keep it, and return the gap."""
+        y = contracted(self.model, point, self.outcome.y, self.clock, self.limits.seed)
+        if y is None:
+            return gap
+        self.outcome.improve_bound(self.b, *correct_dual(self.model, point, y, self.limits.seed))
+        return self.outcome.gap(float(np.vdot(point, point)) / 2)
 
     def step(self, number: int) -> bool:
         """Run the round of this number; return whether it is the last one."""

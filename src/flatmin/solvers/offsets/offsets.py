@@ -26,6 +26,7 @@ from flatmin._core.validation import numeric, real_number, shown
 from flatmin.errors import InputError
 from flatmin.measurements.entries import Entries
 from flatmin.problem import LARGEST, Problem
+from flatmin.solvers.offsets.cell_features import CellFree, CellSlopes, CellTerm
 from flatmin.solvers.offsets.equations import OffsetEquations, Triple, roots
 from flatmin.solvers.offsets.features import FeatureEquations, LinearTerms
 from flatmin.solvers.offsets.offset_free import OffsetFree, OtherEntries
@@ -70,6 +71,10 @@ class Offsets:
         The slopes of rows on features of columns; s is 0 without such slopes.
     slope_features : ndarray, shape (d2, s)
         These features.
+    cell_slopes : ndarray, shape (p,)
+        The slopes of features of cells; empty without such features.
+    cell_means : ndarray, shape (d1, d2), or ()
+        What features of cells predict; 0 without such features.
     """
 
     constant: float
@@ -81,6 +86,8 @@ class Offsets:
     column_means: Array = field(default_factory=lambda: np.zeros(()))
     own_slopes: Array = field(default_factory=lambda: np.zeros((0, 0)))
     slope_features: Array = field(default_factory=lambda: np.zeros((0, 0)))
+    cell_slopes: Array = field(default_factory=lambda: np.zeros(0))
+    cell_means: Array = field(default_factory=lambda: np.zeros(()))
 
     def at(self, rows: Any, columns: Any) -> Array:
         """Return ``g + a_i + b_j`` and slopes, shape (n,), at positions (n,). −1 means outside the matrix."""
@@ -90,6 +97,8 @@ class Offsets:
         if self.own_slopes.size and len(both):
             shape = len(self.own_slopes), len(self.slope_features)
             out[both] += Entries(i[both], j[both], shape).forward_factors(self.own_slopes, self.slope_features)
+        if self.cell_means.ndim:
+            out[both] += self.cell_means[i[both], j[both]]
         return out
 
     def expected(self, rows: Array, columns: Array) -> Array:
@@ -134,6 +143,8 @@ class OffsetModel:
         Features of rows (columns), which predict the values to which penalised offsets are pulled.
     slopes : SlopeTerm or None
         Features of columns on which every row has its own slopes. Offsets of columns are penalised then.
+    cells : CellTerm or None
+        Features of cells, which are not combined with slopes of rows.
 
     Raises
     ------
@@ -152,6 +163,7 @@ class OffsetModel:
     row_terms: LinearTerms | None = None
     column_terms: LinearTerms | None = None
     slopes: SlopeTerm | None = None
+    cells: CellTerm | None = None
 
     def __post_init__(self) -> None:
         for name in ("rows", "columns"):
@@ -178,6 +190,7 @@ class OffsetModel:
         row_terms: LinearTerms | None = None,
         column_terms: LinearTerms | None = None,
         slopes: SlopeTerm | None = None,
+        cells: CellTerm | None = None,
     ) -> OffsetModel:
         """Return the model whose strengths "auto" are those of restricted maximum likelihood.
 
@@ -200,7 +213,7 @@ class OffsetModel:
         model = model._at(given)
         model = model._settled(values, sought, MAX_ROUNDS, ACCURACY)
         if slopes is None:
-            return model
+            return model if cells is None else replace(model, cells=cells)
         auto = isinstance(slopes.strength, str)
         if auto:
             slopes = replace(slopes, strength=np.full(slopes.features.shape[1], FIRST_RIDGE))
@@ -225,6 +238,9 @@ class OffsetModel:
             z, A = equations.joint(y)
             own = {"own_slopes": A, "slope_features": equations.row_slopes.term.features}
         else:
+            if (cells := self.cell_slopes) is not None:
+                beta = cells.fit(y)
+                y, own = y - cells.columns @ beta, {"cell_slopes": beta, "cell_means": cells.term.features @ beta}
             z = equations.solve(equations.sums(y))
         found = replace(self._shifted(z), **own)
         slopes = self.equations.slopes((found.constant, found.rows, found.columns))
@@ -240,6 +256,8 @@ class OffsetModel:
         measurement = OffsetFree(self.entries, equations)
         if isinstance(equations, SlopeEquations):
             measurement = SlopeFree(self.entries, equations)
+        elif self.cell_slopes is not None:
+            measurement = CellFree(self.entries, equations, self.cell_slopes)
         return Problem(measurement, _unless_rounding(measurement.reduce(y), y))
 
     def rest(self, values: Any, offsets: Offsets) -> Problem:
@@ -257,6 +275,8 @@ class OffsetModel:
         """
         if entries.shape != self.entries.shape:
             raise InputError(f"the other entries are of a matrix {entries.shape}, expected {self.entries.shape}")
+        if self.cells is not None:
+            raise NotImplementedError("predictions of other entries with features of cells are not linear maps here")
         left = numeric(others, "the other values") - self.fit(values).at(entries.rows, entries.cols)
         equations = self.equations
         measurement = OtherEntries(entries, equations)
@@ -269,6 +289,7 @@ class OffsetModel:
         """The degrees of freedom of offsets, ``tr(H G Hᵀ)``, and slopes. A penalised offset has less than one."""
         equations = self.equations
         own = equations.unknowns - sum(equations.pulled) - sum(equations.pulled_slopes)
+        own += 0.0 if self.cell_slopes is None else self.cell_slopes.freedom
         return own + (equations.freedom_own if isinstance(equations, SlopeEquations) else 0.0)
 
     def _at(self, strengths: list[Any]) -> OffsetModel:
@@ -343,6 +364,11 @@ class OffsetModel:
                 shift = float(n_columns @ b) / total
                 g, b = g + shift, np.where(n_columns > 0, b - shift, 0.0)
         return Offsets(float(g), a, b)
+
+    @cached_property
+    def cell_slopes(self) -> CellSlopes | None:
+        """The slopes of features of cells, after the elimination of offsets."""
+        return None if self.cells is None else CellSlopes(self.equations, self.cells)
 
     @cached_property
     def row_slopes(self) -> RowSlopes:
