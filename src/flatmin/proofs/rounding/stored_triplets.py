@@ -9,6 +9,9 @@ from flatmin.proofs.whitening import WhitenedSolution
 
 __all__ = ["distance_from_triplets", "turned"]
 
+#: Number of entries up to which two products are compared entry by entry.
+WHOLE = 1_000_000
+
 
 def distance_from_triplets(point: WhitenedSolution, rank: int) -> float:
     """Return a bound on ``‖Z − U s V*‖_*`` for the exact Z of a solution and its ``rank`` leading stored triplets.
@@ -32,7 +35,13 @@ def distance_from_triplets(point: WhitenedSolution, rank: int) -> float:
 
 
 def _apart(first: tuple[Array, Array], second: tuple[Array, Array], is_complex: bool) -> float:
-    """Return a bound on ``‖L R* − P Q*‖_F``, from coordinates in a basis of the columns of L and P, and of R and Q."""
+    """Return a bound on ``‖L R* − P Q*‖_F``; large products are compared in a basis of the columns of their factors."""
+    if len(first[0]) * len(first[1]) <= WHOLE:
+        off = np.linalg.norm(first[0] @ first[1].conj().T - second[0] @ second[1].conj().T)
+        sizes = [float(np.linalg.norm(F)) for F in (*first, *second)]
+        rounding = [gamma(pair[0].shape[1] + more, is_complex) for pair, more in ((first, 4), (second, 8))]
+        rounding = rounding[0] * sizes[0] * sizes[1] + rounding[1] * sizes[2] * sizes[3]
+        return (float(off) + rounding) * (1 + gamma(len(first[0]) * len(first[1]) + 8))
     (E, A, off), (G, C, out) = (_in_common_basis(F, H, is_complex) for F, H in zip(first, second, strict=True))
     k = first[0].shape[1]
     core = A[:, :k] @ C[:, :k].conj().T - A[:, k:] @ C[:, k:].conj().T

@@ -169,11 +169,13 @@ def _step(search: Search, point: Point, curved: bool) -> Array:
     if relative == 0:  # the point is stationary to the last digit
         return np.zeros_like(U)
     inverse = np.linalg.inv(scale * gram.T + damping + EPS * scale * size * np.eye(len(gram)))
-    share, length, kind = max(min(0.1, relative**0.5), EPS / relative), float(np.linalg.norm(residual)) or 1.0, U.dtype
-    if not curved and search.rough is not A:
-        A, kind, share = search.rough, search.rough.dtype, max(share, SINGLE_SHARE)
-    V, residual, inverse, damping = (X.astype(kind) for X in (V, residual / length, inverse, damping))
-    weights, spread, goal = (2 * w**2).astype(V.real.dtype), search.pixels.astype(V.real.dtype), share
+    goal = max(min(0.1, relative**0.5), EPS / relative) * float(np.linalg.norm(residual))
+    weights, spread, length = 2 * w**2, search.pixels, 1.0
+    if not curved and search.rough is not A and goal > 0:
+        A, length = search.rough, float(np.linalg.norm(residual))
+        goal = max(goal / length, SINGLE_SHARE)
+        V, residual, inverse, damping = (X.astype(A.dtype) for X in (V, residual / length, inverse, damping))
+        weights, spread = weights.astype(np.float32), spread.astype(np.float32)
     step, z = np.zeros_like(residual), spread * (residual @ inverse)
     p, rz = z, np.vdot(residual, z).real
     for i in range(MAX_PRODUCTS):

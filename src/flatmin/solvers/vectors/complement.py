@@ -85,18 +85,17 @@ class Complement:
     @cached_property
     def resolution(self) -> float:
         """The relative accuracy that conjugate gradients reach: that of the precision, with room for its sums."""
-        return 1e-8 if self.Q.dtype.itemsize > 8 or self.Q.dtype == float else 3e-4
+        return 3e-4 if self.Q.dtype == np.complex64 else 1e-10
 
     def solve(self, weights: Array, right: Array, tol: float, finish: bool = False) -> Array:
         """Return G with ``A*(weights ∘ correlate(G)) Q = right``, by conjugate gradients in the precision of Q.
 
         With ``finish`` the clock does not end them.
         """
-        top, size = float(np.max(weights)), float(np.linalg.norm(right))
-        if not (top > 0 and size > 0):
-            return np.zeros_like(right)
-        kind = self.V.real.dtype
-        share = (weights / top).astype(kind)
+        top, size, share = 1.0, 1.0, weights
+        if self.Q.dtype == np.complex64:
+            top, size = float(np.max(weights)), float(np.linalg.norm(right)) or 1.0
+            share = (weights / top).astype(np.float32)
         found = solve_definite(
             lambda G: self.apply(share * self.correlate(G)),
             (right / size).astype(self.Q.dtype),

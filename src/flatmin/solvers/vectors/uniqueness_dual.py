@@ -85,9 +85,9 @@ def _proposal(complement: Complement, seed: int) -> Array | None:
         dual = (1 / np.sqrt(s) - 1) / complement.energy
         excess = rough.apply(dual)
         relative = float(np.linalg.norm(excess)) / scale
-        if relative <= 10 * rough.resolution or complement.clock.out_of_time:
+        if relative <= max(1e-7, 10 * rough.resolution) or complement.clock.out_of_time:
             break
-        G = rough.solve(0.5 * s**-1.5 / complement.energy**2, excess, min(0.1, relative))
+        G = rough.solve(0.5 * s**-1.5 / complement.energy**2, excess, max(1e-8, min(0.1, relative)))
         step = rough.correlate(G) / complement.energy
         falls = step < 0
         reach = float(np.min(-s[falls] / step[falls])) if falls.any() else np.inf
