@@ -1,3 +1,4 @@
+import io
 import json
 import warnings
 
@@ -6,7 +7,7 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 from flatmin import InputError, PairRegressor
-from flatmin.cli.fitted_estimator import coverage_rows, earlier_results, fit_fields, fitted, intervals
+from flatmin.cli.fitted_estimator import comparing, coverage_rows, earlier_results, fit_fields, fitted, intervals
 from flatmin.cli.output import RATING
 
 
@@ -62,3 +63,14 @@ def test_rows_about_intervals():
     assert rows["intervals"] == "50 % asked for; those for 90 % contain 91.2 % of 50 held-out cells"
     assert rows["measured"] == "when the model in d was fitted"
     assert coverage_rows({"held_out": found | {"coverage": None}, "model": None}, "") == {}
+
+
+def test_progress_names_the_fit_after_the_comparison(monkeypatch):
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stderr", terminal)
+    with comparing("values", quiet=False) as watch:
+        watch(0, 1)
+        watch(1, 1)
+    assert "comparing on held-out values: 0 of 1" in terminal.getvalue()
+    assert "fitting all values" in terminal.getvalue()

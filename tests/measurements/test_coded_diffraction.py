@@ -135,3 +135,37 @@ class TestTheAdjointAsAnOperator:
         monkeypatch.setattr(module, "PIXELS_AT_ONCE", 24)
         np.testing.assert_array_equal(A.amplitudes(x), waves)
         np.testing.assert_allclose(W @ x, whole, rtol=1e-14)
+
+
+def derivative_rank(masks, rng):
+    """Return the rank of the derivative of the intensities at a random signal."""
+    n = masks.shape[1]
+    A = np.concatenate([np.fft.fft(np.eye(n), axis=0) * mask.conj() for mask in masks])
+    z = A @ (rng.standard_normal(n) + 1j * rng.standard_normal(n))
+    pulled = z.conj()[:, None] * A
+    sizes = np.linalg.svd(np.hstack([pulled.real, -pulled.imag]), compute_uv=False)
+    return np.count_nonzero(sizes > 1e-9 * sizes[0])
+
+
+def test_counts_reject_only_masks_that_do_not_determine_a_signal():
+    rng = np.random.default_rng(0)
+    rejected = undetermined = 0
+    for _ in range(300):
+        q, n = rng.integers(1, 5), rng.integers(3, 9)
+        masks = (rng.random((q, n)) < rng.uniform(0.2, 1)) * rng.choice([1, 1j, -1, 2.0], (q, n))
+        pixels = np.count_nonzero(masks.any(axis=0))
+        if pixels < 2:
+            continue
+        A = CodedDiffraction(masks)
+        fails = A.n_parts > 1 or A.max_independent < 2 * pixels - 1
+        lacks = derivative_rank(masks, rng) < 2 * pixels - 1
+        assert lacks or not fails
+        rejected, undetermined = rejected + fails, undetermined + lacks
+    assert rejected > 0.8 * undetermined > 20
+
+
+def test_parts_are_pixels_that_no_mask_joins():
+    A = CodedDiffraction([[1, 1, 0, 0, 0], [0, 0, 1, 1, 0], [0, 0, 0, 0, 0]])
+    assert A.n_parts == 2
+    assert A.max_independent == 6
+    assert CodedDiffraction([[1, 1, 0, 0], [0, 1, 1, 1]]).n_parts == 1

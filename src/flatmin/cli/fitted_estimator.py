@@ -45,11 +45,13 @@ def intervals(estimator: Any, X: Array, confidence: float, shape: tuple[int, ...
 def comparing(noun: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     """Show progress while an estimator is compared on held-out data, which ``noun`` names, such as "cells".
 
-    The function that is given takes the number of finished folds, and of all folds.
+    The function that is given takes the number of finished folds, and of all folds. If these are equal, it says that
+    all data are fitted.
     """
 
     def words(state: Mapping[str, Any]) -> Iterator[str]:
-        yield f"comparing on held-out {noun}: {state['done']} of {state['total']}"
+        done, total = state["done"], state["total"]
+        yield f"comparing on held-out {noun}: {done} of {total}" if done < total else f"fitting all {noun}"
 
     with progress(not quiet, words) as show:
 

@@ -86,6 +86,30 @@ class CodedDiffraction(Measurement):
         rough.__dict__.pop("_conjugate", None)
         return rough
 
+    @cached_property
+    def n_parts(self) -> int:
+        """The number of groups of pixels that no mask lets interfere; their relative phases are in no pattern."""
+        from scipy.sparse import block_array, csr_array
+        from scipy.sparse.csgraph import connected_components
+
+        seen = csr_array(self.masks.reshape(len(self.masks), -1) != 0)
+        used = seen[:, np.flatnonzero(seen.sum(axis=0))][np.flatnonzero(seen.sum(axis=1))]
+        return int(connected_components(block_array([[None, used], [used.T, None]]), directed=False)[0])
+
+    @property
+    def max_independent(self) -> int:
+        """An upper bound on the number of independent intensities.
+
+        The pattern of a mask with k pixels depends on ``k (k − 1) + 1`` real numbers, the autocorrelation, and has n
+        intensities. Patterns of masks that are multiples of each other are multiples.
+        """
+        masks = self.masks.reshape(len(self.masks), -1)
+        sizes = np.linalg.norm(masks, axis=1)
+        cosines = np.abs(masks @ masks.conj().T) / np.maximum(np.outer(sizes, sizes), np.finfo(float).tiny)
+        repeated = np.any(np.tril(cosines >= 1 - SAME_MASK, -1), axis=1) | (sizes == 0)
+        pixels = np.count_nonzero(masks, axis=1)[~repeated]
+        return int(np.sum(np.minimum(self.shape[0], pixels * (pixels - 1) + 1)))
+
     def amplitudes(self, U: Array) -> Array:
         """Return ``a_i* U``, the masked Fourier transforms of the columns of U (n, k), shape (m, k)."""
         signals = np.asarray(U).T.reshape(-1, *self.masks.shape[1:])

@@ -62,6 +62,7 @@ class RatingModel:
             return estimator.predict(others), *intervals(estimator, others, confidence, (len(others),))
 
         found = compare_pairs(table.pairs, table.values, predicted, settings["random_state"], watch)
+        watch(1, 1)
         estimator, converged = fitted(PairRegressor(**settings), table.pairs, table.values)
         held_out = None if found is None else {**found.overall(), "confidence": confidence}
         return cls(estimator, table.names, _facts(table.values), held_out, converged, found)

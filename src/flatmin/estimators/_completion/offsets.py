@@ -138,7 +138,8 @@ def _from_noise(model: OffsetModel, values: Any, kinds: dict[str, Any], shared: 
         settled, alpha = abs(noise.alpha - alpha) <= STRENGTH_CHANGE * noise.alpha, noise.alpha
         if settled:
             break
-        model = OffsetModel.estimated(model.entries, _without(model.entries, values, noise.refit), **kinds)
+        left = _without(model.entries, values, noise.refit)
+        model = OffsetModel.estimated(model.entries, left, **kinds, start=None if model.slopes is None else model)
         problem = model.problem(values)
         joint = flat_minimum(problem, alpha=alpha, warm_start=_start(problem, joint), **coarse)
         offsets = _fitting_offsets(model, values, joint.factors)

@@ -204,23 +204,28 @@ class CellPredictor:
         """
         return (rows or self.rows).leverages(i, j) + self.column_leverages(i, j, rows)
 
+    @cached_property
+    def own_leverages(self) -> Array:
+        """The leverages of the observed cells of the rows of the fit."""
+        return self.leverages(*self.rows.positions)
+
+    def leverages_and_own(self, i: Array, j: Array) -> Array:
+        """Return `leverages` in rows of the fit, and compute `own_leverages` from the same inverse matrices."""
+        own_rows, own_columns = self.rows.positions
+        found = self.leverages(np.concatenate([own_rows, i]), np.concatenate([own_columns, j]))
+        self.__dict__["own_leverages"] = found[: len(own_rows)]
+        return found[len(own_rows) :]
+
     def studentized_squares(self, rows: RowFit | None = None) -> Array:
         """Return the squared residual over ``1 − leverage`` of every observed cell of the given rows.
 
         Without a penalty the residual of a cell of weight w has the variance ``σ² (1 − w h)`` to first order, so the
         mean of these squares is the variance of the noise.
         """
-        if rows is None or rows is self.rows:
-            return self._own_studentized_squares
-        return self._studentized_squares(rows)
-
-    @cached_property
-    def _own_studentized_squares(self) -> Array:
-        return self._studentized_squares(self.rows)
-
-    def _studentized_squares(self, rows: RowFit) -> Array:
-        freedom = 1 - rows.weights * self.leverages(*rows.positions, rows)
-        return np.asarray(rows.squares / freedom.clip(min=LEAST_FREEDOM))
+        own = rows is None or rows is self.rows
+        rows = self.rows if rows is None else rows
+        leverages = self.own_leverages if own else self.leverages(*rows.positions, rows)
+        return np.asarray(rows.squares / (1 - rows.weights * leverages).clip(min=LEAST_FREEDOM))
 
     def column_leverages(self, i: Array, j: Array, rows: RowFit | None = None) -> Array:
         """Return the part of `leverages` that comes from the regressions of columns."""

@@ -76,7 +76,7 @@ def fold_fits(found: Completed, folds: int, row_weights: Array | None = None) ->
         hidden = cells.take(split.held_out)
         i, j = hidden.entries.rows, hidden.entries.cols
         parts.append(
-            (i, j, hidden.values, fit.at(i, j), fit.noise * fit.leverages(i, j), np.full(len(i), k), weights[i])
+            (i, j, hidden.values, fit.at(i, j), fit.noise * fit.leverages_and_own(i, j), np.full(len(i), k), weights[i])
         )
         fits.append(fit)
     return FoldFits(fits, *(np.concatenate(part) for part in zip(*parts, strict=True)))

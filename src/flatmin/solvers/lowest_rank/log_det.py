@@ -11,7 +11,7 @@ from flatmin._core.limits import Clock
 from flatmin.cones.quadratic_map import QuadraticMap
 from flatmin.measurements import Dense
 from flatmin.proofs.certificate import LARGEST_RESIDUAL
-from flatmin.solvers.convex.refine import EXACT
+from flatmin.solvers.factored.refine import EXACT
 from flatmin.solvers.factored.tangent import TangentSpace, Weights
 from flatmin.solvers.task import Task
 

@@ -191,14 +191,15 @@ class OffsetModel:
         column_terms: LinearTerms | None = None,
         slopes: SlopeTerm | None = None,
         cells: CellTerm | None = None,
+        start: OffsetModel | None = None,
     ) -> OffsetModel:
         """Return the model whose strengths "auto" are those of restricted maximum likelihood.
 
         If the offsets of a kind are normal with variance τ² and residuals with variance σ², then κ = σ²/τ² gives each
         offset its conditional mean. Both variances are estimated from the fit, each with its degrees of freedom, and
         the fit is repeated. The low-rank matrix X is treated as noise here, so the strengths are slightly too large if
-        X is large. Slopes of rows come last; then all strengths are estimated again, with the degrees of freedom that
-        slopes have at given offsets of columns.
+        X is large. Slopes of rows come last; then all strengths are estimated again. These rounds can begin at the
+        strengths of a model of similar values, ``start``.
 
         References
         ----------
@@ -211,13 +212,15 @@ class OffsetModel:
         given = [1.0 if auto else kappa for auto, kappa in zip(sought, wanted, strict=True)]
         model = cls(entries, constant, rows=given[0], columns=given[1], row_terms=row_terms, column_terms=column_terms)
         model = model._at(given)
-        model = model._settled(values, sought, MAX_ROUNDS, ACCURACY)
         if slopes is None:
+            model = model._settled(values, sought, MAX_ROUNDS, ACCURACY)
             return model if cells is None else replace(model, cells=cells)
-        auto = isinstance(slopes.strength, str)
-        if auto:
-            slopes = replace(slopes, strength=np.full(slopes.features.shape[1], FIRST_RIDGE))
-        return replace(model, slopes=slopes)._settled(values, [*sought, auto], MAX_SLOPE_ROUNDS, SLOPE_ACCURACY)
+        sought.append(isinstance(slopes.strength, str))
+        if start is None:
+            if sought[-1]:
+                slopes = replace(slopes, strength=np.full(slopes.features.shape[1], FIRST_RIDGE))
+            start = replace(model._settled(values, sought[:-1], MAX_ROUNDS, ACCURACY), slopes=slopes)
+        return start._settled(values, sought, MAX_SLOPE_ROUNDS, SLOPE_ACCURACY)
 
     def _settled(self, values: Any, sought: list[bool], rounds: int, accuracy: float) -> OffsetModel:
         """Return the model with other strengths where they are sought."""

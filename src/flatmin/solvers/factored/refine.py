@@ -10,7 +10,7 @@ from flatmin._core.arrays import Array
 from flatmin.cones.quadratic_map import Linearization, QuadraticMap
 from flatmin.linalg.subspaces import block_norm, couplings
 from flatmin.measurements import Measurement
-from flatmin.solvers.completion.cell_equations import CellEquations
+from flatmin.solvers.factored.cell_equations import CellEquations
 from flatmin.solvers.factored.tangent import TangentSpace, solve_definite
 
 __all__ = ["EXACT", "correct_dual", "fit_exactly", "fit_widely", "is_wide", "project_data"]
