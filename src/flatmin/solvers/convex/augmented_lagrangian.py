@@ -82,7 +82,7 @@ class _Rounds:
         self.fit: tuple[Array, float] | None = None
         if start is None:
             self.x, self.value = self._first_factors(min(self.rho, penalty))
-            self.y = np.zeros_like(b)
+            self.y = np.zeros(len(b))
         else:
             self.x, self.y = start
             self.value = self.model.value(self.x)
