@@ -31,7 +31,9 @@ class ContractionSchedule:
     first_count: int = 12  #: Number of singular values that are computed at first.
     max_count: int = 96  #: Largest number of singular values that are computed.
     max_steps: int = 30  #: Largest number of steps.
-    patience: int = 5  #: The contraction ends after this number of steps that do not lower the excess by a tenth.
+    max_rises: int = (
+        2  #: The contraction ends when the excess has risen this many times. Where it succeeds, it only falls.
+    )
 
 
 SCHEDULE = ContractionSchedule()
@@ -54,7 +56,7 @@ def contracted(model: QuadraticMap, x: Array, y: Array, clock: Clock, seed: int)
         return None
     U, _, V = model.canonical(x)
     count, start = SCHEDULE.first_count, None
-    best, waited = np.inf, 0
+    before, rises = np.inf, 0
     for _ in range(SCHEDULE.max_steps):
         outside = deflate(model.dual_matrix(y), U, V)
         u, s, v = block_triplets(outside, count, seed=seed, start=start)
@@ -63,9 +65,8 @@ def contracted(model: QuadraticMap, x: Array, y: Array, clock: Clock, seed: int)
         above = s > SCHEDULE.target
         over = s[above] - SCHEDULE.target
         excess = float(np.linalg.norm(over))
-        waited = 0 if excess < 0.9 * best else waited + 1
-        best = min(best, excess)
-        if clock.exhausted or waited > SCHEDULE.patience:
+        rises, before = rises + (excess > before), excess
+        if clock.exhausted or rises >= SCHEDULE.max_rises:
             return None
         if above.all() and count < SCHEDULE.max_count:
             count *= 2

@@ -10,6 +10,8 @@ from flatmin.cones.quadratic_map import QuadraticMap
 from flatmin.linalg.subspaces import EPS, block_norm, couplings
 from flatmin.proofs.certificate import LARGEST_GAP, LARGEST_RESIDUAL
 from flatmin.solvers.completion.contraction import contracted
+from flatmin.solvers.completion.douglas_rachford import applies_to as splitting_applies_to
+from flatmin.solvers.completion.douglas_rachford import split_minimum
 from flatmin.solvers.convex.proximal_gradient import applies_to, proximal_gradient
 from flatmin.solvers.convex.schedule import Schedule
 from flatmin.solvers.factored.newton import Minimum, minimise, minimise_guided
@@ -47,8 +49,11 @@ def augmented_lagrangian(
     rounds = _Rounds(model, b, clock, limits, penalty, schedule, start)
     if start is None:
         rounds.guess()
-        if rounds.exact and not rounds.outcome.converged and interior_applies_to(model, limits):
-            interior_minimum(model, b, clock, limits, rounds.outcome)
+        if rounds.exact and not rounds.outcome.converged:
+            if interior_applies_to(model, limits):
+                interior_minimum(model, b, clock, limits, rounds.outcome)
+            elif splitting_applies_to(model, limits):
+                split_minimum(model, b, clock, limits, rounds.outcome)
     for number in range(0 if rounds.outcome.converged else schedule.max_rounds):
         if rounds.step(number):
             break
