@@ -28,7 +28,7 @@ FAILURE = 2e-11
 SETTLED = 0.7
 #: Largest number of steps of an iteration.
 STEPS = 150
-#: Number of stored entries of a sparse array that are read at once.
+#: Number of stored entries of a sparse array that are read at once, if it has no more columns.
 PIECE = 1 << 14
 #: Number of random starts for a matrix. A sparse product with eight vectors costs about the same as with three.
 STARTS = 8
@@ -158,9 +158,9 @@ def _sparse_sizes(S: Any) -> tuple[list[float], list[int], float]:
     """Return the largest row and column sums of ``|S|``, the largest row and column counts, and ``‖S‖_F²``."""
     M = S if S.format == "csr" else S.T if S.format == "csc" else S.tocsr()
     across, terms = np.zeros(M.shape[1]), np.zeros(M.shape[1], np.int64)
-    down, start = 0.0, 0
+    down, start, piece = 0.0, 0, max(PIECE, M.shape[1])  # every piece costs as many operations as there are columns
     while start < M.shape[0]:
-        stop = max(start + 1, int(np.searchsorted(M.indptr, M.indptr[start] + PIECE, side="right")) - 1)
+        stop = max(start + 1, int(np.searchsorted(M.indptr, M.indptr[start] + piece, side="right")) - 1)
         first, last = int(M.indptr[start]), int(M.indptr[stop])
         sizes, columns = np.abs(M.data[first:last]), M.indices[first:last]
         own = np.repeat(np.arange(stop - start), np.diff(M.indptr[start : stop + 1]))

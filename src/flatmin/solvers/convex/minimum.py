@@ -26,9 +26,13 @@ JACOBIAN_BYTES = 1.2e9
 #: Number of copies of `Entries` that a solve holds in memory.
 ENTRIES_COPIES = 3.0
 #: Number of blocks of singular vectors that a solve holds in memory.
-COLUMN_BLOCKS = 12
+COLUMN_BLOCKS = 9
 #: Number of singular vectors that the first search computes.
 FIRST_COLUMNS = 30
+#: Largest rank that is assumed for exact fits of `Entries`; a fit holds a small matrix for each row of the factors.
+ASSUMED_RANK = 10
+#: Number of copies of these small matrices.
+BLOCK_COPIES = 4
 #: Largest side of a matrix that certificates form as a dense array.
 LARGEST_FORMED = 2000
 
@@ -98,6 +102,7 @@ def working_memory(problem: Problem, widest: int | None = None) -> float:
     if not isinstance(problem.measurement, Entries):
         jacobian = min(columns * m * smaller, JACOBIAN_BYTES)
         return jacobian + 24.0 * min(smaller, 8000) ** 2 + problem.measurement.nbytes
-    k = min(FIRST_COLUMNS, smaller, 1 + m // (d1 + d2), widest or FIRST_COLUMNS)
+    k = min(ASSUMED_RANK, smaller, 1 + m // (d1 + d2), widest or ASSUMED_RANK)
     certificate = 24.0 * smaller**2 if smaller <= LARGEST_FORMED else 0.0
-    return ENTRIES_COPIES * 24.0 * m + columns * (COLUMN_BLOCKS * min(FIRST_COLUMNS, smaller) + k**2) + certificate
+    blocks = COLUMN_BLOCKS * min(FIRST_COLUMNS, smaller) + BLOCK_COPIES * k**2
+    return ENTRIES_COPIES * 24.0 * m + columns * blocks + certificate
