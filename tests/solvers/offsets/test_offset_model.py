@@ -1,10 +1,10 @@
-"""Offsets: exact fits against least squares, and the joint problem against its definition."""
+"""OffsetModel: exact fits against least squares, and the joint problem against its definition."""
 
 import numpy as np
 import pytest
 
 import flatmin as fm
-from flatmin.solvers.offsets.offsets import OffsetModel, Offsets
+from flatmin.solvers.offsets.offset_model import OffsetModel
 
 
 def _entries(seed=0):
@@ -48,10 +48,6 @@ def test_predictions_of_others_follow_the_matrix():
     offsets = model.fit(values - entries.forward_factors(*factors))
     predicted = others.forward_factors(*factors) + offsets.at(others.rows, others.cols)
     np.testing.assert_allclose(model.judge(values, others, truth).residual(factors), predicted - truth, atol=1e-9)
-
-
-def test_unknown_rows_have_the_constant_alone():
-    assert Offsets(2.0, np.ones(2), np.ones(3)).at([-1, 0], [-1, 2]).tolist() == [2.0, 4.0]
 
 
 def test_strengths_of_restricted_likelihood_are_near_those_of_the_simulation():
