@@ -186,7 +186,7 @@ def _blocks(text: str, delimiter: str) -> Iterator[tuple[Sequence[int], list[Any
             yield [numbers[k] for k in kept], [lines[k] for k in kept]
 
 
-def _is_blank(line: str | list[str], delimiter: str) -> bool:
+def _is_blank(line: str | Sequence[str], delimiter: str) -> bool:
     if isinstance(line, str):
         return not line.strip() and delimiter not in line
     return len(line) == 1 and not line[0].strip()
