@@ -1,4 +1,4 @@
-"""DelimitedText: a table as text with commas, semicolons or tabs, which can be written again character by character."""
+"""DelimitedText: a table as text with commas, semicolons, tabs or spaces, written again character by character."""
 
 import re
 from collections import Counter
@@ -16,6 +16,9 @@ __all__ = ["MISSING", "SIGNIFICANT_DIGITS", "DelimitedText", "TextLine", "has_he
 MISSING = ("", "nan", "na", "n/a", "#n/a", "null")
 #: Delimiters in the order in which they are tried. The last one is that of MovieLens-1M.
 DELIMITERS = ("\t", ";", ",", "::")
+#: A cell and what ends it, if spaces separate cells. All spaces but the last before a cell belong to the cell, as do
+#: those at the end of the row.
+SPACED = re.compile(r'( *(?:"(?:[^"]|"")*"|\S*)(?: *(?=[\r\n]|\Z))?)( |\r\n|\n|\r|\Z)')
 #: The number of digits of a filled cell.
 SIGNIFICANT_DIGITS = 12
 #: A number with a decimal comma, or with a decimal point.
@@ -159,13 +162,21 @@ def _split(text: str, path: Path) -> tuple[str, list[TextLine]]:
     tried = [delimiter for delimiter in DELIMITERS if len(delimiter) == 1 or delimiter in text]
     for delimiter in tried:
         found[delimiter] = list(_lines(text, delimiter))
-        widths = {len(line.cells) for line in found[delimiter] if not line.blank}
+        widths = _widths(found[delimiter])
         if len(widths) == 1 and widths != {1}:
             break
     else:
+        if all(_widths(lines) == {1} for lines in found.values()):
+            spaced = list(_cells(text, SPACED, " "))
+            if len(_widths(spaced)) == 1 and _widths(spaced) != {1}:
+                return " ", spaced
         firsts = {d: next(len(line.cells) for line in lines if not line.blank) for d, lines in found.items()}
         delimiter = max(reversed(tried), key=firsts.__getitem__)
     return delimiter, found[delimiter]
+
+
+def _widths(lines: Sequence[TextLine]) -> set[int]:
+    return {len(line.cells) for line in lines if not line.blank}
 
 
 def _check_widths(lines: Sequence[TextLine], path: Path) -> None:
@@ -191,8 +202,13 @@ def _lines(text: str, delimiter: str) -> Iterator[TextLine]:
     pattern = (
         rf'([^\S\r\n{delimiter}]*"(?:[^"]|"")*"[^\S\r\n{delimiter}]*|[^{delimiter}\r\n]*)({delimiter}|\r\n|\n|\r|\Z)'
     )
-    number, cells = 1, []
-    for match in re.finditer(pattern, text):
+    yield from _cells(text, re.compile(pattern), delimiter)
+
+
+def _cells(text: str, pattern: re.Pattern[str], delimiter: str) -> Iterator[TextLine]:
+    """Return the rows of a text; ``pattern`` matches a cell and what ends it."""
+    number, cells = 1, list[str]()
+    for match in pattern.finditer(text):
         cell, end = match.groups()
         cells.append(cell)
         if end != delimiter:

@@ -1,4 +1,4 @@
-"""TextFile: text files with commas, semicolons or tabs, compressed or not, in any encoding."""
+"""TextFile: text files with commas, semicolons, tabs or spaces, compressed or not, in any encoding."""
 
 import gzip
 import zlib
@@ -33,6 +33,8 @@ class TextFile(TableFile):
         self.n_rows, self.notes = len(self._body), []
         if source.guessed:
             self.notes.append(f"the file is not UTF-8 and was read as {source.encoding}; --encoding takes another")
+        if self._text.delimiter == " ":
+            self.notes.append("spaces separate its columns")
         if header is None:
             self.notes.append("the first row is numeric, so columns have no names and are called by position, from 0")
 
