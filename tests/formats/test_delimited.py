@@ -64,9 +64,9 @@ def test_lines_without_quotes_are_split_like_lines_with_quotes():
 
 
 def test_a_header_has_text_or_stands_above_labels():
-    assert has_header([["a", "1"], ["2", "3"]], plain_number)
-    assert has_header([["", "1990"], ["x", "3"]], plain_number)
-    assert not has_header([["", "1990"], ["4", "3"]], plain_number)
+    assert has_header(["a", "1"], ["2"], plain_number)
+    assert has_header(["", "1990"], ["x"], plain_number)
+    assert not has_header(["", "1990"], ["4"], plain_number)
 
 
 def test_only_plain_texts_are_numbers():

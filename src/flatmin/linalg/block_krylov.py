@@ -48,23 +48,23 @@ def block_triplets(
 
 def _krylov(S: Any, start: Array, count: int, most: int, tol: float, below: float) -> tuple[Array, Array, bool]:
     """Return Ritz vectors and values of ``SᵀS``, largest first, and whether the wanted ones have converged."""
-    basis = np.zeros((len(start), most), order="F")
-    images = np.zeros_like(basis)
+    basis, inner = np.zeros((len(start), most), order="F"), np.zeros((most, most))
     block, size, before = np.linalg.qr(start)[0], 0, np.zeros(0)
     while True:
         block = block[:, : most - size]
         new = slice(size, size + block.shape[1])
         basis[:, new] = block
-        images[:, new] = image = S.T @ (S @ block)
+        image = S.T @ (S @ block)
         size = new.stop
-        inner = basis[:, :size].T @ images[:, :size]
-        values, Q = np.linalg.eigh((inner + inner.T) / 2)
+        inner[:size, new] = basis[:, :size].T @ image
+        inner[new, :size] = inner[:size, new].T
+        values, Q = np.linalg.eigh(inner[:size, :size])
         values, Q = values[::-1], Q[:, ::-1]
         wanted = values[:count]
         moved = np.abs(wanted - before).max() if len(before) == len(wanted) else np.inf
         goal = max(tol, ROUGH) if wanted[0] < below**2 else tol
         settled = bool(moved <= goal**2 * wanted[0]) and size >= min(most, 2 * count)
-        block = image - basis[:, :size] @ inner[:, new]
+        block = image - basis[:, :size] @ inner[:size, new]
         block -= basis[:, :size] @ (basis[:, :size].T @ block)
         block, lengths, _ = np.linalg.svd(block, full_matrices=False)
         block = block[:, lengths > 1e-10 * max(values[0], 0.0)]

@@ -52,7 +52,7 @@ def test_a_fit_with_a_larger_norm_does_not_replace_a_better_one():
     end, point, y = solved()
     end.late(disturbed(point, 1e-7), y, 1)
     best = end.gap
-    end._try(4, disturbed(point, 1e-1), y)
+    end.attempt(4, disturbed(point, 1e-1), y)
     assert end.gap == best
 
 

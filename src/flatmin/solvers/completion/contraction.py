@@ -14,7 +14,6 @@ from flatmin._core.arrays import Array
 from flatmin._core.limits import Clock
 from flatmin.cones.quadratic_map import Linearization, QuadraticMap
 from flatmin.linalg.block_krylov import block_triplets
-from flatmin.linalg.kernels import MIN_COMPILED_CELLS
 from flatmin.linalg.subspaces import deflate
 from flatmin.solvers.factored.cell_equations import CellEquations
 
@@ -32,7 +31,9 @@ class ContractionSchedule:
     first_count: int = 12  #: Number of singular values that are computed at first.
     max_count: int = 96  #: Largest number of singular values that are computed.
     max_steps: int = 30  #: Largest number of steps.
-    patience: int = 6  #: The contraction ends after this number of steps that do not lower the excess by a tenth.
+    max_rises: int = (
+        2  #: The contraction ends when the excess has risen this many times. Where it succeeds, it only falls.
+    )
 
 
 SCHEDULE = ContractionSchedule()
@@ -44,9 +45,10 @@ def contracted(model: QuadraticMap, x: Array, y: Array, clock: Clock, seed: int)
     Let ``excess`` be the distance of W from the matrices of norm ``target``. It is a convex function of the multiplier,
     with the gradient ``P q(D) / excess`` for ``D = Σ (σ − target) u vᵀ`` over the singular values σ above the target,
     where P is the projector on the kernel of ``Jᵀ``. The steps are those of Polyak for a function whose minimum is
-    zero. The result is None if the excess stays positive, or if the problem is no large table of observed cells.
+    zero. The result is None if the excess stays positive, if the measurements are not observed cells, or if there are
+    fewer cells than degrees of freedom.
     """
-    if not model.is_product or model.whitened.size < MIN_COMPILED_CELLS:
+    if model.freedom(x.shape[1]) >= model.whitened.size:
         return None
     derivative = Linearization(model, x, None)
     equations = CellEquations.from_derivative(derivative)
@@ -54,7 +56,7 @@ def contracted(model: QuadraticMap, x: Array, y: Array, clock: Clock, seed: int)
         return None
     U, _, V = model.canonical(x)
     count, start = SCHEDULE.first_count, None
-    best, waited = np.inf, 0
+    before, rises = np.inf, 0
     for _ in range(SCHEDULE.max_steps):
         outside = deflate(model.dual_matrix(y), U, V)
         u, s, v = block_triplets(outside, count, seed=seed, start=start)
@@ -63,9 +65,8 @@ def contracted(model: QuadraticMap, x: Array, y: Array, clock: Clock, seed: int)
         above = s > SCHEDULE.target
         over = s[above] - SCHEDULE.target
         excess = float(np.linalg.norm(over))
-        waited = 0 if excess < 0.9 * best else waited + 1
-        best = min(best, excess)
-        if clock.exhausted or waited > SCHEDULE.patience:
+        rises, before = rises + (excess > before), excess
+        if clock.exhausted or rises >= SCHEDULE.max_rises:
             return None
         if above.all() and count < SCHEDULE.max_count:
             count *= 2

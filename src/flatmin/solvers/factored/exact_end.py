@@ -57,7 +57,7 @@ class ExactEnd:
         ratios = s[1:] / np.maximum(s[:-1], 1e-300)
         rank = 1 + int(np.argmin(ratios)) if len(ratios) else 1
         if len(ratios) and ratios[rank - 1] < ARTEFACT_RATIO and self.model.freedom(rank) < len(self.b):
-            self._try(rank, point, y)
+            self.attempt(rank, point, y)
         return self.is_exact
 
     def late(self, point: tuple[Array, Array, Array], y: Array, *ranks: int) -> None:
@@ -67,9 +67,9 @@ class ExactEnd:
             if self.is_exact:
                 break
             if rank:
-                self._try(rank, point, y)
+                self.attempt(rank, point, y)
 
-    def _try(self, rank: int, point: tuple[Array, Array, Array], y: Array) -> None:
+    def attempt(self, rank: int, point: tuple[Array, Array, Array], y: Array) -> None:
         """Fit the data exactly near the leading singular triplets, and make the multiplier optimal there."""
         model, b = self.model, self.b
         x = model.stack(*(F[..., :rank] for F in point))
@@ -78,10 +78,10 @@ class ExactEnd:
         found = model.canonical(x)
         if model.units is not None:
             misfit = max(misfit, model.relative_residual(x, b))
-        if misfit <= FITTED and self.point is not None and self.misfit <= FITTED:
-            better = float(found[1].sum()) < float(self.point[1].sum())
-        else:
-            better = misfit < self.misfit
-        if better:
+        norm, best = float(found[1].sum()), np.inf if self.point is None else float(self.point[1].sum())
+        comparable = misfit <= FITTED and self.misfit <= FITTED
+        if (norm < best) if comparable else (misfit < self.misfit):
             self.point, self.misfit = found, misfit
-            self.outcome.improve_bound(b, *correct_dual(model, model.stack(*found), y, self.limits.seed))
+        elif not comparable or norm > best * (1 + REFINED_GAP):
+            return
+        self.outcome.improve_bound(b, *correct_dual(model, model.stack(*found), y, self.limits.seed))

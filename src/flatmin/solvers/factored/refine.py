@@ -122,6 +122,7 @@ def correct_dual(model: QuadraticMap, x: Array, y: Array, seed: int) -> tuple[Ar
         if size <= goal:
             break
         y = y + correction(lacking, goal / size)
+    del correction  # it holds large arrays
     S = model.dual_matrix(y)
     outside = model.largest_escape(S, U, V, seed, tol=1e-4)  # the bound is changed by the square of this error
     return y, block_norm(*couplings(S, U, V)[2:], max(outside, 0.0))

