@@ -38,6 +38,7 @@ def test_a_sign_that_may_separate_thousands_is_never_taken_for_the_decimal_sign(
         "a\n1\n\n",
         "  a  b \n 1   2\n\n  3 NA  ",
         'a "b c"\r\n1  "2"\r\n',
+        'a|"b|c"\n1| 2\n',
     ],
 )
 def test_a_text_is_joined_again_character_by_character(text):

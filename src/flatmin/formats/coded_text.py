@@ -127,7 +127,7 @@ class CodedText:
         if spaced:
             tabbed = "".join("\t".join(line.cells) + line.end for line in spaced)
             return replace(cls.parse(tabbed, path), spaced=True)
-        tried = [delimiter for delimiter in reversed(DELIMITERS) if len(delimiter) == 1 or delimiter in text]
+        tried = [delimiter for delimiter in reversed(DELIMITERS) if delimiter in "\t;," or delimiter in text]
         delimiter = max(tried, key=lambda one: firsts.get(one, 1))
         numbers, widths = _widths(text, delimiter)
         check_widths(numbers, widths, path)

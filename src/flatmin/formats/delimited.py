@@ -1,4 +1,4 @@
-"""DelimitedText: a table as text with commas, semicolons, tabs or spaces, written again character by character."""
+"""DelimitedText: a table as text with separated columns, which can be written again character by character."""
 
 import re
 from collections import Counter
@@ -31,8 +31,8 @@ __all__ = [
 
 #: Texts that mark a missing cell, in lower case.
 MISSING = ("", "nan", "na", "n/a", "#n/a", "null")
-#: Delimiters in the order in which they are tried. The last one is that of MovieLens-1M.
-DELIMITERS = ("\t", ";", ",", "::")
+#: Delimiters in the order in which they are tried. The colons are those of MovieLens-1M.
+DELIMITERS = ("\t", ";", ",", "::", "|")
 #: A cell and what ends it, if spaces separate cells. All spaces but the last before a cell belong to the cell, as do
 #: those at the end of the row.
 SPACED = re.compile(r'( *(?:"(?:[^"]|"")*"|[^ \r\n]*)(?: *(?=[\r\n]|\Z))?)( |\r\n|\n|\r|\Z)')
@@ -195,7 +195,7 @@ def _joined(lines: Sequence[TextLine], delimiter: str) -> str:
 
 def check_some_number(text: str, path: Path) -> None:
     """Raise `InputError` if a text has nothing but separators."""
-    if not text.strip(" \t;,\r\n").strip():
+    if not text.strip(" \t;,|\r\n").strip():
         raise InputError(f"{path} has no number, expected at least one known cell")
 
 
@@ -203,7 +203,7 @@ def _split(text: str, path: Path) -> tuple[str, list[TextLine]]:
     """Return the delimiter that makes all rows equally long, or else the likeliest one, and the lines of the text."""
     check_some_number(text, path)
     found: dict[str, list[TextLine]] = {}
-    tried = [delimiter for delimiter in DELIMITERS if len(delimiter) == 1 or delimiter in text]
+    tried = [delimiter for delimiter in DELIMITERS if delimiter in "\t;," or delimiter in text]
     for delimiter in tried:
         found[delimiter] = list(text_lines(text, delimiter))
         widths = _widths(found[delimiter])
@@ -250,7 +250,8 @@ def text_lines(text: str, delimiter: str) -> Iterator[TextLine]:
                 yield TextLine(number, row.split(delimiter), end)
         return
     pattern = (
-        rf'([^\S\r\n{delimiter}]*"(?:[^"]|"")*"[^\S\r\n{delimiter}]*|[^{delimiter}\r\n]*)({delimiter}|\r\n|\n|\r|\Z)'
+        rf'([^\S\r\n{delimiter}]*"(?:[^"]|"")*"[^\S\r\n{delimiter}]*|[^{delimiter}\r\n]*)'
+        rf"({re.escape(delimiter)}|\r\n|\n|\r|\Z)"
     )
     yield from _cells(text, re.compile(pattern), delimiter)
 

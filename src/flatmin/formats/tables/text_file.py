@@ -1,4 +1,4 @@
-"""TextFile: text files with commas, semicolons, tabs or spaces, compressed or not, in any encoding."""
+"""TextFile: text files with commas, semicolons, tabs, bars or spaces, compressed or not, in any encoding."""
 
 import gzip
 import zlib
