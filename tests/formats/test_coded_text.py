@@ -7,7 +7,18 @@ from flatmin.errors import InputError
 from flatmin.formats.coded_text import BLOCK, CodedColumn, CodedText
 from flatmin.formats.tables.text_file import CodedTextFile, TextFile
 
-ALPHABETS = ("a1,\n;", 'a,\n"', '1.,;\t\n" ', "a:1\n\r:", '"a",b\n 1.5;', "1,2\n", "é\x0b,\n")
+ALPHABETS = (
+    "a1,\n;",
+    'a,\n"',
+    '1.,;\t\n" ',
+    "a:1\n\r:",
+    '"a",b\n 1.5;',
+    "1,2\n",
+    '1|"2\n',
+    "é\x0b,\n",
+    "1 2\n",
+    '1. "2,\n',
+)
 
 
 def read(kind, path):

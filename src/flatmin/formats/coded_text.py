@@ -1,7 +1,7 @@
 """CodedText: a table as text that is read in blocks, for tables with millions of rows."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -17,6 +17,7 @@ from flatmin.formats.delimited import (
     check_widths,
     decimal_sign,
     has_header,
+    spaced_lines,
     text_lines,
     unquoted,
 )
@@ -99,13 +100,15 @@ class CodedColumn:
 class CodedText:
     """The text of a table, read as `DelimitedText` does, but with 4 bytes for a cell and each distinct text once.
 
-    ``numbers`` (n,) are the numbers of the lines of the rows, including a row of names.
+    ``numbers`` (n,) are the numbers of the lines of the rows, including a row of names. ``spaced`` is whether spaces
+    separate the columns of the file; ``text`` then has tabs instead.
     """
 
     text: str
     delimiter: str
     width: int
     numbers: Array
+    spaced: bool = False
 
     @classmethod
     def parse(cls, text: str, path: Path) -> Self:
@@ -113,13 +116,18 @@ class CodedText:
         text = text.removeprefix("\ufeff")
         check_some_number(text, path)
         firsts: dict[str, int] = {}
+        split = False
         for delimiter in DELIMITERS:
             if delimiter in text:
                 numbers, widths = _widths(text, delimiter)
-                firsts[delimiter] = int(widths[0])
+                firsts[delimiter], split = int(widths[0]), split or bool(np.any(widths > 1))
                 if widths[0] > 1 and np.all(widths == widths[0]):
                     return cls(text, delimiter, int(widths[0]), numbers)
-        tried = [delimiter for delimiter in reversed(DELIMITERS) if len(delimiter) == 1 or delimiter in text]
+        spaced = [] if split else spaced_lines(text)
+        if spaced:
+            tabbed = "".join("\t".join(line.cells) + line.end for line in spaced)
+            return replace(cls.parse(tabbed, path), spaced=True)
+        tried = [delimiter for delimiter in reversed(DELIMITERS) if delimiter in "\t;," or delimiter in text]
         delimiter = max(tried, key=lambda one: firsts.get(one, 1))
         numbers, widths = _widths(text, delimiter)
         check_widths(numbers, widths, path)

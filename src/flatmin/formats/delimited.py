@@ -1,4 +1,4 @@
-"""DelimitedText: a table as text with commas, semicolons or tabs, which can be written again character by character."""
+"""DelimitedText: a table as text with separated columns, which can be written again character by character."""
 
 import re
 from collections import Counter
@@ -31,8 +31,11 @@ __all__ = [
 
 #: Texts that mark a missing cell, in lower case.
 MISSING = ("", "nan", "na", "n/a", "#n/a", "null")
-#: Delimiters in the order in which they are tried. The last one is that of MovieLens-1M.
-DELIMITERS = ("\t", ";", ",", "::")
+#: Delimiters in the order in which they are tried. The colons are those of MovieLens-1M.
+DELIMITERS = ("\t", ";", ",", "::", "|")
+#: A cell and what ends it, if spaces separate cells. All spaces but the last before a cell belong to the cell, as do
+#: those at the end of the row.
+SPACED = re.compile(r'( *(?:"(?:[^"]|"")*"|[^ \r\n]*)(?: *(?=[\r\n]|\Z))?)( |\r\n|\n|\r|\Z)')
 #: The number of digits of a filled cell.
 SIGNIFICANT_DIGITS = 12
 #: A number with a decimal comma, or with a decimal point.
@@ -169,7 +172,7 @@ def decimal_sign(delimiter: str, cells: Iterable[tuple[str, int]]) -> str:
     texts = [(text, n) for text, n in cells if "," in text or "." in text]
     found = {sign: [(text, n) for text, n in texts if _has_sign(text, sign)] for sign in ",."}
     certain = {sign: sum(n for text, n in found[sign] if not GROUPED[sign].fullmatch(text)) for sign in ",."}
-    if certain[","] != certain["."] or delimiter == "\t":
+    if certain[","] != certain["."] or delimiter in ("\t", " "):
         return "," if certain[","] > certain["."] else "."
     return "," if found[","] and not found["."] else "."
 
@@ -192,7 +195,7 @@ def _joined(lines: Sequence[TextLine], delimiter: str) -> str:
 
 def check_some_number(text: str, path: Path) -> None:
     """Raise `InputError` if a text has nothing but separators."""
-    if not text.strip(" \t;,\r\n").strip():
+    if not text.strip(" \t;,|\r\n").strip():
         raise InputError(f"{path} has no number, expected at least one known cell")
 
 
@@ -200,16 +203,24 @@ def _split(text: str, path: Path) -> tuple[str, list[TextLine]]:
     """Return the delimiter that makes all rows equally long, or else the likeliest one, and the lines of the text."""
     check_some_number(text, path)
     found: dict[str, list[TextLine]] = {}
-    tried = [delimiter for delimiter in DELIMITERS if len(delimiter) == 1 or delimiter in text]
+    tried = [delimiter for delimiter in DELIMITERS if delimiter in "\t;," or delimiter in text]
     for delimiter in tried:
         found[delimiter] = list(text_lines(text, delimiter))
-        widths = {len(line.cells) for line in found[delimiter] if not line.blank}
+        widths = _widths(found[delimiter])
         if len(widths) == 1 and widths != {1}:
             break
     else:
+        if all(_widths(lines) == {1} for lines in found.values()):
+            spaced = spaced_lines(text)
+            if spaced:
+                return " ", spaced
         firsts = {d: next(len(line.cells) for line in lines if not line.blank) for d, lines in found.items()}
         delimiter = max(reversed(tried), key=firsts.__getitem__)
     return delimiter, found[delimiter]
+
+
+def _widths(lines: Sequence[TextLine]) -> set[int]:
+    return {len(line.cells) for line in lines if not line.blank}
 
 
 def check_widths(numbers: Sequence[int] | Array, widths: Sequence[int] | Array, path: Path) -> None:
@@ -239,10 +250,22 @@ def text_lines(text: str, delimiter: str) -> Iterator[TextLine]:
                 yield TextLine(number, row.split(delimiter), end)
         return
     pattern = (
-        rf'([^\S\r\n{delimiter}]*"(?:[^"]|"")*"[^\S\r\n{delimiter}]*|[^{delimiter}\r\n]*)({delimiter}|\r\n|\n|\r|\Z)'
+        rf'([^\S\r\n{delimiter}]*"(?:[^"]|"")*"[^\S\r\n{delimiter}]*|[^{delimiter}\r\n]*)'
+        rf"({re.escape(delimiter)}|\r\n|\n|\r|\Z)"
     )
-    number, cells = 1, []
-    for match in re.finditer(pattern, text):
+    yield from _cells(text, re.compile(pattern), delimiter)
+
+
+def spaced_lines(text: str) -> list[TextLine]:
+    """Return the rows of a text whose cells are separated by spaces, or none if rows differ or have one cell."""
+    lines = list(_cells(text, SPACED, " "))
+    return lines if len(_widths(lines)) == 1 and _widths(lines) != {1} else []
+
+
+def _cells(text: str, pattern: re.Pattern[str], delimiter: str) -> Iterator[TextLine]:
+    """Return the rows of a text; ``pattern`` matches a cell and what ends it."""
+    number, cells = 1, list[str]()
+    for match in pattern.finditer(text):
         cell, end = match.groups()
         cells.append(cell)
         if end != delimiter:

@@ -61,7 +61,7 @@ class NamedFile:
         """The sentence that nothing separates columns in a text file, with the remedy; empty for other files."""
         if len(self.names) > 1 or not isinstance(self.file, TextFile | CodedTextFile):
             return []
-        return ["its rows have no comma, semicolon or tab that separates columns; save it as CSV, with commas"]
+        return ["no comma, semicolon, tab, bar or space separates columns in all its rows; save it as CSV, with commas"]
 
 
 def _kind(path: Path, noun: str, kinds: Sequence[type[TableFile]]) -> type[TableFile]:

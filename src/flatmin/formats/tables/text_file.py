@@ -1,4 +1,4 @@
-"""TextFile: text files with commas, semicolons or tabs, compressed or not, in any encoding."""
+"""TextFile: text files with commas, semicolons, tabs, bars or spaces, compressed or not, in any encoding."""
 
 import gzip
 import zlib
@@ -31,7 +31,7 @@ class TextFile(TableFile):
         header = self._text.header
         self.names = list(header.texts) if header else [""] * self._text.width
         self.index = 0 if header and self._text.width > 1 and not header.texts[0] else None
-        self.n_rows, self.notes = len(self._body), _notes(source, header is not None)
+        self.n_rows, self.notes = len(self._body), _notes(source, self._text.delimiter == " ", header is not None)
 
     @classmethod
     def read(cls, path: Path, encoding: str | None = None) -> Self:
@@ -74,7 +74,7 @@ class CodedTextFile(TableFile):
         header = self._text.header
         self.names = [""] * self._text.width if header is None else header
         self.index = 0 if header and self._text.width > 1 and not header[0] else None
-        self.n_rows, self.notes = self._text.n_rows, _notes(source, header is not None)
+        self.n_rows, self.notes = self._text.n_rows, _notes(source, self._text.spaced, header is not None)
 
     @classmethod
     def read(cls, path: Path, encoding: str | None = None) -> Self:
@@ -114,11 +114,13 @@ def _decoded(path: Path, encoding: str | None, bytes_per_byte: float) -> Encoded
     return EncodedText.decode(raw, path, encoding)
 
 
-def _notes(source: EncodedText, has_names: bool) -> list[str]:
-    """Return sentences about the encoding and the names of columns."""
+def _notes(source: EncodedText, spaced: bool, has_names: bool) -> list[str]:
+    """Return sentences about the encoding, the separator and the names of columns."""
     notes = []
     if source.guessed:
         notes.append(f"the file is not UTF-8 and was read as {source.encoding}; --encoding takes another")
+    if spaced:
+        notes.append("spaces separate its columns")
     if not has_names:
         notes.append("the first row is numeric, so columns have no names and are called by position, from 0")
     return notes
