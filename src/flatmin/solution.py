@@ -65,6 +65,10 @@ class Status(Enum):
         "No proof was found; compare relative_gap and relative_residual with what you need, "
         'raise max_rank if it was set, lower tol, or set stop="gap" if it was "objective".'
     )
+    rank_limit = (
+        "The largest rank is reached: the objective has stopped falling at max_rank, and would fall further at a "
+        "higher rank, by at most the share relative_gap (unless bound_kind is estimated); raise max_rank."
+    )
     iteration_limit = "The iteration limit was reached; raise max_iter, loosen tol, or continue with warm_start."
     time_limit = "The time limit was reached; raise time_limit, loosen tol, or continue with warm_start."
     not_checked = (

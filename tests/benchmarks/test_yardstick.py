@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from benchmarks import yardstick
 
-SMALL = {"dimension": 60, "rank": 2}
+SMALL = {"shape": (60, 60), "rank": 2}
 
 
 @pytest.mark.parametrize("condition", yardstick.CONDITIONS)
 def test_instances(condition):
-    drawn = yardstick.instance(condition, 2.5, 3, dimension=100, rank=3)
+    drawn = yardstick.instance(condition, 2.5, 3, shape=(100, 100), rank=3)
     s = np.linalg.svd(drawn.truth, compute_uv=False)
     entries = drawn.problem.measurement
     assert s[:3] == pytest.approx(np.geomspace(condition, 1, 3))

@@ -50,4 +50,8 @@ def test_one_pattern_has_a_hint_and_two_have_none():
     for count, said in ((1, True), (8, False)):
         problem = fm.families.phase_retrieval.diffraction(np.arange(4), masks[:count]).problem
         assert ("One diffraction pattern does not determine a signal" in " ".join(data_hints(problem))) is said
+    halves = fm.families.phase_retrieval.diffraction(np.arange(4), np.array([[1, 1, 0, 0], [0, 0, 1, 1]])).problem
+    assert "The masks divide the pixels into 2 parts" in " ".join(data_hints(halves))
+    few = fm.families.phase_retrieval.diffraction(np.arange(5), np.array([[1, 1, 1, 1, 1], [0, 0, 0, 0, 1]])).problem
+    assert "at most 6 independent intensities, and a signal of 5 pixels has 9 unknowns" in " ".join(data_hints(few))
     assert data_hints(fm.families.matrix_sensing.sample((3, 2), 1, 4).problem) == []

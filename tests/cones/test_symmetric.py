@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from flatmin.cones import Symmetric
-from flatmin.measurements import Identity
+from flatmin.measurements import Identity, RankOne
 
 CONE = Symmetric()
 
@@ -30,3 +30,17 @@ def test_every_matrix_fits_into_the_largest_width_and_columns_have_one_sign():
     np.testing.assert_array_equal(support[:3, 0], 1)
     np.testing.assert_array_equal(support[3:, 1], 1)
     np.testing.assert_array_equal(np.sum(support, axis=0), 3)
+
+
+def test_lifted_maps_and_normal_matrices_are_those_of_factors():
+    rng = np.random.default_rng(2)
+    model = CONE.quadratic_map(RankOne(rng.standard_normal((6, 4))), 0.5)
+    x = rng.standard_normal((8, 2)) * np.repeat([[1.0, 0.0], [0.0, 1.0]], 4, axis=0)
+    W = np.stack([x[:4] @ x[:4].T, x[4:] @ x[4:].T])
+    np.testing.assert_allclose(model.lifted_value(W), model.value(x), atol=1e-12)
+    y = rng.standard_normal(6)
+    assert y @ model.lifted_value(W) == pytest.approx(np.vdot(model.dual_blocks(y), W) / 2)
+    np.testing.assert_allclose(model.lifted_canonical(W)[1][:2], model.canonical(x)[1], atol=1e-12)
+    J = np.stack([model.bilinear(x, E) for E in np.eye(16).reshape(16, 8, 2)], axis=1).reshape(6, 8, 2)
+    identity = np.broadcast_to(np.eye(4), (2, 4, 4))
+    np.testing.assert_allclose(model.normal_matrix(W, identity), np.einsum("mnk,pnk->mp", J, J), atol=1e-10)

@@ -166,3 +166,38 @@ def test_the_rank_test_has_its_size():
         for seed in range(50)
     ]
     assert abs(np.mean(rejected) - 0.1) <= 3 * np.sqrt(0.1 * 0.9 / 50)
+
+
+def covariates(rng, shape):
+    """Return two covariates that vary over time differently between units, in different units."""
+    return {"price": 1e3 * rng.standard_normal(shape).cumsum(axis=1), "income": 5 + rng.standard_normal(shape)}
+
+
+def test_without_a_matrix_covariates_are_least_squares_with_dummies():
+    rng = np.random.default_rng(0)
+    Y, treated = panel(rng, starts=(8, 6))
+    Y[4, 2] = np.nan
+    given = covariates(rng, Y.shape)
+    model = fm.PanelEffect(1e5, refit=False, n_placebos=9).fit(Y, treated, given)
+    (n, t), (i, j) = Y.shape, np.nonzero(~treated & ~np.isnan(Y))
+    dummies = np.hstack([np.eye(n)[i], np.eye(t)[j], *(x[i, j][:, None] / x.std() for x in given.values())])
+    found = np.linalg.lstsq(dummies, Y[i, j], rcond=None)[0]
+    slopes = found[n + t :] / [x.std() for x in given.values()]
+    fitted = found[:n, None] + found[n : n + t] + sum(b * x for b, x in zip(slopes, given.values(), strict=True))
+    np.testing.assert_allclose(model.coef_, slopes, rtol=1e-8)
+    np.testing.assert_allclose(model.counterfactual_, fitted, atol=1e-8)
+    assert model.covariates_.tolist() == ["price", "income"]
+
+
+def test_a_matrix_is_fitted_together_with_covariates(tmp_path):
+    rng = np.random.default_rng(1)
+    Y, treated = panel(rng, confounding=1.5)
+    given = covariates(rng, Y.shape)
+    Y += 0.002 * given["price"] - given["income"] + EFFECT * treated
+    frames = {name: pd.DataFrame(x) for name, x in given.items()}
+    model = fm.PanelEffect(0.02, refit=True, n_placebos=9).fit(pd.DataFrame(Y), pd.DataFrame(treated), frames)
+    assert model.coef_ == pytest.approx([0.002, -1], rel=0.1)
+    assert model.att_ == pytest.approx(EFFECT, abs=0.5)
+    assert model.certificate_.holds
+    model.save(tmp_path / "model.npz")
+    np.testing.assert_array_equal(fm.PanelEffect.load(tmp_path / "model.npz").coef_, model.coef_)

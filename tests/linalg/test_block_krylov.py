@@ -90,3 +90,13 @@ def test_what_is_clearly_below_is_found_roughly_and_what_is_not_precisely():
     rough = block_triplets(operator, 2, below=2 * top)[1][0]
     assert 0.9 * top < rough <= top * (1 + 1e-12)
     assert sum(products) < precise
+
+
+def test_a_start_near_the_leading_directions_is_refined():
+    rng = np.random.default_rng(3)
+    S = rng.standard_normal((90, 70))
+    _, s, Vt = np.linalg.svd(S)
+    near = Vt[:3].T + 0.1 * rng.standard_normal((70, 3)) / np.sqrt(70)
+    found, v = block_triplets(S, 3, tol=1e-4, start=near)[1:]
+    np.testing.assert_allclose(found, s[:3], rtol=1e-6)
+    assert np.linalg.norm(v - Vt[:3].T @ (Vt[:3] @ v)) < 1e-2

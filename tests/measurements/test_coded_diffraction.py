@@ -6,6 +6,7 @@ import pytest
 from flatmin.errors import InputError
 from flatmin.linalg.metric import Metric
 from flatmin.measurements import CodedDiffraction, RankOne
+from flatmin.measurements import coded_diffraction as module
 from flatmin.measurements.base import _Congruence
 from flatmin.testing import check_measurement
 
@@ -108,3 +109,63 @@ def test_masks_that_are_multiples_of_each_other_make_a_single_pattern():
     ):
         assert CodedDiffraction(masks).is_single_pattern is single
     assert not CodedDiffraction([[1.0, 0, 0]]).is_single_pattern  # the phase of a single pixel is all that is lost
+
+
+class TestTheAdjointAsAnOperator:
+    """Its norm and rounding errors are bounded, which proofs by random starts need."""
+
+    @pytest.mark.parametrize("shape", [(3, 24), (4, 6, 5)])
+    def test_norm_and_rounding_are_bounded(self, shape):
+        rng = np.random.default_rng(0)
+        masks = rng.standard_normal(shape) + 1j * rng.standard_normal(shape)
+        A = CodedDiffraction(masks * rng.uniform(0.2, 2, shape))
+        W = A.adjoint_operator(rng.standard_normal(A.size))
+        dense, x = W.toarray(), rng.standard_normal(A.shape[0]) + 1j * rng.standard_normal(A.shape[0])
+        x /= np.linalg.norm(x)
+        assert np.linalg.norm(dense, 2) <= W.norm_bound <= 20 * np.linalg.norm(dense, 2)
+        fast, slow = (M.adjoint_operator(W.weights) @ x.astype(M.dtype) for M in (A, A.single()))
+        assert 0 < np.linalg.norm(fast - dense @ x) <= W.rounding
+        assert W.rounding < np.linalg.norm(slow - fast) < 1e-5 * W.norm_bound
+
+    def test_masks_are_transformed_in_parts(self, monkeypatch):
+        rng = np.random.default_rng(1)
+        A, x = CodedDiffraction(rng.standard_normal((5, 4, 3))), rng.standard_normal((12, 2))
+        waves, W = A.amplitudes(x), A.adjoint_operator(rng.standard_normal(60))
+        whole = W @ x
+        monkeypatch.setattr(module, "PIXELS_AT_ONCE", 24)
+        np.testing.assert_array_equal(A.amplitudes(x), waves)
+        np.testing.assert_allclose(W @ x, whole, rtol=1e-14)
+
+
+def derivative_rank(masks, rng):
+    """Return the rank of the derivative of the intensities at a random signal."""
+    n = masks.shape[1]
+    A = np.concatenate([np.fft.fft(np.eye(n), axis=0) * mask.conj() for mask in masks])
+    z = A @ (rng.standard_normal(n) + 1j * rng.standard_normal(n))
+    pulled = z.conj()[:, None] * A
+    sizes = np.linalg.svd(np.hstack([pulled.real, -pulled.imag]), compute_uv=False)
+    return np.count_nonzero(sizes > 1e-9 * sizes[0])
+
+
+def test_counts_reject_only_masks_that_do_not_determine_a_signal():
+    rng = np.random.default_rng(0)
+    rejected = undetermined = 0
+    for _ in range(300):
+        q, n = rng.integers(1, 5), rng.integers(3, 9)
+        masks = (rng.random((q, n)) < rng.uniform(0.2, 1)) * rng.choice([1, 1j, -1, 2.0], (q, n))
+        pixels = np.count_nonzero(masks.any(axis=0))
+        if pixels < 2:
+            continue
+        A = CodedDiffraction(masks)
+        fails = A.n_parts > 1 or A.max_independent < 2 * pixels - 1
+        lacks = derivative_rank(masks, rng) < 2 * pixels - 1
+        assert lacks or not fails
+        rejected, undetermined = rejected + fails, undetermined + lacks
+    assert rejected > 0.8 * undetermined > 20
+
+
+def test_parts_are_pixels_that_no_mask_joins():
+    A = CodedDiffraction([[1, 1, 0, 0, 0], [0, 0, 1, 1, 0], [0, 0, 0, 0, 0]])
+    assert A.n_parts == 2
+    assert A.max_independent == 6
+    assert CodedDiffraction([[1, 1, 0, 0], [0, 1, 1, 1]]).n_parts == 1

@@ -39,9 +39,13 @@ def test_many_entries_are_measured_as_few_are(weighted, repeated, ordered, monke
     if merged is not None:
         (one, Q), P = merged, expected[4][1]
         assert np.all(np.diff(one.rows * 9 + one.cols) > 0)
-        np.testing.assert_allclose(Q.toarray(), P.toarray())
+        np.testing.assert_allclose(_dense(Q), _dense(P))
         np.testing.assert_allclose(Q @ one.forward_factors(L, R), expected[0], atol=1e-14)
-        np.testing.assert_allclose((Q.T @ Q).toarray(), np.eye(one.size), atol=1e-14)
+        np.testing.assert_allclose(_dense(Q).T @ _dense(Q), np.eye(one.size), atol=1e-14)
+
+
+def _dense(Q):
+    return np.stack([Q @ e for e in np.eye(Q.n)], axis=1)
 
 
 def test_maps_that_differ_in_weights_share_their_sorting():
@@ -59,7 +63,7 @@ def test_merging_cells_without_repetition_keeps_signs_and_zeros():
     merged, Q = A.merged()
     X = np.arange(6.0).reshape(2, 3)
     np.testing.assert_array_equal(Q @ merged.forward(X), A.forward(X))
-    np.testing.assert_array_equal((Q.T @ Q).toarray(), np.eye(3))
+    np.testing.assert_array_equal(_dense(Q).T @ _dense(Q), np.eye(3))
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -90,8 +94,7 @@ def test_indices_of_four_bytes_are_kept_and_do_not_overflow():
     assert short.rows.dtype == np.int32
     y, F = rng.standard_normal(60), rng.standard_normal((shape[1], 2))
     np.testing.assert_array_equal(short.adjoint_operator(y) @ F, long.adjoint_operator(y) @ F)
-    for one, other in zip(short.merged(), long.merged(), strict=True):
-        assert one.shape == other.shape
+    assert short.merged()[1].n == long.merged()[1].n
     np.testing.assert_array_equal(short.merged()[0].rows, long.merged()[0].rows)
 
 

@@ -60,6 +60,8 @@ def test_arguments_without_a_meaning_are_refused(task, message):
         ((False, "interpolating", None), Clock(max_iter=0), {"converged": False}, "iteration_limit"),
         ((False, "interpolating", None), Clock(time_limit=0), {"converged": False}, "time_limit"),
         ((False, "interpolating", None), Clock(max_iter=0), {}, "not_certified"),
+        ((False, "penalised", None), Clock(max_iter=0), {"converged": False, "capped": True}, "rank_limit"),
+        ((True, "penalised", None), Clock(), {"capped": True}, "regularized_minimum"),
     ],
 )
 def test_statuses(proof, clock, flags, status):

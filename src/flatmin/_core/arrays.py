@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Array", "in_row_major_order", "namespace"]
+__all__ = ["Array", "in_row_major_order", "namespace", "on_host"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -14,6 +14,13 @@ def namespace(array: Any) -> Any:
     """Return the library of an array, NumPy or PyTorch, so that a formula is written only once for both."""
     name = type(array).__module__.partition(".")[0]
     return sys.modules["torch"] if name == "torch" else np
+
+
+def on_host(value: Any) -> Any:
+    """Return a PyTorch tensor as an array of NumPy, without its gradient, and any other value unchanged."""
+    if namespace(value) is np:
+        return value
+    return value.detach().cpu().resolve_conj().resolve_neg().numpy()
 
 
 def in_row_major_order(rows: Array, cols: Array, step: int = 1 << 16) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from flatmin._core.arrays import Array
+from flatmin._core.arrays import Array, on_host
 from flatmin.errors import InputError
 
 __all__ = [
@@ -32,9 +32,9 @@ LONGEST_SHOWN = 60
 
 
 def numeric(value: Any, name: str, *, allow_complex: bool = False) -> Array:
-    """Return ``value`` as a finite float64 (or complex128) array; integers, booleans and float32 are converted."""
+    """Return ``value`` as a finite float64 (or complex128) array; other numbers and tensors are converted."""
     try:
-        array = np.asarray(value)
+        array = np.asarray(on_host(value))
     except ValueError as error:
         raise InputError(f"{name} is ragged, expected a rectangular array of numbers") from error
     if array.dtype.kind not in "biufc":

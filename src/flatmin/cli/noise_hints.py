@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from flatmin.families.phase_retrieval import ONE_PATTERN
+from flatmin.families.phase_retrieval import why_undetermined
 from flatmin.losses import Absolute
-from flatmin.measurements import CodedDiffraction
 from flatmin.problem import Problem
 from flatmin.proofs.cone_certificate import trace_is_determined
 from flatmin.solution import Solution, Status
@@ -18,9 +17,9 @@ UNFIT_RESIDUAL = 1e-4
 
 
 def data_hints(problem: Problem) -> list[str]:
-    """Return what can be said before a solve: whether the data are a single diffraction pattern."""
-    A = problem.measurement
-    return [ONE_PATTERN] if isinstance(A, CodedDiffraction) and A.is_single_pattern else []
+    """Return what can be said before a solve: why diffraction patterns do not determine a signal."""
+    reason = why_undetermined(problem.measurement)
+    return [] if reason is None else [reason]
 
 
 def noise_hints(problem: Problem, solution: Solution) -> list[str]:

@@ -131,12 +131,29 @@ class QuadraticMap(ABC):
         """Return an array with 1 for entries of x that may become nonzero in the iteration, and 0 for the others."""
         return np.ones_like(x)
 
-    def can_factorize(self, derivative: Linearization) -> bool:
-        """Return whether a Hessian can be formed, from an explicit J or by `normal_matrix`, and factorized."""
-        return derivative.J is not None
+    @property
+    def has_normal_matrix(self) -> bool:
+        """Whether `normal_matrix` exists and is small enough to be factorized."""
+        return False
 
-    def normal_matrix(self, x: Array, P: Array) -> Array:
-        """Return the lower triangle of ``⟨J_i, P J_j⟩`` for all pairs of measurements, shape (m, m)."""
+    def normal_matrix(self, G: Array, P: Array) -> Array:
+        """Return the lower triangle of ``tr(K_i P K_j G)`` for all pairs of measurements, shape (m, m).
+
+        P and G hold the diagonal blocks of symmetric matrices, as in `dual_blocks`. For ``G = x xᵀ`` the elements are
+        ``⟨J_i, P J_j⟩``, where J is the derivative of q at x.
+        """
+        raise NotImplementedError
+
+    def dual_blocks(self, y: Array) -> Array:
+        """Return the diagonal blocks of the symmetric matrix K of a multiplier, shape (number, size, size)."""
+        return self.curvature(self.dual_matrix(y))[None]
+
+    def lifted_value(self, W: Array) -> Array:
+        """Return ``½ tr(K_i W)``, shape (m,), for the diagonal blocks W of a symmetric matrix; q(x) is that of x xᵀ."""
+        raise NotImplementedError
+
+    def lifted_canonical(self, W: Array) -> tuple[Array, Array, Array]:
+        """Return ``U, s, V`` of the element of the cone that belongs to diagonal blocks W; Z(x) is that of x xᵀ."""
         raise NotImplementedError
 
     def blocks(self, x: Array) -> Array:

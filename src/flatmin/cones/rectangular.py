@@ -7,7 +7,7 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.cones.base import Cone, Triplets
-from flatmin.cones.quadratic_map import LEAST_SHIFT, Linearization, QuadraticMap
+from flatmin.cones.quadratic_map import LEAST_SHIFT, QuadraticMap
 from flatmin.linalg.block_krylov import block_triplets
 from flatmin.linalg.metric import svd_of_product
 from flatmin.linalg.operator_norm import TopSpectrum, top_spectrum
@@ -95,13 +95,25 @@ class StackedProduct(QuadraticMap):
         """Return [R, L]: R multiplies the rows of L, and L those of R."""
         return list(self.split(x)[::-1])
 
-    def can_factorize(self, derivative: Linearization) -> bool:
-        """Return whether J is an explicit array, or the measurement has `Measurement.normal_matrix`."""
-        return derivative.J is not None or self.whitened.has_normal_matrix
+    @property
+    def has_normal_matrix(self) -> bool:
+        """Whether the measurement has `Measurement.normal_matrix`."""
+        return self.whitened.has_normal_matrix
 
-    def normal_matrix(self, x: Array, P: Array) -> Array:
-        """Return the lower triangle of ``⟨J_i, P J_j⟩``, from `Measurement.normal_matrix`."""
-        return self.scale**2 * self.whitened.normal_matrix(x @ x.T, P)
+    def normal_matrix(self, G: Array, P: Array) -> Array:
+        """Return the lower triangle of ``tr(K_i P K_j G)``, from `Measurement.normal_matrix`."""
+        return self.scale**2 * self.whitened.normal_matrix(G[0], P[0])
+
+    def lifted_value(self, W: Array) -> Array:
+        """Return the value of the upper right part of the only block."""
+        d1 = self.whitened.shape[0]
+        return self.scale * self.whitened.forward(W[0, :d1, d1:])
+
+    def lifted_canonical(self, W: Array) -> tuple[Array, Array, Array]:
+        """Return the singular value decomposition of the upper right part of the only block."""
+        d1 = self.whitened.shape[0]
+        U, s, Vt = np.linalg.svd(W[0, :d1, d1:], full_matrices=False)
+        return U, s, Vt.T
 
     def canonical(self, x: Array) -> tuple[Array, Array, Array]:
         """Return ``U, s, V`` with ``L Rᵀ = U s Vᵀ``."""

@@ -117,3 +117,27 @@ class StackedSignedGram(QuadraticMap):
         S = as_array(S)
         zero = np.zeros_like(S)
         return np.block([[S, zero], [zero, -S]])
+
+    @property
+    def has_normal_matrix(self) -> bool:
+        """Whether the sensing matrices are ``x_i x_iᵀ``."""
+        return self.whitened.is_rank_one
+
+    def normal_matrix(self, G: Array, P: Array) -> Array:
+        """Return ``tr(K_i P K_j G)``, the sum of ``(x_iᵀ P x_j)(x_iᵀ G x_j)`` over both blocks."""
+        F = self.whitened.amplitudes(np.eye(self.whitened.shape[0]))
+        return self.scale**2 * np.asarray(sum((F @ p @ F.T) * (F @ g @ F.T) for p, g in zip(P, G, strict=True)))
+
+    def dual_blocks(self, y: Array) -> Array:
+        """Return ``S`` and ``−S``."""
+        S = as_array(self.dual_matrix(y))
+        return np.stack([S, -S])
+
+    def lifted_value(self, W: Array) -> Array:
+        """Return the value of half the difference of the two blocks."""
+        return self.scale / 2 * self.whitened.forward(W[0] - W[1])
+
+    def lifted_canonical(self, W: Array) -> tuple[Array, Array, Array]:
+        """Return the eigendecomposition of half the difference of the two blocks, V being U times the signs."""
+        values, U = leading_eigenpairs((W[0] - W[1]) / 2, len(W[0]), by_size=True)
+        return U, np.abs(values), U * np.where(values < 0, -1.0, 1.0)

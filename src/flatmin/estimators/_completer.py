@@ -13,7 +13,7 @@ from flatmin.estimators._completion.fitting import Completed, Settings, complete
 from flatmin.estimators._completion.observations import Observations, Strengths
 from flatmin.estimators._completion.predictor import CellPredictor, RowFit
 from flatmin.estimators._completion.projection import RowModel
-from flatmin.estimators._completion.relaxation import HeldOut, Relaxation
+from flatmin.estimators._completion.relaxation import Relaxation
 from flatmin.estimators._declaration import estimator
 from flatmin.estimators._intervals.arguments import check_kind, check_level, expect_refit, folds_of
 from flatmin.estimators._intervals.calibration import Calibration
@@ -63,7 +63,7 @@ class Completer(FlatEstimator):
         offsets, estimated by restricted maximum likelihood.
     calibration : int, "auto" or None
         How many folds of observed cells are held out to calibrate intervals; 1 holds out a fifth of the cells once.
-        "auto" is 20 up to 2000 observed cells, 10 up to 20 000, 5 up to a million, and 1 above. Nothing is held out
+        "auto" is 20 up to 2000 observed cells, 10 up to 20 000, 5 up to 200 000, and 1 above. Nothing is held out
         before an interval or a standard deviation is asked for. None excludes both.
 
     Attributes
@@ -78,7 +78,7 @@ class Completer(FlatEstimator):
         The scales of errors and their quantiles, from held-out cells. The first use of this attribute, or of an
         interval, computes it. A file of a model has it if it was computed before `save`.
     relaxation_ : Relaxation or None
-        The candidates of ``refit="auto"``, their errors on held-out cells, and the held-out predictions of the best.
+        The candidates of ``refit="auto"``, and their errors on held-out cells.
     solution_ : Solution
         The solution with its proofs. Like ``noise_`` it is in the units of the fit.
     n_features_in_, feature_names_in_ : int, ndarray
@@ -91,7 +91,6 @@ class Completer(FlatEstimator):
         RowModel,
         Offsets,
         Relaxation,
-        HeldOut,
         Calibration,
         RowScales,
     )
@@ -170,7 +169,7 @@ class Completer(FlatEstimator):
         """Return the calibration, computed once for every number of folds."""
         if self.calibration is None:
             raise InputError("calibration is None, expected 'auto' or a number of folds, which intervals need")
-        folds = folds_of(self.calibration, len(self._cells.rows.values))
+        folds = self._calibration_folds()
         if folds not in self._calibrations:
             found: Completed | None = getattr(self, "_found", None)
             if found is None:
@@ -182,6 +181,10 @@ class Completer(FlatEstimator):
             held = fold_fits(found, folds, self._row_weights())
             self._calibrations[folds] = Calibration.from_folds(self._cells, held, accuracy)
         return self._calibrations[folds]
+
+    def _calibration_folds(self) -> int:
+        """Return the number of folds of the calibration."""
+        return folds_of(self.calibration, len(self._cells.rows.values))
 
     def _row_weights(self) -> Array | None:
         """Return the weights of held-out cells by row for calibration, or None for equal weights."""

@@ -104,6 +104,7 @@ class PairRegressor(RegressorMixin, Completer):  # type: ignore[misc]
     interactions: Any = "auto"
     clip: Any = None
     engine: str = "auto"
+    tol: float = 1e-6
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Fit offsets and matrix to values of pairs.

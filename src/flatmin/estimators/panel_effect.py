@@ -14,7 +14,7 @@ from flatmin.estimators._completion.fitting import ZERO_MARGIN, Settings, comple
 from flatmin.estimators._completion.observations import Observations
 from flatmin.estimators._declaration import estimator
 from flatmin.estimators._panel.panel import Panel, mean_along
-from flatmin.estimators._panel.placebos import MIN_PLACEBOS, Placebos, cells_of, modelled
+from flatmin.estimators._panel.placebos import MIN_PLACEBOS, Placebos, cells_of, expect_variation, modelled
 from flatmin.estimators.base import FlatEstimator
 from flatmin.solvers.alphas.path import alpha_max, geometric
 from flatmin.solvers.offsets.offsets import Offsets
@@ -32,9 +32,10 @@ class PanelEffect(FlatEstimator):
     """Estimate what a treatment changed in the treated units of a panel: the average effect on the treated.
 
     The treated cells are hidden. Their counterfactuals, the outcomes without treatment, are predicted from all other
-    cells by ``Y_it = g + a_i + b_t + l_iᵀ r_t``. The effects a of units and b of periods are not penalised (two-way
-    fixed effects), and the matrix is that of `PairRegressor`. Differences in differences have no matrix, so they
-    assume that all units have parallel trends. Here units may react differently to common shocks.
+    cells by ``Y_it = g + a_i + b_t + x_itᵀ β + l_iᵀ r_t``. The effects a of units and b of periods are not penalised
+    (two-way fixed effects), nor the slopes β of covariates, and the matrix is that of `PairRegressor`. Differences in
+    differences have no matrix, so they assume that all units have parallel trends. Here units may react differently to
+    common shocks.
 
     Errors come from placebo treatments: controls are treated in the pattern of the treated units, the same cells are
     hidden, and the estimated effects, whose true value is zero, are the errors. Intervals of single cells are no
@@ -84,6 +85,8 @@ class PanelEffect(FlatEstimator):
         The factors of the matrix: the loadings l of units, and the common shocks r of periods.
     offsets_ : Offsets
         The constant and the effects of units and of periods.
+    coef_, covariates_ : ndarray, shape (p,)
+        The slopes of the covariates in their units, and the names of the covariates.
     alpha_ : float
         The strength of the penalty.
     units_, periods_ : ndarray
@@ -129,7 +132,7 @@ class PanelEffect(FlatEstimator):
     refit: Any = "auto"
     n_placebos: int = 100
 
-    def fit(self, Y: Any, treated: Any) -> Self:
+    def fit(self, Y: Any, treated: Any, covariates: Any = None) -> Self:
         """Estimate the effect of a treatment.
 
         Parameters
@@ -139,20 +142,26 @@ class PanelEffect(FlatEstimator):
         treated : array_like of bool, shape (n_units, n_periods)
             True in treated cells. Each unit may have its own periods of treatment, and at least one of them an outcome
             before. Frames must have the labels of Y.
+        covariates : mapping of tables, or array_like, shape (n_units, n_periods, p), optional
+            Covariates that vary over time differently between units, as a mapping from names to tables like Y, or one
+            array. Their slopes are not penalised. They must be known, and not changed by the treatment, in treated
+            cells too: a covariate that the treatment changes takes a part of the effect.
 
         Raises
         ------
         InputError
             If Y or a parameter cannot be used, nothing or everything is treated, a treated unit has no outcome before
-            its treatment, or controls allow fewer than 9 placebos.
+            its treatment, controls allow fewer than 9 placebos, or a covariate is a function of the unit plus one of
+            the period, which the free effects contain.
         """
         self._check()
         if not is_whole(self.n_placebos) or self.n_placebos < MIN_PLACEBOS:
             raise InputError(
                 f"n_placebos is {shown(self.n_placebos)}, expected a whole number of at least {MIN_PLACEBOS}"
             )
-        panel = Panel.from_tables(Y, treated)
+        panel = Panel.from_tables(Y, treated, covariates)
         cells, seed = cells_of(panel), self._seed()
+        expect_variation(panel, cells)
         settings = Settings(self.metric_power, self.max_rank, self.tol, self.max_iter, seed)
         strengths = self._strengths(cells, settings)
         kinds = (False, True) if isinstance(self.refit, str) else (bool(self.refit),)
@@ -168,6 +177,8 @@ class PanelEffect(FlatEstimator):
             found = complete(cells, *self.placebos_.candidate, replace(settings, callback=callback))
         self.alpha_, self.offsets_ = self.placebos_.candidate[0], found.offsets
         self.row_factors_, self.column_factors_ = found.factors
+        self.covariates_ = panel.covariates.names
+        self.coef_ = found.offsets.cell_slopes / panel.covariates.deviations
         self._keep_effects(panel, modelled(found.factors, found.offsets))
         self._record(found.solution, found.factors)
         return self

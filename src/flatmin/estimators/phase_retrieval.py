@@ -15,7 +15,7 @@ from flatmin.errors import InputError
 from flatmin.estimators._declaration import estimator
 from flatmin.estimators._unpenalised import check_size
 from flatmin.estimators.base import MatrixRegressor, user_level
-from flatmin.families.phase_retrieval import ONE_PATTERN, check_intensities
+from flatmin.families.phase_retrieval import check_intensities, why_undetermined
 from flatmin.measurements import CodedDiffraction, Measurement, RankOne
 from flatmin.parametrizations import Gram
 from flatmin.parametrizations.base import Factors
@@ -103,7 +103,8 @@ class PhaseRetrieval(MatrixRegressor):
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit the signal, or raise `ValueError` for X or y that cannot be used.
 
-        A `UserWarning` says if all masks are multiples of one mask, because one pattern does not determine a signal.
+        A `UserWarning` says why masks do not determine a signal: if there is only one pattern, if no mask joins two
+        parts of the signal, or if patterns have fewer independent intensities than the signal has unknowns.
 
         Parameters
         ----------
@@ -189,12 +190,12 @@ class PhaseRetrieval(MatrixRegressor):
         return np.asarray(signal * (np.conj(largest) / abs(largest) if largest else 1))
 
     def _certifies(self, measurement: Measurement) -> bool:
-        """Return whether to compute the penalised solution with its certificate; warn of a single pattern."""
-        single = isinstance(measurement, CodedDiffraction) and measurement.is_single_pattern
-        if single:
-            warnings.warn(ONE_PATTERN, UserWarning, stacklevel=user_level())
+        """Return whether to compute the penalised solution with its certificate; warn if no signal is determined."""
+        reason = why_undetermined(measurement)
+        if reason is not None:
+            warnings.warn(reason, UserWarning, stacklevel=user_level())
         if self.certify == "auto":
-            return not single and measurement.shape[0] <= MAX_CERTIFIED
+            return reason is None and measurement.shape[0] <= MAX_CERTIFIED
         return bool(self.certify)
 
     def _chosen(self, problem: Problem, solution: Solution) -> Factors:

@@ -23,17 +23,20 @@ ROUGH = 0.1
 
 
 def block_triplets(
-    S: Any, count: int, tol: float = 1e-2, seed: int = 0, below: float = 0.0
+    S: Any, count: int, tol: float = 1e-2, seed: int = 0, below: float = 0.0, start: Array | None = None
 ) -> tuple[Array, Array, Array]:
     """Return about ``count`` leading singular triplets ``U, s, V`` of a real matrix known by its products with blocks.
 
-    The iteration keeps an orthonormal basis of the Krylov space of ``SᵀS`` and a random block. Ritz values never exceed
-    the true values. Directions are accurate to about ``tol``, or less accurate if all values are below ``below``.
+    The iteration keeps an orthonormal basis of the Krylov space of ``SᵀS`` and a block: a random one, or the columns of
+    ``start``, which are near the leading right directions. Ritz values never exceed the true values. Directions are
+    accurate to about ``tol``, or less accurate if all values are below ``below``.
     """
     n = S.shape[1]
     width = min(n, max(NARROWEST, min(count + EXTRA_COLUMNS, WIDEST)))
     most = min(n, max(MOST_BLOCKS * width, 3 * count))
-    start = S.T @ np.random.default_rng(seed).standard_normal((S.shape[0], width))
+    fresh = max(0, width - (0 if start is None else start.shape[1]))
+    block = S.T @ np.random.default_rng(seed).standard_normal((S.shape[0], fresh))
+    start = block if start is None else np.hstack([start, block])
     for _ in range(RESTARTS):
         V, values, settled = _krylov(S, start, count, most, tol, below)
         if settled or len(values) == 0:
@@ -45,23 +48,23 @@ def block_triplets(
 
 def _krylov(S: Any, start: Array, count: int, most: int, tol: float, below: float) -> tuple[Array, Array, bool]:
     """Return Ritz vectors and values of ``SᵀS``, largest first, and whether the wanted ones have converged."""
-    basis = np.zeros((len(start), most), order="F")
-    images = np.zeros_like(basis)
+    basis, inner = np.zeros((len(start), most), order="F"), np.zeros((most, most))
     block, size, before = np.linalg.qr(start)[0], 0, np.zeros(0)
     while True:
         block = block[:, : most - size]
         new = slice(size, size + block.shape[1])
         basis[:, new] = block
-        images[:, new] = image = S.T @ (S @ block)
+        image = S.T @ (S @ block)
         size = new.stop
-        inner = basis[:, :size].T @ images[:, :size]
-        values, Q = np.linalg.eigh((inner + inner.T) / 2)
+        inner[:size, new] = basis[:, :size].T @ image
+        inner[new, :size] = inner[:size, new].T
+        values, Q = np.linalg.eigh(inner[:size, :size])
         values, Q = values[::-1], Q[:, ::-1]
         wanted = values[:count]
         moved = np.abs(wanted - before).max() if len(before) == len(wanted) else np.inf
         goal = max(tol, ROUGH) if wanted[0] < below**2 else tol
         settled = bool(moved <= goal**2 * wanted[0]) and size >= min(most, 2 * count)
-        block = image - basis[:, :size] @ inner[:, new]
+        block = image - basis[:, :size] @ inner[:size, new]
         block -= basis[:, :size] @ (basis[:, :size].T @ block)
         block, lengths, _ = np.linalg.svd(block, full_matrices=False)
         block = block[:, lengths > 1e-10 * max(values[0], 0.0)]

@@ -127,13 +127,19 @@ def starts_at_once(S: Any) -> int:
     return STARTS if isinstance(S, np.ndarray) or hasattr(S, "tocsr") else STARTS_OF_OPERATOR
 
 
-def product_rounding(S: Any, p: int, scale: float, twice: bool = False, skew: float = 0.0) -> float:
+def product_rounding(
+    S: Any, p: int, scale: float, twice: bool = False, skew: float = 0.0, additions: int | None = None
+) -> float:
     """Return a bound on the rounding error of ``R x`` for a unit vector x, or of ``R*R x`` if ``twice``.
 
     Here ``R = (I − P) S (I − P')``, and P and P' project on the ranges of U and V, which have p columns. ``skew``
-    bounds ``‖U*U − I‖`` and ``‖V*V − I‖``. If S is an operator, its products are assumed to have the relative error
-    `OPERATOR_ROUNDING`, and ``scale`` stands for its norm. See docs/theory/bounds.md.
+    bounds ``‖U*U − I‖`` and ``‖V*V − I‖``. If S is an operator, ``scale`` stands for its norm. It states the
+    ``rounding`` of its products, or they are assumed to have the relative error `OPERATOR_ROUNDING`; ``additions`` is
+    the number of additions in its projections, if they are formed by `pieces`. See docs/theory/bounds.md.
     """
+    if hasattr(S, "rounding") and not twice:
+        projections = 4.1 * p * gamma((additions or S.shape[0]) + p + 4, True)
+        return float(S.rounding) + (projections + 3.1 * skew) * scale
     if not (isinstance(S, np.ndarray) or hasattr(S, "tocsr")):
         return (OPERATOR_ROUNDING + 3.1 * skew) * scale ** (1 + twice)
     if hasattr(S, "tocsr"):

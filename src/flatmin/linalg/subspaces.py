@@ -26,7 +26,7 @@ __all__ = [
     "deflate",
     "extended_subspaces",
     "extreme_eigenvalue",
-    "flipped_on_complement",
+    "largest_of_operator",
     "leading_eigenpairs",
     "leading_subspaces",
     "leading_triplets",
@@ -216,7 +216,7 @@ def lowest_on_complement(W: Any, U: Array, seen: Metric, count: int, tol: float,
     """
     from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
-    top, _, apply = flipped_on_complement(W, U, seen, seed)
+    top, apply = _flipped_on_complement(W, U, seen, seed)
     start = np.random.default_rng(seed).standard_normal(len(U)).astype(W.dtype)
     flipped = LinearOperator(W.shape, matvec=lambda x: apply(np.ravel(x)), dtype=W.dtype)
     try:
@@ -232,18 +232,20 @@ def with_unseen(U: Array, seen: Metric) -> Array:
     return U if seen.is_diagonal else np.hstack([U, seen.blind])
 
 
-def flipped_on_complement(
-    W: Any, U: Array, seen: Metric, seed: int
-) -> tuple[float, Callable[[Array], Array], Callable[[Array], Array]]:
-    """Return c above the largest eigenvalue of W, products with P, and products with ``P(cI − W)P``.
+def largest_of_operator(W: Any, seed: int = 0) -> float:
+    """Return a number slightly above the largest eigenvalue of a Hermitian W, from a rough Lanczos iteration."""
+    from scipy.sparse.linalg import eigsh
+
+    start = np.random.default_rng(seed).standard_normal(W.shape[0]).astype(W.dtype)
+    return 1.1 * float(eigsh(products_of(W), k=1, which="LA", v0=start, tol=0.1, return_eigenvectors=False)[0])
+
+
+def _flipped_on_complement(W: Any, U: Array, seen: Metric, seed: int) -> tuple[float, Callable[[Array], Array]]:
+    """Return c above the largest eigenvalue of W, and products with ``P(cI − W)P``.
 
     P is the projector on the complement of U within the seen subspace.
     """
-    from scipy.sparse.linalg import eigsh
-
-    start = np.random.default_rng(seed).standard_normal(len(U)).astype(W.dtype)
-    top = 1.1 * float(eigsh(products_of(W), k=1, which="LA", v0=start, tol=0.1, return_eigenvectors=False)[0])
-    known = with_unseen(U, seen)
+    top, known = largest_of_operator(W, seed), with_unseen(U, seen)
 
     def inside(x: Array) -> Array:
         x = seen @ x if seen.is_diagonal else x
@@ -253,7 +255,7 @@ def flipped_on_complement(
         x = inside(x)
         return inside(top * x - W @ x)
 
-    return top, inside, apply
+    return top, apply
 
 
 def leading_subspaces(S: Any, count: int, seed: int) -> tuple[Array, Array, tuple[Array, Array, Array, Array]]:

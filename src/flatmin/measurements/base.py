@@ -220,6 +220,19 @@ class Measurement(ABC):
             dtype=self.dtype,
         )
 
+    def on(self, like: Any) -> Any:
+        """Return the products of this map for arrays of the library, device and precision of ``like``.
+
+        The result has `forward`, `adjoint` and `forward_factors`, and for `CodedDiffraction` also `amplitudes` and
+        `superposition`. With PyTorch, gradients pass through them. The map must be `Dense`, `RankOne`,
+        `CodedDiffraction`, `Identity`, `Mask`, or `Entries` that see no cell twice, otherwise `InputError` is raised.
+        It needs the extra ``array-api``. Certificates are always computed by NumPy in double precision: pass the
+        tensors to `flatmin.certify`.
+        """
+        from flatmin.measurements._on_device import on_device
+
+        return on_device(self, like)
+
     @property
     def nbytes(self) -> int:
         """The number of bytes that the map holds."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from functools import cached_property
 from typing import Any
 
@@ -20,6 +21,8 @@ __all__ = ["CodedDiffraction"]
 
 #: Number of rows of the adjoint that are formed at a time.
 ROWS_AT_ONCE = 64
+#: Number of pixels, in all masks together, that are transformed at a time: 1 MiB in double precision.
+PIXELS_AT_ONCE = 1 << 16
 #: Assumed rounding error of a fast transform of n numbers, relative to its norm, in units of ``UNIT (3 + log2 n)``. The
 #: number is about four times the bound of Higham's theorem 24.2, which is for radix two, because pocketfft has other
 #: radices too.
@@ -76,18 +79,70 @@ class CodedDiffraction(Measurement):
         aligned = np.abs(masks @ largest.conj()) >= (1 - SAME_MASK) * sizes * np.max(sizes)
         return bool(np.count_nonzero(largest) > 1 and np.all(aligned))
 
+    def single(self) -> CodedDiffraction:
+        """Return the same map with masks in single precision, whose transforms take a third of the time."""
+        rough = copy(self)
+        rough.masks, rough.dtype = self.masks.astype(np.complex64), np.dtype(np.complex64)
+        rough.__dict__.pop("_conjugate", None)
+        return rough
+
+    @cached_property
+    def n_parts(self) -> int:
+        """The number of groups of pixels that no mask lets interfere; their relative phases are in no pattern."""
+        from scipy.sparse import block_array, csr_array
+        from scipy.sparse.csgraph import connected_components
+
+        seen = csr_array(self.masks.reshape(len(self.masks), -1) != 0)
+        used = seen[:, np.flatnonzero(seen.sum(axis=0))][np.flatnonzero(seen.sum(axis=1))]
+        return int(connected_components(block_array([[None, used], [used.T, None]]), directed=False)[0])
+
+    @property
+    def max_independent(self) -> int:
+        """An upper bound on the number of independent intensities.
+
+        The pattern of a mask with k pixels depends on ``k (k − 1) + 1`` real numbers, the autocorrelation, and has n
+        intensities. Patterns of masks that are multiples of each other are multiples.
+        """
+        masks = self.masks.reshape(len(self.masks), -1)
+        sizes = np.linalg.norm(masks, axis=1)
+        cosines = np.abs(masks @ masks.conj().T) / np.maximum(np.outer(sizes, sizes), np.finfo(float).tiny)
+        repeated = np.any(np.tril(cosines >= 1 - SAME_MASK, -1), axis=1) | (sizes == 0)
+        pixels = np.count_nonzero(masks, axis=1)[~repeated]
+        return int(np.sum(np.minimum(self.shape[0], pixels * (pixels - 1) + 1)))
+
     def amplitudes(self, U: Array) -> Array:
         """Return ``a_i* U``, the masked Fourier transforms of the columns of U (n, k), shape (m, k)."""
-        signals = np.asarray(U).T.reshape(-1, 1, *self.masks.shape[1:])
-        waves = self._transform(np.multiply(self._conjugate, signals, dtype=complex))
-        return np.asarray(waves.reshape(len(signals), self.size).T)
+        signals = np.asarray(U).T.reshape(-1, *self.masks.shape[1:])
+        waves = np.empty((len(signals), *self.masks.shape), self.dtype)
+        for signal, own in zip(signals, waves, strict=True):
+            for part in self._parts:
+                own[part] = self._seen(part, signal)
+        return waves.reshape(len(signals), self.size).T
+
+    @property
+    def _parts(self) -> list[slice]:
+        """Slices of the masks, so small that their patterns stay in the cache of a processor."""
+        step = max(1, PIXELS_AT_ONCE // self.shape[0])
+        return [slice(start, start + step) for start in range(0, len(self.masks), step)]
+
+    def _seen(self, part: slice, signal: Array) -> Array:
+        """Return the amplitudes of one signal behind some of the masks, in their shape."""
+        return self._transform(np.multiply(self._conjugate[part], signal, dtype=self.dtype))
 
     def superposition(self, V: Array) -> Array:
         """Return ``Σ a_i V_i``, the adjoint of `amplitudes`, shape (n, k) for V of shape (m, k)."""
-        waves = np.array(np.asarray(V).T, dtype=complex, order="C").reshape(-1, *self.masks.shape)
+        waves = np.asarray(V).T.reshape(-1, *self.masks.shape)
+        total = np.zeros((len(waves), *self.masks.shape[1:]), self.dtype)
+        for own, image in zip(waves, total, strict=True):
+            for part in self._parts:
+                self._add(part, own[part].astype(self.dtype), image)
+        return total.reshape(len(waves), self.shape[0]).T
+
+    def _add(self, part: slice, waves: Array, image: Array) -> None:
+        """Add the superposition of the waves of some of the masks, which are overwritten, to an image."""
         images = self._transform(waves, inverse=True)
-        images *= self.masks
-        return np.asarray(images.sum(axis=1).reshape(len(waves), self.shape[0]).T)
+        images *= self.masks[part]
+        image += images[0] if len(images) == 1 else images.sum(axis=0)
 
     def forward(self, X: Array) -> Array:
         """Return ``Re(a_i* X a_i)`` for every i; only for small n."""
@@ -219,6 +274,22 @@ class _LiftedAdjoint:
         self.measurement, self.weights, self.conjugate = measurement, weights, conjugate
         self.shape, self.dtype = measurement.shape, measurement.dtype
 
+    @cached_property
+    def norm_bound(self) -> float:
+        """An upper bound on the operator norm, ``n max|weights|`` times the largest ``Σ_j |mask_j|²`` of a pixel."""
+        return 1.01 * self.shape[0] * self._reach
+
+    @cached_property
+    def rounding(self) -> float:
+        """A bound on the rounding error of a product with a unit vector: of two transforms and of a sum over masks."""
+        A, n = self.measurement, self.shape[0]
+        return 1.01 * self._reach * (2 * float(np.sqrt(n)) * A._transform_rounding + n * gamma(len(A.masks) + 8, True))
+
+    @property
+    def _reach(self) -> float:
+        energy = np.sum(np.abs(self.measurement.masks) ** 2, axis=0)
+        return float(np.max(energy) * np.max(np.abs(self.weights), initial=0.0))
+
     def toarray(self) -> Array:
         """Return the matrix as an array."""
         matrix = self.measurement.adjoint(self.weights)
@@ -228,9 +299,15 @@ class _LiftedAdjoint:
         other = np.asarray(other)
         if self.conjugate:
             return np.asarray(_LiftedAdjoint(self.measurement, self.weights) @ other.conj()).conj()
-        columns = other.reshape(len(other), -1)
-        waves = self.weights[:, None] * self.measurement.amplitudes(columns)
-        return self.measurement.superposition(waves).reshape(other.shape)
+        A = self.measurement
+        weights, signals = self.weights.reshape(A.masks.shape), other.T.reshape(-1, *A.masks.shape[1:])
+        total = np.zeros(signals.shape, self.dtype)
+        for signal, image in zip(signals, total, strict=True):
+            for part in A._parts:
+                waves = A._seen(part, signal)
+                waves *= weights[part]
+                A._add(part, waves, image)
+        return total.reshape(-1, len(other)).T.reshape(other.shape)
 
     @property
     def T(self) -> _LiftedAdjoint:

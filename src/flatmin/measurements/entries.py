@@ -16,6 +16,7 @@ from flatmin._core.validation import integers, matrix_shape, numeric
 from flatmin.errors import InputError
 from flatmin.linalg.forward_error import UNIT, gamma, pieces, summed
 from flatmin.linalg.kernels import MIN_COMPILED_CELLS
+from flatmin.linalg.kernels.merging import Merging
 from flatmin.linalg.metric import Metric
 from flatmin.measurements.base import Measurement
 
@@ -251,26 +252,27 @@ class Entries(Measurement):
 
     def merged(self) -> tuple[Measurement, Any] | None:
         """Return one weighted measurement for each entry, in row-major order, or None if the map has this form."""
-        from scipy.sparse import csr_array
-
         order, columns, pointers = self._pattern.layout
-        rows = np.repeat(np.arange(self.shape[0]), np.diff(pointers))
+        if self.repeats == 1 and order is None:
+            return None
+        kind = pointers.dtype
+        place = np.empty(self.size, kind)
+        if self.repeats == 1:
+            place[order] = np.arange(self.size, dtype=kind)
+            weights = None if self.weights is None else self.weights[order]
+            return self._of_pattern(self._pattern.sorted, weights), Merging(place, self.size)
+        rows = np.repeat(np.arange(self.shape[0], dtype=self.rows.dtype), np.diff(pointers))
         first = np.ones(self.size, bool)
         first[1:] = (rows[1:] != rows[:-1]) | (columns[1:] != columns[:-1])
-        if first.all() and order is None:
-            return None
-        order = np.arange(self.size) if order is None else order
-        if first.all():
-            Q = csr_array((np.ones(self.size), order, np.arange(self.size + 1)), shape=(self.size, self.size)).T
-            return self.take(order), Q.tocsr()
-        inverse = np.empty(self.size, np.int64)
-        inverse[order] = np.cumsum(first) - 1
-        weights = np.ones(self.size) if self.weights is None else self.weights
-        norms = np.sqrt(np.bincount(inverse, weights**2))
-        directions = np.where(norms[inverse] > 0, weights, 1.0)  # an entry of weight zero still needs a unit column
-        lengths = np.sqrt(np.bincount(inverse, directions**2))
-        Q = csr_array((directions / lengths[inverse], (np.arange(self.size), inverse)))
-        return Entries(rows[first], columns[first], self.shape, norms), Q
+        place[slice(None) if order is None else order] = np.cumsum(first, dtype=kind) - 1
+        squares = None if self.weights is None else self.weights**2
+        norms = np.sqrt(np.bincount(place, squares))
+        if self.weights is None:
+            values = 1 / norms[place]
+        else:
+            directions = np.where(norms[place] > 0, self.weights, 1.0)  # an entry of weight zero needs a unit column
+            values = directions / np.sqrt(np.bincount(place, directions**2))[place]
+        return Entries(rows[first], columns[first], self.shape, norms), Merging(place, len(norms), values)
 
     def take(self, index: Array) -> Entries:
         """Return the chosen entries."""
@@ -280,9 +282,12 @@ class Entries(Measurement):
 
     def _with(self, weights: Array) -> Entries:
         """Return the same entries with other weights."""
+        return self._of_pattern(self._pattern, weights)
+
+    def _of_pattern(self, pattern: _Pattern, weights: Array | None) -> Entries:
         other = Entries.__new__(Entries)
-        other.shape, other.size, other.rows, other.cols = self.shape, self.size, self.rows, self.cols
-        other.weights, other._pattern = weights, self._pattern
+        other.shape, other.size, other.rows, other.cols = self.shape, self.size, pattern.rows, pattern.cols
+        other.weights, other._pattern = weights, pattern
         return other
 
     def _compiled(self, columns: int) -> bool:
@@ -328,6 +333,16 @@ class _Pattern:
 
         return Cells.from_positions(self.rows, self.cols, self.shape)
 
+    @property
+    def sorted(self) -> _Pattern:
+        """The same pattern after sorting; the sorted cells and their transpose are not copied."""
+        _, columns, pointers = self.layout
+        rows = np.repeat(np.arange(self.shape[0], dtype=self.rows.dtype), np.diff(pointers))
+        found = _Pattern(rows, columns.astype(self.cols.dtype, copy=False), self.shape)
+        if len(rows) >= MIN_COMPILED_CELLS:
+            found.__dict__["cells"] = self.cells.without_order()
+        return found
+
     @cached_property
     def layout(self) -> tuple[Array | None, Array, Array]:
         """The order that sorts the entries by row and column (None if sorted), then columns and pointers of rows."""
@@ -354,5 +369,7 @@ class _Pattern:
         _, columns, pointers = self.layout
         same = columns[1:] == columns[:-1]
         same[np.asarray(pointers[1:-1])[(pointers[1:-1] > 0) & (pointers[1:-1] < len(columns))] - 1] = False
+        if not same.any():
+            return 1
         starts = np.flatnonzero(np.concatenate([[True], ~same, [True]]))
         return int(np.diff(starts).max())

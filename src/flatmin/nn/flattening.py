@@ -22,8 +22,8 @@ from flatmin.proofs.cone_certificate import certificate_of, trace_is_determined,
 from flatmin.proofs.robust.certificate import robust_certificate
 from flatmin.solution import Solution
 from flatmin.solvers import certify
-from flatmin.solvers.convex.refine import project_data
 from flatmin.solvers.convex.scaling import INCONSISTENT, Scaled
+from flatmin.solvers.factored.refine import project_data
 from flatmin.solvers.robust.minimum import robust_solution
 from flatmin.solvers.task import Task, status_of
 

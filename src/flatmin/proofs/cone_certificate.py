@@ -172,6 +172,6 @@ def _complement_spectrum(point: WhitenedSolution, dual: Array, seed: int, random
     W = matrix.whole
     margin, kind = complement_margin(W, U, point.metric[0].power(0), seed=seed, randomized=randomized)
     formed = product_rounding(W, 0, 1.0) * float(np.sqrt(U.shape[1]))
-    slack = float(np.linalg.norm(W @ U)) + formed + matrix.error
+    slack = float(np.linalg.norm(W @ U)) + formed + (matrix.error if kind == "cholesky" else matrix.error_of_products)
     failure = FAILURE if kind == "probabilistic" else 0.0
     return TopSpectrum(U, np.ones(U.shape[1]), U, 1.0 + slack, 1.0 - margin, kind, slack, failure)

@@ -6,11 +6,11 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.linalg.factorizations import positive_on_complement
-from flatmin.linalg.forward_error import UNIT, defect_of_columns
+from flatmin.linalg.forward_error import UNIT, defect_of_columns, gamma, pieces, summed, summed_terms
 from flatmin.linalg.krylov import largest_eigenvalue
 from flatmin.linalg.metric import Metric
 from flatmin.linalg.random_starts import FAILURE, normal_starts, product_rounding, starts_at_once
-from flatmin.linalg.subspaces import as_array, flipped_on_complement, lowest_on_complement, with_unseen
+from flatmin.linalg.subspaces import as_array, largest_of_operator, lowest_on_complement, with_unseen
 
 __all__ = ["complement_margin"]
 
@@ -52,18 +52,40 @@ def complement_margin(W: Any, U: Array, seen: Metric, seed: int = 0, randomized:
 
 
 def _likely_margin(W: Any, U: Array, seen: Metric, seed: int) -> tuple[float, str]:
-    """Return the bound that random starts give, or else an estimate, and its kind."""
-    top, inside, flipped = flipped_on_complement(W, U, seen, seed)
-    known = with_unseen(U, seen)
+    """Return the bound that random starts give, or else an estimate, and its kind.
+
+    The iteration is one for ``P (c I − W) P``, where P is the projector on the complement and c a mean eigenvalue of W,
+    so that its zeros on the range of U lie inside the spectrum.
+    """
+    known, scale = with_unseen(U, seen), _norm_bound(W)
+
+    def inside(x: Array) -> Array:
+        x = seen @ x if seen.is_diagonal else x
+        along = summed(known[piece].conj().T @ x[piece] for piece in pieces(len(x)))
+        return np.asarray(x - known @ along)
+
+    starts = inside(normal_starts(W, starts_at_once(W), (seed, MARGIN_STREAM)))
+    middle = float(np.vdot(starts, W @ starts).real / np.vdot(starts, starts).real)
+    whole = scale + abs(middle)
+    options: dict[str, Any] = {"skew": defect_of_columns(known), "additions": summed_terms(len(known))}
+    rounding = product_rounding(W, known.shape[1], whole, **options) + 8 * UNIT * whole
+    rounding += float(np.linalg.norm(W @ known)) + product_rounding(W, 0, scale) * float(np.sqrt(known.shape[1]))
     found = largest_eigenvalue(
-        flipped,
-        inside(normal_starts(W, starts_at_once(W), (seed, MARGIN_STREAM))),
+        lambda x: inside(middle * x - W @ x),
+        starts,
         dimension=seen.rank - U.shape[1],
         failure=FAILURE,
-        rounding=product_rounding(W, known.shape[1], top, skew=defect_of_columns(known)) + 8 * UNIT * top,
+        rounding=rounding,
         steps=MARGIN_STEPS,
-        enough=lambda reached, upper: reached >= top or top - upper >= MARGIN_SETTLED * (top - reached),
+        enough=lambda reached, upper: reached >= middle or middle - upper >= MARGIN_SETTLED * (middle - reached),
     )
-    if found.upper < top:
-        return top - found.upper, "probabilistic"
-    return top - found.reached, "estimated"
+    if found.upper < middle:
+        return middle - found.upper, "probabilistic"
+    return middle - found.reached, "estimated"
+
+
+def _norm_bound(W: Any) -> float:
+    """Return an upper bound on the norm of a Hermitian matrix; for an operator that states none, an estimate."""
+    if isinstance(W, np.ndarray):
+        return float(np.max(np.abs(W).sum(axis=0), initial=0.0)) * (1 + gamma(len(W)))
+    return float(W.norm_bound) if hasattr(W, "norm_bound") else largest_of_operator(W)

@@ -42,6 +42,8 @@ class Stability:
         determine the trace (0 in others).
     unwhiten : float
         ``‖D1⁻¹‖ ‖D2⁻¹‖``, which turns distances from Z into distances from X.
+    line : bool
+        Whether the space is spanned by one positive semidefinite matrix and the data determine the trace.
     """
 
     space: str
@@ -57,6 +59,7 @@ class Stability:
     growth: float = 0.0
     outside: float = 0.0
     unwhiten: float = 1.0
+    line: bool = False
 
     def radius(self, noise: float = 0.0, excess: float = 0.0) -> float:
         """Return a bound on ``‖X' − X‖_F`` for X' that fits up to ``noise`` and is at most ``excess`` less flat."""
@@ -69,6 +72,8 @@ class Stability:
             apart = distance_to_cores(defect, largest, self.margin, self.inner, self.semidefinite)
         apart += self.outside
         within = (noise + self.misfit + self.gain * apart) / self.injectivity
+        if self.line:  # the trace alone determines the part on the line
+            within = min(within, self.growth * (noise + self.misfit) + apart)
         return rounded_up(float(self.unwhiten * np.hypot(within, apart)), 64)
 
 

@@ -155,6 +155,7 @@ def _from_dual_matrix(
         misfit=conditions.misfit,
         outside=rounded_up(outside),
         unwhiten=point.unwhiten,
+        line=space == "core" and q == 1 and cone.is_semidefinite and conditions.growth > 0,
     )
     return _fitting(conditions, stability, hidden), stability.radius()
 

@@ -109,7 +109,8 @@ def flat_minimum(
         p in ``‖D1^p X D2^p‖_*``, from 0 (nuclear norm) to 1 (flat); for `Product`, `Gram` and `SignedGram` models with
         the loss `Squared`.
     max_rank : int, optional
-        The largest rank allowed; below the rank of the flat minimum nothing can be certified.
+        The largest rank allowed; below the rank of the flat minimum nothing can be certified. Sweeps over large tables
+        then end with the status ``rank_limit``, and the gap is valid for the minimum over all ranks.
     tol : float
         Target for the relative residual and the relative duality gap.
     max_iter : int, optional

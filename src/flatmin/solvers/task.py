@@ -97,13 +97,20 @@ class Task:
         )
 
 
-def status_of(proof: Certificate, clock: Clock, *, consistent: bool = True, converged: bool = True) -> Status:
-    """Return the status of a solve that ended with a certificate."""
+def status_of(
+    proof: Certificate, clock: Clock, *, consistent: bool = True, converged: bool = True, capped: bool = False
+) -> Status:
+    """Return the status of a solve that ended with a certificate.
+
+    ``capped`` says that the objective no longer falls at the largest rank allowed, and would at a higher one.
+    """
     if not consistent:
         return Status.inconsistent_data
     proved = Status.proved(proof)
     if proved is not None:
         return proved
+    if capped:
+        return Status.rank_limit
     if not converged and clock.exhausted:
         return Status.time_limit if clock.out_of_time else Status.iteration_limit
     return Status.not_certified

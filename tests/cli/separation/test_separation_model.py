@@ -45,6 +45,13 @@ def test_data_that_pass_the_test_but_cannot_be_split_are_noisy(table, monkeypatc
     assert SeparationModel.fit(table, None, None, 0, None).treatment == "noisy"
 
 
+def test_an_exact_split_of_large_noisy_data_is_refused_after_the_test(exact, table, monkeypatch):
+    monkeypatch.setattr("flatmin.cli.separation.separation_model.EXACT_WORK", 1.0)
+    assert SeparationModel.fit(exact, 0.0, None, 0, None).estimator.rank_ == 1
+    with pytest.raises(InputError, match="--alpha is 0, but the data have noise"):
+        SeparationModel.fit(table, 0.0, None, 0, None)
+
+
 def test_a_typed_alpha_is_kept(exact):
     model = SeparationModel.fit(exact, 1e-4, None, 0, None)
     assert (model.treatment, model.estimator.solution_.settings["alpha"]) == ("given", 1e-4)

@@ -1,5 +1,7 @@
 """Cross-validation over cells: strengths in the user's units, and folds that leave every row and column a cell."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -30,3 +32,14 @@ def test_bad_parameters(parameters, words):
 def test_without_a_cell_to_hold_out():
     with pytest.raises(InputError, match="none can be held out"):
         MatrixCompletionCV().fit(np.where(np.eye(4), 1.0, np.nan))
+
+
+def test_intervals_are_calibrated_on_the_fits_of_the_cross_validation(monkeypatch):
+    table = np.outer(RNG.standard_normal(30), RNG.standard_normal(8)) + 0.3 * RNG.standard_normal((30, 8))
+    table[RNG.random(table.shape) < 0.2] = np.nan
+    model = MatrixCompletionCV(n_alphas=5, metric_powers=1.0, cv=4).fit(table)
+    anew = MatrixCompletionCV(n_alphas=5, metric_powers=1.0, cv=4, calibration=4).fit(table)
+    anew._found = replace(anew._found, folds=())
+    expected = anew.calibration_.scores
+    monkeypatch.setattr("flatmin.estimators._intervals.fold_fits.fit_cells", None)
+    np.testing.assert_allclose(model.calibration_.scores, expected, rtol=0.05, atol=0.02)

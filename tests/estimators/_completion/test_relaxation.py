@@ -8,7 +8,8 @@ import flatmin as fm
 from flatmin.estimators._completion.fitting import Settings, fit_cells
 from flatmin.estimators._completion.normal import NormalRows, TableRows
 from flatmin.estimators._completion.observations import Observations, Strengths
-from flatmin.estimators._completion.relaxation import FOLDS, MAX_CELLS, Relaxation, _Fold, relaxation
+from flatmin.estimators._completion.relaxation import FOLDS, Relaxation, _Fold, relaxation
+from flatmin.solvers.alphas.folds import splits
 
 SETTINGS = {"metric_power": 1.0, "max_rank": None, "max_iter": None, "seed": 0}
 
@@ -54,37 +55,14 @@ def test_columns_that_determine_each_other_are_predicted_best_by_their_covarianc
 def test_held_out_cells_are_predicted_without_them(collinear):
     noise = fit_cells(collinear, "auto", Settings(1.0, None, 1e-8, None, 0)).solution.noise
     relaxed = relaxation(collinear, noise, SETTINGS)
-    found = relaxed.held_out
-    error = np.sqrt(np.mean((found.predictions - found.values) ** 2))
-    assert error == pytest.approx(relaxed.errors[relaxed.chosen])
-    assert len(set(zip(found.rows, found.columns, strict=True))) == len(found.values) <= collinear.entries.size
-    assert set(found.folds) == set(range(FOLDS))
-    table = TableRows.from_cells(collinear).values
-    np.testing.assert_array_equal(table[found.rows, found.columns], found.values)
-    i, j = found.rows[found.folds == 2], found.columns[found.folds == 2]
-    table[i, j] = np.nan
-    known = TableRows(table)
-    again = NormalRows.fitted(known, relaxed.phantoms * 40).filled(known)
-    np.testing.assert_allclose(again[i, j], found.predictions[found.folds == 2], atol=0.1)
-
-
-def test_predictions_of_weighted_cells_have_the_unit_of_the_values():
-    cells = cells_of(220, 0.05)
-    entries = fm.measurements.Entries(cells.entries.rows, cells.entries.cols, (20, 15), np.full(220, 3.0))
-    noise = fm.flat_minimum(cells.problem, alpha="auto").noise
-    plain = relaxation(cells, noise, SETTINGS)
-    heavy = relaxation(Observations(entries, cells.values, Strengths()), noise, SETTINGS)
-    assert heavy.chosen == plain.chosen == "refit"
-    np.testing.assert_allclose(heavy.held_out.predictions, plain.held_out.predictions, atol=0.05)
-
-
-def test_of_many_cells_one_fold_is_held_out():
-    problem = fm.families.matrix_completion.sample((200, 60), 1, MAX_CELLS + 1000, noise=0.1).problem
-    A = problem.measurement
-    cells = Observations.from_cells(csr_array((problem.data, (A.rows, A.cols)), shape=A.shape), None, Strengths())
-    found = relaxation(cells, fm.flat_minimum(problem, alpha="auto", tol=1e-3).noise, SETTINGS).held_out
-    assert set(found.folds) == {0}
-    assert abs(len(found.values) - (MAX_CELLS + 1000) / FOLDS) < 100
+    dealt = splits(collinear.cells, FOLDS, None, SETTINGS["seed"])
+    residuals = []
+    for split in dealt:
+        hidden, known = collinear.take(split.held_out), TableRows.from_cells(collinear.take(split.training))
+        filled = NormalRows.fitted(known, relaxed.phantoms * 40).filled(known)
+        residuals.append(filled[hidden.entries.rows, hidden.entries.cols] - hidden.values)
+    error = np.sqrt(np.mean(np.concatenate(residuals) ** 2))
+    assert relaxed.errors[relaxed.chosen] == pytest.approx(error, rel=0.1)
 
 
 def test_few_cells_are_not_held_out():
@@ -112,4 +90,18 @@ def test_with_many_cells_quick_fits_to_one_fold_have_the_errors_of_certified_one
     assert {"1", "0.55", "refit", "offsets"} <= shared
     for name in shared:
         assert quick.errors[name] == pytest.approx(exact.errors[name], rel=0.01)
-    assert len(quick.held_out.values) < 60
+
+
+def test_the_search_for_a_penalty_in_many_cells_ends_before_a_large_rank(monkeypatch):
+    module = "flatmin.estimators._completion.relaxation."
+    monkeypatch.setattr(module + "MAX_CELLS", 100)
+    monkeypatch.setattr(module + "MIN_FALL", -1.0)  # errors alone do not end a search
+    cells = cells_of(220, 0.05)
+    noise = fm.flat_minimum(cells.problem, alpha="auto").noise
+    few = relaxation(cells, noise, SETTINGS)
+    monkeypatch.setattr(module + "MANY_CELLS", 100)
+    monkeypatch.setattr(module + "MOST_BLOCK_ENTRIES", 0)
+    monkeypatch.setattr(module + "FREE_RANKS", 2)
+    many = relaxation(cells, noise, SETTINGS)
+    assert {"offsets", "refit", "1"} <= set(many.errors) < set(few.errors)
+    assert many.errors == pytest.approx({name: few.errors[name] for name in many.errors}, rel=0.1)

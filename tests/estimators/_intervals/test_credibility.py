@@ -52,3 +52,15 @@ def test_without_a_value_the_other_values_of_its_group_remain():
         others = (group == group[k]) & (np.arange(len(values)) != k)
         expected = (found.prior * found.mean + values[others].sum()) / (found.prior + others.sum())
         assert found.without(values, group)[k] == pytest.approx(expected)
+
+
+def test_a_weight_counts_like_copies():
+    _, values, group = drawn(1.0, 2.0, groups=20)
+    weights = np.random.default_rng(1).integers(1, 4, len(values))
+    found = Credibility.from_groups(values, group, 20, weights)
+    copies = Credibility.from_groups(np.repeat(values, weights), np.repeat(group, weights), 20)
+    np.testing.assert_allclose(found.estimates, copies.estimates)
+    kept = np.arange(len(values)) != 5
+    others = found.prior * found.mean + np.sum((weights * values)[kept & (group == group[5])])
+    expected = others / (found.prior + np.sum(weights[kept & (group == group[5])]))
+    assert found.without(values, group, weights)[5] == pytest.approx(expected)

@@ -50,11 +50,12 @@ def test_one_fold_has_a_fifth_of_the_cells():
     assert abs(len(held.values) - seen.sum() / 5) < 3
 
 
-def test_a_refit_keeps_its_rank():
-    _, table, seen = noisy(sigma=0.1)
-    found = fitted(table, seen)
-    assert found.refits
-    assert {fit.rows.factors.shape[1] for fit in fold_fits(found, 5).fits} == {found.factors[0].shape[1]}
+@pytest.mark.parametrize("parameters", [{"sigma": 0.1}, {"shape": (40, 12), "sigma": 0.8, "seed": 2}])
+def test_a_refit_keeps_its_rank(parameters):
+    """With the second parameters a fit without a fold has a lower rank at the penalty of all cells."""
+    _, table, seen = noisy(**parameters)
+    found = fitted(table, seen, wanted=True)
+    assert {fit.rows.factors.shape[1] for fit in fold_fits(found, 5).fits} == {found.factors[0].shape[1]} == {2}
 
 
 def test_cells_alone_in_their_row_cannot_be_held_out():

@@ -44,6 +44,7 @@ def test_compilation_is_announced_on_terminals_only(monkeypatch, stream):
     assert triple(3) == 9
     assert sys.stderr.getvalue() == text
     assert _loop("triple", "somebody.elses")(2) == 6
+    assert _loop("triple", None)(2) == 6
     assert sys.stderr.getvalue() == text
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from flatmin.linalg.kernels.entrywise_loops import ascend, eliminated, spread, sums, trim
+from flatmin.linalg.kernels.entrywise_loops import add_gram, ascend, eliminated, spread, sums, trim
 
 ROWS, COLS = np.array([0, 0, 1, 3]), np.array([1, 2, 0, 1])
 
@@ -21,6 +21,14 @@ def test_offsets_are_spread_over_cells_and_summed_over_rows_and_columns(roots):
     np.testing.assert_allclose(by_row, np.bincount(ROWS, weights * y, 4))
     np.testing.assert_allclose(by_column, np.bincount(COLS, weights * y, 3))
     assert sums(ROWS, COLS, roots, y, np.zeros(0), np.zeros(0)) == pytest.approx(total)
+
+
+def test_the_gram_is_that_of_the_dense_matrix():
+    C, values, weights = np.zeros((4, 3)), np.array([1.0, 2.0, 0.5, 3.0]), np.array([1.0, 0.5, 2.0, 3.0])
+    C[ROWS, COLS] = values
+    out = np.ones((3, 3))
+    add_gram(np.array([0, 2, 3, 3, 4]), COLS, values, weights, out)
+    np.testing.assert_allclose(out, 1 + C.T @ (weights[:, None] * C))
 
 
 @pytest.mark.parametrize("values", [np.zeros(0), np.array([1.0, 2.0, 0.5, 3.0])])

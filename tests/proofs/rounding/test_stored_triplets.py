@@ -29,3 +29,16 @@ def test_the_bound_holds_in_sixty_digits(seed, rank, condition):
         apart = mpmath.inverse(W1) * X * mpmath.inverse(W2).T - stored
         distance = float(sum(mpmath.svd_r(apart, compute_uv=False)))
     assert distance <= bound <= distance * 1.01 + 1e-11 * condition * s.sum()
+
+
+@pytest.mark.parametrize("columns", [2, 4])
+def test_large_tables_need_time_linear_in_their_sides(columns):
+    rng = np.random.default_rng(0)
+    n = 200_000  # comparing all cells of the products would take hours
+    A = fm.measurements.Entries(np.arange(n), np.arange(n), (n, n))
+    L, R = rng.standard_normal((n, columns)), rng.standard_normal((n, columns))
+    L[:, 2:] = 0.0
+    point = WhitenedSolution.from_factors(fm.Problem(A, np.ones(n)), (L, R))
+    assert distance_from_triplets(point, 2) <= 1e-12 * point.norm
+    one = distance_from_triplets(point, 1)
+    assert point.Z[1][1] <= one <= point.Z[1][1] * (1 + 1e-9)

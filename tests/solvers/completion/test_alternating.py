@@ -196,7 +196,21 @@ def test_limits_are_kept_and_told(engine):
     assert fm.flat_minimum(problem, alpha=0.05, time_limit=0.0).status is fm.Status.time_limit
     narrow = fm.flat_minimum(problem, alpha=0.02, max_rank=1)
     assert narrow.rank == 1
-    assert narrow.status is fm.Status.not_certified
+    assert narrow.status is fm.Status.rank_limit
+
+
+def test_a_binding_largest_rank_ends_the_search_and_leaves_a_valid_gap(engine):
+    problem = _problem(8, (60, 50), 2000)
+    wide = fm.flat_minimum(problem, alpha=0.02)
+    narrow = fm.flat_minimum(problem, alpha=0.02, max_rank=2)
+    last, before = narrow.history["objective"][[-1, -2]]
+    assert last <= before <= (1 + 1e-8) * last
+    assert (narrow.rank, narrow.status) == (2, fm.Status.rank_limit)
+    assert narrow.certificate.value * (1 - narrow.certificate.relative_gap) <= wide.certificate.value
+    quick = fm.flat_minimum(problem, alpha=0.02, max_rank=2, stop="objective")
+    assert quick.status is fm.Status.rank_limit
+    loose = fm.flat_minimum(problem, alpha=0.02, max_rank=wide.rank)
+    assert loose.status is fm.Status.regularized_minimum
 
 
 def test_a_limit_after_any_sweep_keeps_what_was_found(engine):

@@ -154,3 +154,17 @@ def test_another_interpolant_exists_only_below_the_threshold(m, exists):
     if exists:
         np.testing.assert_allclose(A.forward_factors(other, other), b, rtol=1e-7)
         assert distance(other, S) > 1e-3
+
+
+def test_an_image_that_is_too_large_to_factorize_is_proved_unique(monkeypatch):
+    monkeypatch.setattr("flatmin.proofs.cone_certificate.LARGEST_WHOLE", 10)
+    monkeypatch.setattr("flatmin.proofs.margins.LARGEST_FORMED", 10)
+    monkeypatch.setattr("flatmin.solvers.vectors.uniqueness_dual.LARGEST_RAISED", 10)
+    truth = np.random.default_rng(0).random((24, 24))
+    problem = diffraction(truth, octanary_masks(8, (24, 24))).problem
+    s = fm.flat_minimum(problem)
+    assert s.status is fm.Status.unique_flat_minimum
+    assert s.certificate.margin_kind == "probabilistic"
+    assert s.certificate.margin > 0.05
+    assert distance(s.signal.reshape(-1, 1), truth.reshape(-1, 1)) * np.linalg.norm(truth) ** 2 <= s.certificate.radius
+    assert s.certificate.radius < 1e-4 * np.linalg.norm(truth) ** 2

@@ -20,6 +20,7 @@ from flatmin.cli.recovery_table import recovery_rows
 from flatmin.errors import InputError
 from flatmin.families import Family
 from flatmin.formats.case import Case
+from flatmin.formats.sdpa_sparse import NUCLEAR
 from flatmin.proofs.exact import Proof, prove
 from flatmin.proofs.exact.explicit_problem import ExplicitProblem
 from flatmin.report import SolvedProblem, write_report
@@ -72,6 +73,8 @@ def run(request: Request) -> int:
 def _notes(request: Request, case: Case, recovery: _Recovery) -> Iterator[str]:
     """Yield the sentences for stderr."""
     yield from _about_noise(request, case)
+    if case.document and NUCLEAR in case.document.notes and request.settings["metric_power"]:
+        yield NUCLEAR
     yield from recovery.hints
     yield from unmeasured(case.problem.metric)
 

@@ -20,8 +20,7 @@ __all__ = ["Separation"]
 
 DECISIONS = {
     "exact": "treated as exact: a matrix of low rank fits most cells to rounding errors",
-    "noisy": "treated as noisy: no matrix of low rank fits most cells exactly, so alpha follows from the noise; "
-    "--alpha 0 splits exactly",
+    "noisy": "treated as noisy: no matrix of low rank fits most cells exactly, so alpha follows from the noise",
     "given": "treated as you chose by --alpha",
 }
 

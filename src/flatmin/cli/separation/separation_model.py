@@ -25,9 +25,17 @@ __all__ = ["SeparationModel"]
 NOISY_GAP = 1e-6
 #: Largest number of rounds of the exact split of data that passed the test; if it takes more, they count as noisy.
 EXACT_ROUNDS = 400
+#: Number of cells times rounds of an exact split that is asked for by --alpha 0, which take about a minute. Data for
+#: which this allows fewer than `EXACT_ROUNDS` rounds are refused if they do not pass the test.
+EXACT_WORK = 4e8
 #: Number of cells, and smallest number of rows or columns, of the part of large data that is tested for noise.
 TESTED_CELLS = 1_000_000
 TESTED_SIDE = 100
+#: What to tell a user who asks for an exact split of large data with noise.
+NOT_EXACT = (
+    "--alpha is 0, but the data have noise: no matrix of low rank fits most cells exactly; leave --alpha out, which "
+    "separates the noise too, or expect hours of flatmin recover robust-pca"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +73,10 @@ class SeparationModel:
                 return cls(estimator, scales, "exact", True)
         treatment = "given" if isinstance(alpha, float) else "noisy"
         if alpha == 0:
-            estimator, converged = fitted(RobustPCA(alpha=0.0, **settings), X)
+            rounds = int(EXACT_WORK / X.size)
+            if rounds < EXACT_ROUNDS and not _is_exact(X, source, weight, seed, callback):
+                raise InputError(NOT_EXACT)
+            estimator, converged = fitted(RobustPCA(alpha=0.0, max_iter=max(rounds, EXACT_ROUNDS), **settings), X)
             return cls(estimator, scales, treatment, converged)
         if source.step:  # rounding errors of neighbouring pixels are alike, and would count as structure
             X = X + np.random.default_rng(seed).uniform(-source.step / 2, source.step / 2, X.shape)

@@ -1,5 +1,6 @@
 """Completion with penalty and metric chosen by cross-validation over cells."""
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -29,7 +30,8 @@ class CrossValidatedCells(ChosenPenalty):
         Strengths to choose from, in the units of ``alpha`` of the estimator without cross-validation; by default
         ``n_alphas`` of them in geometric progression, from the smallest for which the matrix is 0.
     cv : int
-        The number of folds. The last training cell of a row or column is never held out.
+        The number of folds. The last training cell of a row or column is never held out. With ``calibration="auto"``
+        the fits without these folds also calibrate intervals.
     """
 
     alpha: ClassVar[Any] = None  # these four are no parameters
@@ -44,15 +46,22 @@ class CrossValidatedCells(ChosenPenalty):
         check_rule(self.selection, "selection")
         cells = cells.like(cells.model)
         unit = regularization(1.0, cells.entries.shape)
+        dealt = self._splits(cells)
         found = self._choose(
             cells.problem,
             self._strengths(unit),
             unit,
             metric_powers=np.atleast_1d(np.asarray(self.metric_powers, dtype=object)),
-            folds=[(split.training, split.held_out) for split in self._splits(cells)],
+            folds=[(split.training, split.held_out) for split in dealt],
             pair=cells.pair,
         )
-        return Completed.penalised(cells, plain(cells, found.solution))
+        whole = Completed.penalised(cells, plain(cells, found.solution))
+        return replace(whole, folds=tuple(zip((split.training for split in dealt), found.fold_factors, strict=True)))
+
+    def _calibration_folds(self) -> int:
+        """Return the number of folds of the calibration, which with "auto" are those of the cross-validation."""
+        automatic = isinstance(self.calibration, str) and self.calibration == "auto"
+        return int(self.cv) if automatic else super()._calibration_folds()
 
     def _splits(self, cells: Observations) -> list[TrainingSplit]:
         folds = self.cv

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from flatmin._core.arrays import Array
 from flatmin._core.validation import shown
 from flatmin.errors import InputError
 from flatmin.estimators._completion.normal import NormalRows, TableRows
@@ -54,7 +55,8 @@ class Completed:
     distribution of rows with this number of phantom rows for each row. ``offsets`` and ``rows`` belong to these
     factors. ``cells`` are the observations, with the penalties on offsets that the fit used. With ``alpha="auto"`` the
     solution has estimates of the noise, even if held-out cells then chose a strength other than the one found from the
-    noise. ``relaxation`` has the candidates that were tried on held-out cells.
+    noise. ``relaxation`` has the candidates that were tried on held-out cells. ``folds`` has penalised fits of the same
+    strength to parts of the cells: the indices of the cells, and the factors.
     """
 
     cells: Observations
@@ -66,6 +68,7 @@ class Completed:
     relaxation: Relaxation | None = None
     refits: bool = False
     phantoms: float | None = None
+    folds: tuple[tuple[Array, Factors], ...] = ()
 
     @classmethod
     def penalised(cls, cells: Observations, fit: OffsetFit, tried: Relaxation | None = None) -> Self:

@@ -14,8 +14,10 @@ from flatmin.estimators._completion.table import in_rows
 from flatmin.measurements import Entries
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
+from flatmin.solvers.offsets.cell_features import CellTerm
 from flatmin.solvers.offsets.features import LinearTerms
-from flatmin.solvers.offsets.offsets import OffsetModel, Offsets
+from flatmin.solvers.offsets.offset_model import OffsetModel
+from flatmin.solvers.offsets.offsets import Offsets
 from flatmin.solvers.offsets.row_slopes import SlopeTerm
 
 __all__ = ["Observations", "Strengths"]
@@ -44,6 +46,7 @@ class Strengths:
     row_terms: LinearTerms | None = None
     column_terms: LinearTerms | None = None
     slopes: SlopeTerm | None = None
+    cells: CellTerm | None = None
 
     @classmethod
     def named(cls, offsets: Any, alpha: Any) -> Self:
@@ -71,7 +74,7 @@ class Strengths:
         rows, columns = (k if k is None or isinstance(k, str) else k / weight for k in (self.rows, self.columns))
         terms: tuple[Any, ...] = tuple(
             t if t is None or isinstance(t.strength, str) else replace(t, strength=t.strength / weight)
-            for t in (self.row_terms, self.column_terms, self.slopes)
+            for t in (self.row_terms, self.column_terms, self.slopes, self.cells)
         )
         return type(self)(self.constant, rows, columns, *terms)
 

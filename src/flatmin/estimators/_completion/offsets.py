@@ -15,8 +15,10 @@ from flatmin.solution import Noise, Solution
 from flatmin.solvers import flat_minimum, refit
 from flatmin.solvers.noise.pivotal import level_of_noise
 from flatmin.solvers.noise.spread import relative_error
+from flatmin.solvers.offsets.cell_features import CellTerm
 from flatmin.solvers.offsets.features import LinearTerms
-from flatmin.solvers.offsets.offsets import OffsetModel, Offsets
+from flatmin.solvers.offsets.offset_model import OffsetModel
+from flatmin.solvers.offsets.offsets import Offsets
 from flatmin.solvers.offsets.row_slopes import SlopeTerm
 from flatmin.solvers.task import Task
 
@@ -58,6 +60,7 @@ def fit_with_offsets(
     row_terms: LinearTerms | None = None,
     column_terms: LinearTerms | None = None,
     slopes: SlopeTerm | None = None,
+    cells: CellTerm | None = None,
     alpha: float | str = 0.0,
     metric_power: float = 1.0,
     tol: float = 1e-8,
@@ -80,7 +83,7 @@ def fit_with_offsets(
         The observed cells; their weights are the square roots of the weights of the squared residuals.
     values : array_like, shape (m,)
         The observed values, not multiplied by weights.
-    constant, rows, columns, row_terms, column_terms, slopes
+    constant, rows, columns, row_terms, column_terms, slopes, cells
         The offsets and their penalties, as in `OffsetModel.estimated`.
     alpha, metric_power, tol, warm_start, callback, max_iter, **settings
         As in `flat_minimum`, for the matrix; settings are max_rank, seed and stop.
@@ -94,7 +97,7 @@ def fit_with_offsets(
     (4, 'regularized_minimum')
     """
     kinds: dict[str, Any] = {"constant": constant, "rows": rows, "columns": columns}
-    kinds |= {"row_terms": row_terms, "column_terms": column_terms, "slopes": slopes}
+    kinds |= {"row_terms": row_terms, "column_terms": column_terms, "slopes": slopes, "cells": cells}
     model = OffsetModel.estimated(entries, values, **kinds)
     shared = settings | {"metric_power": metric_power, "max_iter": max_iter}
     if isinstance(alpha, str) and alpha == "auto":
@@ -136,7 +139,8 @@ def _from_noise(model: OffsetModel, values: Any, kinds: dict[str, Any], shared: 
         settled, alpha = abs(noise.alpha - alpha) <= STRENGTH_CHANGE * noise.alpha, noise.alpha
         if settled:
             break
-        model = OffsetModel.estimated(model.entries, _without(model.entries, values, noise.refit), **kinds)
+        left = _without(model.entries, values, noise.refit)
+        model = OffsetModel.estimated(model.entries, left, **kinds, start=None if model.slopes is None else model)
         problem = model.problem(values)
         joint = flat_minimum(problem, alpha=alpha, warm_start=_start(problem, joint), **coarse)
         offsets = _fitting_offsets(model, values, joint.factors)

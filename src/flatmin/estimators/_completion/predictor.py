@@ -127,16 +127,6 @@ class RowFit:
         features = self.model.with_offset(with_unknown(self.model.columns))
         return self.model.prediction_variances(self.weighted_cells, self.seen(i), features, j, noise)
 
-    @cached_property
-    def studentized_squares(self) -> Array:
-        """The squared residual over ``1 − leverage`` of every observed cell.
-
-        If R is given and there is no penalty, the residual of a cell of weight w has the variance ``σ² (1 − w h)``, so
-        the mean of these squares is the variance of the noise.
-        """
-        i, j = self.positions
-        return np.asarray(self.squares / (1 - self.weights * self.leverages(i, j)).clip(min=LEAST_FREEDOM))
-
     @property
     def squares(self) -> Array:
         """The squared residuals at observed cells."""
@@ -213,6 +203,29 @@ class CellPredictor:
         Rows and columns that are unknown or without observed cells contribute nothing.
         """
         return (rows or self.rows).leverages(i, j) + self.column_leverages(i, j, rows)
+
+    @cached_property
+    def own_leverages(self) -> Array:
+        """The leverages of the observed cells of the rows of the fit."""
+        return self.leverages(*self.rows.positions)
+
+    def leverages_and_own(self, i: Array, j: Array) -> Array:
+        """Return `leverages` in rows of the fit, and compute `own_leverages` from the same inverse matrices."""
+        own_rows, own_columns = self.rows.positions
+        found = self.leverages(np.concatenate([own_rows, i]), np.concatenate([own_columns, j]))
+        self.__dict__["own_leverages"] = found[: len(own_rows)]
+        return found[len(own_rows) :]
+
+    def studentized_squares(self, rows: RowFit | None = None) -> Array:
+        """Return the squared residual over ``1 − leverage`` of every observed cell of the given rows.
+
+        Without a penalty the residual of a cell of weight w has the variance ``σ² (1 − w h)`` to first order, so the
+        mean of these squares is the variance of the noise.
+        """
+        own = rows is None or rows is self.rows
+        rows = self.rows if rows is None else rows
+        leverages = self.own_leverages if own else self.leverages(*rows.positions, rows)
+        return np.asarray(rows.squares / (1 - rows.weights * leverages).clip(min=LEAST_FREEDOM))
 
     def column_leverages(self, i: Array, j: Array, rows: RowFit | None = None) -> Array:
         """Return the part of `leverages` that comes from the regressions of columns."""

@@ -12,7 +12,7 @@ from flatmin.errors import InputError
 from flatmin.estimators._completion.predictor import CellPredictor, RowFit
 from flatmin.estimators._intervals.credibility import Credibility
 from flatmin.estimators._intervals.fold_fits import FoldFits
-from flatmin.estimators._intervals.quantiles import checked_quantile, effective_number, quantile_of
+from flatmin.estimators._intervals.quantiles import checked_quantile, effective_number, effective_weights, quantile_of
 from flatmin.estimators._intervals.row_scales import RowScales
 from flatmin.estimators._intervals.unknown import unknown_variances
 from flatmin.estimators._intervals.variance import variance_coefficients, variance_share
@@ -27,20 +27,22 @@ EXACT_CELLS = 5
 MIN_COLUMN_CELLS = 20
 #: The quantile of all cells counts for this number of cells in the quantile of a column.
 POOL = 50.0
-#: Number of times that the variances of columns and then the relative variances of rows are estimated.
+#: Number of times that the variances of columns and then the coefficients are estimated.
 SWEEPS = 2
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """Scales of errors, ``w_ij² = s_j² r_i (a + b h_ij + c ẑ_ij²)``, and quantiles of errors over scales.
+    """Scales of errors, ``w_ij² = s_j² r_i (a + b h_ij + b' h_ij s̄² / s_j² + c ẑ_ij²)``, and quantiles of errors.
 
-    s_j² is the mean squared error of the held-out cells of column j, pulled to that of all cells. It is 0 in a column
-    with five or more held-out cells that are all predicted without error, such as a constant column. r_i is the
-    relative variance of row i (`RowScales`), h the leverage of the cell times the noise (`CellPredictor`), and ẑ the
-    prediction without the constant. The nonnegative coefficients fit the squared errors of held-out cells over s² r by
-    least squares. In these ratios s² is estimated without the cell, and each cell is weighted by the inverse of its
-    variance and by the number of cells that it stands for.
+    s_j² is the mean squared error of the held-out cells of column j over r_i and the sum in parentheses, pulled to that
+    of all cells. It is 0 in a column with five or more held-out cells that are all predicted without error, such as a
+    constant column. s̄² is the mean of s_j² over columns, r_i the relative variance of row i (`RowScales`), h the
+    leverage of the cell times the noise (`CellPredictor`), and ẑ the prediction without the constant. The nonnegative
+    coefficients fit the squared errors of held-out cells over s² r by least squares. The errors that come from factors
+    grow with the noise of the column (b) or with that of the other columns (b'). In these ratios s² is estimated
+    without the cell. Each cell has the weight of the number of cells that it stands for, and in least squares also the
+    inverse of its variance.
 
     The half width of an interval is w times a quantile of ``|error| / w``: for equal weights the value at position
     ``(n + 1) level`` among those of the n held-out cells, interpolated between neighbours. In a column with 20 or more
@@ -52,8 +54,8 @@ class Calibration:
         s_j², in squared units of the fit.
     row_scales : RowScales
         Level and prior of the relative variances of rows.
-    coefficients : ndarray, shape (3,)
-        a, b and c.
+    coefficients : ndarray, shape (4,)
+        a, b, b' and c.
     floor : float
         The smallest w, in units of the fit: the accuracy of the solution.
     scores : ndarray, shape (n,)
@@ -93,18 +95,20 @@ class Calibration:
         if not exact[held.columns].all():
             held = held.take(np.flatnonzero(~exact[held.columns]))
         squares, j = held.errors**2 + floor**2, held.columns
-        variances, scales = np.full(d, float(np.mean(squares))), np.ones(len(squares))
+        relative, share = _relative(held), np.ones(len(squares))
+        weights = effective_weights(held.weights, j, d)
         for _ in range(SWEEPS):
-            by_column = Credibility.from_groups(squares / scales, j, d)
+            scaled = squares / (relative * share)
+            by_column = Credibility.from_groups(scaled, j, d, weights)
             variances = np.where(exact & (by_column.counts == 0), 0.0, by_column.estimates)
-            scales = _relative(held, variances)
-        base = scales * by_column.without(squares / scales, j)
-        terms = _terms(held.leverages, held.predictions - fit.offsets.constant)
-        coefficients = variance_coefficients(terms, squares / base, held.weights)
-        w = np.sqrt(np.maximum(base * variance_share(coefficients, terms), floor**2))
+            others = by_column.without(scaled, j, weights)
+            terms = _terms(held.leverages, held.predictions - fit.offsets.constant, others / np.mean(variances))
+            coefficients = variance_coefficients(terms, squares / (relative * others), held.weights)
+            share = variance_share(coefficients, terms)
+        w = np.sqrt(np.maximum(relative * others * share, floor**2))
         scores = np.abs(held.errors) / w
         order = np.argsort(scores, kind="stable")
-        rows = RowScales.from_rows(fit.training, variances)
+        rows = RowScales.from_fit(fit)
         return cls(variances, rows, coefficients, floor, scores[order], j[order], held.weights[order])
 
     def scales(self, fit: CellPredictor, i: Array, j: Array, rows: RowFit | None = None) -> Array:
@@ -113,11 +117,13 @@ class Calibration:
         At an unknown row or column, with the position −1, scales are those of the average one. If it has no observed
         cell, w² has the variance of its factor and offset in addition, in which b s² is the variance of the noise.
         """
-        relative = np.append(self.row_scales.of(rows or fit.rows, self.column_variances), 1.0)
+        relative = np.append(self.row_scales.of(fit, rows), 1.0)
         typical = float(np.mean(self.column_variances))
-        terms = _terms(fit.noise * fit.leverages(i, j, rows), fit.at(i, j, rows) - fit.offsets.constant)
-        squares = np.append(self.column_variances, typical)[j] * relative[i] * variance_share(self.coefficients, terms)
-        squares += unknown_variances(fit, i, j, self.coefficients[1] * typical * fit.noise, rows)
+        columns, h = np.append(self.column_variances, typical)[j], fit.noise * fit.leverages(i, j, rows)
+        terms = _terms(h, fit.at(i, j, rows) - fit.offsets.constant, columns / typical)
+        squares = columns * relative[i] * variance_share(self.coefficients, terms)
+        noise = float(np.sum(self.coefficients[1:3])) * typical * fit.noise
+        squares += unknown_variances(fit, i, j, noise, rows)
         return np.asarray(np.sqrt(np.maximum(squares, self.floor**2)))
 
     def quantiles(self, level: float) -> Array:
@@ -157,11 +163,13 @@ class Calibration:
         ]
 
 
-def _relative(held: FoldFits, variances: Array) -> Array:
+def _relative(held: FoldFits) -> Array:
     """Return the relative variance of the row of every held-out cell, in the fit that did not use the cell."""
-    of_fits = [RowScales.from_rows(fit.rows, variances).of(fit.rows, variances) for fit in held.fits]
+    of_fits = [RowScales.from_fit(fit).of(fit) for fit in held.fits]
     return np.asarray(np.stack(of_fits)[held.folds, held.rows])
 
 
-def _terms(leverages: Array, predictions: Array) -> Array:
-    return np.stack([np.ones_like(leverages), leverages, predictions**2], axis=1)
+def _terms(leverages: Array, predictions: Array, columns: Array) -> Array:
+    """Return the terms (n, 4) of w² over s² r; ``columns`` (n,) are the variances of columns over their mean."""
+    fixed = np.divide(leverages, columns, out=np.zeros_like(leverages), where=columns > 0)
+    return np.stack([np.ones_like(leverages), leverages, fixed, predictions**2], axis=1)

@@ -27,7 +27,7 @@ class Credibility:
     mean, prior : float
         The overall mean and the number of observations that it counts for.
     sums, counts : ndarray, shape (groups,)
-        Sum and number of the observations of every group.
+        Sum and number of the observations of every group. An observation of weight k counts as k observations.
 
     References
     ----------
@@ -47,11 +47,12 @@ class Credibility:
     counts: Array
 
     @classmethod
-    def from_groups(cls, values: Array, group: Array, groups: int) -> Self:
-        """Estimate the means of groups from values (n,) with the group of each."""
-        sums, counts = np.bincount(group, values, groups), np.bincount(group, minlength=groups).astype(float)
+    def from_groups(cls, values: Array, group: Array, groups: int, weights: Array | float = 1.0) -> Self:
+        """Estimate the means of groups from values (n,) with the group and the weight of each."""
+        weights = weights * np.ones(len(values))
+        sums, counts = np.bincount(group, weights * values, groups), np.bincount(group, weights, groups)
         means = sums / np.maximum(counts, 1)
-        return cls.from_sums(sums, counts, float(np.sum((values - means[group]) ** 2)))
+        return cls.from_sums(sums, counts, float(weights @ (values - means[group]) ** 2))
 
     @classmethod
     def from_sums(cls, sums: Array, counts: Array, squares: float) -> Self:
@@ -69,6 +70,7 @@ class Credibility:
         """The means of the groups, shape (groups,); the overall mean for a group without observations."""
         return np.asarray((self.prior * self.mean + self.sums) / (self.prior + self.counts))
 
-    def without(self, values: Array, group: Array) -> Array:
+    def without(self, values: Array, group: Array, weights: Array | float = 1.0) -> Array:
         """Return the mean (n,) of the group of each of the values, estimated without this value."""
-        return np.asarray((self.prior * self.mean + self.sums[group] - values) / (self.prior + self.counts[group] - 1))
+        others = self.prior * self.mean + self.sums[group] - weights * values
+        return np.asarray(others / (self.prior + self.counts[group] - weights))

@@ -10,8 +10,9 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.errors import InputError
-from flatmin.estimators._completion.fitting import Completed, Settings, fit_cells
+from flatmin.estimators._completion.fitting import Completed, Settings, fit_cells, plain
 from flatmin.estimators._completion.predictor import CellPredictor
+from flatmin.estimators._completion.relaxation import SHARES
 from flatmin.solvers.alphas.folds import splits
 
 __all__ = ["FoldFits", "fit_like", "fold_fits"]
@@ -75,28 +76,39 @@ def fold_fits(found: Completed, folds: int, row_weights: Array | None = None) ->
         hidden = cells.take(split.held_out)
         i, j = hidden.entries.rows, hidden.entries.cols
         parts.append(
-            (i, j, hidden.values, fit.at(i, j), fit.noise * fit.leverages(i, j), np.full(len(i), k), weights[i])
+            (i, j, hidden.values, fit.at(i, j), fit.noise * fit.leverages_and_own(i, j), np.full(len(i), k), weights[i])
         )
         fits.append(fit)
     return FoldFits(fits, *(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
 def fit_like(found: Completed, training: Array) -> Completed:
-    """Fit a part of the cells with the penalty of another fit and, if the other one is a refit, refit at its rank."""
-    cells, settings, rank = found.cells.take(training), found.solution.settings, found.factors[0].shape[1]
+    """Fit a part of the cells with the penalty of another fit and, if the other one is a refit, refit at its rank.
+
+    A fit to this part that the other one has kept is taken instead.
+
+    The refit starts from the fit with the strongest of the penalties in `SHARES` that has this rank, because a fit to
+    fewer cells may need a weaker penalty for it.
+    """
+    cells, given, rank = found.cells.take(training), found.solution.settings, found.factors[0].shape[1]
     if found.phantoms is not None:
         return Completed.normal(cells, found, found.phantoms)
-    alpha, tol = float(settings["alpha"]), float(settings["tol"])
+    for known, factors in found.folds:
+        if np.array_equal(known, training):
+            return Completed.penalised(cells, plain(cells, replace(found.solution, factors=factors)))
+    alpha, tol = float(given["alpha"]), float(given["tol"])
     shared = Settings(
-        settings["metric_power"],
-        settings["max_rank"],
-        max(tol, FOLD_TOL) if alpha else tol,
-        settings["max_iter"],
-        settings["seed"],
+        given["metric_power"], given["max_rank"], max(tol, FOLD_TOL) if alpha else tol, given["max_iter"], given["seed"]
     )
-    fit = fit_cells(cells, alpha, shared, found.solution.factors if alpha else None)
+    start = found.solution.factors if alpha else None
+    for share in SHARES if found.refits and alpha else SHARES[:1]:
+        fit = fit_cells(cells, share * alpha, shared, start)
+        start = fit.solution.factors
+        if fit.solution.rank >= rank:
+            break
     if not found.refits:
         return Completed.penalised(cells, fit)
     L, R = fit.solution.factors
-    solution = replace(fit.solution, factors=(L[:, :rank], R[:, :rank]))
+    settings = {**fit.solution.settings, "alpha": alpha}
+    solution = replace(fit.solution, factors=(L[:, :rank], R[:, :rank]), settings=settings)
     return Completed.refitted(cells, replace(fit, solution=solution))

@@ -3,7 +3,7 @@
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.estimators._completion.predictor import LEAST_FREEDOM, CellPredictor, RowFit
+from flatmin.estimators._completion.predictor import CellPredictor, RowFit
 from flatmin.estimators._intervals.credibility import Credibility
 
 __all__ = ["mean_variances", "noise_variances"]
@@ -12,9 +12,7 @@ __all__ = ["mean_variances", "noise_variances"]
 def noise_variances(fit: CellPredictor) -> Array:
     """Return the variance of the noise in every column, shape (d2,), from the residuals at observed cells."""
     rows = fit.training
-    i, j = rows.positions
-    squares = rows.squares / (1 - rows.weights * fit.leverages(i, j, rows)).clip(min=LEAST_FREEDOM)
-    return Credibility.from_groups(squares, j, len(fit.offsets.columns)).estimates
+    return Credibility.from_groups(fit.studentized_squares(rows), rows.indices, len(fit.offsets.columns)).estimates
 
 
 def mean_variances(fit: CellPredictor, i: Array, j: Array, rows: RowFit | None = None) -> Array:

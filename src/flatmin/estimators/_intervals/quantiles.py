@@ -5,7 +5,7 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin.errors import InputError
 
-__all__ = ["checked_quantile", "effective_number", "quantile_of"]
+__all__ = ["checked_quantile", "effective_number", "effective_weights", "quantile_of"]
 
 #: Relative rounding error of a position among the held-out values that is allowed for.
 ROUNDING = 1e-12
@@ -14,6 +14,12 @@ ROUNDING = 1e-12
 def effective_number(weights: Array) -> float:
     """Return the number of equally weighted values that determine a mean as precisely as the weighted ones."""
     return float(np.sum(weights)) ** 2 / float(weights @ weights)
+
+
+def effective_weights(weights: Array, group: Array, groups: int) -> Array:
+    """Return weights (n,) whose sum in every group is the effective number of its weights."""
+    sums, squares = np.bincount(group, weights, groups), np.bincount(group, weights**2, groups)
+    return np.asarray(weights * (sums[group] / squares[group]))
 
 
 def quantile_of(scores: Array, weights: Array, level: float) -> float | None:

@@ -8,42 +8,51 @@ from typing import Self
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.estimators._completion.predictor import RowFit
+from flatmin.estimators._completion.predictor import CellPredictor, RowFit
 from flatmin.estimators._intervals.credibility import Credibility
+from flatmin.estimators._intervals.mean import noise_variances
 
 __all__ = ["RowScales"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RowScales:
-    """The mean ``level`` of studentized squares over the variances of their columns, which counts for ``prior`` cells.
+    """The noise of every column (`noise_variances`), and the mean ``level`` of squares over noise.
 
-    The relative variance of a row is the mean of these ratios over its cells, pulled to the level, over the level. New
-    rows get it in the same way as rows of the fit.
+    The relative variance of a row is the mean of these ratios over its cells, pulled to the level, over the level. The
+    level counts for ``prior`` cells. New rows get their variances in the same way as rows of the fit.
+
+    The noise of a column is not the variance of errors of predictions. Predictions of a column that depends on a few
+    others may have large errors although its observed cells have small residuals. Such a column would hardly count in
+    the variance of a row if its residuals were divided by the errors of predictions.
     """
 
+    noise: Array
     level: float
     prior: float
 
     @classmethod
-    def from_rows(cls, rows: RowFit, variances: Array) -> Self:
-        """Measure the rows of a fit; the variances of columns have shape (d2,)."""
-        i, ratios = _ratios(rows, variances)
-        found = Credibility.from_groups(ratios, i, len(rows.offsets))
-        return cls(found.mean, found.prior)
+    def from_fit(cls, fit: CellPredictor) -> Self:
+        """Measure the rows of a fit."""
+        noise = noise_variances(fit)
+        i, ratios = _ratios(fit, noise, fit.training)
+        if not len(ratios):
+            return cls(noise, 0.0, 1.0)
+        found = Credibility.from_groups(ratios, i, len(fit.training.offsets))
+        return cls(noise, found.mean, found.prior)
 
-    def of(self, rows: RowFit, variances: Array) -> Array:
-        """Return the relative variances (n,) of rows; 1 for a row without cells."""
-        n = len(rows.offsets)
+    def of(self, fit: CellPredictor, rows: RowFit | None = None) -> Array:
+        """Return the relative variances (n,) of rows, by default those of the fit; 1 for a row without cells."""
+        n = len((rows or fit.rows).offsets)
         if self.level == 0:
             return np.ones(n)
-        i, ratios = _ratios(rows, variances)
+        i, ratios = _ratios(fit, self.noise, rows)
         sums = np.bincount(i, ratios / self.level, n)
         return np.asarray((self.prior + sums) / (self.prior + np.bincount(i, minlength=n)))
 
 
-def _ratios(rows: RowFit, variances: Array) -> tuple[Array, Array]:
-    """Return rows and ratios of the observed cells in columns of positive variance."""
-    (i, j), squares = rows.positions, rows.studentized_squares
-    kept = variances[j] > 0
-    return i[kept], squares[kept] / variances[j[kept]]
+def _ratios(fit: CellPredictor, noise: Array, rows: RowFit | None) -> tuple[Array, Array]:
+    """Return rows and ratios of the observed cells in columns with noise."""
+    (i, j), squares = (rows or fit.rows).positions, fit.studentized_squares(rows)
+    kept = noise[j] > 0
+    return i[kept], squares[kept] / noise[j[kept]]

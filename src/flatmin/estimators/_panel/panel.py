@@ -8,7 +8,8 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.errors import InputError
-from flatmin.estimators._completion.marks import marked
+from flatmin.estimators._panel.covariates import Covariates
+from flatmin.estimators._panel.tables import expect_labels, labels_of, numbers_of
 
 __all__ = ["Panel", "mean_along"]
 
@@ -18,32 +19,32 @@ class Panel:
     """Outcomes (n units, t periods), NaN where they are missing, and which cells were treated.
 
     A unit is treated if any of its cells is, and a control otherwise. ``units`` and ``periods`` are their labels.
+    ``covariates`` describes the cells.
     """
 
     outcomes: Array
     treated: Array
     units: Array
     periods: Array
+    covariates: Covariates
 
     @classmethod
-    def from_tables(cls, outcomes: Any, treated: Any) -> Self:
-        """Read two tables of the same shape, or raise `InputError`."""
-        Y, cells = _numbers(outcomes, "Y"), _numbers(treated, "treated")
+    def from_tables(cls, outcomes: Any, treated: Any, covariates: Any = None) -> Self:
+        """Read two tables of the same shape and covariates of their cells, or raise `InputError`."""
+        Y, cells = numbers_of(outcomes, "Y"), numbers_of(treated, "treated")
         if Y.ndim != 2 or not Y.size or cells.shape != Y.shape:
             raise InputError(
                 f"Y has shape {Y.shape} and treated {cells.shape}, expected the same number of units and of periods"
             )
-        own = _labels(outcomes) or (np.arange(Y.shape[0]), np.arange(Y.shape[1]))
-        for name, mine, other in zip(("units", "periods"), own, _labels(treated) or own, strict=True):
-            if not (mine == other).all():
-                raise InputError(f"the {name} of treated are not those of Y, expected the same ones in the same order")
+        own = labels_of(outcomes) or (np.arange(Y.shape[0]), np.arange(Y.shape[1]))
+        expect_labels(treated, own, "treated")
         if np.isinf(Y).any():
             raise InputError("Y contains infinity, expected finite numbers, and NaN in missing cells")
         if not np.isin(cells, (0, 1)).all():
             raise InputError(
                 "treated has values other than 0 and 1, expected True in treated cells and False elsewhere"
             )
-        panel = cls(Y, cells == 1, *own)
+        panel = cls(Y, cells == 1, own[0], own[1], Covariates.from_tables(covariates, ~np.isnan(Y), own))
         if (reason := panel.undetermined()) is not None:
             raise InputError(reason)
         return panel
@@ -93,7 +94,9 @@ class Panel:
         """Return the panel of the controls, in which ``units`` are treated as the treated units of this panel are."""
         treated, kept = np.zeros_like(self.treated), self.controls
         treated[units] = self.treated[self.treated_units]
-        return type(self)(self.outcomes[kept], treated[kept], self.units[kept], self.periods)
+        return type(self)(
+            self.outcomes[kept], treated[kept], self.units[kept], self.periods, self.covariates.take(kept)
+        )
 
     def draws(self, rng: np.random.Generator) -> Iterator[Array]:
         """Yield different random draws of controls, one control for each treated unit, without end if there are many.
@@ -131,24 +134,3 @@ def mean_along(cells: Array, axis: int | None = None) -> Array:
     count = seen.sum(axis=axis)
     total = np.where(seen, cells, 0.0).sum(axis=axis)
     return np.asarray(np.where(count > 0, total / np.maximum(count, 1), np.nan))
-
-
-def _labels(table: Any) -> tuple[Array, Array] | None:
-    """Return the labels of the rows and columns of a pandas frame, or None for other tables."""
-    if not hasattr(table, "iloc"):
-        return None
-    sides = [np.asarray(side) for side in (table.index, table.columns)]
-    units, periods = (np.array(side.tolist()) if side.dtype == object else side for side in sides)
-    return units, periods
-
-
-def _numbers(table: Any, name: str) -> Array:
-    """Return a table as an array of numbers, or raise `InputError` if it holds anything else."""
-    wanted = f"{name} is no table of real numbers, expected units as rows and periods as columns"
-    try:
-        found = np.asarray(marked(table, np.nan))
-        return found.astype(float, casting="unsafe" if found.dtype.kind in "OUS" else "same_kind")
-    except InputError as error:
-        raise InputError(f"{wanted}: {error}".replace(" of X ", f" of {name} ")) from None
-    except (TypeError, ValueError):
-        raise InputError(wanted) from None

@@ -18,10 +18,11 @@ from flatmin.parametrizations.base import Factors
 from flatmin.solvers.alphas.path import Prepared
 from flatmin.solvers.factored.outcome import Outcome
 from flatmin.solvers.noise.refit import least_squares, unscaled
+from flatmin.solvers.offsets.cell_features import CellTerm
 from flatmin.solvers.offsets.offsets import Offsets
 from flatmin.solvers.task import Task
 
-__all__ = ["MIN_PLACEBOS", "Placebos", "cells_of", "modelled"]
+__all__ = ["MIN_PLACEBOS", "Placebos", "cells_of", "expect_variation", "modelled"]
 
 #: The smallest number of placebos. The smallest rank p-value of n placebos is 1 / (n + 1).
 MIN_PLACEBOS = 9
@@ -142,14 +143,22 @@ class Placebos:
 
 
 def cells_of(panel: Panel) -> Observations:
-    """Return the untreated outcomes, with unpenalised offsets of units and of periods (two-way fixed effects)."""
-    return Observations.from_cells(observed(panel.untreated), None, Strengths(True, 0.0, 0.0))
+    """Return the untreated outcomes, with unpenalised offsets of units and periods, and slopes of covariates."""
+    terms = CellTerm(panel.covariates.values) if len(panel.covariates) else None
+    return Observations.from_cells(observed(panel.untreated), None, Strengths(True, 0.0, 0.0, cells=terms))
+
+
+def expect_variation(panel: Panel, cells: Observations) -> None:
+    """Raise `InputError` if the untreated cells do not determine the slopes of the covariates."""
+    slopes = cells.model.cell_slopes
+    if slopes is not None:
+        panel.covariates.expect_variation(slopes.spectrum[0], np.sum(slopes.left**2, axis=0), cells.entries.size)
 
 
 def modelled(factors: Factors, offsets: Offsets) -> Array:
     """Return the fitted panel, shape (n, t)."""
     L, R = factors
-    return np.asarray(L @ R.T + offsets.constant + offsets.rows[:, None] + offsets.columns)
+    return np.asarray(L @ R.T + offsets.constant + offsets.rows[:, None] + offsets.columns + offsets.cell_means)
 
 
 def _best(errors: Array, refits: Array) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -72,6 +72,12 @@ class Cells:
         rows, order = np.empty(self.size, np.int32), np.empty(self.size, self.pointers.dtype)
         loops.arrange(self.pointers, self.indices, pointers.copy(), rows, order)
         return Cells((self.shape[1], self.shape[0]), pointers, rows, order, self.threads)
+
+    def without_order(self) -> Cells:
+        """Return these cells for values that are sorted already. The positions and the transpose are not copied."""
+        found = replace(self, order=None)
+        found.__dict__["transposed"] = self.transposed
+        return found
 
     def arranged(self, values: Array) -> Array:
         """Return values in the order of the cells, without a copy if they are in this order already."""

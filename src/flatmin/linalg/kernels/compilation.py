@@ -40,7 +40,7 @@ class _Notice(event.Listener):
 
     def _write(self, event: Any, words: str) -> None:
         function = event.data["dispatcher"].py_func
-        if function.__module__.startswith("flatmin.") and sys.stderr is not None and sys.stderr.isatty():
+        if str(function.__module__).startswith("flatmin.") and sys.stderr is not None and sys.stderr.isatty():
             sys.stderr.write(CLEAR_LINE + words)
             sys.stderr.flush()
 

@@ -6,7 +6,17 @@ low-rank part. `row_passes.py` has the same functions in NumPy. All loops releas
 
 from flatmin.linalg.kernels.compilation import compiled
 
-__all__ = ["ascend", "eliminated", "spread", "sums", "trim"]
+__all__ = ["add_gram", "ascend", "eliminated", "spread", "sums", "trim"]
+
+
+@compiled
+def add_gram(pointers, indices, values, weights, out):  # type: ignore[no-untyped-def]
+    """Add ``Cᵀ diag(weights) C`` to a dense ``out``, for C in compressed rows."""
+    for e in range(len(pointers) - 1):
+        for p in range(pointers[e], pointers[e + 1]):
+            row, value = out[indices[p]], weights[e] * values[p]
+            for q in range(pointers[e], pointers[e + 1]):
+                row[indices[q]] += value * values[q]
 
 
 @compiled

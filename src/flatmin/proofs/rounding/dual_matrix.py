@@ -72,6 +72,11 @@ class DualMatrix:
         return replace(self, S=seen - S)
 
     @property
+    def error_of_products(self) -> float:
+        """The bound ``error`` if S is never formed: an operator has only the errors of the whitened A_i."""
+        return 2.01 * WHITENED * float(self.S.norm_bound) if hasattr(self.S, "norm_bound") else self.error
+
+    @property
     def whole(self) -> Any:
         """S as a matrix of all rows and columns, even if a singular metric makes S itself smaller."""
         lifts = [D.range for D in self.point.metric]

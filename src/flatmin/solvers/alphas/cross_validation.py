@@ -65,6 +65,8 @@ class CrossValidation:
         Position (power, alpha) that the rule chose.
     solution : Solution
         The certified penalised solution for all data at the chosen alpha and power. Its refit would predict worse.
+    fold_factors : tuple of Factors
+        The factors of the solutions for the data without each fold, at the chosen alpha and power.
     """
 
     metric_powers: Array
@@ -76,6 +78,7 @@ class CrossValidation:
     rule: str
     chosen: tuple[int, int]
     solution: Solution
+    fold_factors: tuple[Factors, ...] = ()
 
     @property
     def mean(self) -> Array:
@@ -227,15 +230,16 @@ def cross_validate(
     runs = [
         [_Run.from_fold(fold, replace(coarse, problem=fold.problem, metric_power=p)) for fold in found] for p in powers
     ]
-    search = _Search(runs, chosen_alphas, np.array([fold.size for fold in found]), early_stop, callback)
+    search = _Search(runs, chosen_alphas, np.array([fold.size for fold in found]), rule, early_stop, callback)
     with one_thread():
         search.run(n_jobs)
     chosen = _choose(search.errors, search.sizes, rule)
-    start = search.starts[chosen] if found[0].problem.shape == problem.shape else None
+    start = search.factors[chosen][0] if found[0].problem.shape == problem.shape else None
     final = replace(task, alpha=float(chosen_alphas[chosen[1]]), metric_power=powers[chosen[0]], warm_start=start)
     solution = flat_solution(final)
     table = search.errors, search.ranks, search.gaps, search.sizes
-    return CrossValidation(np.array(powers), chosen_alphas, *table, rule, chosen, solution)
+    fold_factors = tuple(search.factors[chosen])
+    return CrossValidation(np.array(powers), chosen_alphas, *table, rule, chosen, solution, fold_factors)
 
 
 @dataclass(eq=False)
@@ -268,14 +272,15 @@ class _Run:
 
 @dataclass(eq=False)
 class _Search:
-    """The table of errors, which is filled alpha by alpha; ``starts`` holds the solutions of the first fold."""
+    """The table of errors, which is filled alpha by alpha; ``factors`` has the fits that the rule may choose."""
 
     runs: list[list[_Run]]
     alphas: Array
     sizes: Array
+    rule: str
     early_stop: bool
     callback: Callable[[dict[str, float]], Any] | None
-    starts: dict[tuple[int, int], Factors] = field(default_factory=dict)
+    factors: dict[tuple[int, int], list[Factors]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         shape = len(self.runs), len(self.alphas), len(self.sizes)
@@ -289,8 +294,10 @@ class _Search:
             found = _parallel([self.runs[i][k] for i, k in steps], float(alpha), n_jobs)
             for (i, k), (error, rank, gap, factors) in zip(steps, found, strict=True):
                 self.errors[i, j, k], self.ranks[i, j, k], self.gaps[i, j, k] = error, rank, gap
-                if k == 0:
-                    self.starts[i, j] = factors
+                self.factors.setdefault((i, j), []).append(factors)
+            if self.rule == "best":
+                best = _choose(self.errors, self.sizes, self.rule)
+                self.factors = {best: self.factors[best]}
             self._report(active, j)
             if self.early_stop:
                 active = [i for i in active if not _rising(self.errors[i, : j + 1], self.sizes)]

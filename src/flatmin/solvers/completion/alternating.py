@@ -47,6 +47,9 @@ class SweepSchedule:
     #: objective hardly rises. The multiples are tried in this order.
     dropped: tuple[float, ...] = (0.5, 0.05, 0.005)
     max_rounds: int = 40  #: Largest number of rounds of Newton's method.
+    #: Relative gradient at which a solution of the largest rank allowed may end the rounds.
+    settled: float = 1e-4
+    useful: float = 1.02  #: Singular value of the dual matrix above which a new column is worth a sweep.
 
 
 SCHEDULE = SweepSchedule()
@@ -77,12 +80,16 @@ def alternating_minimum(task: Task, clock: Clock) -> Solution:
     root = np.sqrt(search.problem.unit)
     dual = entries.cells.returned(search.problem.errors(factors[0] / root, factors[1] / root))
     dual *= search.problem.scale / (2 * task.alpha * entries.size)
-    converged, history = search.converged, search.history
+    converged, capped, history = search.converged, search.capped, search.history
+    full = found[0].shape[1] == search.widest < min(problem.shape)
     del search  # with its copies of the data
     proof = certificate_of(
         problem, factors, dual, alpha=task.alpha, metric_power=task.metric_power, seed=task.limits.seed
     )
-    return task.solution(clock, factors, proof, status_of(proof, clock, converged=converged), history)
+    if task.limits.stop == "objective":
+        capped = full and converged and proof.dual_norm > SCHEDULE.useful
+    status = status_of(proof, clock, converged=converged, capped=capped)
+    return task.solution(clock, factors, proof, status, history)
 
 
 def alternating_factors(task: Task, clock: Clock) -> tuple[tuple[Array, Array], bool]:
@@ -94,12 +101,13 @@ def alternating_factors(task: Task, clock: Clock) -> tuple[tuple[Array, Array], 
 
 @dataclass
 class _Search:
-    """The state of one solve: the problem, the history, and whether the solve converged."""
+    """The state of one solve: the problem, the history, whether the solve converged, and whether max_rank binds."""
 
     task: Task
     clock: Clock
     problem: RegularisedCells
     converged: bool = False
+    capped: bool = False
     history: dict[str, list[float]] = field(default_factory=dict)
 
     @property
@@ -170,7 +178,7 @@ class _Search:
         S = problem.dual_matrix(problem.errors(L, R))  # computed again below, to save memory
         u, values, v = problem.escapes(S, U, V, count, self.task.limits.seed, rough=True)
         del S
-        new = values > 1.02
+        new = values > SCHEDULE.useful
         if not new.any():
             return L, R
         return problem.added(L, R, problem.errors(L, R), (u[:, new], values[new], v[:, new]))
@@ -215,10 +223,11 @@ class _Search:
     def _finish(self, L: Array, R: Array) -> tuple[Array, Array]:
         """Run Newton's method in rounds with smaller and smaller gradients until the gap is small.
 
-        Columns are added and dropped between rounds.
+        Columns are added and dropped between rounds. If the largest rank is reached and more columns would help, the
+        rounds end when the objective falls by at most ``tol``, relatively.
         """
         task, problem, seed = self.task, self.problem, self.task.limits.seed
-        tol, best = 1e-3, (np.inf, L, R)
+        tol, best, before = 1e-3, (np.inf, L, R), np.inf
         for _ in range(SCHEDULE.max_rounds):
             point = newton_steps(problem, L, R, tol, self.clock)
             U, s, V = problem.canonical(point.L, point.R)
@@ -234,11 +243,17 @@ class _Search:
             if gap < best[0]:
                 best = gap, L, R
             square = float(errors @ errors)
-            self._record(square, change=np.nan, gap=gap, rank=len(s), objective=square + 2 * float(s.sum()))
+            objective = square + 2 * float(s.sum())
+            self._record(square, change=np.nan, gap=gap, rank=len(s), objective=objective)
             if gap <= task.limits.tol:
                 self.converged = True
                 break
             new = values > 1 + max(3 * point.gradient, 1e-9)
+            fallen, before = before - objective, objective
+            full = new.any() and len(s) == self.widest
+            if full and fallen <= task.limits.tol * objective and point.gradient <= SCHEDULE.settled:
+                self.capped, best = True, (gap, L, R)
+                break
             new[max(0, self.widest - len(s)) :] = False
             if self.clock.exhausted or (tol <= 1e-11 and not new.any()):
                 break

@@ -9,11 +9,16 @@ from flatmin._core.limits import Clock, Limits
 from flatmin.cones.quadratic_map import QuadraticMap
 from flatmin.linalg.subspaces import EPS, block_norm, couplings
 from flatmin.proofs.certificate import LARGEST_GAP, LARGEST_RESIDUAL
+from flatmin.solvers.completion.contraction import contracted
+from flatmin.solvers.completion.douglas_rachford import applies_to as splitting_applies_to
+from flatmin.solvers.completion.douglas_rachford import split_minimum
 from flatmin.solvers.convex.proximal_gradient import applies_to, proximal_gradient
-from flatmin.solvers.convex.refine import EXACT, correct_dual, fit_exactly, is_wide
 from flatmin.solvers.convex.schedule import Schedule
 from flatmin.solvers.factored.newton import Minimum, minimise, minimise_guided
 from flatmin.solvers.factored.outcome import Outcome
+from flatmin.solvers.factored.refine import EXACT, correct_dual, fit_exactly, is_wide
+from flatmin.solvers.interior.minimum import applies_to as interior_applies_to
+from flatmin.solvers.interior.minimum import interior_minimum
 
 __all__ = ["augmented_lagrangian"]
 
@@ -44,6 +49,11 @@ def augmented_lagrangian(
     rounds = _Rounds(model, b, clock, limits, penalty, schedule, start)
     if start is None:
         rounds.guess()
+        if rounds.exact and not rounds.outcome.converged:
+            if interior_applies_to(model, limits):
+                interior_minimum(model, b, clock, limits, rounds.outcome)
+            elif splitting_applies_to(model, limits):
+                split_minimum(model, b, clock, limits, rounds.outcome)
     for number in range(0 if rounds.outcome.converged else schedule.max_rounds):
         if rounds.step(number):
             break
@@ -54,8 +64,9 @@ def augmented_lagrangian(
 class _Rounds:
     """The state between two rounds: stacked factors x with ``value = q(x)``, the multiplier y, rho and the tolerances.
 
-    ``outcome`` keeps the best multiplier and the history. ``fit`` is the flattest exact fit so far with its misfit; it
-    is kept only if matrices have more degrees of freedom than there are data.
+    ``outcome`` keeps the best multiplier and the history. ``contracted`` has the ranks at which a contraction of the
+    dual matrix was tried. ``fit`` is the flattest exact fit so far with its misfit; it is kept only if matrices have
+    more degrees of freedom than there are data.
     """
 
     model: QuadraticMap
@@ -72,10 +83,11 @@ class _Rounds:
         self.rho = np.inf if penalty <= schedule.moderate_penalty else schedule.first_rho
         self.tol, self.misfit, self.progress = schedule.first_tol, 1.0, 1.0
         self.stalled = self.extra = 0
+        self.contracted: set[int] = set()
         self.fit: tuple[Array, float] | None = None
         if start is None:
             self.x, self.value = self._first_factors(min(self.rho, penalty))
-            self.y = np.zeros_like(b)
+            self.y = np.zeros(len(b))
         else:
             self.x, self.y = start
             self.value = self.model.value(self.x)
@@ -219,6 +231,12 @@ class _Rounds:
             outcome.improve_bound(b, *correct_dual(model, point, y, self.limits.seed))
         if model.units is not None:
             misfit = max(misfit, model.relative_residual(point, b))
+        rank, gap = len(s), outcome.gap(norm)
+        if abs(gap) > self.limits.tol and misfit <= LARGEST_RESIDUAL and rank not in self.contracted:
+            self.contracted.add(rank)
+            shrunk = contracted(model, point, outcome.y, self.clock, self.limits.seed)
+            if shrunk is not None:
+                outcome.improve_bound(b, *correct_dual(model, point, shrunk, self.limits.seed))
         return point, misfit, outcome.gap(norm)
 
     def _is_converged(self, end: Minimum, misfit: float, gap: float, wide: bool) -> bool:

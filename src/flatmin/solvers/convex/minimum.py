@@ -12,9 +12,9 @@ from flatmin.measurements import Entries
 from flatmin.problem import Problem
 from flatmin.proofs.cone_certificate import certificate_of
 from flatmin.solution import Solution
-from flatmin.solvers.convex.refine import project_data
 from flatmin.solvers.convex.scaling import INCONSISTENT, Scaled
 from flatmin.solvers.factored.outcome import Outcome
+from flatmin.solvers.factored.refine import project_data
 from flatmin.solvers.task import Task, status_of
 
 __all__ = ["convex_minimum", "packed", "working_memory"]

@@ -69,16 +69,10 @@ class Scaled:
         if found is not None:
             measurement, merge = found
             data = merge.T @ problem.data
-        outside, comparable = np.zeros_like(problem.data), np.abs(problem.data)
-        if merge is not None:
-            outside = problem.data - merge @ data
-            comparable = abs(merge) @ (abs(merge).T @ comparable)
+        outside, contradictory = _outside(problem.data, data, merge)
         if not any(D.rank for D in problem.metric):
             outside, data = problem.data, np.zeros_like(data)
-        contradictory = bool(
-            np.any(np.abs(outside) > INCONSISTENT * comparable)
-            or np.linalg.norm(outside) > INCONSISTENT * np.linalg.norm(problem.data)
-        )
+            contradictory = bool(np.any(outside))
         whitened, metric = whiten(problem, metric_power)
         if merge is not None:
             whitened = measurement.congruence(metric[0].power(-1), metric[1].power(-1))
@@ -86,11 +80,7 @@ class Scaled:
         weights = _equalizers(sizes) if weighted else None
         if weights is not None:
             whitened, data = whitened.weighted(weights), weights * data
-        probe = np.random.default_rng(seed).standard_normal(whitened.size)
-        spread = whitened.adjoint_operator(probe)
-        sparse = hasattr(spread, "tocsr")
-        formed = spread.data if sparse else spread if isinstance(spread, np.ndarray) else whitened.norms()
-        total = float(np.linalg.norm(formed))
+        total = _random_size(whitened, seed)
         scale = np.sqrt(np.prod(whitened.shape)) / total if total else 1.0
         units = None if weights is None else 1 / weights
         flattest = scale * float(np.max(np.abs(data), initial=0.0))
@@ -158,6 +148,25 @@ class Scaled:
         if alpha:
             dual = dual + 2 * self.outside / (self.trace_factor * alpha * len(self.outside))
         return np.asarray(dual)
+
+
+def _outside(data: Array, merged: Array, merge: Any) -> tuple[Array, bool]:
+    """Return the part of the data in which repeated measurements contradict each other, and whether it is too large."""
+    if merge is None or len(merged) == len(data):
+        return np.zeros(len(data)), False
+    outside = data - merge @ merged
+    comparable = abs(merge) @ (abs(merge).T @ np.abs(data))
+    contradictory = np.any(np.abs(outside) > INCONSISTENT * comparable)
+    return outside, bool(contradictory or np.linalg.norm(outside) > INCONSISTENT * np.linalg.norm(data))
+
+
+def _random_size(whitened: Measurement, seed: int) -> float:
+    """Return the norm of the adjoint of normal random numbers, or of the norms of sensing matrices for operators."""
+    spread = whitened.adjoint_operator(np.random.default_rng(seed).standard_normal(whitened.size))
+    sparse = hasattr(spread, "tocsr")
+    return float(
+        np.linalg.norm(spread.data if sparse else spread if isinstance(spread, np.ndarray) else whitened.norms())
+    )
 
 
 def _largest(model: QuadraticMap, data: Array, seed: int) -> float:

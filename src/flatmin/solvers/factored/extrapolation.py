@@ -22,12 +22,14 @@ RIDGE = 1e-10
 class Extrapolation:
     """The combination of the images of earlier points that would move least if the map were linear.
 
-    ``size`` is the number of elements of a point. Walker, Ni, "Anderson acceleration for fixed-point iterations", SIAM
-    Journal on Numerical Analysis 49(4), 2011.
+    ``size`` is the number of elements of a point, ``most`` the largest number of earlier steps, and ``overshot`` the
+    ratio `OVERSHOT_RATIO`. Walker, Ni, "Anderson acceleration for fixed-point iterations", SIAM Journal on Numerical
+    Analysis 49(4), 2011.
     """
 
-    def __init__(self, size: int) -> None:
-        self._most = min(MAX_STEPS, int(MAX_BYTES / (16 * size)))
+    def __init__(self, size: int, most: int = MAX_STEPS, overshot: float = OVERSHOT_RATIO) -> None:
+        self._overshot = overshot
+        self._most = min(most, int(MAX_BYTES / (16 * size)))
         self._pause = 0
         self.forget()
 
@@ -45,7 +47,7 @@ class Extrapolation:
         self._pause -= 1
         if self._most < 2 or self._pause > 0:
             return image
-        if self._plain is not None and size > OVERSHOT_RATIO * self._least:
+        if self._plain is not None and size > self._overshot * self._least:
             plain = self._plain
             self.forget()
             self._pause = PAUSE_STEPS

@@ -96,7 +96,8 @@ def minimise(
         derivative = model.linearize(x)
         goal = max(min(0.1, relative**0.5) * relative, 0.3 * tol) * float(np.linalg.norm(x))
         patience = SCHEDULE.worn if factor is not None else -1 if derivative.J is not None else SCHEDULE.slow
-        if model.can_factorize(derivative) and relative < SCHEDULE.factorize_below and products > patience:
+        formed = derivative.J is not None or (model.is_product and model.has_normal_matrix)
+        if formed and relative < SCHEDULE.factorize_below and products > patience:
             factor = _factorized(model, derivative, S, rho, shift=1e-3 * min(1.0, relative))
         large = x.size * x.shape[1] >= SCHEDULE.large_blocks
         allowed = SCHEDULE.worn + (SCHEDULE.worn_factor if large else 1) * usual
@@ -273,7 +274,7 @@ def _factorized(
     (n, k), m = derivative.x.shape, model.whitened.size
     try:
         if derivative.J is None:
-            M = model.normal_matrix(derivative.x, root @ root)
+            M = model.normal_matrix((derivative.x @ derivative.x.T)[None], (root @ root)[None])
         elif n * k <= m:
             J = derivative.matrix
             H = rho * (J.T @ J)

@@ -11,7 +11,7 @@ from flatmin._core.limits import Clock
 from flatmin.cones.quadratic_map import QuadraticMap
 from flatmin.measurements import Dense
 from flatmin.proofs.certificate import LARGEST_RESIDUAL
-from flatmin.solvers.convex.refine import EXACT
+from flatmin.solvers.factored.refine import EXACT
 from flatmin.solvers.factored.tangent import TangentSpace, Weights
 from flatmin.solvers.task import Task
 
@@ -35,7 +35,7 @@ class DescentSchedule:
 
     #: First smoothing of a descent. The descent ends at the smoothing ``last_smoothing``.
     first_smoothing: float = 0.5
-    last_smoothing: float = 1e-8
+    last_smoothing: float = 1e-12
     #: Factors by which the smoothing shrinks: in the fast descent, and in the slow one that follows if no fit is found.
     shrink: tuple[float, float] = (0.85, 0.93)
     #: Largest number of factors by which the fast descent shrinks the smoothing in one round. It applies more than one
@@ -54,7 +54,10 @@ class DescentSchedule:
     max_products: int = 300  #: Largest number of conjugate gradient steps in a least-squares problem.
     max_steps: int = 25  #: Largest number of Gauss-Newton steps of an exact fit.
     max_left: float = 0.7  #: An exact fit ends if a step leaves more than this share of the misfit.
-    negligible: float = 1e-10  #: Singular values of a fit below this share of the largest one are rounding errors.
+    negligible: float = 1e-13  #: Singular values of a fit below this share of the largest one are rounding errors.
+    #: Singular values of a fit below this share of the largest one are left out if the data are then still fitted.
+    doubtful: float = 1e-8
+    settled: float = 1e-12  #: Relative misfit of an exact fit at which the search ends at once.
     #: Smallest number of vectors in the block that finds singular triplets, not counting spare vectors.
     min_block: int = 12
     spare: int = 5  #: Number of spare vectors in the block that finds singular triplets.
@@ -138,8 +141,11 @@ class Descent:
 
     @property
     def over(self) -> bool:
-        """Whether the search is finished, or a limit is reached."""
-        return self.converged or self.clock.exhausted or self.rounds == 0
+        """Whether the search is finished, or a limit is reached.
+
+        A misfit above rounding does not end it: at a condition number above 1e8 too small a rank reaches the tolerance.
+        """
+        return self.misfit <= SCHEDULE.settled or self.clock.exhausted or self.rounds == 0
 
     def run(self, start: Triplets | None = None) -> None:
         """Lower the smoothing until a matrix fits, fast at first and more slowly in a second descent.
@@ -165,8 +171,9 @@ class Descent:
         self.point = given
         self._fit(self._candidate())
         for factor in shrink:
-            self.point = given
-            self._descend(factor)
+            if not self.converged:
+                self.point = given
+                self._descend(factor)
 
     def _descend(self, shrink: float) -> None:
         share, number = SCHEDULE.first_smoothing, 0
@@ -229,11 +236,15 @@ class Descent:
         return self.task.problem.parametrization.cone.decompose(left, adjoint(left))
 
     def _candidate(self) -> int:
-        """Return the rank, up to the widest, after which the singular values drop most."""
-        s = self.point[1][: self.widest + 1]
-        if len(s) < 2:
-            return 1
-        return 1 + int(np.argmax(s[:-1] / np.maximum(s[1:], SCHEDULE.negligible * s[0])))
+        """Return the rank, up to the widest, after which the singular values drop most.
+
+        Only larger ranks count once a fit is known whose misfit is above rounding.
+        """
+        s, first = self.point[1][: self.widest + 1], len(self.best[1]) if self.converged else 0
+        if len(s) < first + 2:
+            return min(first + 1, self.widest)
+        drops = s[:-1] / np.maximum(s[1:], SCHEDULE.negligible * s[0])
+        return first + 1 + int(np.argmax(drops[first:]))
 
     def _fit(self, rank: int) -> None:
         """Try an exact fit of a rank, starting at the present point, and keep it if its misfit is the least so far."""
@@ -242,6 +253,11 @@ class Descent:
         smaller = int(np.count_nonzero(s > SCHEDULE.negligible * s.max(initial=0.0)))
         if smaller < len(s):
             point, misfit = self._gauss_newton(_first(point, smaller))
+        while misfit <= SCHEDULE.settled and len(s := point[1]) > 1 and s[-1] <= SCHEDULE.doubtful * s[0]:
+            shorter, left = self._gauss_newton(_first(point, len(s) - 1))
+            if left > SCHEDULE.settled:
+                break
+            point, misfit = shorter, left
         if misfit < self.misfit:
             self.best, self.misfit = point, misfit
 

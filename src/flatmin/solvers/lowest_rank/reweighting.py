@@ -19,8 +19,8 @@ from flatmin.proofs.certificate import LARGEST_RESIDUAL, Certificate
 from flatmin.proofs.cone_certificate import certificate_of, trace_is_determined, trivial_dual
 from flatmin.solution import Solution, Status
 from flatmin.solvers.convex.minimum import working_memory
-from flatmin.solvers.convex.refine import correct_dual, project_data
 from flatmin.solvers.convex.scaling import INCONSISTENT, Scaled
+from flatmin.solvers.factored.refine import correct_dual, project_data
 from flatmin.solvers.factored.tangent import TangentSpace
 from flatmin.solvers.lowest_rank.log_det import Descent, Isotropic, Triplets
 from flatmin.solvers.task import Task
@@ -137,7 +137,7 @@ def _search(
         return descent, even.outside
 
     descent, outside = descend(scaled.b)
-    if descent.over:
+    if descent.converged or descent.over:
         return outside <= INCONSISTENT, descent
     projected, distance = project_data(scaled.model, scaled.b)
     return (True, descent) if distance <= INCONSISTENT else (False, descend(projected)[0])

@@ -30,6 +30,8 @@ __all__ = ["MOST_SLOPE_ENTRIES", "OtherSlopes", "RowSlopes", "SlopeEquations", "
 
 #: Largest number d1 s² of entries of D for which slopes are fitted; they take 8 bytes each.
 MOST_SLOPE_ENTRIES = 100_000_000
+#: Least strength of the offsets of columns, which keeps the equations of columns without observations definite.
+LEAST_STRENGTH = 1e-6
 #: Eigenvalues of a block of D below this share of the largest one count as zero, if slopes are not penalised.
 ZERO_EIGENVALUE = 1e-11
 
@@ -138,7 +140,7 @@ class SlopeEquations(FeatureEquations):
         terms: tuple[LinearTerms | None, LinearTerms | None],
     ) -> Self:
         """Set up the equations, with or without a constant, at the strengths of the offsets of rows and columns."""
-        entries, (d1, d2) = own.entries, own.entries.shape
+        entries, (d1, d2), columns = own.entries, own.entries.shape, max(columns, LEAST_STRENGTH)
         w, with_constant = roots(entries), constant and rows != 0
         q = w * own.rest(w)
         coupling = entries.adjoint_operator(q / np.where(w == 0, 1.0, w)).tocsr()

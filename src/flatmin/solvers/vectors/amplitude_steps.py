@@ -30,6 +30,8 @@ SLOW_STEP = 0.9
 MIN_NEWTON_DECREASE = 1e-12
 #: A step that leaves more than this share of the misfit is followed by a Newton step, which has the exact Hessian.
 NEWTON_ABOVE = 0.5
+#: Share to which conjugate gradients in single precision reduce the residual of a step, at the least.
+SINGLE_SHARE = 1e-3
 #: Largest number of conjugate gradient steps in a Levenberg–Marquardt step.
 MAX_PRODUCTS = 150
 
@@ -82,6 +84,11 @@ class Search:
     def whitening(self) -> Metric:
         """The root ``D^-½`` of the metric ``D = Σ A_i² / m``."""
         return Metric.root(self.measurement.gram_diagonals()[0] / self.measurement.size).power(-1)
+
+    @cached_property
+    def rough(self) -> Measurement:
+        """The measurement for conjugate gradients: coded diffraction in single precision, else the measurement."""
+        return self.measurement.single() if isinstance(self.measurement, CodedDiffraction) else self.measurement
 
     @cached_property
     def pixels(self) -> Array:
@@ -163,26 +170,31 @@ def _step(search: Search, point: Point, curved: bool) -> Array:
         return np.zeros_like(U)
     inverse = np.linalg.inv(scale * gram.T + damping + EPS * scale * size * np.eye(len(gram)))
     goal = max(min(0.1, relative**0.5), EPS / relative) * float(np.linalg.norm(residual))
-    spread = search.pixels
-    step, z = np.zeros_like(U), spread * (residual @ inverse)
+    weights, spread, length = 2 * w**2, search.pixels, 1.0
+    if not curved and search.rough is not A and goal > 0:
+        A, length = search.rough, float(np.linalg.norm(residual))
+        goal = max(goal / length, SINGLE_SHARE)
+        V, residual, inverse, damping = (X.astype(A.dtype) for X in (V, residual / length, inverse, damping))
+        weights, spread = weights.astype(np.float32), spread.astype(np.float32)
+    step, z = np.zeros_like(residual), spread * (residual @ inverse)
     p, rz = z, np.vdot(residual, z).real
     for i in range(MAX_PRODUCTS):
         W = A.amplitudes(p)
-        waves = (2 * w**2 * row_inner(V, W))[:, None] * V
+        waves = (weights * row_inner(V, W))[:, None] * V
         if curved:
             waves += (w * r)[:, None] * W
         Hp = A.superposition(waves) + p @ damping
         search.clock.products += 1
         curvature = np.vdot(p, Hp).real
         if curvature <= 1e-14 * scale * size * np.vdot(p, p).real:
-            return np.asarray(p if i == 0 else step)
+            return np.asarray(length * (p if i == 0 else step), U.dtype)
         step, residual = step + rz / curvature * p, residual - rz / curvature * Hp
         if np.linalg.norm(residual) <= goal or search.clock.out_of_time:
             break
         z = spread * (residual @ inverse)
         rz, before = np.vdot(residual, z).real, rz
         p = z + rz / before * p
-    return np.asarray(step)
+    return np.asarray(length * step, U.dtype)
 
 
 def _line_search(search: Search, point: Point, direction: Array) -> Point:

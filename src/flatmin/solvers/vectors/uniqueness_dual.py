@@ -29,6 +29,8 @@ GOOD_MARGIN = 0.01
 HOPELESS_MARGIN = -0.1
 #: Largest dimension in which a margin can be proved, and is therefore improved.
 LARGEST_RAISED = 5000
+#: Margin from which `_profile` needs no room for the constraints.
+AMPLE_MARGIN = 0.15
 #: Number of measurements in the random sample from which `_profile` chooses its two numbers.
 SAMPLE_SIZE = 2000
 
@@ -77,16 +79,16 @@ def _proposal(complement: Complement, seed: int) -> Array | None:
     if profile is None:
         return None
     a, slope = profile
-    s = a + slope * intensity
-    scale = float(np.linalg.norm(complement.apply(1 / complement.energy)))
+    s, rough = a + slope * intensity, complement.rough
+    scale = float(np.linalg.norm(rough.apply(1 / complement.energy)))
     for _ in range(12):
         dual = (1 / np.sqrt(s) - 1) / complement.energy
-        excess = complement.apply(dual)
+        excess = rough.apply(dual)
         relative = float(np.linalg.norm(excess)) / scale
-        if relative <= 1e-7 or complement.clock.out_of_time:
+        if relative <= max(1e-7, 10 * rough.resolution) or complement.clock.out_of_time:
             break
-        G = complement.solve(0.5 * s**-1.5 / complement.energy**2, excess, max(1e-8, min(0.1, relative)))
-        step = complement.correlate(G) / complement.energy
+        G = rough.solve(0.5 * s**-1.5 / complement.energy**2, excess, max(1e-8, min(0.1, relative)))
+        step = rough.correlate(G) / complement.energy
         falls = step < 0
         reach = float(np.min(-s[falls] / step[falls])) if falls.any() else np.inf
         s = s + min(1.0, 0.95 * reach) * step
@@ -96,8 +98,8 @@ def _proposal(complement: Complement, seed: int) -> Array | None:
 def _profile(intensity: Array, ratio: float, seed: int) -> tuple[float, float] | None:
     """Return ``a`` and ``b`` with ``Σ p β = 0`` for ``p = (a + bβ)^-½ − 1`` on a sample of the intensities ``β``.
 
-    Of the values tried for ``a``, the one with the largest margin is divided by three. This leaves room for the later
-    changes of ``p`` that meet the linear constraints.
+    Of the values tried for ``a``, the one with the largest margin is taken. Unless that margin is ample, it is divided
+    by three, which leaves room for the later changes of ``p`` that meet the linear constraints.
     """
     beta = intensity
     if len(beta) > SAMPLE_SIZE:
@@ -111,7 +113,8 @@ def _profile(intensity: Array, ratio: float, seed: int) -> tuple[float, float] |
         margin = (float(np.mean(p / (1 + p))) / ratio - 1) / mean if mean > 0 else -np.inf
         if margin > best:
             best, choice = margin, float(a)
-    return (choice / 3, _balanced(choice / 3, beta)) if choice else None
+    choice /= 1 if best > AMPLE_MARGIN else 3
+    return (choice, _balanced(choice, beta)) if choice else None
 
 
 def _balanced(a: float, beta: Array) -> float:

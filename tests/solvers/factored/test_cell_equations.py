@@ -6,9 +6,8 @@ import pytest
 import flatmin as fm
 from flatmin.cones.quadratic_map import Linearization
 from flatmin.cones.rectangular import StackedProduct
-from flatmin.solvers.completion import cell_equations
-from flatmin.solvers.completion.cell_equations import CellEquations, inverse_blocks
-from flatmin.solvers.convex import refine
+from flatmin.solvers.factored import cell_equations, refine
+from flatmin.solvers.factored.cell_equations import CellEquations, inverse_blocks
 
 
 def _linearized(seed=0, shape=(14, 11), k=2, m=90, spread=1.0, weighted=True):

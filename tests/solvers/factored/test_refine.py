@@ -5,7 +5,7 @@ import pytest
 
 import flatmin as fm
 from flatmin.cones import Rectangular
-from flatmin.solvers.convex.refine import EXACT, correct_dual, fit_exactly, project_data
+from flatmin.solvers.factored.refine import EXACT, correct_dual, fit_exactly, project_data
 
 
 def _model(seed=0, m=40, shape=(7, 5)):

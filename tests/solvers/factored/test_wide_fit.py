@@ -5,7 +5,7 @@ import pytest
 
 import flatmin as fm
 from flatmin.cones.rectangular import StackedProduct
-from flatmin.solvers.convex.refine import fit_widely, is_wide
+from flatmin.solvers.factored.refine import fit_widely, is_wide
 
 
 @pytest.fixture(scope="module")

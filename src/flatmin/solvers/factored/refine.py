@@ -10,7 +10,7 @@ from flatmin._core.arrays import Array
 from flatmin.cones.quadratic_map import Linearization, QuadraticMap
 from flatmin.linalg.subspaces import block_norm, couplings
 from flatmin.measurements import Measurement
-from flatmin.solvers.completion.cell_equations import CellEquations
+from flatmin.solvers.factored.cell_equations import CellEquations
 from flatmin.solvers.factored.tangent import TangentSpace, solve_definite
 
 __all__ = ["EXACT", "correct_dual", "fit_exactly", "fit_widely", "is_wide", "project_data"]
@@ -122,6 +122,7 @@ def correct_dual(model: QuadraticMap, x: Array, y: Array, seed: int) -> tuple[Ar
         if size <= goal:
             break
         y = y + correction(lacking, goal / size)
+    del correction  # it holds large arrays
     S = model.dual_matrix(y)
     outside = model.largest_escape(S, U, V, seed, tol=1e-4)  # the bound is changed by the square of this error
     return y, block_norm(*couplings(S, U, V)[2:], max(outside, 0.0))

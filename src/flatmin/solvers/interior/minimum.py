@@ -1,0 +1,56 @@
+"""The interior point method as a solver: when it applies, how it goes on and when it ends."""
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin._core.limits import Clock, Limits
+from flatmin.cones.quadratic_map import QuadraticMap
+from flatmin.proofs.certificate import LARGEST_GAP, LARGEST_RESIDUAL
+from flatmin.solvers.factored.exact_end import REFINED_GAP, ExactEnd
+from flatmin.solvers.factored.outcome import Outcome
+from flatmin.solvers.interior.interior_point import InteriorPoint
+
+__all__ = ["applies_to", "interior_minimum"]
+
+#: Largest number of observed entries, and of rows and columns together.
+MOST_CELLS, LONGEST_SIDES = 2000, 250
+#: Largest number of measurements of a signed model.
+MOST_SIGNED = 1500
+#: Largest number of steps; more than twenty are rare.
+MOST_STEPS = 40
+#: Relative gap below which short steps show that rounding prevents progress.
+CLOSE_GAP = 1e-7
+#: Length of a step of X that counts as short.
+SHORT_STEP = 0.3
+
+
+def applies_to(model: QuadraticMap, limits: Limits) -> bool:
+    """Return whether a problem is so small that a few steps cost less than the rounds of the augmented Lagrangian."""
+    m, sides = model.whitened.size, sum(model.whitened.shape)
+    small = m <= MOST_CELLS and sides <= LONGEST_SIDES if model.is_product else m <= MOST_SIGNED
+    return model.has_normal_matrix and small and limits.max_rank is None
+
+
+def interior_minimum(model: QuadraticMap, b: Array, clock: Clock, limits: Limits, outcome: Outcome) -> None:
+    """Solve ``min ‖Z‖_* s.t. q = b``; ``outcome`` gets the fit and the multiplier, and whether they are good enough.
+
+    The arguments are those of `augmented_lagrangian`. An outcome that has not converged is no worse than before.
+    """
+    path, end = InteriorPoint(model, b), ExactEnd(model, b, outcome, limits)
+    target = REFINED_GAP if limits.tol <= LARGEST_GAP else limits.tol
+    for _ in range(MOST_STEPS):
+        if clock.exhausted:
+            break
+        clock.iterations += 1
+        solved, point, gap = path.step(), path.point, path.gap
+        rank = int(np.count_nonzero(point[1] > np.sqrt(gap) * point[1][0]))
+        outcome.record(point, clock, limits.callback, residual=path.misfit, gap=gap, rank=rank)
+        stuck = not solved or (gap < CLOSE_GAP and path.lengths[0] < SHORT_STEP)
+        if (end.is_due(gap) and end.early(point, path.y)) or stuck or gap <= target:
+            break
+    outcome.improve_bound(b, path.y, 1.0)
+    end.late(path.point, path.y, path.rank)
+    if end.point is None:
+        return
+    outcome.converged = abs(end.gap) <= limits.tol and end.misfit <= min(limits.tol, LARGEST_RESIDUAL)
+    outcome.record(end.point, clock, limits.callback, residual=end.misfit, gap=end.gap, rank=len(end.point[1]))
