@@ -215,7 +215,7 @@ def rows(draws: int, wanted: list[str], jobs: int) -> Iterator[tuple[str, float,
     work: list[tuple[str, str, Callable[[int], Any], int]] = [
         (one.name, one.kind, lambda seed, one=one: draw(one, seed), draws) for one in settings()
     ]
-    work.append(("MovieLens-100k, MCAR 20%", "MCAR", pairs_draw, 2))
+    work.append(("MovieLens-100k, MCAR 20%", "MCAR", pairs_draw, draws))
     for name, kind, judge, count in work:
         if wanted and not any(name.startswith(part) for part in wanted):
             continue

@@ -20,7 +20,7 @@ import flatmin as fm
 from flatmin._core.arrays import Array
 from flatmin.estimators import PairRegressor
 from flatmin.estimators._pairs.ids import PairIds
-from flatmin.solvers.offsets.offsets import OffsetModel
+from flatmin.solvers.offsets.offset_model import OffsetModel
 
 #: The relative gap of a solve; smaller gaps change errors by less than the fifth digit.
 TOL = 1e-3

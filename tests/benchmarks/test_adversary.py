@@ -1,8 +1,6 @@
 """The adversary finds nothing false, finds what once was false, and certificates hold among what it tries."""
 
-import time
 from fractions import Fraction
-from itertools import count
 
 import numpy as np
 import pytest
@@ -12,19 +10,18 @@ from benchmarks.adversary.oracle import exact, flat_fit, metrics, misfit, upper_
 
 import flatmin as fm
 
-#: Seconds for all attacks together.
-SECONDS = 30.0
+#: Number of attempts of each attack; every attempt of those named here takes a second or more.
+ATTEMPTS = 15
+FEW_ATTEMPTS = {"large_spectra": 2}
 
 
 @pytest.mark.parametrize("name", attacks())
 def test_no_attack_finds_a_false_claim(name):
-    attack, end, held = attacks()[name], time.monotonic() + SECONDS / len(attacks()), 0
-    for seed in count():
+    attack, held = attacks()[name], 0
+    for seed in range(FEW_ATTEMPTS.get(name, ATTEMPTS)):
         verdict = attack(seed)
         assert verdict.false_claim is None, f"seed {seed}: {verdict.false_claim}"
         held += verdict.held
-        if time.monotonic() > end:
-            break
     assert held > 0 or name != "ill_conditioned", "attacks that meet no certificate test nothing"
 
 

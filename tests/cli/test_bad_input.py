@@ -3,7 +3,6 @@
 import pickle
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -291,7 +290,5 @@ def test_help_loads_nothing_heavy():
         "import sys; from flatmin.cli import main; main(['--help']);"
         "print([m for m in ('matplotlib', 'PIL', 'jinja2', 'rich', 'pandas') if m in sys.modules], file=sys.stderr)"
     )
-    start = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert time.perf_counter() - start < 5  # the benchmark holds it to half a second on a quiet machine
     assert done.stderr.strip() == "[]"

@@ -1,5 +1,6 @@
 import io
 import json
+import time
 import warnings
 
 import numpy as np
@@ -7,7 +8,16 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 from flatmin import InputError, PairRegressor
-from flatmin.cli.fitted_estimator import comparing, coverage_rows, earlier_results, fit_fields, fitted, intervals
+from flatmin._core.progress import listening
+from flatmin.cli.fitted_estimator import (
+    FoldClock,
+    comparing,
+    coverage_rows,
+    earlier_results,
+    fit_fields,
+    fitted,
+    intervals,
+)
 from flatmin.cli.output import RATING
 
 
@@ -74,3 +84,27 @@ def test_progress_names_the_fit_after_the_comparison(monkeypatch):
         watch(1, 1)
     assert "comparing on held-out values: 0 of 1" in terminal.getvalue()
     assert "fitting all values" in terminal.getvalue()
+
+
+def test_the_time_left_is_that_of_folds_and_of_a_larger_fit(monkeypatch):
+    seconds = iter([10.0, 10.0, 50.0, 50.0, 80.0, 200.0])
+    monkeypatch.setattr("time.perf_counter", lambda: next(seconds))
+    clock = FoldClock(started=0.0)
+    clock.watch(0, 1)
+    assert clock.words("values") == "comparing on held-out values: 0 of 1, 11 s"
+    clock.watch(1, 1)
+    assert clock.words("values") == "fitting all values, about 70 s left"
+    assert clock.words("values") == "fitting all values, about 33 s left"
+    assert clock.words("values") == "fitting all values, longer than expected"
+
+
+def test_the_line_of_progress_is_written_again(monkeypatch):
+    heard = []
+    monkeypatch.setattr("flatmin.cli.fitted_estimator.TICK", 0.01)
+    with listening(heard.append), comparing("values", quiet=False) as watch:
+        watch(0, 3)
+        deadline = time.monotonic() + 10
+        while len(heard) < 3 and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert len(heard) >= 3
+    assert heard[-1] == {"done": 0, "total": 3}

@@ -36,10 +36,21 @@ def test_a_sign_that_may_separate_thousands_is_never_taken_for_the_decimal_sign(
         "1\t2\r3\t4\r",
         "\ufeff\n \na,b\n1,\n\n\n",
         "a\n1\n\n",
+        "  a  b \n 1   2\n\n  3 NA  ",
+        'a "b c"\r\n1  "2"\r\n',
+        'a|"b|c"\n1| 2\n',
     ],
 )
 def test_a_text_is_joined_again_character_by_character(text):
     assert parsed(text).joined({}) == text
+
+
+def test_spaces_separate_columns_if_nothing_else_does_and_all_rows_agree():
+    spaced = parsed(' a   "b c" d\n1 NA    3 \n\n  4  5 6')
+    assert [line.texts for line in spaced.rows] == [["a", "b c", "d"], ["1", "NA", "3"], ["4", "5", "6"]]
+    assert spaced.joined({0: {1: "2.5"}}) == ' a   "b c" d\n1 2.5    3 \n\n  4  5 6'
+    assert parsed("x\nann lee\nbob\n").width == 1
+    assert parsed("a b,c d\n1 2,3 4\n").delimiter == ","
 
 
 def test_cells_are_replaced_by_row_of_data():
@@ -54,9 +65,9 @@ def test_lines_without_quotes_are_split_like_lines_with_quotes():
 
 
 def test_a_header_has_text_or_stands_above_labels():
-    assert has_header([["a", "1"], ["2", "3"]], plain_number)
-    assert has_header([["", "1990"], ["x", "3"]], plain_number)
-    assert not has_header([["", "1990"], ["4", "3"]], plain_number)
+    assert has_header(["a", "1"], ["2"], plain_number)
+    assert has_header(["", "1990"], ["x"], plain_number)
+    assert not has_header(["", "1990"], ["4"], plain_number)
 
 
 def test_only_plain_texts_are_numbers():

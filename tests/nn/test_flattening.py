@@ -264,9 +264,9 @@ def test_limits_history_and_settings():
         assert stopped.iterations == tiny
         assert np.isfinite(stopped.matrix).all()
     assert flatten(problem, time_limit=0).status is Status.time_limit
-    started = time.perf_counter()
+    started = time.process_time()
     assert flatten(problem, time_limit=0.02, tol=1e-14).status is Status.time_limit
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
     settings = flatten(problem, 9, tol=1e-7, seed=5).settings
     assert (settings["max_rank"], settings["tol"], settings["seed"]) == (9, 1e-7, 5)
     history = flatten(problem).history

@@ -12,7 +12,7 @@ from flatmin.proofs.cone_certificate import certificate_of, trivial_dual
 from tests import referee
 
 #: How many dual vectors are tried for each kind of problem; there are five kinds.
-TRIES = 2000
+TRIES = 1000
 
 
 def _draw(rng, shape, dtype=float):

@@ -190,9 +190,9 @@ def test_a_large_matrix_is_never_formed_and_the_file_stays_small(page, monkeypat
         return form(self, factors)
 
     monkeypatch.setattr(Product, "matrix", small_only)
-    start = time.perf_counter()
+    start = time.process_time()
     html = page(context)
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
     assert len(html) < 700_000
     assert "160 of 5000 rows and 160 of 5000 columns, evenly spaced." in check(html)
 

@@ -56,7 +56,7 @@ def _measurements(d, m):
     }
 
 
-@pytest.mark.sampled(40)
+@pytest.mark.sampled(25)
 @pytest.mark.parametrize("kind", _measurements(1, 1))
 @pytest.mark.parametrize(("d", "m"), [(1, 1), (1, 3), (2, 1), (2, 5), (5, 3)])
 def test_problems_at_the_edge_are_solved_or_refused_in_a_sentence(d, m, kind):

@@ -1,9 +1,12 @@
 """Fits of estimators for the commands: whether they converged, their intervals, and the results of earlier commands."""
 
 import json
+import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,14 +14,18 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from flatmin._core.arrays import Array
-from flatmin._core.progress import progress
+from flatmin._core.progress import progress, spoken
 from flatmin.cli.output import ResultsKind
 from flatmin.errors import InputError
 
-__all__ = ["MODEL", "comparing", "coverage_rows", "earlier_results", "fit_fields", "fitted", "intervals"]
+__all__ = ["MODEL", "FoldClock", "comparing", "coverage_rows", "earlier_results", "fit_fields", "fitted", "intervals"]
 
 #: The file of the estimator in a directory of results.
 MODEL = "model.npz"
+#: Time of a fit to all data, in units of that of a fit without a fold of a fifth.
+WHOLE = 1.25
+#: Number of seconds after which the line of progress is written again.
+TICK = 1.0
 
 Estimator = TypeVar("Estimator", bound=Any)
 Found = TypeVar("Found")
@@ -41,25 +48,60 @@ def intervals(estimator: Any, X: Array, confidence: float, shape: tuple[int, ...
     return np.asarray(low), np.asarray(high)
 
 
+@dataclass
+class FoldClock:
+    """The expected time of fits to folds and to all data; a fit takes a time proportional to the data it is given."""
+
+    done: int = 0
+    total: int = 0
+    started: float = field(default_factory=time.perf_counter)
+    finished: float | None = None
+
+    def watch(self, done: int, total: int) -> None:
+        """Note the number of finished folds, and of all folds."""
+        now = time.perf_counter()
+        self.finished = now if done else None
+        self.done, self.total = done, total
+
+    def words(self, noun: str) -> str:
+        """Return what is done now, and the time left, which is known after the first fold."""
+        of_folds = f"comparing on held-out {noun}: {self.done} of {self.total}"
+        doing = of_folds if self.done < self.total else f"fitting all {noun}"
+        now = time.perf_counter()
+        if self.finished is None:
+            return f"{doing}, {spoken(now - self.started)}"
+        of_fold = (self.finished - self.started) / self.done
+        left = of_fold * (self.total - self.done + WHOLE) - (now - self.finished)
+        return f"{doing}, about {spoken(left)} left" if left > 0 else f"{doing}, longer than expected"
+
+
 @contextmanager
 def comparing(noun: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     """Show progress while an estimator is compared on held-out data, which ``noun`` names, such as "cells".
 
-    The function that is given takes the number of finished folds, and of all folds. If these are equal, it says that
-    all data are fitted.
+    The function that is given takes the number of finished folds, and of all folds. If these are equal, all data are
+    fitted. The line is written again every second, with the expected time left.
     """
-
-    def words(state: Mapping[str, Any]) -> Iterator[str]:
-        done, total = state["done"], state["total"]
-        yield f"comparing on held-out {noun}: {done} of {total}" if done < total else f"fitting all {noun}"
-
-    with progress(not quiet, words) as show:
+    clock, ended = FoldClock(), threading.Event()
+    with progress(not quiet, lambda state: [clock.words(noun)]) as show:
 
         def watch(done: int, total: int) -> None:
+            clock.watch(done, total)
             if show is not None:
                 show({"done": done, "total": total})
 
-        yield watch
+        def tick() -> None:
+            while show is not None and not ended.wait(TICK):
+                if clock.total:
+                    show({"done": clock.done, "total": clock.total})
+
+        ticking = threading.Thread(target=tick, daemon=True)
+        ticking.start()
+        try:
+            yield watch
+        finally:
+            ended.set()
+            ticking.join()
 
 
 def fit_fields(estimator: Any, converged: bool) -> dict[str, Any]:

@@ -63,7 +63,7 @@ class Completer(FlatEstimator):
         offsets, estimated by restricted maximum likelihood.
     calibration : int, "auto" or None
         How many folds of observed cells are held out to calibrate intervals; 1 holds out a fifth of the cells once.
-        "auto" is 20 up to 2000 observed cells, 10 up to 20 000, 5 up to a million, and 1 above. Nothing is held out
+        "auto" is 20 up to 2000 observed cells, 10 up to 20 000, 5 up to 200 000, and 1 above. Nothing is held out
         before an interval or a standard deviation is asked for. None excludes both.
 
     Attributes

@@ -82,7 +82,7 @@ class SampleIntervals(MatrixRegressor):
     ----------
     calibration : int, "auto" or None
         How many folds of samples are held out to calibrate intervals; 1 holds out a fifth once. "auto" is 20 up to 2000
-        samples, 10 up to 20 000, 5 up to a million, and 1 above. None excludes intervals.
+        samples, 10 up to 20 000, 5 up to 200 000, and 1 above. None excludes intervals.
 
     Attributes
     ----------

@@ -1,21 +1,41 @@
-"""DelimitedText: a table as text with commas, semicolons or tabs, which can be written again character by character."""
+"""DelimitedText: a table as text with separated columns, which can be written again character by character."""
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Self
 
+import numpy as np
+
+from flatmin._core.arrays import Array
 from flatmin.errors import InputError
 
-__all__ = ["MISSING", "SIGNIFICANT_DIGITS", "DelimitedText", "TextLine", "has_header", "plain_number"]
+__all__ = [
+    "DELIMITERS",
+    "MISSING",
+    "SIGNIFICANT_DIGITS",
+    "DelimitedText",
+    "NumberFormat",
+    "TextLine",
+    "check_some_number",
+    "check_widths",
+    "decimal_sign",
+    "has_header",
+    "plain_number",
+    "text_lines",
+    "unquoted",
+]
 
 #: Texts that mark a missing cell, in lower case.
 MISSING = ("", "nan", "na", "n/a", "#n/a", "null")
-#: Delimiters in the order in which they are tried. The last one is that of MovieLens-1M.
-DELIMITERS = ("\t", ";", ",", "::")
+#: Delimiters in the order in which they are tried. The colons are those of MovieLens-1M.
+DELIMITERS = ("\t", ";", ",", "::", "|")
+#: A cell and what ends it, if spaces separate cells. All spaces but the last before a cell belong to the cell, as do
+#: those at the end of the row.
+SPACED = re.compile(r'( *(?:"(?:[^"]|"")*"|[^ \r\n]*)(?: *(?=[\r\n]|\Z))?)( |\r\n|\n|\r|\Z)')
 #: The number of digits of a filled cell.
 SIGNIFICANT_DIGITS = 12
 #: A number with a decimal comma, or with a decimal point.
@@ -40,14 +60,36 @@ class TextLine:
     @cached_property
     def texts(self) -> list[str]:
         """The texts of the cells without blanks and quotes."""
-        return [_unquoted(cell) for cell in self.cells]
+        return [unquoted(cell) for cell in self.cells]
 
 
-def _unquoted(cell: str) -> str:
+def unquoted(cell: str) -> str:
+    """Return the text of a cell without blanks and quotes."""
     text = cell.strip()
     if len(text) > 1 and text[0] == text[-1] == '"':
         return text[1:-1].replace('""', '"').strip()
     return text
+
+
+@dataclass(frozen=True)
+class NumberFormat:
+    """How a file writes numbers: what separates its columns, and its decimal sign."""
+
+    delimiter: str
+    decimal: str
+
+    def number(self, text: str) -> float | None:
+        """Return the number in a cell, NaN if it is missing, or None if it is text.
+
+        A number whose sign may separate thousands is text.
+        """
+        if self.delimiter != ",":
+            other = "." if self.decimal == "," else ","
+            if other in text and GROUPED[other].fullmatch(text):
+                return None
+            if _has_sign(text, ","):
+                text = text.replace(",", ".")
+        return plain_number(text)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +112,7 @@ class DelimitedText:
         mark = "\ufeff" if text.startswith("\ufeff") else ""
         delimiter, lines = _split(text.removeprefix(mark), path)
         rows = [k for k, line in enumerate(lines) if not line.blank]
-        _check_widths([lines[k] for k in rows], path)
+        check_widths([lines[k].number for k in rows], [len(lines[k].cells) for k in rows], path)
         before, table, after = lines[: rows[0]], lines[rows[0] : rows[-1] + 1], lines[rows[-1] + 1 :]
         return cls(mark + _joined(before, delimiter), delimiter, table, _joined(after, delimiter))
 
@@ -82,7 +124,8 @@ class DelimitedText:
     @cached_property
     def header(self) -> TextLine | None:
         """The row of names, if there is one."""
-        return self.rows[0] if has_header([line.texts for line in self.rows], self.number) else None
+        first, *others = [line.texts for line in self.rows]
+        return self.rows[0] if has_header(first, [texts[0] for texts in others], self.number) else None
 
     @property
     def body(self) -> list[TextLine]:
@@ -96,28 +139,12 @@ class DelimitedText:
 
     @cached_property
     def decimal(self) -> str:
-        """The decimal sign: a comma if commas do not separate columns and stand in more numbers than points do."""
-        if self.delimiter == ",":
-            return "."
-        texts = [text for line in self.rows for text in line.texts if "," in text or "." in text]
-        certain = {s: sum(_has_sign(text, s) and not GROUPED[s].fullmatch(text) for text in texts) for s in ",."}
-        if certain[","] != certain["."] or self.delimiter == "\t":
-            return "," if certain[","] > certain["."] else "."
-        found = {s: any(_has_sign(text, s) for text in texts) for s in ",."}
-        return "," if found[","] and not found["."] else "."
+        """The decimal sign; see `decimal_sign`."""
+        return decimal_sign(self.delimiter, ((text, 1) for line in self.rows for text in line.texts))
 
     def number(self, text: str) -> float | None:
-        """Return the number in a cell, NaN if it is missing, or None if it is text.
-
-        A number whose sign may separate thousands is text.
-        """
-        if self.delimiter != ",":
-            other = "." if self.decimal == "," else ","
-            if other in text and GROUPED[other].fullmatch(text):
-                return None
-            if _has_sign(text, ","):
-                text = text.replace(",", ".")
-        return plain_number(text)
+        """Return the number in a cell; see `NumberFormat.number`."""
+        return NumberFormat(self.delimiter, self.decimal).number(text)
 
     def written(self, value: float) -> str:
         """Return a number as the text of a cell, with the decimal sign of the file."""
@@ -133,6 +160,21 @@ class DelimitedText:
                 cells[j] = text
             lines.append(replace(line, cells=cells))
         return self.before + _joined(lines, self.delimiter) + self.after
+
+
+def decimal_sign(delimiter: str, cells: Iterable[tuple[str, int]]) -> str:
+    """Return the decimal sign of some texts, each given with the number of its cells.
+
+    It is a comma if commas do not separate columns and stand in more numbers than points do.
+    """
+    if delimiter == ",":
+        return "."
+    texts = [(text, n) for text, n in cells if "," in text or "." in text]
+    found = {sign: [(text, n) for text, n in texts if _has_sign(text, sign)] for sign in ",."}
+    certain = {sign: sum(n for text, n in found[sign] if not GROUPED[sign].fullmatch(text)) for sign in ",."}
+    if certain[","] != certain["."] or delimiter in ("\t", " "):
+        return "," if certain[","] > certain["."] else "."
+    return "," if found[","] and not found["."] else "."
 
 
 def plain_number(text: str) -> float | None:
@@ -151,37 +193,56 @@ def _joined(lines: Sequence[TextLine], delimiter: str) -> str:
     return "".join(delimiter.join(line.cells) + line.end for line in lines)
 
 
+def check_some_number(text: str, path: Path) -> None:
+    """Raise `InputError` if a text has nothing but separators."""
+    if not text.strip(" \t;,|\r\n").strip():
+        raise InputError(f"{path} has no number, expected at least one known cell")
+
+
 def _split(text: str, path: Path) -> tuple[str, list[TextLine]]:
     """Return the delimiter that makes all rows equally long, or else the likeliest one, and the lines of the text."""
-    if not text.strip(" \t;,\r\n"):
-        raise InputError(f"{path} has no number, expected at least one known cell")
+    check_some_number(text, path)
     found: dict[str, list[TextLine]] = {}
-    tried = [delimiter for delimiter in DELIMITERS if len(delimiter) == 1 or delimiter in text]
+    tried = [delimiter for delimiter in DELIMITERS if delimiter in "\t;," or delimiter in text]
     for delimiter in tried:
-        found[delimiter] = list(_lines(text, delimiter))
-        widths = {len(line.cells) for line in found[delimiter] if not line.blank}
+        found[delimiter] = list(text_lines(text, delimiter))
+        widths = _widths(found[delimiter])
         if len(widths) == 1 and widths != {1}:
             break
     else:
+        if all(_widths(lines) == {1} for lines in found.values()):
+            spaced = spaced_lines(text)
+            if spaced:
+                return " ", spaced
         firsts = {d: next(len(line.cells) for line in lines if not line.blank) for d, lines in found.items()}
         delimiter = max(reversed(tried), key=firsts.__getitem__)
     return delimiter, found[delimiter]
 
 
-def _check_widths(lines: Sequence[TextLine], path: Path) -> None:
-    """Raise `InputError` that names a row with another number of cells than most rows have."""
-    width = Counter(len(line.cells) for line in lines).most_common(1)[0][0]
-    for line in lines:
-        if len(line.cells) != width:
-            cells = "1 cell" if len(line.cells) == 1 else f"{len(line.cells)} cells"
-            like = next(other.number for other in lines if len(other.cells) == width)
-            hint = "; delete lines above the table" if line is lines[0] else ""
-            if hint and 1 < len(line.cells) == width - 1:
-                hint = "; if the first column has no name, put a separator at the start of this row"
-            raise InputError(f"{path}, row {line.number} has {cells}, expected {width} as in row {like}{hint}")
+def _widths(lines: Sequence[TextLine]) -> set[int]:
+    return {len(line.cells) for line in lines if not line.blank}
 
 
-def _lines(text: str, delimiter: str) -> Iterator[TextLine]:
+def check_widths(numbers: Sequence[int] | Array, widths: Sequence[int] | Array, path: Path) -> None:
+    """Raise `InputError` that names a row with another number of cells than most rows have.
+
+    ``numbers`` (n,) are the numbers of the lines of the rows, ``widths`` (n,) their numbers of cells.
+    """
+    counts = np.asarray(widths)
+    width = Counter(counts.tolist()).most_common(1)[0][0]
+    wrong = np.flatnonzero(counts != width)
+    if not len(wrong):
+        return
+    k, like = int(wrong[0]), numbers[int(np.argmax(counts == width))]
+    cells = "1 cell" if counts[k] == 1 else f"{counts[k]} cells"
+    hint = "; delete lines above the table" if k == 0 else ""
+    if hint and 1 < counts[k] == width - 1:
+        hint = "; if the first column has no name, put a separator at the start of this row"
+    raise InputError(f"{path}, row {numbers[k]} has {cells}, expected {width} as in row {like}{hint}")
+
+
+def text_lines(text: str, delimiter: str) -> Iterator[TextLine]:
+    """Yield the rows of a text, blank ones included."""
     if '"' not in text:
         parts = re.split("(\r\n|\n|\r)", text)
         for number, (row, end) in enumerate(zip(parts[::2], [*parts[1::2], ""], strict=True), start=1):
@@ -189,10 +250,22 @@ def _lines(text: str, delimiter: str) -> Iterator[TextLine]:
                 yield TextLine(number, row.split(delimiter), end)
         return
     pattern = (
-        rf'([^\S\r\n{delimiter}]*"(?:[^"]|"")*"[^\S\r\n{delimiter}]*|[^{delimiter}\r\n]*)({delimiter}|\r\n|\n|\r|\Z)'
+        rf'([^\S\r\n{delimiter}]*"(?:[^"]|"")*"[^\S\r\n{delimiter}]*|[^{delimiter}\r\n]*)'
+        rf"({re.escape(delimiter)}|\r\n|\n|\r|\Z)"
     )
-    number, cells = 1, []
-    for match in re.finditer(pattern, text):
+    yield from _cells(text, re.compile(pattern), delimiter)
+
+
+def spaced_lines(text: str) -> list[TextLine]:
+    """Return the rows of a text whose cells are separated by spaces, or none if rows differ or have one cell."""
+    lines = list(_cells(text, SPACED, " "))
+    return lines if len(_widths(lines)) == 1 and _widths(lines) != {1} else []
+
+
+def _cells(text: str, pattern: re.Pattern[str], delimiter: str) -> Iterator[TextLine]:
+    """Return the rows of a text; ``pattern`` matches a cell and what ends it."""
+    number, cells = 1, list[str]()
+    for match in pattern.finditer(text):
         cell, end = match.groups()
         cells.append(cell)
         if end != delimiter:
@@ -203,14 +276,16 @@ def _lines(text: str, delimiter: str) -> Iterator[TextLine]:
             return
 
 
-def has_header(rows: Sequence[Sequence[str]], number: Callable[[str], float | None]) -> bool:
-    """Return whether the first row of a table has names; ``number`` returns None for text."""
-    first, rest = rows[0], rows[1:]
+def has_header(first: Sequence[str], others: Sequence[str], number: Callable[[str], float | None]) -> bool:
+    """Return whether the first row of a table has names.
+
+    ``others`` are the first cells of the other rows. ``number`` returns None for text.
+    """
     if any(number(text) is None for text in first):
         return True
-    if first[0] or not rest:
+    if first[0] or not others:
         return False
     # The header is blank above row labels, or above the row numbers that are saved with data frames.
-    counters = [str(i) for i in range(max(len(rest), len(first)))]
-    counted = list(first[1:]) == counters[: len(first) - 1] and [row[0] for row in rest] == counters[: len(rest)]
-    return counted or any(number(row[0]) is None for row in rest)
+    counters = [str(i) for i in range(max(len(others), len(first)))]
+    counted = list(first[1:]) == counters[: len(first) - 1] and list(others) == counters[: len(others)]
+    return counted or any(number(text) is None for text in others)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -70,3 +72,10 @@ def test_notes_about_the_values(model):
         "2 lines without a row, a column or a value are left out",
         "1 value is of a pair that stands in an earlier line; all values count",
     ]
+
+
+def test_a_prediction_is_outside_the_range_if_it_differs_by_more_than_rounding(model):
+    found = RatedPairs.predicted(model, TABLE, None, 1, 0.9)
+    low, high = (model.facts[side] for side in ("smallest", "largest"))
+    assert not any("outside" in note for note in replace(found, value=np.full_like(found.value, high + 1e-14)).notes())
+    assert "outside" in replace(found, value=np.full_like(found.value, low - 0.01)).notes()[-1]

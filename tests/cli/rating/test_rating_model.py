@@ -4,7 +4,7 @@ import pytest
 from flatmin import InputError, PairRegressor
 from flatmin.cli.rating.rating_model import RatingModel
 from flatmin.formats.tables import PairTable
-from tests.cli.rating.conftest import PAIRS, VALUES
+from tests.cli.rating.conftest import PAIRS, TABLE, VALUES
 
 
 def test_a_model_says_what_it_learned(model):
@@ -32,3 +32,18 @@ def test_rows_can_be_added(model):
 def test_other_directories_are_no_models(tmp_path):
     with pytest.raises(InputError, match="holds no results of flatmin rate"):
         RatingModel.load(tmp_path)
+
+
+def test_many_values_are_fitted_with_the_penalty_chosen_without_held_out_ones(monkeypatch):
+    settings = {"alpha": "auto", "random_state": 0, "clip": None}
+    before = RatingModel.fit(TABLE, 0.9, settings, lambda done, total: None).estimator
+    assert before.alpha == "auto"
+    monkeypatch.setattr("flatmin.cli.rating.rating_model.MANY_VALUES", 10)
+    found = RatingModel.fit(TABLE, 0.9, settings, lambda done, total: None).estimator
+    given = RatingModel.fit(TABLE, 0.9, settings | {"alpha": 0.1}, lambda done, total: None).estimator
+    assert given.alpha == 0.1
+    assert isinstance(found.alpha, float)
+    assert found.alpha_ == pytest.approx(found.alpha)
+    assert found.alpha_ == pytest.approx(before.alpha_, rel=0.2)
+    assert found.refit == before._refits
+    np.testing.assert_allclose(found.predict(PAIRS), before.predict(PAIRS), atol=0.3 * VALUES.std())

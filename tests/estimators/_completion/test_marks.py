@@ -72,3 +72,8 @@ def test_frames_of_other_libraries_keep_names_and_holes():
 def test_what_is_no_number_is_named(X, mark, words):
     with pytest.raises(InputError, match=words):
         MatrixCompletion(0.1, missing_values=mark).fit(X)
+
+
+def test_pairs_of_text_are_sent_to_the_regressor_of_pairs():
+    with pytest.raises(InputError, match=r"'ann': could not convert it to a number.*for PairRegressor"):
+        marked(np.array([["ann", "ik"], ["bob", "ik"]], dtype=object), np.nan)

@@ -15,7 +15,8 @@ from flatmin.proofs.cone_certificate import certificate_of
 from flatmin.solvers.alphas.cross_validation import cross_validate
 from flatmin.solvers.offsets import equations as offset_equations
 from flatmin.solvers.offsets.offset_free import OffsetFree
-from flatmin.solvers.offsets.offsets import OffsetModel, Offsets
+from flatmin.solvers.offsets.offset_model import OffsetModel
+from flatmin.solvers.offsets.offsets import Offsets
 
 STRENGTHS = list(itertools.product((True, False), (None, 0.0, 2.5), (None, 0.0, 1.5)))
 

@@ -8,7 +8,7 @@ from flatmin.estimators._intervals.arguments import check_kind, check_level, fol
 
 
 def test_automatic_folds_follow_the_number_of_cells():
-    sizes = (100, 2000, 2001, 20_000, 20_001, 10**6, 10**6 + 1)
+    sizes = (100, 2000, 2001, 20_000, 20_001, 200_000, 200_001)
     assert [folds_of("auto", cells) for cells in sizes] == [20, 20, 10, 10, 5, 5, 1]
     assert folds_of(3, 100) == 3
 

@@ -61,5 +61,5 @@ def test_values_may_be_absent(tmp_path):
 def test_what_is_not_clear_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"by --row, --column and --value; a table with a column for each item"):
         choose(tmp_path, "a,b,c,d,e\n1,2,3,4,5\n")
-    with pytest.raises(InputError, match=r"the rows and columns; its rows have no comma.*; rename them$"):
+    with pytest.raises(InputError, match=r"the rows and columns; no comma, .*separates columns.*; rename them$"):
         choose(tmp_path, "a\n1\n", needs_values=False, remedy="rename them")

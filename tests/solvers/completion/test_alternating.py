@@ -53,7 +53,7 @@ def _referee(problem, alpha, power):
 @pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_the_minimum_is_that_of_a_general_solver(engine, power, weighted):
-    problem = _problem(1, (14, 11), 90, weighted)
+    problem = _problem(1, (9, 7), 50, weighted)
     s = fm.flat_minimum(problem, alpha=0.3, metric_power=power, tol=1e-9)
     assert s.certificate.value == pytest.approx(_referee(problem, 0.3, power), rel=1e-6)
     assert s.certificate.holds

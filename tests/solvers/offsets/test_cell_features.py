@@ -5,7 +5,7 @@ import pytest
 
 from flatmin.measurements import Entries
 from flatmin.solvers.offsets.cell_features import CellTerm
-from flatmin.solvers.offsets.offsets import OffsetModel
+from flatmin.solvers.offsets.offset_model import OffsetModel
 
 
 @pytest.mark.parametrize(("kappa", "ridge"), [(0.0, 0.0), (2.0, 0.0), (2.0, 3.0)])

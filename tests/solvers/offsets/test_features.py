@@ -6,7 +6,7 @@ import pytest
 import flatmin as fm
 from flatmin.solvers.offsets.features import LinearTerms
 from flatmin.solvers.offsets.offset_free import OffsetFree
-from flatmin.solvers.offsets.offsets import OffsetModel
+from flatmin.solvers.offsets.offset_model import OffsetModel
 
 RNG = np.random.default_rng(0)
 D1, D2, P, Q = 9, 7, 2, 3

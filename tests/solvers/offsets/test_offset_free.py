@@ -4,7 +4,7 @@ import numpy as np
 
 import flatmin as fm
 from flatmin.solvers.offsets.offset_free import OffsetFree
-from flatmin.solvers.offsets.offsets import OffsetModel
+from flatmin.solvers.offsets.offset_model import OffsetModel
 
 
 def _map(rows, columns):

@@ -6,7 +6,7 @@ import pytest
 import flatmin as fm
 from flatmin.solvers.offsets import equations
 from flatmin.solvers.offsets.features import LinearTerms
-from flatmin.solvers.offsets.offsets import OffsetModel
+from flatmin.solvers.offsets.offset_model import OffsetModel
 from flatmin.solvers.offsets.row_slopes import SlopeTerm
 from flatmin.testing import check_measurement
 

@@ -165,7 +165,9 @@ class Imputation:
         if whole:
             yield f"known cells are whole numbers in {listed(list(map(repr, whole)))}; --round rounds the filled ones"
         low, high = (np.array([fact[side] for fact in facts]) for side in ("smallest", "largest"))
-        outside = int(np.count_nonzero(self.holes & ((self.completed < low) | (self.completed > high))))
+        rounding = 1e-9 * np.maximum(np.abs(low), np.abs(high))
+        beyond = (self.completed < low - rounding) | (self.completed > high + rounding)
+        outside = int(np.count_nonzero(self.holes & beyond))
         if outside:
             cells = "1 filled cell lies" if outside == 1 else f"{outside} filled cells lie"
             yield f"{cells} outside the range of the column's known cells; --clip observed bounds them"

@@ -199,7 +199,8 @@ class RatedPairs:
         if len(self.pairs) and np.isnan(self.low).any():
             yield "predictions have no intervals, since too few pairs can be held out for this --confidence"
         low, high = (self.model.facts[side] for side in ("smallest", "largest"))
-        outside = int(np.count_nonzero((self.value < low) | (self.value > high)))
+        rounding = 1e-9 * max(abs(low), abs(high))
+        outside = int(np.count_nonzero((self.value < low - rounding) | (self.value > high + rounding)))
         if outside:
             values = "1 prediction lies" if outside == 1 else f"{outside} predictions lie"
             yield f"{values} outside the range of the values, {low:g} to {high:g}; --clip observed bounds them"

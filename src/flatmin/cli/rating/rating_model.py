@@ -16,6 +16,8 @@ from flatmin.formats.tables import PairTable
 
 __all__ = ["RatingModel"]
 
+#: With more than this number of values, the penalty that was chosen without the held-out values is kept for all values.
+MANY_VALUES = 200_000
 #: What is known of the values.
 FACTS = ("whole", "smallest", "largest", "mean", "spread")
 #: What is known of the errors.
@@ -54,16 +56,29 @@ class RatingModel:
     def fit(
         cls, table: PairTable, confidence: float, settings: Mapping[str, Any], watch: Callable[[int, int], None]
     ) -> Self:
-        """Fit the values of pairs, and compare with simpler methods on held-out pairs."""
+        """Fit the values of pairs, and compare with simpler methods on held-out pairs.
+
+        Above `MANY_VALUES` the fit to all values takes an automatic penalty, and whether a refit predicts, from the fit
+        without a fold, unless that one has a refit whose rank the penalty does not give. The penalty of noise falls
+        with the square root of the number of values, and so does the penalty here.
+        """
         assert table.values is not None
+        compared: list[tuple[PairRegressor, int]] = []
 
         def predicted(pairs: Array, values: Array, others: Array) -> tuple[Array, Array, Array]:
             estimator, _ = fitted(PairRegressor(**settings), pairs, values)
+            compared[:] = [(estimator, len(values))]
             return estimator.predict(others), *intervals(estimator, others, confidence, (len(others),))
 
         found = compare_pairs(table.pairs, table.values, predicted, settings["random_state"], watch)
         watch(1, 1)
-        estimator, converged = fitted(PairRegressor(**settings), table.pairs, table.values)
+        chosen = dict(settings)
+        for earlier, n in compared if len(table.values) > MANY_VALUES and settings["alpha"] == "auto" else ():
+            rank = earlier.solution_.rank
+            if rank and (not earlier._refits or earlier.row_factors_.shape[1] == rank):
+                alpha = earlier.alpha_ * float(np.sqrt(n / len(table.values)))
+                chosen |= {"alpha": alpha, "refit": earlier._refits}
+        estimator, converged = fitted(PairRegressor(**chosen), table.pairs, table.values)
         held_out = None if found is None else {**found.overall(), "confidence": confidence}
         return cls(estimator, table.names, _facts(table.values), held_out, converged, found)
 

@@ -119,7 +119,8 @@ def _number_like(column: Array, name: str) -> Array:
             except ValueError:
                 raise InputError(
                     f"{name} holds {value!r}: could not convert it to a number; encode categories as numbers first, "
-                    "and pass the mark of missing cells as missing_values"
+                    "and pass the mark of missing cells as missing_values; values of pairs of ids, such as ratings, "
+                    "are for PairRegressor"
                 ) from None
         elif value is None or _is_nan(value):
             column[i] = np.nan

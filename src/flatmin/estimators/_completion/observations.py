@@ -16,7 +16,8 @@ from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.solvers.offsets.cell_features import CellTerm
 from flatmin.solvers.offsets.features import LinearTerms
-from flatmin.solvers.offsets.offsets import OffsetModel, Offsets
+from flatmin.solvers.offsets.offset_model import OffsetModel
+from flatmin.solvers.offsets.offsets import Offsets
 from flatmin.solvers.offsets.row_slopes import SlopeTerm
 
 __all__ = ["Observations", "Strengths"]

@@ -17,7 +17,8 @@ from flatmin.solvers.noise.pivotal import level_of_noise
 from flatmin.solvers.noise.spread import relative_error
 from flatmin.solvers.offsets.cell_features import CellTerm
 from flatmin.solvers.offsets.features import LinearTerms
-from flatmin.solvers.offsets.offsets import OffsetModel, Offsets
+from flatmin.solvers.offsets.offset_model import OffsetModel
+from flatmin.solvers.offsets.offsets import Offsets
 from flatmin.solvers.offsets.row_slopes import SlopeTerm
 from flatmin.solvers.task import Task
 

@@ -24,6 +24,13 @@ __all__ = ["SHARES", "Relaxation", "relaxation"]
 FOLDS = 5
 #: All folds are held out, one after another, up to this number of observed cells. With more cells one fold is enough.
 MAX_CELLS = 5000
+#: With more than this number of observed cells, the search for a penalty ends before a fit of a large rank. Weaker
+#: penalties than the best one fit noise, in which the rank grows to hundreds.
+MANY_CELLS = 200_000
+#: A rank k is large if the blocks of the rows and columns, k² numbers for each, have more numbers than this.
+MOST_BLOCK_ENTRIES = 4e7
+#: A rank is never large if it exceeds that of the penalty of the noise by at most this number.
+FREE_RANKS = 8
 #: The smallest number of held-out cells.
 MIN_HELD_OUT = 20
 #: The penalties that are tried, in this order, as multiples of the penalty that follows from the noise.
@@ -100,7 +107,15 @@ class _Fold:
     def penalised(self) -> Iterator[tuple[str, Array]]:
         """Yield the residuals of penalised fits, from strong to weak."""
         for k, share in enumerate(SHARES):
-            yield f"{share:g}", self.judge.residual(self.fit(k))
+            factors = self.fit(k)
+            if factors[0].shape[1] >= self.large_rank:
+                return
+            yield f"{share:g}", self.judge.residual(factors)
+
+    @property
+    def large_rank(self) -> float:
+        """The smallest rank of a fit that ends the search for a penalty."""
+        return np.inf
 
     def fit(self, k: int) -> Factors:
         """Return the factors of the penalised fit for a position in `SHARES`."""
@@ -156,7 +171,17 @@ class _SingleFold(_Fold):
 
     @cached_property
     def _path(self) -> QuickPath:
-        return QuickPath(self.training, self.settings)
+        given, large = self.settings["max_rank"], self.large_rank
+        most = given if large == np.inf else int(min(large, given or np.inf))
+        return QuickPath(self.training, {**self.settings, "max_rank": most})
+
+    @cached_property
+    def large_rank(self) -> float:
+        """The smallest rank of a fit that ends the search for a penalty; see `MANY_CELLS`."""
+        if self.known.entries.size + self.hidden.entries.size <= MANY_CELLS:
+            return np.inf
+        rank = int(np.sqrt(MOST_BLOCK_ENTRIES / sum(self.training.shape)))
+        return max(rank, max(self.noise.rank, self.noise.penalised_rank) + FREE_RANKS) + 1
 
     def fit(self, k: int) -> Factors:
         """Return the factors of the penalised fit for a position in `SHARES`."""

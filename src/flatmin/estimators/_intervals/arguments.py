@@ -9,7 +9,7 @@ __all__ = ["check_kind", "check_level", "expect_refit", "folds_of"]
 
 #: The largest numbers of observed cells for which ``calibration="auto"`` holds out these numbers of folds, and one fold
 #: above. The errors of small tables are clearly larger without a tenth of their cells.
-AUTOMATIC = ((2_000, 20), (20_000, 10), (1_000_000, 5))
+AUTOMATIC = ((2_000, 20), (20_000, 10), (200_000, 5))
 
 
 def folds_of(calibration: Any, cells: int) -> int:

@@ -13,11 +13,13 @@ from flatmin.formats.base import check_file
 from flatmin.formats.tables.excel_file import ExcelFile
 from flatmin.formats.tables.parquet_file import ParquetFile
 from flatmin.formats.tables.table_file import TableFile
-from flatmin.formats.tables.text_file import TextFile
+from flatmin.formats.tables.text_file import CodedTextFile, TextFile
 
 __all__ = ["NamedFile"]
 
+#: The kinds of files, and those in which each distinct text of a column is stored once.
 KINDS: tuple[type[TableFile], ...] = (TextFile, ParquetFile, ExcelFile)
+CODED: tuple[type[TableFile], ...] = (CodedTextFile, *KINDS[1:])
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,9 +33,12 @@ class NamedFile:
     names: list[str]
 
     @classmethod
-    def read(cls, path: Path, encoding: str | None, noun: str) -> Self:
-        """Read a file; its ending decides how. ``noun`` is what errors call it, such as "the table"."""
-        file = _kind(path, noun).read(path, encoding)
+    def read(cls, path: Path, encoding: str | None, noun: str, coded: bool = False) -> Self:
+        """Read a file; its ending decides how. ``noun`` is what errors call it, such as "the table".
+
+        With ``coded``, text files are read in blocks, as `CodedTextFile` does.
+        """
+        file = _kind(path, noun, CODED if coded else KINDS).read(path, encoding)
         return cls(file, _distinct(file.names))
 
     def position(self, option: str, name: str) -> int:
@@ -54,18 +59,18 @@ class NamedFile:
     @property
     def unsplit(self) -> list[str]:
         """The sentence that nothing separates columns in a text file, with the remedy; empty for other files."""
-        if len(self.names) > 1 or not isinstance(self.file, TextFile):
+        if len(self.names) > 1 or not isinstance(self.file, TextFile | CodedTextFile):
             return []
-        return ["its rows have no comma, semicolon or tab that separates columns; save it as CSV, with commas"]
+        return ["no comma, semicolon, tab, bar or space separates columns in all its rows; save it as CSV, with commas"]
 
 
-def _kind(path: Path, noun: str) -> type[TableFile]:
+def _kind(path: Path, noun: str, kinds: Sequence[type[TableFile]]) -> type[TableFile]:
     check_file(path, noun)
-    for kind in KINDS:
+    for kind in kinds:
         if path.name.lower().endswith(kind.suffixes):
             require(kind.bytes_per_byte * path.stat().st_size, f"reading {path.name}")
             return kind
-    known = ", ".join(suffix for kind in KINDS for suffix in kind.suffixes)
+    known = ", ".join(suffix for kind in kinds for suffix in kind.suffixes)
     raise InputError(f"{noun} {path} has the ending {path.suffix!r}, expected one of {known}")
 
 

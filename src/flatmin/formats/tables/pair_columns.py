@@ -122,7 +122,7 @@ def _plain(name: str) -> str:
 
 def _is_time(cells: ColumnCells) -> bool:
     known: Array = cells.values[~np.isnan(cells.values)]
-    return bool(len(known) and not cells.others and np.all(known > FIRST_SECOND) and np.all(np.mod(known, 1) == 0))
+    return bool(len(known) and not cells.n_texts and np.all(known > FIRST_SECOND) and np.all(np.mod(known, 1) == 0))
 
 
 def _options(roles: Sequence[str]) -> str:

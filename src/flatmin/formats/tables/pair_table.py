@@ -9,11 +9,11 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.errors import InputError
+from flatmin.formats.coded_text import CodedColumn
 from flatmin.formats.tables.named_file import NamedFile
 from flatmin.formats.tables.pair_columns import ROLES, ColumnChoice
 from flatmin.formats.tables.suspicions import about_marks, missing_options, too_large
 from flatmin.formats.tables.table_column import ColumnCells, Marks
-from flatmin.formats.tables.table_file import trimmed
 
 __all__ = ["PairReading", "PairTable", "read_pairs"]
 
@@ -81,7 +81,8 @@ class PairTable:
     @property
     def n_repeated(self) -> int:
         """The number of lines whose pair stands in an earlier line."""
-        return len(self.pairs) - len(set(map(tuple, self.pairs.tolist())))
+        i, j = (CodedColumn.from_texts(ids.tolist()).codes.astype(np.int64) for ids in self.pairs.T)
+        return len(self.pairs) - len(np.unique(i * (1 + j.max(initial=0)) + j))
 
 
 def read_pairs(path: Path, reading: PairReading, noun: str) -> PairTable:
@@ -89,25 +90,30 @@ def read_pairs(path: Path, reading: PairReading, noun: str) -> PairTable:
 
     ``noun`` is what errors call the file, such as "the table".
     """
-    named = NamedFile.read(path, reading.encoding, noun)
-    names, texts, notes = _body(named)
-    n = max(map(trimmed, texts))
-    texts = [cells[:n] for cells in texts]
+    named = NamedFile.read(path, reading.encoding, noun, coded=True)
+    names, columns, notes = _body(named)
+    n = max(column.trimmed for column in columns)
+    columns = [column.first(n) for column in columns]
     marks = Marks(tuple(reading.missing))
-    cells = [ColumnCells.read(column, named.file.number, marks) for column in texts]
+    cells = [ColumnCells.coded(column, named.file.number, marks) for column in columns]
     known = reading.known(names)
     choice = ColumnChoice(path.name, NamedFile(named.file, names), cells, reading.needs_values, reading.remedy)
     at = choice.columns(known)
-    ids = np.stack([_ids(texts[j], marks) for j in at[:2]], axis=1)
-    kept, values = np.all(ids != "", axis=1), None
+    ids = [_ids(columns[j].distinct, marks) for j in at[:2]]
+    codes = [columns[j].codes for j in at[:2]]
+    kept, values = (ids[0] != "")[codes[0]] & (ids[1] != "")[codes[1]], None
     if len(at) == len(ROLES):
         column = cells[at[2]]
         values = column.values
         if reading.needs_values:
-            if column.others:
+            if column.n_texts:
                 raise InputError(_text_in_values(path.name, names[at[2]], column))
-            place = "the line of {!r} and {!r}"
-            if fault := too_large(names[at[2]], column, lambda i: place.format(*ids[i].tolist())):
+
+            def place(i: int) -> str:
+                row, of_column = (str(known[of_rows[i]]) for known, of_rows in zip(ids, codes, strict=True))
+                return f"the line of {row!r} and {of_column!r}"
+
+            if fault := too_large(names[at[2]], column, place):
                 raise InputError(f"{path.name}: {fault}")
             notes += about_marks(names[at[2]], column)
             kept &= ~np.isnan(values)
@@ -118,28 +124,31 @@ def read_pairs(path: Path, reading: PairReading, noun: str) -> PairTable:
     found = tuple(names[j] for j in at)
     if not known.keys() >= set(ROLES[: len(at)]):
         notes.append(_about_columns(path.name, found, reading.remedy))
-    return PairTable(found, ids[kept], values, int(np.count_nonzero(~kept)), notes)
+    pairs = np.empty((int(kept.sum()), 2), dtype=np.result_type(*ids))
+    for k in range(2):
+        pairs[:, k] = ids[k][codes[k][kept]]
+    return PairTable(found, pairs, values, int(np.count_nonzero(~kept)), notes)
 
 
-def _body(named: NamedFile) -> tuple[list[str], list[list[str]], list[str]]:
+def _body(named: NamedFile) -> tuple[list[str], list[CodedColumn], list[str]]:
     """Return names and texts of the columns, and notes. A first line with a number in it is not a header."""
     file = named.file
-    texts = [file.texts(j) for j in range(len(named.names))]
+    columns = [file.coded(j) for j in range(len(named.names))]
     numbers = [file.number(name) for name in file.names]
     if not any(number is not None and not np.isnan(number) for number in numbers):
-        return named.names, texts, list(file.notes)
+        return named.names, columns, list(file.notes)
     notes = [*file.notes, "the first line holds a number, so columns have no names and are called by position, from 0"]
-    names = [str(j) for j in range(len(texts))]
-    return names, [[name, *column] for name, column in zip(file.names, texts, strict=True)], notes
+    names = [str(j) for j in range(len(columns))]
+    return names, [column.after(name) for name, column in zip(file.names, columns, strict=True)], notes
 
 
 def _ids(texts: Sequence[str], marks: Marks) -> Array:
     """Return ids (n,), "" for missing ones. Whole numbers lose a decimal zero if all ids are such numbers."""
-    known = {text: "" if text in marks else text for text in set(texts)}
-    whole = {text: WHOLE.fullmatch(id_) for text, id_ in known.items() if id_}
-    if whole and all(whole.values()):
-        known |= {text: match[1] for text, match in whole.items() if match}
-    return np.array([known[text] for text in texts], dtype=str)
+    ids = ["" if text in marks else text for text in texts]
+    whole = [WHOLE.fullmatch(id_) for id_ in ids if id_]
+    if whole and all(whole):
+        ids = [id_.removesuffix(".0") for id_ in ids]
+    return np.array(ids, dtype=str)
 
 
 def _text_in_values(name: str, column: str, cells: ColumnCells) -> str:

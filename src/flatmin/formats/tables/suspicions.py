@@ -63,7 +63,7 @@ def about_text(name: str, cells: ColumnCells) -> Iterator[str]:
     """Yield sentences about a column of text that may be numbers in another notation, or mostly missing marks."""
     numbers = int(np.count_nonzero(~np.isnan(cells.values)))
     notations = [(text, notation) for text in cells.others.values() if (notation := _notation(text))]
-    total = numbers + len(cells.others)
+    total = numbers + cells.n_texts
     if notations and 2 * (len(notations) + numbers) >= total:
         text, notation = notations[0]
         yield (

@@ -1,13 +1,15 @@
 """TableColumn: a column of a table with its role, and the reading of its cells as numbers."""
 
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
+from typing import Self
 
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin.formats.coded_text import CodedColumn
 from flatmin.formats.delimited import plain_number
 
 __all__ = ["ColumnCells", "Marks", "Role", "TableColumn"]
@@ -41,35 +43,52 @@ class Marks:
 
 @dataclass(frozen=True, eq=False)
 class ColumnCells:
-    """The cells of a column: numbers (n,) with NaN in other cells, which cells are missing (n,), and texts by row."""
+    """The cells of a column: numbers (n,) with NaN in other cells, which cells are missing (n,), and texts.
+
+    ``is_text`` says for every distinct text of the ``column`` whether it is neither a number nor a missing cell.
+    """
 
     values: Array
     holes: Array
-    others: dict[int, str] = field(default_factory=dict)
+    column: CodedColumn
+    is_text: Array
 
     @classmethod
-    def read(cls, texts: Sequence[str], number: Callable[[str], float | None], marks: Marks) -> "ColumnCells":
+    def read(cls, texts: Iterable[str], number: Callable[[str], float | None], marks: Marks) -> Self:
         """Read texts. ``number`` returns NaN for a missing cell and None for text. Infinity counts as text."""
-        known: dict[str, float | None] = {}
-        for text in set(texts):
-            value = float("nan") if text in marks else number(text)
-            known[text] = None if value is not None and np.isinf(value) else value
-        others = {i: text for i, text in enumerate(texts) if known[text] is None}
-        values = np.array([np.nan if (v := known[text]) is None else v for text in texts], dtype=float)
-        holes = np.isnan(values)
-        holes[list(others)] = False
-        return cls(values, holes, others)
+        return cls.coded(CodedColumn.from_texts(texts), number, marks)
+
+    @classmethod
+    def coded(cls, column: CodedColumn, number: Callable[[str], float | None], marks: Marks) -> Self:
+        """Read the texts of a column, as `read` does."""
+        found = [float("nan") if text in marks else number(text) for text in column.distinct]
+        is_text = np.array([value is None or np.isinf(value) for value in found], bool)
+        numbers = np.array([np.nan if text else value for text, value in zip(is_text, found, strict=True)], float)
+        holes = np.isnan(numbers) & ~is_text
+        return cls(numbers[column.codes], holes[column.codes], column, is_text)
+
+    @cached_property
+    def others(self) -> dict[int, str]:
+        """The cells of text, by row."""
+        codes = self.column.codes
+        return {int(i): self.column.distinct[codes[i]] for i in np.flatnonzero(self.is_text[codes])}
+
+    @property
+    def n_texts(self) -> int:
+        """The number of cells of text."""
+        return int(self.column.counts[self.is_text].sum())
 
     @property
     def is_numeric(self) -> bool:
         """Whether at least half of the cells that are not missing are numbers, and at least one is."""
-        numbers = len(self.values) - int(self.holes.sum()) - len(self.others)
-        return numbers > 0 and numbers >= len(self.others)
+        numbers = len(self.values) - int(self.holes.sum()) - self.n_texts
+        return numbers > 0 and numbers >= self.n_texts
 
     @property
     def commonest(self) -> list[str]:
         """The distinct texts, the most frequent first."""
-        return [text for text, _ in Counter(self.others.values()).most_common()]
+        counts = np.where(self.is_text, self.column.counts, 0)
+        return [self.column.distinct[code] for code in np.argsort(-counts, kind="stable") if counts[code]]
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,6 +7,7 @@ from typing import ClassVar, Self
 
 from flatmin._core.arrays import Array
 from flatmin.errors import InputError
+from flatmin.formats.coded_text import CodedColumn
 
 __all__ = ["TableFile", "extra"]
 
@@ -45,6 +46,10 @@ class TableFile(ABC):
     @abstractmethod
     def texts(self, column: int) -> list[str]:
         """Return the cells of a column as text, "" for empty ones."""
+
+    def coded(self, column: int) -> CodedColumn:
+        """Return the cells of a column as text, each distinct text stored once."""
+        return CodedColumn.from_texts(self.texts(column))
 
     @abstractmethod
     def number(self, text: str) -> float | None:

@@ -1,4 +1,4 @@
-"""TextFile: text files with commas, semicolons or tabs, compressed or not, in any encoding."""
+"""TextFile: text files with commas, semicolons, tabs, bars or spaces, compressed or not, in any encoding."""
 
 import gzip
 import zlib
@@ -11,11 +11,12 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin._core.memory import require
 from flatmin.errors import InputError
+from flatmin.formats.coded_text import CodedColumn, CodedText
 from flatmin.formats.delimited import DelimitedText
 from flatmin.formats.tables.encoding import EncodedText
 from flatmin.formats.tables.table_file import TableFile
 
-__all__ = ["TextFile"]
+__all__ = ["CodedTextFile", "TextFile"]
 
 
 class TextFile(TableFile):
@@ -30,23 +31,12 @@ class TextFile(TableFile):
         header = self._text.header
         self.names = list(header.texts) if header else [""] * self._text.width
         self.index = 0 if header and self._text.width > 1 and not header.texts[0] else None
-        self.n_rows, self.notes = len(self._body), []
-        if source.guessed:
-            self.notes.append(f"the file is not UTF-8 and was read as {source.encoding}; --encoding takes another")
-        if header is None:
-            self.notes.append("the first row is numeric, so columns have no names and are called by position, from 0")
+        self.n_rows, self.notes = len(self._body), _notes(source, self._text.delimiter == " ", header is not None)
 
     @classmethod
     def read(cls, path: Path, encoding: str | None = None) -> Self:
         """Read a text file; the ending ".gz" is for a compressed one."""
-        try:
-            raw = path.read_bytes()
-            if path.suffix.lower() == ".gz":
-                raw = gzip.decompress(raw)
-                require(cls.bytes_per_byte * len(raw), f"reading {path.name}")
-        except (OSError, EOFError, zlib.error) as error:
-            raise InputError(f"{path} cannot be read: {error}") from error
-        return cls(EncodedText.decode(raw, path, encoding), path)
+        return cls(_decoded(path, encoding, cls.bytes_per_byte), path)
 
     def texts(self, column: int) -> list[str]:
         """Return the cells of a column without blanks and quotes."""
@@ -70,3 +60,67 @@ class TextFile(TableFile):
         path = stem.with_name(stem.name + self._suffix)
         path.write_bytes(gzip.compress(raw, mtime=0) if self._suffix.endswith(".gz") else raw)
         return path
+
+
+class CodedTextFile(TableFile):
+    """The same table with columns as `CodedText`, for tables with millions of rows and few columns."""
+
+    suffixes = TextFile.suffixes
+    bytes_per_byte = 8.0
+
+    def __init__(self, source: EncodedText, path: Path) -> None:
+        self._path, self._encoding = path, source.encoding
+        self._text = CodedText.parse(source.text, path)
+        header = self._text.header
+        self.names = [""] * self._text.width if header is None else header
+        self.index = 0 if header and self._text.width > 1 and not header[0] else None
+        self.n_rows, self.notes = self._text.n_rows, _notes(source, self._text.spaced, header is not None)
+
+    @classmethod
+    def read(cls, path: Path, encoding: str | None = None) -> Self:
+        """Read a text file as `TextFile` does."""
+        return cls(_decoded(path, encoding, cls.bytes_per_byte), path)
+
+    def texts(self, column: int) -> list[str]:
+        """Return the cells of a column without blanks and quotes."""
+        return self.coded(column).texts
+
+    def coded(self, column: int) -> CodedColumn:
+        """Return the cells of a column without blanks and quotes, each distinct text stored once."""
+        return self._text.columns[column]
+
+    def number(self, text: str) -> float | None:
+        """Return the number in a cell, with the decimal sign of the file."""
+        return self._text.format.number(text)
+
+    def place(self, row: int) -> str:
+        """Return the number of the line, which starts at 1."""
+        return f"row {self._text.numbers[row - self.n_rows]}"
+
+    def write(self, stem: Path, filled: Mapping[int, Array]) -> Path:
+        """Write the text with filled cells replaced, as `TextFile` does."""
+        return TextFile.read(self._path, self._encoding).write(stem, filled)
+
+
+def _decoded(path: Path, encoding: str | None, bytes_per_byte: float) -> EncodedText:
+    """Read the text of a file, which must fit in memory."""
+    try:
+        raw = path.read_bytes()
+        if path.suffix.lower() == ".gz":
+            raw = gzip.decompress(raw)
+            require(bytes_per_byte * len(raw), f"reading {path.name}")
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+    return EncodedText.decode(raw, path, encoding)
+
+
+def _notes(source: EncodedText, spaced: bool, has_names: bool) -> list[str]:
+    """Return sentences about the encoding, the separator and the names of columns."""
+    notes = []
+    if source.guessed:
+        notes.append(f"the file is not UTF-8 and was read as {source.encoding}; --encoding takes another")
+    if spaced:
+        notes.append("spaces separate its columns")
+    if not has_names:
+        notes.append("the first row is numeric, so columns have no names and are called by position, from 0")
+    return notes

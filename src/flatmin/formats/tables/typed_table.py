@@ -113,7 +113,7 @@ def read_typed_table(path: Path, reading: Reading) -> TypedTable:
     for j, name in enumerate(names):
         cells = ColumnCells.read(texts[j][:n_rows], file.number, Marks(tuple(reading.missing)))
         role, reason = _role(j, cells, index, ignored, wanted, file.is_typed(j))
-        if role is Role.fitted and cells.others:
+        if role is Role.fitted and cells.n_texts:
             row, _ = next(iter(cells.others.items()))
             faults[name] = (file.place(row), cells)
         if role is Role.fitted and (fault := too_large(name, cells, file.place)):

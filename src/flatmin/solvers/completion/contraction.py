@@ -31,9 +31,7 @@ class ContractionSchedule:
     first_count: int = 12  #: Number of singular values that are computed at first.
     max_count: int = 96  #: Largest number of singular values that are computed.
     max_steps: int = 30  #: Largest number of steps.
-    max_rises: int = (
-        2  #: The contraction ends when the excess has risen this many times. Where it succeeds, it only falls.
-    )
+    max_rises: int = 2  #: The contraction ends when the excess has risen this many times.
 
 
 SCHEDULE = ContractionSchedule()

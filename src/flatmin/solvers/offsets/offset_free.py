@@ -20,7 +20,7 @@ VANISHING = 64 * float(np.finfo(float).eps)
 
 @dataclass(frozen=True, eq=False, repr=False)
 class OffsetFree(Measurement):
-    """Observed entries after offsets are eliminated: ``√((m + n)/m) M A`` of `flatmin.solvers.offsets.offsets`.
+    """Observed entries after offsets are eliminated: ``√((m + n)/m) M A`` of `flatmin.solvers.offsets.offset_model`.
 
     It has m + n measurements, where n is the number of penalised offsets. The mean of squares of a residual is the
     least joint objective over all offsets. The metric is that of the entries A: the Hessian in the factors is taken at
