@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.optimize import brentq
 
 import flatmin as fm
 from flatmin.proofs.exact.duals import aligned
@@ -19,9 +20,19 @@ def outside_of(problem):
     return Outside(tangent, P, Q), aligned(tangent, solution.certificate.dual, target), target
 
 
+def on_the_edge(outside, dual):
+    """Return a dual vector with the same part in the tangent space and a part outside of norm one."""
+    change = np.random.default_rng(0).standard_normal(len(dual))
+    change -= outside.tangent.dual_step(outside.tangent.adjoint(change))
+    step = brentq(lambda t: outside.norm(dual + t * change) - 1, 0, 1e3 / np.linalg.norm(change))
+    return dual + step * change
+
+
 @pytest.mark.parametrize("problem", [bilinear(0, m=30), sensing(4, m=30), network(4, m=28)])
 def test_duals_on_the_edge_become_strict(problem):
     outside, dual, target = outside_of(problem)
+    if outside.norm(dual) < 1 - 1e-9:
+        dual = on_the_edge(outside, dual)
     strict = outside.strict(dual)
     assert outside.norm(dual) > 1 - 1e-9
     assert outside.norm(strict) < 0.96

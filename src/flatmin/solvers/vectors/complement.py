@@ -35,6 +35,8 @@ class Complement:
     measurement: Measurement
     Q: Array
     clock: Clock = field(default_factory=Clock)
+    #: Factor of the A_i over those of ``measurement``, which may be scaled so that single precision holds all products.
+    unit: float = 1.0
 
     @cached_property
     def V(self) -> Array:
@@ -65,12 +67,18 @@ class Complement:
 
     def apply(self, dual: Array) -> Array:
         """Return ``A*(λ) Q`` so that ``Q* A*(λ) Q`` is Hermitian to the last digit, which conjugate gradients need."""
+        return self.unit * self._apply(dual)
+
+    def correlate(self, G: Array) -> Array:
+        """Return ``Re⟨x_i* Q, x_i* G⟩``, the adjoint of `apply`."""
+        return self.unit * self._correlate(G)
+
+    def _apply(self, dual: Array) -> Array:
         image = self.measurement.superposition(dual[:, None] * self.V)
         core = self.Q.conj().T @ image
         return np.asarray(image - self.Q @ ((core - core.conj().T) / 2))
 
-    def correlate(self, G: Array) -> Array:
-        """Return ``Re⟨x_i* Q, x_i* G⟩``, the adjoint of `apply`."""
+    def _correlate(self, G: Array) -> Array:
         return row_inner(self.V, self.measurement.amplitudes(G))
 
     @cached_property
@@ -78,7 +86,9 @@ class Complement:
         """The same in single precision, if the measurement has one: its transforms take a third of the time."""
         if not isinstance(self.measurement, CodedDiffraction):
             return self
-        rough = Complement(self.measurement.single(), self.Q.astype(np.complex64), self.clock)
+        size = 2.0 ** np.round(np.log2(float(np.max(np.abs(self.measurement.masks))) or 1.0))
+        measurement = CodedDiffraction(self.measurement.masks / size).single()
+        rough = Complement(measurement, self.Q.astype(np.complex64), self.clock, float(size**2))
         rough.__dict__["energy"] = self.energy
         return rough
 
@@ -95,16 +105,16 @@ class Complement:
         top, size, share = 1.0, 1.0, weights
         if self.Q.dtype == np.complex64:
             top, size = float(np.max(weights)), float(np.linalg.norm(right)) or 1.0
-            share = (weights / top).astype(np.float32)
+            share, top = (weights / top).astype(np.float32), top * self.unit**2
         found = solve_definite(
-            lambda G: self.apply(share * self.correlate(G)),
+            lambda G: self._apply(share * self._correlate(G)),
             (right / size).astype(self.Q.dtype),
             max(tol, self.resolution),
             MOST_STEPS,
             None if finish else self.clock,
             floor=0.0,
         )
-        return np.asarray(found * (size / top))
+        return np.asarray(found.astype(np.result_type(found, float), copy=False) * (size / top))
 
     def polished(self, dual: Array) -> Array:
         """Return λ changed so that ``A*(λ) Q = 0`` holds up to rounding, and normalized."""
