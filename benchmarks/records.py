@@ -142,7 +142,9 @@ def table(lines: list[dict[str, Any]]) -> str:
     for line in lines:
         norm = "nuclear" if line["power"] == 0 else "flat"
         problem = f"{norm}, noise and penalty" if line["noise"] else f"{norm}, exact"
-        numbers = [f"{line[name]:.2g}" for name in ("seconds", "processor", "peak")]
+        numbers = [
+            f"{line[name]:.0f}" if line[name] > 99 else f"{line[name]:.2g}" for name in ("seconds", "processor", "peak")
+        ]
         errors = [f"{line[name]:.0e}" for name in ("gap", "primal", "dual")]
         threads = "2 threads" if line["threads"] == "2" else "1 thread"
         facts = [
