@@ -32,8 +32,8 @@ def recovery_rows(problem: Problem, solution: Solution, summary: Mapping[str, An
         rows["flatness"] += "; all solutions that fit are equally flat"
     if proof.scope:
         rows["among"] = proof.scope
-    if proof.radius is not None:
-        rows["certified radius"] = _radius(solution, proof.radius)
+    if proof.radius is not None and (radius := _radius(solution, proof.radius)):
+        rows["certified radius"] = radius
     rows["scaled trace"] = f"{summary['scaled_trace']:.6g}"
     rows["seconds"] = f"{solution.seconds:.2f}"
     if summary.get("relative_error") is not None:
@@ -67,8 +67,11 @@ def _uniqueness(proof: Certificate, terms: Vocabulary) -> str:
 
 
 def _radius(solution: Solution, radius: float) -> str:
+    """Return the radius in words, or nothing if it is far beyond the size of the matrix and so says nothing."""
     model = solution.parametrization
     size = float(np.linalg.norm(model.cone.decompose(*model.pair(solution.factors))[1]))
+    if 0 < 100 * size < radius:
+        return ""
     return f"{at_most(radius, 2)}, relatively {at_most(radius / size, 2)}" if size else at_most(radius, 2)
 
 
