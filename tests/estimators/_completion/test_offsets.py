@@ -10,13 +10,19 @@ from scipy.optimize import minimize
 
 import flatmin as fm
 from flatmin.errors import InputError
-from flatmin.estimators._completion.offsets import fit_with_offsets
+from flatmin.estimators._completion import offsets as joint_fits
+from flatmin.estimators._completion.observations import Observations, Strengths
 from flatmin.proofs.cone_certificate import certificate_of
 from flatmin.solvers.alphas.cross_validation import cross_validate
 from flatmin.solvers.offsets import equations as offset_equations
 from flatmin.solvers.offsets.offset_free import OffsetFree
 from flatmin.solvers.offsets.offset_model import OffsetModel
 from flatmin.solvers.offsets.offsets import Offsets
+
+
+def fit_with_offsets(entries, values, constant=True, rows="auto", columns="auto", **settings):
+    return joint_fits.fit_with_offsets(Observations(entries, values, Strengths(constant, rows, columns)), **settings)
+
 
 STRENGTHS = list(itertools.product((True, False), (None, 0.0, 2.5), (None, 0.0, 1.5)))
 

@@ -159,7 +159,7 @@ def fit_cells(cells: Observations, alpha: float | str, settings: Settings, start
     """Return the joint fit of matrix and offsets at a given strength, or with "auto" at the strength from the noise."""
     shared = vars(settings) | {"alpha": alpha, "warm_start": start}
     if cells.strengths.present:
-        return fit_with_offsets(cells.entries, cells.values, **vars(cells.strengths), **shared)
+        return fit_with_offsets(cells, **shared)
     return plain(cells, flat_minimum(cells.problem, **shared))
 
 

@@ -101,7 +101,11 @@ class Observations:
     @cached_property
     def model(self) -> OffsetModel:
         """The model of the offsets for these cells."""
-        return OffsetModel.estimated(self.entries, self.values, **vars(self.strengths))
+        return self.estimated(self.values)
+
+    def estimated(self, values: Array, start: OffsetModel | None = None) -> OffsetModel:
+        """Return the model of the offsets for other values of these cells, by `OffsetModel.estimated`."""
+        return OffsetModel.estimated(self.entries, values, **vars(self.strengths), start=start)
 
     @cached_property
     def problem(self) -> Problem:
@@ -116,15 +120,22 @@ class Observations:
         return Problem(self.entries, self.values)
 
     def like(self, model: OffsetModel) -> Self:
-        """Return the same observations with the strengths of a model."""
-        return replace(self, strengths=Strengths(**{f.name: getattr(model, f.name) for f in fields(Strengths)}))
+        """Return the same observations with the strengths of a model, or with the model if it is of these entries."""
+        other = replace(self, strengths=Strengths(**{f.name: getattr(model, f.name) for f in fields(Strengths)}))
+        if model.entries is self.entries:
+            other.__dict__["model"] = model
+        return other
+
+    def without(self, factors: Factors) -> Array:
+        """Return the values minus the matrix of the factors."""
+        plain = Entries(self.entries.rows, self.entries.cols, self.entries.shape)
+        return np.asarray(np.asarray(self.values, dtype=float) - plain.forward_factors(*factors))
 
     def offsets(self, factors: Factors) -> Offsets:
         """Return the offsets that fit best for given factors of the matrix."""
         if not self.strengths.present:
             return Offsets(0.0, *(np.zeros(d) for d in self.entries.shape))
-        plain = Entries(self.entries.rows, self.entries.cols, self.entries.shape)
-        return self.model.fit(self.values - plain.forward_factors(*factors))
+        return self.model.fit(self.without(factors))
 
     def drawn_rows(self, factors: Factors, offsets: Offsets) -> RowModel | None:
         """Return `RowModel.drawn` for a least-squares fit, or None if the fit leaves no residual degrees of freedom."""

@@ -8,18 +8,15 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin._core.limits import Limits
-from flatmin.measurements.entries import Entries
+from flatmin.estimators._completion.observations import Observations
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
 from flatmin.solution import Noise, Solution
 from flatmin.solvers import flat_minimum, refit
 from flatmin.solvers.noise.pivotal import level_of_noise
 from flatmin.solvers.noise.spread import relative_error
-from flatmin.solvers.offsets.cell_features import CellTerm
-from flatmin.solvers.offsets.features import LinearTerms
 from flatmin.solvers.offsets.offset_model import OffsetModel
 from flatmin.solvers.offsets.offsets import Offsets
-from flatmin.solvers.offsets.row_slopes import SlopeTerm
 from flatmin.solvers.task import Task
 
 __all__ = ["OffsetFit", "fit_with_offsets"]
@@ -51,16 +48,8 @@ class OffsetFit:
 
 
 def fit_with_offsets(
-    entries: Entries,
-    values: Any,
+    cells: Observations,
     *,
-    constant: bool = True,
-    rows: Any = "auto",
-    columns: Any = "auto",
-    row_terms: LinearTerms | None = None,
-    column_terms: LinearTerms | None = None,
-    slopes: SlopeTerm | None = None,
-    cells: CellTerm | None = None,
     alpha: float | str = 0.0,
     metric_power: float = 1.0,
     tol: float = 1e-8,
@@ -69,7 +58,7 @@ def fit_with_offsets(
     max_iter: int | None = None,
     **settings: Any,
 ) -> OffsetFit:
-    """Fit a matrix and offsets to observed entries.
+    """Fit a matrix and offsets to observed cells.
 
     A positive alpha fits both jointly (see `OffsetModel`), with the certificate of the joint minimum. In the limit of a
     small alpha the matrix would explain everything, and penalised offsets would vanish. So alpha = 0 fits penalised
@@ -79,54 +68,41 @@ def fit_with_offsets(
 
     Parameters
     ----------
-    entries : Entries
-        The observed cells; their weights are the square roots of the weights of the squared residuals.
-    values : array_like, shape (m,)
-        The observed values, not multiplied by weights.
-    constant, rows, columns, row_terms, column_terms, slopes, cells
-        The offsets and their penalties, as in `OffsetModel.estimated`.
+    cells : Observations
+        The cells, with the penalties on their offsets.
     alpha, metric_power, tol, warm_start, callback, max_iter, **settings
         As in `flat_minimum`, for the matrix; settings are max_rank, seed and stop.
 
     Examples
     --------
+    >>> from flatmin.estimators._completion.observations import Strengths
+    >>> from flatmin.measurements import Entries
     >>> rows, columns = np.divmod(np.arange(30), 5)
     >>> values = 3 + rows - 2.0 * columns + (rows == columns)
-    >>> found = fit_with_offsets(Entries(rows, columns, (6, 5)), values, rows=0.0, columns=0.0, alpha=0.01)
+    >>> cells = Observations(Entries(rows, columns, (6, 5)), values, Strengths(True, 0.0, 0.0))
+    >>> found = fit_with_offsets(cells, alpha=0.01)
     >>> found.solution.rank, found.solution.status.name
     (4, 'regularized_minimum')
     """
-    kinds: dict[str, Any] = {"constant": constant, "rows": rows, "columns": columns}
-    kinds |= {"row_terms": row_terms, "column_terms": column_terms, "slopes": slopes, "cells": cells}
-    model = OffsetModel.estimated(entries, values, **kinds)
+    model, values = cells.model, cells.values
     shared = settings | {"metric_power": metric_power, "max_iter": max_iter}
     if isinstance(alpha, str) and alpha == "auto":
-        return _from_noise(model, values, kinds, {**shared, "tol": tol, "callback": callback})
+        return _from_noise(cells, {**shared, "tol": tol, "callback": callback})
     first = alpha == 0 and (model.rows or model.columns)
     offsets = model.fit(values) if first else None
     problem = model.problem(values) if offsets is None else model.rest(values, offsets)
     solution = flat_minimum(problem, alpha=alpha, tol=tol, warm_start=warm_start, callback=callback, **shared)
-    return OffsetFit(model, problem, solution, offsets or _fitting_offsets(model, values, solution.factors))
+    return OffsetFit(model, problem, solution, offsets or cells.offsets(solution.factors))
 
 
-def _fitting_offsets(model: OffsetModel, values: Any, factors: Factors) -> Offsets:
-    """Return the offsets that fit best for given factors of the matrix."""
-    return model.fit(_without(model.entries, values, factors))
-
-
-def _without(entries: Entries, values: Any, factors: Factors) -> Array:
-    """Return the values minus the matrix."""
-    plain = Entries(entries.rows, entries.cols, entries.shape)
-    return np.asarray(np.asarray(values, dtype=float) - plain.forward_factors(*factors))
-
-
-def _from_noise(model: OffsetModel, values: Any, kinds: dict[str, Any], shared: dict[str, Any]) -> OffsetFit:
+def _from_noise(cells: Observations, shared: dict[str, Any]) -> OffsetFit:
     """Return the joint fit at the strength of the square-root rule, with its refit and noise level."""
+    model, values = cells.model, cells.values
     if not (model.rows or model.columns) and model.freedom <= MAX_FREE_SHARE * model.entries.size:
         problem = model.problem(values)
         solution = flat_minimum(problem, alpha="auto", **shared)
         assert solution.noise is not None
-        return _refitted(model, values, problem, solution, solution.noise, shared["max_iter"])
+        return _refitted(cells, problem, solution, solution.noise, shared["max_iter"])
     limits = Limits(**{name: value for name, value in shared.items() if name != "metric_power"})
     limits = replace(limits, tol=max(ROUND_TOL, limits.tol), callback=None)
     coarse: dict[str, Any] = {**shared, "tol": limits.tol, "callback": None}
@@ -139,27 +115,24 @@ def _from_noise(model: OffsetModel, values: Any, kinds: dict[str, Any], shared: 
         settled, alpha = abs(noise.alpha - alpha) <= STRENGTH_CHANGE * noise.alpha, noise.alpha
         if settled:
             break
-        left = _without(model.entries, values, noise.refit)
-        model = OffsetModel.estimated(model.entries, left, **kinds, start=None if model.slopes is None else model)
+        model = cells.estimated(cells.without(noise.refit), start=None if model.slopes is None else model)
         problem = model.problem(values)
         joint = flat_minimum(problem, alpha=alpha, warm_start=_start(problem, joint), **coarse)
-        offsets = _fitting_offsets(model, values, joint.factors)
+        offsets = model.fit(cells.without(joint.factors))
     problem = model.problem(values)
     solution = flat_minimum(problem, alpha=alpha, warm_start=_start(problem, joint), **shared)
-    return _refitted(model, values, problem, solution, noise, shared["max_iter"])
+    return _refitted(cells.like(model), problem, solution, noise, shared["max_iter"])
 
 
 def _refitted(
-    model: OffsetModel, values: Any, problem: Problem, solution: Solution, noise: Noise, max_iter: int | None
+    cells: Observations, problem: Problem, solution: Solution, noise: Noise, max_iter: int | None
 ) -> OffsetFit:
     """Return a joint fit with its refit, which starts from the refit of the noise."""
     factors = refit(problem, replace(solution, factors=noise.refit), max_iter=max_iter)
-    offsets = _fitting_offsets(model, values, factors)
-    residual = model.rest(values, offsets).residual(factors)
+    model, offsets = cells.model, cells.offsets(factors)
+    residual = model.rest(cells.values, offsets).residual(factors)
     noise = _with_offsets(noise, solution.rank, factors, residual, model.freedom)
-    return OffsetFit(
-        model, problem, replace(solution, noise=noise), _fitting_offsets(model, values, solution.factors), offsets
-    )
+    return OffsetFit(model, problem, replace(solution, noise=noise), cells.offsets(solution.factors), offsets)
 
 
 def _start(problem: Problem, before: Solution | None) -> Solution | Factors | None:
