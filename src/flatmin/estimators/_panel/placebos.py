@@ -18,7 +18,7 @@ from flatmin.parametrizations.base import Factors
 from flatmin.solvers.alphas.path import Prepared
 from flatmin.solvers.factored.outcome import Outcome
 from flatmin.solvers.noise.refit import least_squares, unscaled
-from flatmin.solvers.offsets.cell_features import CellTerm
+from flatmin.solvers.offsets.cell_features import CellFree, CellTerm
 from flatmin.solvers.offsets.offsets import Offsets
 from flatmin.solvers.task import Task
 
@@ -150,8 +150,9 @@ def cells_of(panel: Panel) -> Observations:
 
 def expect_variation(panel: Panel, cells: Observations) -> None:
     """Raise `InputError` if the untreated cells do not determine the slopes of the covariates."""
-    slopes = cells.model.cell_slopes
-    if slopes is not None:
+    free = cells.model.free
+    if isinstance(free, CellFree):
+        slopes = free.slopes
         panel.covariates.expect_variation(slopes.spectrum[0], np.sum(slopes.left**2, axis=0), cells.entries.size)
 
 

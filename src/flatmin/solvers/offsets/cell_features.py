@@ -13,11 +13,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.solvers.offsets.equations import OffsetEquations, roots
+from flatmin.measurements import Measurement
+from flatmin.measurements.entries import Entries
+from flatmin.solvers.offsets.equations import OffsetEquations, Triple, roots
 from flatmin.solvers.offsets.offset_free import OffsetFree
 
 __all__ = ["CellFree", "CellSlopes", "CellTerm"]
@@ -105,6 +108,21 @@ class CellFree(OffsetFree):
     def size(self) -> int:  # type: ignore[override]
         """The number of observations, of penalised offsets and of slopes."""
         return int(super().size) + self.slopes.size
+
+    @property
+    def freedom(self) -> float:
+        """The degrees of freedom of offsets and of slopes."""
+        return super().freedom + self.slopes.freedom
+
+    def best(self, y: Array) -> tuple[Triple, dict[str, Any]]:
+        """Return the offsets that fit weighted values y (m,) best, and the slopes."""
+        beta = self.slopes.fit(y)
+        z, _ = super().best(y - self.slopes.columns @ beta)
+        return z, {"cell_slopes": beta, "cell_means": self.slopes.term.features @ beta}
+
+    def others(self, entries: Entries) -> Measurement:
+        """Raise an error: this is not needed, since panels choose penalties by placebos."""
+        raise NotImplementedError("predictions of other entries with features of cells are not linear maps here")
 
     def reduce(self, y: Array) -> Array:
         """Return the residual of y (m,), with the penalised offsets and slopes."""

@@ -10,7 +10,7 @@ from flatmin._core.arrays import Array
 from flatmin.linalg.metric import Metric
 from flatmin.measurements import Measurement
 from flatmin.measurements.entries import Entries
-from flatmin.solvers.offsets.equations import OffsetEquations, roots
+from flatmin.solvers.offsets.equations import OffsetEquations, Triple, roots
 
 __all__ = ["OffsetFree", "OtherEntries"]
 
@@ -40,6 +40,19 @@ class OffsetFree(Measurement):
     def size(self) -> int:  # type: ignore[override]
         """The number of observations and of penalised offsets."""
         return self.entries.size + self.equations.n_penalised
+
+    @property
+    def freedom(self) -> float:
+        """The degrees of freedom ``tr(H G Hᵀ)`` of what is eliminated. A penalised offset has less than one."""
+        return self.equations.unknowns - sum(self.equations.pulled) - sum(self.equations.pulled_slopes)
+
+    def best(self, y: Array) -> tuple[Triple, dict[str, Any]]:
+        """Return the offsets that fit weighted values y (m,) best, and further fields of `Offsets`, here none."""
+        return self.equations.solve(self.equations.sums(y)), {}
+
+    def others(self, entries: Entries) -> Measurement:
+        """Return the linear part of predictions of other entries."""
+        return OtherEntries(entries, self.equations)
 
     def reduce(self, y: Array) -> Array:
         """Return ``√((m + n)/m) M y``, shape (m + n,), for y (m,)."""

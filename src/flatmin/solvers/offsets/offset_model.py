@@ -29,9 +29,9 @@ from flatmin.problem import LARGEST, Problem
 from flatmin.solvers.offsets.cell_features import CellFree, CellSlopes, CellTerm
 from flatmin.solvers.offsets.equations import OffsetEquations, Triple, roots
 from flatmin.solvers.offsets.features import FeatureEquations, LinearTerms
-from flatmin.solvers.offsets.offset_free import OffsetFree, OtherEntries
+from flatmin.solvers.offsets.offset_free import OffsetFree
 from flatmin.solvers.offsets.offsets import Offsets
-from flatmin.solvers.offsets.row_slopes import OtherSlopes, RowSlopes, SlopeEquations, SlopeFree, SlopeTerm
+from flatmin.solvers.offsets.row_slopes import RowSlopes, SlopeEquations, SlopeFree, SlopeTerm
 
 __all__ = ["OffsetModel"]
 
@@ -164,16 +164,8 @@ class OffsetModel:
 
     def fit(self, values: Any) -> Offsets:
         """Return the offsets ``G Hᵀ w v`` of values v (m,) if the matrix X is zero."""
-        y, equations, own = roots(self.entries) * self._checked(values), self.equations, dict[str, Any]()
-        if isinstance(equations, SlopeEquations):
-            z, A = equations.joint(y)
-            own = {"own_slopes": A, "slope_features": equations.row_slopes.term.features}
-        else:
-            if (cells := self.cell_slopes) is not None:
-                beta = cells.fit(y)
-                y, own = y - cells.columns @ beta, {"cell_slopes": beta, "cell_means": cells.term.features @ beta}
-            z = equations.solve(equations.sums(y))
-        found = replace(self._shifted(z), **own)
+        z, further = self.free.best(roots(self.entries) * self._checked(values))
+        found = replace(self._shifted(z), **further)
         slopes = self.equations.slopes((found.constant, found.rows, found.columns))
         means = [
             terms.features @ beta if terms is not None and len(beta) else np.zeros(())
@@ -183,13 +175,8 @@ class OffsetModel:
 
     def problem(self, values: Any) -> Problem:
         """Return the problem whose penalised solution is the X of the joint fit of values (m,); see `OffsetFree`."""
-        equations, y = self.equations, roots(self.entries) * self._checked(values)
-        measurement = OffsetFree(self.entries, equations)
-        if isinstance(equations, SlopeEquations):
-            measurement = SlopeFree(self.entries, equations)
-        elif self.cell_slopes is not None:
-            measurement = CellFree(self.entries, equations, self.cell_slopes)
-        return Problem(measurement, _unless_rounding(measurement.reduce(y), y))
+        y = roots(self.entries) * self._checked(values)
+        return Problem(self.free, _unless_rounding(self.free.reduce(y), y))
 
     def rest(self, values: Any, offsets: Offsets) -> Problem:
         """Return the problem of fitting only a matrix to values (m,) minus given offsets."""
@@ -206,22 +193,13 @@ class OffsetModel:
         """
         if entries.shape != self.entries.shape:
             raise InputError(f"the other entries are of a matrix {entries.shape}, expected {self.entries.shape}")
-        if self.cells is not None:
-            raise NotImplementedError("predictions of other entries with features of cells are not linear maps here")
         left = numeric(others, "the other values") - self.fit(values).at(entries.rows, entries.cols)
-        equations = self.equations
-        measurement = OtherEntries(entries, equations)
-        if isinstance(equations, SlopeEquations):
-            measurement = OtherSlopes(entries, equations)
-        return Problem(measurement, roots(entries) * left)
+        return Problem(self.free.others(entries), roots(entries) * left)
 
     @property
     def freedom(self) -> float:
-        """The degrees of freedom of offsets, ``tr(H G Hᵀ)``, and slopes. A penalised offset has less than one."""
-        equations = self.equations
-        own = equations.unknowns - sum(equations.pulled) - sum(equations.pulled_slopes)
-        own += 0.0 if self.cell_slopes is None else self.cell_slopes.freedom
-        return own + (equations.freedom_own if isinstance(equations, SlopeEquations) else 0.0)
+        """The degrees of freedom of offsets and slopes."""
+        return self.free.freedom
 
     def _at(self, strengths: list[Any]) -> OffsetModel:
         """Return the model with other strengths of offsets and of slopes, which reuses its equations."""
@@ -297,9 +275,13 @@ class OffsetModel:
         return Offsets(float(g), a, b)
 
     @cached_property
-    def cell_slopes(self) -> CellSlopes | None:
-        """The slopes of features of cells, after the elimination of offsets."""
-        return None if self.cells is None else CellSlopes(self.equations, self.cells)
+    def free(self) -> OffsetFree:
+        """The measurement of the entries after offsets, and slopes if there are any, are eliminated."""
+        if isinstance(self.equations, SlopeEquations):
+            return SlopeFree(self.entries, self.equations)
+        if self.cells is not None:
+            return CellFree(self.entries, self.equations, CellSlopes(self.equations, self.cells))
+        return OffsetFree(self.entries, self.equations)
 
     @cached_property
     def row_slopes(self) -> RowSlopes:

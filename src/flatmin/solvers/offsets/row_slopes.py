@@ -224,8 +224,22 @@ class SlopeFree(OffsetFree):
         return int(super().size) + int(np.prod(self._own.shape))
 
     @property
+    def freedom(self) -> float:
+        """The degrees of freedom of offsets and of slopes."""
+        return super().freedom + self.equations.freedom_own
+
+    @property
     def _own(self) -> RowSlopes:
         return self.equations.row_slopes
+
+    def best(self, y: Array) -> tuple[Triple, dict[str, Any]]:
+        """Return the offsets that fit weighted values y (m,) best, and the slopes."""
+        z, A = self.equations.joint(y)
+        return z, {"own_slopes": A, "slope_features": self._own.term.features}
+
+    def others(self, entries: Entries) -> OtherSlopes:
+        """Return the linear part of predictions of other entries."""
+        return OtherSlopes(entries, self.equations)
 
     def reduce(self, y: Array) -> Array:
         """Return the residual of y (m,), with the penalised offsets and slopes."""
