@@ -15,6 +15,7 @@ from flatmin._core.validation import numeric
 from flatmin.errors import InputError
 from flatmin.linalg.forward_error import UNIT, gamma
 from flatmin.linalg.metric import Metric
+from flatmin.measurements._on_device import PatternsOnDevice
 from flatmin.measurements.base import Measurement
 
 __all__ = ["CodedDiffraction"]
@@ -57,6 +58,7 @@ class CodedDiffraction(Measurement):
     """
 
     is_rank_one = True
+    _on_device = PatternsOnDevice
 
     def __init__(self, masks: Any) -> None:
         masks = numeric(masks, "masks", allow_complex=True)

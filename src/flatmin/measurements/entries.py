@@ -18,6 +18,7 @@ from flatmin.linalg.forward_error import UNIT, gamma, pieces, summed
 from flatmin.linalg.kernels import MIN_COMPILED_CELLS
 from flatmin.linalg.kernels.merging import Merging
 from flatmin.linalg.metric import Metric
+from flatmin.measurements._on_device import CellsOnDevice
 from flatmin.measurements.base import Measurement
 
 __all__ = ["Entries"]
@@ -70,6 +71,7 @@ class Entries(Measurement):
     """
 
     dtype = np.dtype(float)
+    _on_device = CellsOnDevice
 
     def __init__(self, rows: Any, cols: Any, shape: Any, weights: Any = None) -> None:
         self.shape = matrix_shape(shape)
