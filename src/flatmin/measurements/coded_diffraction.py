@@ -71,7 +71,7 @@ class CodedDiffraction(Measurement):
     @property
     def _rows(self) -> Array:
         """The masks as the rows of a matrix, (q, n)."""
-        return self.masks.reshape(len(self.masks), -1)
+        return np.asarray(self.masks.reshape(len(self.masks), -1))
 
     @property
     def is_single_pattern(self) -> bool:
