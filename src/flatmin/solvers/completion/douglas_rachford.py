@@ -62,7 +62,7 @@ class DouglasRachford:
         cells = model.whitened
         assert isinstance(cells, Entries)
         self.place = cells.rows, cells.cols
-        self.weights = model.scale * cells.forward(np.ones(cells.shape))
+        self.weights = model.measured(np.ones(cells.shape))
         self.z = b / self.weights
         self.W = np.zeros(cells.shape)
         self.W[self.place] = self.z
