@@ -127,10 +127,9 @@ def split_minimum(model: QuadraticMap, b: Array, clock: Clock, limits: Limits, o
         wide = number >= SETTLED and model.freedom(point.rank) >= len(b)
         if wide or (number >= 2 * WINDOW and min(moves[-WINDOW:]) > min(moves[:-WINDOW]) / GAIN):
             break
-    if end.point is not None and end.is_exact:
+    if end.is_exact:
         outcome.converged = True
-        progress = {"residual": end.misfit, "gap": end.gap, "rank": len(end.point[1])}
-        outcome.record(end.point, clock, limits.callback, **progress)
+        end.record(clock)
 
 
 def _tried(point: DouglasRachford, end: ExactEnd) -> bool:
