@@ -41,7 +41,7 @@ class _Direction:
     y: Array
     D: Array
     X: Array
-    lengths: tuple[float, float] = (0.0, 0.0)
+    lengths: tuple[float, float]
 
     @property
     def progress(self) -> float:
