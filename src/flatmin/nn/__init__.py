@@ -8,6 +8,7 @@ except ImportError as error:
 from importlib import import_module
 from typing import Any
 
+from flatmin.nn.adapters import AdapterFlatness, LowRankAdapter, adapter_flatness, rebalance_
 from flatmin.nn.estimators.base import TraceEstimate
 from flatmin.nn.factored import FactoredModel
 from flatmin.nn.flattening import flatten
@@ -32,11 +33,13 @@ from flatmin.nn.spectrum.trace import hessian_trace
 
 __all__ = [
     "SAM",
+    "AdapterFlatness",
     "Curvature",
     "EigenvalueEstimate",
     "FactoredModel",
     "HessianTracePenalty",
     "LabelNoise",
+    "LowRankAdapter",
     "NoiseInjection",
     "PerExampleSAM",
     "Rescaling",
@@ -46,12 +49,14 @@ __all__ = [
     "TraceEstimate",
     "TwoPoint",
     "WeightDecay",
+    "adapter_flatness",
     "check_root",
     "flatten",
     "hessian_trace",
     "largest_eigenvalue",
     "loss_root",
     "normalized_trace",
+    "rebalance_",
     "register_root",
     "relative_flatness",
     "rescaling",
