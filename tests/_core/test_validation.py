@@ -26,6 +26,14 @@ def test_what_can_be_converted_is():
     assert (positive(2, "x"), seed_number(np.int64(3)), whole_number(4, "x", 4)) == (2.0, 3, 4)
 
 
+def test_of_torch_only_tensors_need_a_conversion():
+    torch = pytest.importorskip("torch")
+    assert numeric(torch.ones(2, requires_grad=True), "x").tolist() == [1.0, 1.0]
+    assert integers(torch.ones(3, 2).shape, "x").tolist() == [3, 2]
+    with pytest.raises(InputError, match="x holds"):
+        numeric(torch.float32, "x")
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

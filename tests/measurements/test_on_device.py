@@ -93,3 +93,17 @@ def test_what_has_no_products_for_tensors():
         measurements.Identity((2, 2)).on(torch.ones(1, dtype=torch.int64))
     with pytest.raises(InputError, match="expected one of NumPy, PyTorch"):
         measurements.Identity((2, 2)).on([1.0])
+
+
+def test_a_name_gives_a_map_no_products():
+    class Dense(measurements.Measurement):
+        shape, size, dtype = (2, 2), 1, np.dtype(float)
+
+        def forward(self, X):
+            return X[:1, 0]
+
+        def adjoint(self, y):
+            return y[0] * np.outer([1.0, 0.0], [1.0, 0.0])
+
+    with pytest.raises(InputError, match="products for NumPy only"):
+        Dense().on(torch.ones(1))

@@ -18,7 +18,8 @@ def namespace(array: Any) -> Any:
 
 def on_host(value: Any) -> Any:
     """Return a PyTorch tensor as an array of NumPy, without its gradient, and any other value unchanged."""
-    if namespace(value) is np:
+    tensor: Any = getattr(sys.modules.get("torch"), "Tensor", ())
+    if not isinstance(value, tensor):
         return value
     return value.detach().cpu().resolve_conj().resolve_neg().numpy()
 

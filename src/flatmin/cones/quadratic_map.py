@@ -107,6 +107,10 @@ class QuadraticMap(ABC):
         """Return ``S = scale · B*(y)``, sparse where it can be."""
         return self.whitened.adjoint_operator(self.scale * y)
 
+    def measured(self, Z: Array) -> Array:
+        """Return ``scale · B(Z)``, the value of q where ``Z(x) = Z``."""
+        return self.scale * self.whitened.forward(Z)
+
     def relative_residual(self, x: Array, b: Array) -> float:
         """Return ``‖q(x) − b‖ / ‖b‖`` in the units of the data."""
         units = 1.0 if self.units is None else self.units
@@ -148,13 +152,18 @@ class QuadraticMap(ABC):
         """Return the diagonal blocks of the symmetric matrix K of a multiplier, shape (number, size, size)."""
         return self.curvature(self.dual_matrix(y))[None]
 
-    def lifted_value(self, W: Array) -> Array:
-        """Return ``½ tr(K_i W)``, shape (m,), for the diagonal blocks W of a symmetric matrix; q(x) is that of x xᵀ."""
+    def lifted(self, W: Array) -> Array:
+        """Return the matrix Z that belongs to diagonal blocks W of a symmetric matrix; Z(x) is that of x xᵀ."""
         raise NotImplementedError
 
+    def lifted_value(self, W: Array) -> Array:
+        """Return ``½ tr(K_i W)``, shape (m,), for the diagonal blocks W of a symmetric matrix; q(x) is that of x xᵀ."""
+        return self.measured(self.lifted(W))
+
     def lifted_canonical(self, W: Array) -> tuple[Array, Array, Array]:
-        """Return ``U, s, V`` of the element of the cone that belongs to diagonal blocks W; Z(x) is that of x xᵀ."""
-        raise NotImplementedError
+        """Return ``U, s, V`` of the element of the cone that belongs to diagonal blocks W."""
+        Z = self.lifted(W)
+        return self.leading(Z, min(Z.shape), seed=0)
 
     def blocks(self, x: Array) -> Array:
         """Return roughly the k×k diagonal blocks of ``JᵀJ``, one for each row of x, shape (n, k, k)."""

@@ -104,16 +104,10 @@ class StackedProduct(QuadraticMap):
         """Return the lower triangle of ``tr(K_i P K_j G)``, from `Measurement.normal_matrix`."""
         return self.scale**2 * self.whitened.normal_matrix(G[0], P[0])
 
-    def lifted_value(self, W: Array) -> Array:
-        """Return the value of the upper right part of the only block."""
+    def lifted(self, W: Array) -> Array:
+        """Return the upper right part of the only block."""
         d1 = self.whitened.shape[0]
-        return self.scale * self.whitened.forward(W[0, :d1, d1:])
-
-    def lifted_canonical(self, W: Array) -> tuple[Array, Array, Array]:
-        """Return the singular value decomposition of the upper right part of the only block."""
-        d1 = self.whitened.shape[0]
-        U, s, Vt = np.linalg.svd(W[0, :d1, d1:], full_matrices=False)
-        return U, s, Vt.T
+        return W[0, :d1, d1:]
 
     def canonical(self, x: Array) -> tuple[Array, Array, Array]:
         """Return ``U, s, V`` with ``L Rᵀ = U s Vᵀ``."""

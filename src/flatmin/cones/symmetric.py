@@ -133,11 +133,6 @@ class StackedSignedGram(QuadraticMap):
         S = as_array(self.dual_matrix(y))
         return np.stack([S, -S])
 
-    def lifted_value(self, W: Array) -> Array:
-        """Return the value of half the difference of the two blocks."""
-        return self.scale / 2 * self.whitened.forward(W[0] - W[1])
-
-    def lifted_canonical(self, W: Array) -> tuple[Array, Array, Array]:
-        """Return the eigendecomposition of half the difference of the two blocks, V being U times the signs."""
-        values, U = leading_eigenpairs((W[0] - W[1]) / 2, len(W[0]), by_size=True)
-        return U, np.abs(values), U * np.where(values < 0, -1.0, 1.0)
+    def lifted(self, W: Array) -> Array:
+        """Return half the difference of the two blocks."""
+        return np.asarray((W[0] - W[1]) / 2)

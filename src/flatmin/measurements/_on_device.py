@@ -8,14 +8,15 @@ import numpy as np
 
 from flatmin.errors import InputError
 
-__all__ = ["OnDevice", "on_device"]
+__all__ = ["CellsOnDevice", "DenseOnDevice", "OnDevice", "PatternsOnDevice", "RankOneOnDevice"]
 
 
 class OnDevice:
     """The products of a measurement with arrays of one library, on one device, in one precision.
 
     They are written with functions of the array API standard only. So derivatives pass through them where the library
-    has automatic differentiation. There is one subclass for each kind of measurement.
+    has automatic differentiation. There is one subclass for each kind of measurement, which names it as its
+    ``_on_device``.
     """
 
     def __init__(self, measurement: Any, like: Any) -> None:
@@ -54,7 +55,9 @@ class OnDevice:
         return f"{type(self).__name__}(shape={self.shape}, size={self.size}, device={self.device})"
 
 
-class _Dense(OnDevice):
+class DenseOnDevice(OnDevice):
+    """Products of `Dense`."""
+
     def __init__(self, measurement: Any, like: Any) -> None:
         super().__init__(measurement, like)
         self.rows = self._put(measurement.tensor.reshape(self.size, -1))
@@ -69,7 +72,9 @@ class _Dense(OnDevice):
         return self.xp.reshape(self.xp.astype(y, self.rows.dtype) @ self.rows, self.shape)
 
 
-class _RankOne(OnDevice):
+class RankOneOnDevice(OnDevice):
+    """Products of `RankOne`."""
+
     def __init__(self, measurement: Any, like: Any) -> None:
         super().__init__(measurement, like)
         self.left, self.right = self._put(measurement.left), self._put(measurement.right)
@@ -84,7 +89,9 @@ class _RankOne(OnDevice):
         return self._real(self.xp.sum((self._conj(self.left) @ L) * self._conj(self._conj(self.right) @ R), axis=1))
 
 
-class _Patterns(OnDevice):
+class PatternsOnDevice(OnDevice):
+    """Products of `CodedDiffraction`, by fast transforms of the library."""
+
     def __init__(self, measurement: Any, like: Any) -> None:
         super().__init__(measurement, like)
         self.masks = self._put(measurement.masks.astype(complex))
@@ -116,7 +123,9 @@ class _Patterns(OnDevice):
         return self.superposition(y[:, None] * self.amplitudes(eye))
 
 
-class _Cells(OnDevice):
+class CellsOnDevice(OnDevice):
+    """Products of `Entries` that see no cell twice, and so of `Identity` and `Mask`."""
+
     def __init__(self, measurement: Any, like: Any) -> None:
         super().__init__(measurement, like)
         if measurement.repeats > 1:
@@ -142,23 +151,6 @@ class _Cells(OnDevice):
     def forward_factors(self, L: Any, R: Any) -> Any:
         products = self.xp.take(L, self.rows, axis=0) * self.xp.take(R, self.cols, axis=0)
         return self.weights * self.xp.sum(products, axis=1)
-
-
-#: The products for other libraries, by the name of the measurement's class.
-KINDS: dict[str, type[OnDevice]] = {
-    "Dense": _Dense,
-    "RankOne": _RankOne,
-    "CodedDiffraction": _Patterns,
-    "Entries": _Cells,
-}
-
-
-def on_device(measurement: Any, like: Any) -> OnDevice:
-    """Return the products of a measurement for arrays such as ``like``; see `Measurement.on`."""
-    for kind in type(measurement).__mro__:
-        if kind.__name__ in KINDS:
-            return KINDS[kind.__name__](measurement, like)
-    raise InputError(f"{measurement!r} has products for NumPy only, expected one of {', '.join(KINDS)}")
 
 
 def _library(like: Any) -> tuple[Any, Any, bool]:

@@ -12,6 +12,7 @@ from flatmin._core.arrays import Array
 from flatmin.errors import InputError
 from flatmin.linalg.forward_error import UNIT, gamma, pieces, summed, summed_terms
 from flatmin.linalg.metric import Metric
+from flatmin.measurements._on_device import OnDevice
 
 __all__ = ["BLOCK", "Measurement"]
 
@@ -42,6 +43,8 @@ class Measurement(ABC):
     size: int
     dtype: np.dtype[Any]
     is_rank_one: bool = False
+    #: The products for arrays of other libraries (see `on`), of maps that have them.
+    _on_device: type[OnDevice] | None = None
 
     @abstractmethod
     def forward(self, X: Array) -> Array:
@@ -229,9 +232,11 @@ class Measurement(ABC):
         It needs the extra ``array-api``. Certificates are always computed by NumPy in double precision: pass the
         tensors to `flatmin.certify`.
         """
-        from flatmin.measurements._on_device import on_device
-
-        return on_device(self, like)
+        if self._on_device is None:
+            raise InputError(
+                f"{self!r} has products for NumPy only, expected one of Dense, RankOne, CodedDiffraction, Entries"
+            )
+        return self._on_device(self, like)
 
     @property
     def nbytes(self) -> int:

@@ -15,6 +15,7 @@ from flatmin._core.validation import numeric
 from flatmin.errors import InputError
 from flatmin.linalg.forward_error import UNIT, gamma
 from flatmin.linalg.metric import Metric
+from flatmin.measurements._on_device import PatternsOnDevice
 from flatmin.measurements.base import Measurement
 
 __all__ = ["CodedDiffraction"]
@@ -57,6 +58,7 @@ class CodedDiffraction(Measurement):
     """
 
     is_rank_one = True
+    _on_device = PatternsOnDevice
 
     def __init__(self, masks: Any) -> None:
         masks = numeric(masks, "masks", allow_complex=True)
@@ -67,13 +69,18 @@ class CodedDiffraction(Measurement):
         self.size, self.shape, self.dtype = len(masks) * n, (n, n), np.dtype(complex)
 
     @property
+    def _rows(self) -> Array:
+        """The masks as the rows of a matrix, (q, n)."""
+        return np.asarray(self.masks.reshape(len(self.masks), -1))
+
+    @property
     def is_single_pattern(self) -> bool:
         """Whether all masks are multiples of one mask, so that all patterns are multiples of one pattern.
 
         One pattern does not determine a signal of two pixels or more in general: the reflected complex conjugate of the
         signal has the same pattern without a mask, and there are fewer intensities than real unknowns.
         """
-        masks = self.masks.reshape(len(self.masks), -1)
+        masks = self._rows
         sizes = np.linalg.norm(masks, axis=1)
         largest = masks[np.argmax(sizes)]
         aligned = np.abs(masks @ largest.conj()) >= (1 - SAME_MASK) * sizes * np.max(sizes)
@@ -92,7 +99,7 @@ class CodedDiffraction(Measurement):
         from scipy.sparse import block_array, csr_array
         from scipy.sparse.csgraph import connected_components
 
-        seen = csr_array(self.masks.reshape(len(self.masks), -1) != 0)
+        seen = csr_array(self._rows != 0)
         used = seen[:, np.flatnonzero(seen.sum(axis=0))][np.flatnonzero(seen.sum(axis=1))]
         return int(connected_components(block_array([[None, used], [used.T, None]]), directed=False)[0])
 
@@ -103,7 +110,7 @@ class CodedDiffraction(Measurement):
         The pattern of a mask with k pixels depends on ``k (k − 1) + 1`` real numbers, the autocorrelation, and has n
         intensities. Patterns of masks that are multiples of each other are multiples.
         """
-        masks = self.masks.reshape(len(self.masks), -1)
+        masks = self._rows
         sizes = np.linalg.norm(masks, axis=1)
         cosines = np.abs(masks @ masks.conj().T) / np.maximum(np.outer(sizes, sizes), np.finfo(float).tiny)
         repeated = np.any(np.tril(cosines >= 1 - SAME_MASK, -1), axis=1) | (sizes == 0)
@@ -187,7 +194,7 @@ class CodedDiffraction(Measurement):
         units = np.zeros((stop - start, n), dtype=complex)
         units[np.arange(stop - start), np.arange(start, stop) % n] = 1.0
         waves = self._transform(units.reshape(-1, *self.masks.shape[1:]), inverse=True).reshape(-1, n)
-        return np.asarray(self.masks.reshape(-1, n)[np.arange(start, stop) // n] * waves)
+        return np.asarray(self._rows[np.arange(start, stop) // n] * waves)
 
     def products(self, R: Array) -> Array:
         """Return ``a_i (a_i* R)`` for every i; only for small n."""
@@ -205,12 +212,12 @@ class CodedDiffraction(Measurement):
 
     def traces(self) -> Array:
         """Return ``tr A_i = |a_i|²`` for every i."""
-        energy = np.sum(np.abs(self.masks.reshape(len(self.masks), -1)) ** 2, axis=1)
+        energy = np.sum(np.abs(self._rows) ** 2, axis=1)
         return np.repeat(energy, self.shape[0])
 
     def gram_diagonals(self) -> tuple[Array, Array]:
         """Return the diagonal of ``Σ A_i A_i* = n Σ_j |mask_j|² diag(|mask_j|²)``, twice."""
-        squares = np.abs(self.masks.reshape(len(self.masks), -1)) ** 2
+        squares = np.abs(self._rows) ** 2
         diagonal = self.shape[0] * (squares.sum(axis=1) @ squares)
         return diagonal, diagonal
 
@@ -227,7 +234,7 @@ class CodedDiffraction(Measurement):
     def adjoint_error(self, y: Array, entry: float = 0.0) -> float:
         """Return a bound on the error of `adjoint`: a circulant matrix is at most √n times as large as its kernel."""
         kernels = np.linalg.norm(np.reshape(y, (len(self.masks), -1)), axis=1)
-        tops = np.max(np.abs(self.masks.reshape(len(self.masks), -1)), axis=1) ** 2
+        tops = np.max(np.abs(self._rows), axis=1) ** 2
         rounding = self._transform_rounding / float(np.sqrt(self.shape[0])) + gamma(len(self.masks) + 8) + 2 * entry
         return 1.01 * rounding * self.shape[0] * float(kernels @ tops)
 
@@ -241,7 +248,7 @@ class CodedDiffraction(Measurement):
 
     def _wave_error(self, F: Array) -> Array:
         """Return bounds (k,) on the rounding errors of the amplitudes of every column."""
-        pixels = np.abs(self.masks.reshape(len(self.masks), -1))
+        pixels = np.abs(self._rows)
         return np.asarray(self._transform_rounding * np.sqrt((pixels.max(axis=0) ** 2) @ np.abs(F) ** 2) * 1.01)
 
     @property

@@ -13,6 +13,7 @@ from flatmin.errors import InputError
 from flatmin.linalg.factorizations import row_space
 from flatmin.linalg.forward_error import gamma, pieces, summed, summed_terms
 from flatmin.linalg.metric import Metric
+from flatmin.measurements._on_device import DenseOnDevice
 from flatmin.measurements.base import BLOCK, Measurement
 
 __all__ = ["Dense"]
@@ -40,6 +41,8 @@ class Dense(Measurement):
     >>> A.forward(np.array([[1.0, 2.0], [3.0, 4.0]]))
     array([5., 4.])
     """
+
+    _on_device = DenseOnDevice
 
     def __init__(self, tensor: Any) -> None:
         tensor = numeric(tensor, "the sensing tensor A", allow_complex=True)

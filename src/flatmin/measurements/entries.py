@@ -18,6 +18,7 @@ from flatmin.linalg.forward_error import UNIT, gamma, pieces, summed
 from flatmin.linalg.kernels import MIN_COMPILED_CELLS
 from flatmin.linalg.kernels.merging import Merging
 from flatmin.linalg.metric import Metric
+from flatmin.measurements._on_device import CellsOnDevice
 from flatmin.measurements.base import Measurement
 
 __all__ = ["Entries"]
@@ -70,6 +71,7 @@ class Entries(Measurement):
     """
 
     dtype = np.dtype(float)
+    _on_device = CellsOnDevice
 
     def __init__(self, rows: Any, cols: Any, shape: Any, weights: Any = None) -> None:
         self.shape = matrix_shape(shape)
@@ -225,7 +227,7 @@ class Entries(Measurement):
         neighbours, so a block of rows of the result is computed at once.
         """
         d1, (order, columns, pointers) = self.shape[0], self._pattern.layout
-        rows, cols = np.repeat(np.arange(d1), np.diff(pointers)), columns + d1
+        rows, cols = self._pattern.sorted_rows, columns + d1
         ends = (cols, rows), (rows, cols)
         pairs = [(F[d1:, one], H[:d1, other]) for F, H in ((G, P), (P, G)) for one, other in ends]
         M = np.zeros((self.size, self.size))
@@ -261,7 +263,7 @@ class Entries(Measurement):
             place[order] = np.arange(self.size, dtype=kind)
             weights = None if self.weights is None else self.weights[order]
             return self._of_pattern(self._pattern.sorted, weights), Merging(place, self.size)
-        rows = np.repeat(np.arange(self.shape[0], dtype=self.rows.dtype), np.diff(pointers))
+        rows = self._pattern.sorted_rows
         first = np.ones(self.size, bool)
         first[1:] = (rows[1:] != rows[:-1]) | (columns[1:] != columns[:-1])
         place[slice(None) if order is None else order] = np.cumsum(first, dtype=kind) - 1
@@ -334,12 +336,15 @@ class _Pattern:
         return Cells.from_positions(self.rows, self.cols, self.shape)
 
     @property
+    def sorted_rows(self) -> Array:
+        """The rows of the entries after sorting."""
+        return np.repeat(np.arange(self.shape[0], dtype=self.rows.dtype), np.diff(self.layout[2]))
+
+    @property
     def sorted(self) -> _Pattern:
         """The same pattern after sorting; the sorted cells and their transpose are not copied."""
-        _, columns, pointers = self.layout
-        rows = np.repeat(np.arange(self.shape[0], dtype=self.rows.dtype), np.diff(pointers))
-        found = _Pattern(rows, columns.astype(self.cols.dtype, copy=False), self.shape)
-        if len(rows) >= MIN_COMPILED_CELLS:
+        found = _Pattern(self.sorted_rows, self.layout[1].astype(self.cols.dtype, copy=False), self.shape)
+        if len(self.rows) >= MIN_COMPILED_CELLS:
             found.__dict__["cells"] = self.cells.without_order()
         return found
 

@@ -12,6 +12,7 @@ from flatmin._core.validation import numeric
 from flatmin.errors import InputError
 from flatmin.linalg.forward_error import gamma, pieces, summed, summed_terms
 from flatmin.linalg.metric import Metric
+from flatmin.measurements._on_device import RankOneOnDevice
 from flatmin.measurements.base import Measurement
 
 __all__ = ["RankOne"]
@@ -41,6 +42,8 @@ class RankOne(Measurement):
     array([[3., 0., 1.],
            [6., 0., 2.]])
     """
+
+    _on_device = RankOneOnDevice
 
     def __init__(self, left: Any, right: Any = None) -> None:
         left = numeric(left, "left", allow_complex=True)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from flatmin._core.arrays import Array
+from flatmin._core.arrays import Array, on_host
 from flatmin._core.validation import nonnegative, whole_number
 from flatmin.errors import InputError
 from flatmin.linalg.metric import Metric
@@ -29,7 +29,7 @@ class _Contraction(torch.autograd.Function):
 
     @staticmethod
     def forward(measurement: Measurement, slot: int, first: Tensor, second: Tensor) -> Tensor:
-        a, b = _array(first), _array(second)
+        a, b = on_host(first), on_host(second)
         if slot == 0:
             out = measurement.forward_factors(a, b)
         else:
@@ -49,8 +49,8 @@ class _Contraction(torch.autograd.Function):
             # Without further derivatives one matrix A*(y) serves both; a batched cotangent has no array and raises.
             with suppress(RuntimeError):
                 P, Q = ctx.saved_tensors
-                S = ctx.measurement.adjoint_operator(_array(cotangent))
-                both = (S @ _array(Q), S.conj().T @ _array(P))
+                S = ctx.measurement.adjoint_operator(on_host(cotangent))
+                both = (S @ on_host(Q), S.conj().T @ on_host(P))
                 return None, None, *(_as(_like(g, t), t) for g, t in zip(both, (P, Q), strict=True))  # type: ignore[return-value]
         arguments = list(ctx.saved_tensors)
         arguments.insert(ctx.slot, cotangent)
@@ -92,11 +92,6 @@ def contraction(measurement: Measurement, slot: int, first: Tensor, second: Tens
     """
     out: Tensor = _Contraction.apply(measurement, slot, first, second)  # type: ignore[no-untyped-call]
     return out
-
-
-def _array(t: Tensor) -> Array:
-    """Return a tensor as an array; raises RuntimeError for a tensor under `torch.func.vmap`, which has no array."""
-    return np.asarray(t.detach().resolve_conj().resolve_neg().cpu().numpy())
 
 
 def _like(array: Array, t: Tensor) -> Tensor:
@@ -174,7 +169,7 @@ class FactoredModel(nn.Module):
 
     def factors(self) -> tuple[Array, ...]:
         """Return the factors as arrays, as `flatmin.flatness` and `flatmin.certify` take them."""
-        return tuple(F.detach().cpu().numpy().copy() for F in self.weights())
+        return tuple(on_host(F).copy() for F in self.weights())
 
     @torch.no_grad()
     def set_factors(self, factors: Any) -> None:

@@ -62,7 +62,7 @@ class DouglasRachford:
         cells = model.whitened
         assert isinstance(cells, Entries)
         self.place = cells.rows, cells.cols
-        self.weights = model.scale * cells.forward(np.ones(cells.shape))
+        self.weights = model.measured(np.ones(cells.shape))
         self.z = b / self.weights
         self.W = np.zeros(cells.shape)
         self.W[self.place] = self.z
@@ -127,10 +127,9 @@ def split_minimum(model: QuadraticMap, b: Array, clock: Clock, limits: Limits, o
         wide = number >= SETTLED and model.freedom(point.rank) >= len(b)
         if wide or (number >= 2 * WINDOW and min(moves[-WINDOW:]) > min(moves[:-WINDOW]) / GAIN):
             break
-    if end.point is not None and end.is_exact:
+    if end.is_exact:
         outcome.converged = True
-        progress = {"residual": end.misfit, "gap": end.gap, "rank": len(end.point[1])}
-        outcome.record(end.point, clock, limits.callback, **progress)
+        end.record(clock)
 
 
 def _tried(point: DouglasRachford, end: ExactEnd) -> bool:

@@ -229,8 +229,6 @@ class _Rounds:
         point, norm = model.stack(U, s, V), float(s.sum())
         if abs(outcome.gap(norm)) > self.schedule.polished_gap and not is_wide(model, point):
             outcome.improve_bound(b, *correct_dual(model, point, y, self.limits.seed))
-        if model.units is not None:
-            misfit = max(misfit, model.relative_residual(point, b))
         rank, gap = len(s), outcome.gap(norm)
         if abs(gap) > self.limits.tol and misfit <= LARGEST_RESIDUAL and rank not in self.contracted:
             self.contracted.add(rank)

@@ -74,7 +74,7 @@ def proximal_gradient(
     step = 1 / _curvature(model, limits.seed)
     ahead, momentum, reached, gaps = Z, 1.0, 0, list[float]()
     while not clock.exhausted:
-        gradient = _dual(model, b - _value(model, ahead))
+        gradient = _dual(model, b - model.measured(ahead))
         point = _shrunk(ahead + step * gradient, step / penalty, turned)
         following = (point[0] * point[1]) @ point[2].T
         if np.vdot(ahead - following, following - Z) > 0:
@@ -84,7 +84,7 @@ def proximal_gradient(
         clock.iterations += 1
         if clock.iterations % CHECK_EVERY and not clock.exhausted:
             continue
-        residual = b - _value(model, Z)
+        residual = b - model.measured(Z)
         outcome.improve_bound(b, penalty * residual, _norm(penalty * _dual(model, residual), turned), penalty)
         gap = outcome.gap(float(point[1].sum()) + penalty / 2 * float(residual @ residual))
         misfit = float(np.linalg.norm(residual)) / float(np.linalg.norm(b))
@@ -99,10 +99,6 @@ def proximal_gradient(
     return outcome
 
 
-def _value(model: QuadraticMap, Z: Array) -> Array:
-    return model.scale * model.whitened.forward(Z)
-
-
 def _dual(model: QuadraticMap, y: Array) -> Array:
     return model.scale * model.whitened.adjoint(y)
 
@@ -111,7 +107,7 @@ def _curvature(model: QuadraticMap, seed: int) -> float:
     """Return a number that is very likely slightly above the largest eigenvalue of ``q* q``."""
     Z, largest = np.random.default_rng(seed).standard_normal(model.whitened.shape), 1.0
     for _ in range(POWER_STEPS):
-        Z = _dual(model, _value(model, Z / np.linalg.norm(Z)))
+        Z = _dual(model, model.measured(Z / np.linalg.norm(Z)))
         largest = float(np.linalg.norm(Z))
     return SAFETY_FACTOR * largest
 

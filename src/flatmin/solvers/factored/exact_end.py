@@ -3,7 +3,7 @@
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin._core.limits import Limits
+from flatmin._core.limits import Clock, Limits
 from flatmin.cones.quadratic_map import QuadraticMap
 from flatmin.solvers.factored.outcome import Outcome
 from flatmin.solvers.factored.refine import ARTEFACT_RATIO, correct_dual, fit_exactly
@@ -42,6 +42,12 @@ class ExactEnd:
         """Whether the gap and the misfit are negligible."""
         return abs(self.gap) <= REFINED_GAP and self.misfit <= FITTED
 
+    def record(self, clock: Clock) -> None:
+        """Move the outcome to the best fit and append a row to its history."""
+        assert self.point is not None
+        progress = {"residual": self.misfit, "gap": self.gap, "rank": len(self.point[1])}
+        self.outcome.record(self.point, clock, self.limits.callback, **progress)
+
     def is_due(self, accuracy: float) -> bool:
         """Return whether the accuracy of an iterate is ten times that at the last call that returned True."""
         due = accuracy <= self.asked / 10
@@ -76,8 +82,6 @@ class ExactEnd:
         enough = self.outcome.bound * (1 + self.limits.tol)
         x, misfit = fit_exactly(model, b, x, model.value(x), enough)
         found = model.canonical(x)
-        if model.units is not None:
-            misfit = max(misfit, model.relative_residual(x, b))
         norm, best = float(found[1].sum()), np.inf if self.point is None else float(self.point[1].sum())
         comparable = misfit <= FITTED and self.misfit <= FITTED
         if (norm < best) if comparable else (misfit < self.misfit):

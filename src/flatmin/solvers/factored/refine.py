@@ -36,10 +36,17 @@ MIN_ENTRIES = 2000
 def fit_exactly(model: QuadraticMap, b: Array, x: Array, value: Array, enough: float) -> tuple[Array, float]:
     """Move stacked factors that nearly fit onto the data; return them and their relative misfit.
 
+    The misfit is the larger one of those in the units of b and of the data.
+
     Smaller ranks are tried first if singular values drop sharply there and the data exceed the degrees of freedom,
     because an exact fit of such a rank is no coincidence. Such a fit is returned if its nuclear norm is at most
     ``enough``. This test is needed because near the recovery threshold a fit of small rank may not be the flattest.
     """
+    moved, misfit = _fitted(model, b, x, value, enough)
+    return moved, misfit if model.units is None else max(misfit, model.relative_residual(moved, b))
+
+
+def _fitted(model: QuadraticMap, b: Array, x: Array, value: Array, enough: float) -> tuple[Array, float]:
     U, s, V = model.canonical(x)
     for rank in range(1, len(s)):
         if s[rank] < ARTEFACT_RATIO * s[rank - 1] and model.freedom(rank) < len(b):

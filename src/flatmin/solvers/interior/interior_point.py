@@ -41,7 +41,7 @@ class _Direction:
     y: Array
     D: Array
     X: Array
-    lengths: tuple[float, float] = (0.0, 0.0)
+    lengths: tuple[float, float]
 
     @property
     def progress(self) -> float:
@@ -97,42 +97,16 @@ class InteriorPoint:
 
     def step(self) -> bool:
         """Take a step, and return whether the linear system could be solved."""
-        try:
-            roots = _inverse_root(self.X), _inverse_root(self.D)
-        except np.linalg.LinAlgError:
+        equations = _StepEquations.at(self)
+        if equations is None:
             return False
-        inverse = _transposed(roots[1]) @ roots[1]
-        system = SchurComplement.from_lower(0.25 * self.model.normal_matrix(self.X, inverse), self.shift)
-        if system is None:
-            return False
-        self.shift = system.shift
-        mu, refined = float(np.vdot(self.X, self.D)) / self.order, self.gap < REFINED_GAP
-
-        def change(dy: Array) -> Array:
-            """Return the change of X that a step of y causes."""
-            return _symmetric(self.X @ self.model.dual_blocks(dy) @ inverse) / 2
-
-        def direction(target: Array) -> _Direction:
-            """Return the step for which ``X D`` is ``target D`` to first order and X fits the data."""
-            dy = system.solve(self.b - self.model.lifted_value(target))
-            dX = target - self.X + change(dy)
-            left = self.b - self.model.lifted_value(self.X + dX)
-            for _ in range(MOST_REFINEMENTS if refined else 0):
-                more = system.solve(left)
-                longer = dX + change(more)
-                after = self.b - self.model.lifted_value(self.X + longer)
-                if not np.linalg.norm(after) < np.linalg.norm(left) / 2:
-                    break
-                dy, dX, left = dy + more, longer, after
-            dD = -self.model.dual_blocks(dy) / 2
-            lengths = (min(1.0, SHARE * _distance(root, d)) for root, d in zip(roots, (dX, dD), strict=True))
-            return _Direction(dy, dD, dX, (next(lengths), next(lengths)))
-
-        best = direction(np.zeros_like(self.X))
+        self.shift, inverse = equations.system.shift, equations.inverse
+        mu = float(np.vdot(self.X, self.D)) / self.order
+        best = equations.direction(np.zeros_like(self.X))
         after = np.vdot(self.X + best.lengths[0] * best.X, self.D + best.lengths[1] * best.D) / self.order
         centre, last = min(1.0, float(after) / mu) ** CENTRING_POWER * mu * inverse, best
         for number in range(MOST_CORRECTIONS):
-            last = direction(centre - _symmetric(last.X @ last.D @ inverse))
+            last = equations.direction(centre - _symmetric(last.X @ last.D @ inverse))
             if number and last.progress < WORTHWHILE * best.progress:
                 break
             best = last
@@ -141,6 +115,51 @@ class InteriorPoint:
         self.y = self.y + best.lengths[1] * best.y
         self.D = (self.identity - self.model.dual_blocks(self.y)) / 2
         return bool(np.isfinite(self.X).all() and np.isfinite(self.y).all())
+
+
+@dataclass(frozen=True, eq=False)
+class _StepEquations:
+    """The linear equations of a step: the iterate, the inverse roots of X and D, the inverse of D and the system."""
+
+    path: InteriorPoint
+    roots: tuple[Array, Array]
+    inverse: Array
+    system: SchurComplement
+
+    @classmethod
+    def at(cls, path: InteriorPoint) -> _StepEquations | None:
+        """Return the equations at an iterate, or None if X, D or the system cannot be factorized."""
+        try:
+            roots = _inverse_root(path.X), _inverse_root(path.D)
+        except np.linalg.LinAlgError:
+            return None
+        inverse = _transposed(roots[1]) @ roots[1]
+        system = SchurComplement.from_lower(0.25 * path.model.normal_matrix(path.X, inverse), path.shift)
+        return None if system is None else cls(path, roots, inverse, system)
+
+    def direction(self, target: Array) -> _Direction:
+        """Return the step for which ``X D`` is ``target D`` to first order and X fits the data.
+
+        It is refined once the gap is small.
+        """
+        path, model = self.path, self.path.model
+        dy = self.system.solve(path.b - model.lifted_value(target))
+        dX = target - path.X + self._change(dy)
+        left = path.b - model.lifted_value(path.X + dX)
+        for _ in range(MOST_REFINEMENTS if path.gap < REFINED_GAP else 0):
+            more = self.system.solve(left)
+            longer = dX + self._change(more)
+            after = path.b - model.lifted_value(path.X + longer)
+            if not np.linalg.norm(after) < np.linalg.norm(left) / 2:
+                break
+            dy, dX, left = dy + more, longer, after
+        dD = -model.dual_blocks(dy) / 2
+        lengths = (min(1.0, SHARE * _distance(root, d)) for root, d in zip(self.roots, (dX, dD), strict=True))
+        return _Direction(dy, dD, dX, (next(lengths), next(lengths)))
+
+    def _change(self, dy: Array) -> Array:
+        """Return the change of X that a step of y causes."""
+        return _symmetric(self.path.X @ self.path.model.dual_blocks(dy) @ self.inverse) / 2
 
 
 def _inverse_root(X: Array) -> Array:

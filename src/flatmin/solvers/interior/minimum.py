@@ -53,4 +53,4 @@ def interior_minimum(model: QuadraticMap, b: Array, clock: Clock, limits: Limits
     if end.point is None:
         return
     outcome.converged = abs(end.gap) <= limits.tol and end.misfit <= min(limits.tol, LARGEST_RESIDUAL)
-    outcome.record(end.point, clock, limits.callback, residual=end.misfit, gap=end.gap, rank=len(end.point[1]))
+    end.record(clock)

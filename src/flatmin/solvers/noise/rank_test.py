@@ -6,15 +6,15 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin._core.limits import Clock
-from flatmin.solvers.noise.refit import MANY_MEASUREMENTS, least_squares
+from flatmin.solvers.noise.refit import least_squares
 from flatmin.solvers.noise.simulated_noise import SimulatedNoise
 
 __all__ = ["RankTest"]
 
 #: Largest number of ranks that are tested above the rank of the penalised solution.
 MAX_STEPS_UP = 8
-#: Relative gradient at which fits end that are computed only for the test, and the same for many measurements.
-TEST_GRADIENT, MANY_TEST_GRADIENT = 1e-4, 1e-3
+#: Relative gradient at which fits end that are computed only for the test.
+TEST_GRADIENT = 1e-4
 
 #: Stacked factors and their residual.
 _Fit = tuple[Array, Array]
@@ -45,19 +45,18 @@ class RankTest:
         tested. If the data determine the trace, the penalty selects no rank, and a few outliers among the measurements
         can increase the rank found.
         """
-        tol = TEST_GRADIENT if len(self.noise.scaled.b) <= MANY_MEASUREMENTS else MANY_TEST_GRADIENT
-        model, fit = self.noise.scaled.model, self.fit(x, tol)
+        model, fit = self.noise.scaled.model, self.fit(x, TEST_GRADIENT)
         passes, column = self._passes(*fit)
         while passes and fit[0].shape[1] > 0 and not self.clock.out_of_time:
             U, s, V = model.canonical(fit[0])
-            smaller = self.fit(model.stack(U[:, :-1], s[:-1], V[:, :-1]), tol)
+            smaller = self.fit(model.stack(U[:, :-1], s[:-1], V[:, :-1]), TEST_GRADIENT)
             if not self._passes(*smaller)[0]:
                 return self.fit(fit[0])
             fit = smaller
         for _ in range(min(MAX_STEPS_UP, self.widest - fit[0].shape[1])):
             if passes or self.clock.out_of_time:
                 break
-            fit = self.fit(np.hstack([fit[0], column]), tol)
+            fit = self.fit(np.hstack([fit[0], column]), TEST_GRADIENT)
             passes, column = self._passes(*fit)
         return self.fit(fit[0])
 

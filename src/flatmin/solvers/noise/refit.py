@@ -23,10 +23,6 @@ __all__ = ["least_squares", "refit", "unscaled"]
 UNBIASED = 100.0
 #: Relative gradient at which a refit ends.
 REFIT_GRADIENT = 1e-6
-#: With more than this number of measurements refits end at a larger relative gradient. The change of the predictions is
-#: then below a tenth of their error from noise.
-MANY_MEASUREMENTS = 200_000
-MANY_GRADIENT = 1e-4
 
 
 def refit(
@@ -99,9 +95,7 @@ def least_squares(scaled: Scaled, x: Array, penalty: float, clock: Clock, tol: f
     the old and the new weight. Then ``G(end) ≤ G(x)`` and ``F(x) ≤ F(end)``. In the sum of these inequalities the
     traces cancel.
     """
-    if tol is None:
-        tol = REFIT_GRADIENT if len(scaled.b) <= MANY_MEASUREMENTS else MANY_GRADIENT
-    return minimise(scaled.model, x, scaled.model.value(x), scaled.b, UNBIASED * penalty, tol, clock)
+    return minimise(scaled.model, x, scaled.model.value(x), scaled.b, UNBIASED * penalty, tol or REFIT_GRADIENT, clock)
 
 
 def unscaled(problem: Problem, scaled: Scaled, x: Array) -> Factors:

@@ -88,9 +88,7 @@ class Complement:
             return self
         size = 2.0 ** np.round(np.log2(float(np.max(np.abs(self.measurement.masks))) or 1.0))
         measurement = CodedDiffraction(self.measurement.masks / size).single()
-        rough = Complement(measurement, self.Q.astype(np.complex64), self.clock, float(size**2))
-        rough.__dict__["energy"] = self.energy
-        return rough
+        return Complement(measurement, self.Q.astype(np.complex64), self.clock, float(size**2))
 
     @cached_property
     def resolution(self) -> float:

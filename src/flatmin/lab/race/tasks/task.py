@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from flatmin._core.arrays import on_host
+
 __all__ = ["POWER_ITERATIONS", "Batch", "Objective", "Observation", "Task", "digest", "sharpness"]
 
 #: Inputs and targets of a model. The inputs are None if the model contains them, as a factored model does.
@@ -156,7 +158,7 @@ def digest(*facts: Any) -> str:
     """Return a name for arrays, numbers and words that is the same on every machine."""
     hashed = hashlib.sha256()
     for fact in facts:
-        array = fact.detach().cpu().numpy() if isinstance(fact, Tensor) else fact
+        array = on_host(fact)
         if isinstance(array, np.ndarray):
             hashed.update(f"{array.dtype}{array.shape}".encode())
             hashed.update(np.ascontiguousarray(array).tobytes())
