@@ -5,7 +5,7 @@ import pytest
 
 import flatmin as fm
 from flatmin.cones import Rectangular
-from flatmin.solvers.factored.refine import EXACT, correct_dual, fit_exactly, project_data
+from flatmin.solvers.factored.refine import EXACT, correct_dual, fit_exactly, largest_drop, project_data
 
 
 def _model(seed=0, m=40, shape=(7, 5)):
@@ -62,3 +62,10 @@ def test_data_that_fit_are_at_distance_zero():
     model, _ = _model(m=50, shape=(4, 3))
     b = model.value(_factors(model))
     assert project_data(model, b)[1] < 1e-8
+
+
+def test_the_largest_drop_is_relative_and_values_below_the_floor_count_as_the_floor():
+    assert largest_drop(np.array([5.0, 4.0, 1e-3, 1e-5])) == 2
+    assert largest_drop(np.array([5.0, 1e-9, 1e-20, 0.0])) == 1
+    assert largest_drop(np.array([5.0, 4.0, 1e-3, 1e-5]), floor=1.0) == 2
+    assert largest_drop(np.ones(1)) == largest_drop(np.zeros(0)) == 1

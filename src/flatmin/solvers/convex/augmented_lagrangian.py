@@ -7,7 +7,7 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin._core.limits import Clock, Limits
 from flatmin.cones.quadratic_map import QuadraticMap
-from flatmin.linalg.subspaces import EPS, block_norm, couplings
+from flatmin.linalg.subspaces import block_norm, couplings
 from flatmin.proofs.certificate import LARGEST_GAP, LARGEST_RESIDUAL
 from flatmin.solvers.completion.contraction import contracted
 from flatmin.solvers.completion.douglas_rachford import applies_to as splitting_applies_to
@@ -16,7 +16,7 @@ from flatmin.solvers.convex.proximal_gradient import applies_to, proximal_gradie
 from flatmin.solvers.convex.schedule import Schedule
 from flatmin.solvers.factored.newton import Minimum, minimise, minimise_guided
 from flatmin.solvers.factored.outcome import Outcome
-from flatmin.solvers.factored.refine import EXACT, correct_dual, fit_exactly, is_wide
+from flatmin.solvers.factored.refine import EXACT, correct_dual, fit_exactly, is_wide, largest_drop
 from flatmin.solvers.interior.minimum import applies_to as interior_applies_to
 from flatmin.solvers.interior.minimum import interior_minimum
 
@@ -149,9 +149,9 @@ class _Rounds:
         S = model.dual_matrix(b)
         U, s, V = model.leading(S, schedule.further_ranks * first, self.limits.seed, tol=schedule.first_accuracy)
         U, s, V = U[:, s > 0], s[s > 0], V[:, s > 0]
-        width = _largest_drop(s)
+        width = largest_drop(s)
         if width > first and schedule.ample_data * model.freedom(width) >= len(b):
-            width = _largest_drop(s[:first])
+            width = largest_drop(s[:first])
         width = min(width, self.limits.max_rank or width)
         x = model.stack(U[:, :width], s[:width], V[:, :width])
         value = model.value(x)
@@ -267,8 +267,3 @@ class _Rounds:
             self.progress, tol = abs(gap), max(0.1 * self.tol, 0.3 * min(self.tol, self.limits.tol))
             tol = 0.3 * end.gradient if end.gradient <= tol else tol  # else the next round would take no step
         self.tol = max(tol, schedule.min_tol)
-
-
-def _largest_drop(s: Array) -> int:
-    """Return the rank after which the ratio of a singular value to the next one is largest."""
-    return 1 + int(np.argmax(s[:-1] / np.maximum(s[1:], EPS))) if len(s) > 1 else 1

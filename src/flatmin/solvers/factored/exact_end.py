@@ -6,7 +6,7 @@ from flatmin._core.arrays import Array
 from flatmin._core.limits import Clock, Limits
 from flatmin.cones.quadratic_map import QuadraticMap
 from flatmin.solvers.factored.outcome import Outcome
-from flatmin.solvers.factored.refine import ARTEFACT_RATIO, correct_dual, fit_exactly
+from flatmin.solvers.factored.refine import ARTEFACT_RATIO, correct_dual, fit_exactly, largest_drop
 
 __all__ = ["ExactEnd"]
 
@@ -60,9 +60,8 @@ class ExactEnd:
         It finds a truth that is the flat minimum while the iterate is far from it.
         """
         s = point[1]
-        ratios = s[1:] / np.maximum(s[:-1], 1e-300)
-        rank = 1 + int(np.argmin(ratios)) if len(ratios) else 1
-        if len(ratios) and ratios[rank - 1] < ARTEFACT_RATIO and self.model.freedom(rank) < len(self.b):
+        rank = largest_drop(s)
+        if rank < len(s) and s[rank] < ARTEFACT_RATIO * s[rank - 1] and self.model.freedom(rank) < len(self.b):
             self.attempt(rank, point, y)
         return self.is_exact
 

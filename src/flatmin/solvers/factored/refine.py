@@ -8,12 +8,12 @@ from scipy.linalg import cho_factor, cho_solve
 
 from flatmin._core.arrays import Array
 from flatmin.cones.quadratic_map import Linearization, QuadraticMap
-from flatmin.linalg.subspaces import block_norm, couplings
+from flatmin.linalg.subspaces import EPS, block_norm, couplings
 from flatmin.measurements import Measurement
 from flatmin.solvers.factored.cell_equations import CellEquations
 from flatmin.solvers.factored.tangent import TangentSpace, solve_definite
 
-__all__ = ["EXACT", "correct_dual", "fit_exactly", "fit_widely", "is_wide", "project_data"]
+__all__ = ["EXACT", "correct_dual", "fit_exactly", "fit_widely", "is_wide", "largest_drop", "project_data"]
 
 #: Relative residual up to which a fit counts as exact.
 EXACT = 1e-13
@@ -55,6 +55,11 @@ def _fitted(model: QuadraticMap, b: Array, x: Array, value: Array, enough: float
             if misfit <= EXACT and float(model.canonical(moved)[1].sum()) <= enough:
                 return moved, misfit
     return fit_widely(model, b, x, EXACT) if is_wide(model, x) else _gauss_newton(model, b, x, b - value)
+
+
+def largest_drop(s: Array, floor: float = EPS) -> int:
+    """Return the rank after which the ratio of a singular value to the next one, or the floor, is largest."""
+    return 1 + int(np.argmax(s[:-1] / np.maximum(s[1:], floor))) if len(s) > 1 else 1
 
 
 def is_wide(model: QuadraticMap, x: Array) -> bool:

@@ -11,7 +11,7 @@ from flatmin._core.limits import Clock
 from flatmin.cones.quadratic_map import QuadraticMap
 from flatmin.measurements import Dense
 from flatmin.proofs.certificate import LARGEST_RESIDUAL
-from flatmin.solvers.factored.refine import EXACT
+from flatmin.solvers.factored.refine import EXACT, largest_drop
 from flatmin.solvers.factored.tangent import TangentSpace, Weights
 from flatmin.solvers.task import Task
 
@@ -241,10 +241,8 @@ class Descent:
         Only larger ranks count once a fit is known whose misfit is above rounding.
         """
         s, first = self.point[1][: self.widest + 1], len(self.best[1]) if self.converged else 0
-        if len(s) < first + 2:
-            return min(first + 1, self.widest)
-        drops = s[:-1] / np.maximum(s[1:], SCHEDULE.negligible * s[0])
-        return first + 1 + int(np.argmax(drops[first:]))
+        floor = SCHEDULE.negligible * s.max(initial=0.0)
+        return min(first + largest_drop(s[first:], floor), self.widest)
 
     def _fit(self, rank: int) -> None:
         """Try an exact fit of a rank, starting at the present point, and keep it if its misfit is the least so far."""
