@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from flatmin.errors import InputError
-from flatmin.nn import adapter_flatness, rebalance_
+from flatmin.nn import adapter_flatness, hessian_trace, rebalance_
 from flatmin.nn.adapters.layers import find_adapters
 from flatmin.nn.operators.state import in_mode
 from tests.nn.adapters.networks import LOSS, check, data, with_peft
@@ -57,3 +57,27 @@ def test_dora_has_the_same_fibre():
         assert torch.allclose(model(x), before, atol=1e-13)
     after = adapter_flatness(model, LOSS, (x, y))
     assert abs(after.trace.value / found.fibre_minimum.value - 1) < 1e-9
+
+
+def test_a_language_model_of_hugging_face_with_its_own_batches():
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 11, "n_positions": 8, "n_embd": 8, "n_layer": 1, "n_head": 2}
+    model = transformers.GPT2LMHeadModel(transformers.GPT2Config(**sizes, bos_token_id=0, eos_token_id=0)).double()
+    model = peft.get_peft_model(model, peft.LoraConfig(r=2, target_modules=["c_attn"], fan_in_fan_out=True)).double()
+    for name, p in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(p, std=0.3)
+    tokens = torch.randint(11, (6, 8), generator=torch.Generator().manual_seed(0))
+    batches = [{"input_ids": part, "labels": part.masked_fill(part == 0, -100)} for part in tokens.split(2)]
+    found = adapter_flatness(model, None, batches, max_products=40)
+    assert found.trace.method == "hutchinson"
+    assert list(found.adapters) == ["transformer.h.0.attn.c_attn"]
+    exact = hessian_trace(model, None, batches, of="gauss_newton", method="exact")
+    assert found.trace.covers(exact.value)
+    with in_mode(model, "eval"), torch.no_grad():
+        before = model(tokens).logits
+        rebalance_(found)
+        assert torch.allclose(model(tokens).logits, before, atol=1e-13)
+    after = hessian_trace(model, None, batches, of="gauss_newton", method="exact")
+    assert found.fibre_minimum.interval[0] < after.value < 0.9 * exact.value

@@ -82,7 +82,7 @@ class AdapterFlatness:
 
 def adapter_flatness(
     model: nn.Module,
-    loss: Loss,
+    loss: Loss | None,
     data: Any,
     *,
     method: str = "auto",

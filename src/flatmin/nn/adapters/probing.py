@@ -14,7 +14,7 @@ from flatmin.nn.adapters.layers import Adapter
 from flatmin.nn.operators.curvature import Curvature
 from flatmin.nn.operators.output_trace import output_traces
 from flatmin.nn.operators.square_root import loss_root
-from flatmin.nn.operators.streaming import Batch
+from flatmin.nn.operators.streaming import Batch, Loss
 
 __all__ = ["Forms", "Traces", "exact_traces", "probed_traces"]
 
@@ -76,11 +76,11 @@ class Forms:
     def check(self, curvature: Curvature) -> None:
         """Raise `InputError` unless the outputs for the first batch depend on weights ``W0 + s B A`` alone."""
         for batch, run in curvature.evaluations():
-            run(partial(self._compare, batch))
+            run(partial(self._compare, batch, curvature.loss))
             return
 
-    def _compare(self, batch: Batch, model: nn.Module, leaves: list[Tensor]) -> None:
-        ends = [t for t in tree_leaves(model(batch.x)) if isinstance(t, Tensor) and t.requires_grad]
+    def _compare(self, batch: Batch, loss: Loss, model: nn.Module, leaves: list[Tensor]) -> None:
+        ends = [t for t in tree_leaves(batch.outputs(model, loss)) if isinstance(t, Tensor) and t.requires_grad]
         generator = torch.Generator().manual_seed(0)
         along = [torch.randn(t.shape, generator=generator, dtype=torch.float64).to(t) for t in ends]
         gradients = _gradients(ends, leaves, along, keep=False) if ends else [torch.zeros_like(p) for p in leaves]
@@ -133,7 +133,7 @@ def _probe(
     model: nn.Module,
     leaves: list[Tensor],
 ) -> Tensor:
-    outputs = model(batch.x)
+    outputs = batch.outputs(model, curvature.loss)
     if not isinstance(outputs, Tensor):
         raise InputError(f"the model returns a {type(outputs).__name__}, expected a tensor")
     curvature.loss_of(batch, outputs)
