@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Any
 
 from flatmin.nn.adapters import AdapterFlatness, LowRankAdapter, adapter_flatness, rebalance_
+from flatmin.nn.callbacks import TraceLog, lightning_callback, trainer_callback
 from flatmin.nn.estimators.base import TraceEstimate
 from flatmin.nn.factored import FactoredModel
 from flatmin.nn.flattening import flatten
@@ -49,6 +50,7 @@ __all__ = [
     "SpectralDensity",
     "TokenCrossEntropy",
     "TraceEstimate",
+    "TraceLog",
     "TwoPoint",
     "WeightDecay",
     "adapter_flatness",
@@ -56,6 +58,7 @@ __all__ = [
     "flatten",
     "hessian_trace",
     "largest_eigenvalue",
+    "lightning_callback",
     "loss_root",
     "normalized_trace",
     "rebalance_",
@@ -63,6 +66,7 @@ __all__ = [
     "relative_flatness",
     "rescaling",
     "spectral_density",
+    "trainer_callback",
 ]
 
 
