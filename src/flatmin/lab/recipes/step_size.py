@@ -208,7 +208,7 @@ def show(evidence: Evidence) -> list[Display]:
             ScatterDisplay.from_evidence(
                 sparse.select(share=list(labels)),
                 "ends",
-                "Sparse truths: between least norm and least sharpness",
+                "Sparse truths: norm against sharpness",
                 x="norm",
                 y="sharpness",
                 x_label="ℓ1 norm over the certified least one",
