@@ -18,10 +18,22 @@ from flatmin._core.progress import progress, spoken
 from flatmin.cli.output import ResultsKind
 from flatmin.errors import InputError
 
-__all__ = ["MODEL", "FoldClock", "comparing", "coverage_rows", "earlier_results", "fit_fields", "fitted", "intervals"]
+__all__ = [
+    "MODEL",
+    "FoldClock",
+    "are_outside",
+    "comparing",
+    "coverage_rows",
+    "earlier_results",
+    "fit_fields",
+    "fitted",
+    "intervals",
+]
 
 #: The file of the estimator in a directory of results.
 MODEL = "model.npz"
+#: Rounding errors of predictions relative to the range of known values.
+ROUNDING = 1e-9
 #: Time of a fit to all data, in units of that of a fit without a fold of a fifth.
 WHOLE = 1.25
 #: Number of seconds after which the line of progress is written again.
@@ -46,6 +58,12 @@ def intervals(estimator: Any, X: Array, confidence: float, shape: tuple[int, ...
     except InputError:
         return np.full(shape, np.nan), np.full(shape, np.nan)
     return np.asarray(low), np.asarray(high)
+
+
+def are_outside(values: Array, low: Array | float, high: Array | float) -> Array:
+    """Return which predictions are outside the range of known values by more than rounding errors."""
+    rounding = ROUNDING * np.maximum(np.abs(low), np.abs(high))
+    return np.asarray((values < low - rounding) | (values > high + rounding))
 
 
 @dataclass

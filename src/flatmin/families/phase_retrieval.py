@@ -18,7 +18,6 @@ from flatmin.solution import Solution
 
 __all__ = [
     "FAMILY",
-    "ONE_PATTERN",
     "check_intensities",
     "diffraction",
     "from_picture",
@@ -26,12 +25,6 @@ __all__ = [
     "sample",
     "why_undetermined",
 ]
-
-#: What to tell a user whose measurement `is_single_pattern`.
-ONE_PATTERN = (
-    "One diffraction pattern does not determine a signal in general; measure patterns behind at least two masks that "
-    "are not multiples of each other, better behind four or more."
-)
 
 
 def sample(
@@ -148,7 +141,10 @@ def why_undetermined(measurement: Measurement) -> str | None:
     if not isinstance(measurement, CodedDiffraction):
         return None
     if measurement.is_single_pattern:
-        return ONE_PATTERN
+        return (
+            "One diffraction pattern does not determine a signal in general; measure patterns behind at least two "
+            "masks that are not multiples of each other, better behind four or more."
+        )
     pixels, parts = int(np.count_nonzero(measurement.masks.any(axis=0))), measurement.n_parts
     if parts > 1:
         return (

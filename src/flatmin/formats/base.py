@@ -1,6 +1,7 @@
 """Document: the base class of file formats; KnownCells: the known cells of a matrix."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self
@@ -46,6 +47,12 @@ class KnownCells:
             raise InputError(f"{name} has no number, expected at least one known cell")
         return cls(rows, cols, numeric(matrix[rows, cols], name), (d1, d2))
 
+    @classmethod
+    def from_entries(cls, rows: Array, cols: Array, values: Array, shape: tuple[int, int]) -> Self:
+        """Return cells in any order as cells in row-major order."""
+        order = np.lexsort((cols, rows))
+        return cls(rows[order].astype(np.int64), cols[order].astype(np.int64), values[order].astype(float), shape)
+
     def dense(self) -> Array:
         """Return the matrix with NaN in unknown cells."""
         return self.keep(np.full(self.shape, np.nan))
@@ -85,12 +92,12 @@ class Document(ABC):
     is_folder: ClassVar[bool] = False
     takes_mask: ClassVar[bool] = False
 
-    def __init__(self, cells: KnownCells) -> None:
+    def __init__(self, cells: KnownCells, *, sparse: bool = False, notes: Iterable[str] = ()) -> None:
         self.cells = cells
         self.row_labels: list[str] | None = None
         self.column_labels: list[str] | None = None
-        self.sparse = False
-        self.notes: list[str] = []
+        self.sparse = sparse
+        self.notes = list(notes)
 
     @classmethod
     @abstractmethod

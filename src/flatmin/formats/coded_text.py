@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, Self
@@ -11,12 +11,12 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.formats.delimited import (
-    DELIMITERS,
     NumberFormat,
     check_some_number,
     check_widths,
     decimal_sign,
     has_header,
+    likely_delimiter,
     spaced_lines,
     text_lines,
     unquoted,
@@ -115,29 +115,22 @@ class CodedText:
         """Find the rows of a text, or raise `InputError` that names the row of an error."""
         text = text.removeprefix("\ufeff")
         check_some_number(text, path)
-        firsts: dict[str, int] = {}
-        split = False
-        for delimiter in DELIMITERS:
-            if delimiter in text:
-                numbers, widths = _widths(text, delimiter)
-                firsts[delimiter], split = int(widths[0]), split or bool(np.any(widths > 1))
-                if widths[0] > 1 and np.all(widths == widths[0]):
-                    return cls(text, delimiter, int(widths[0]), numbers)
-        spaced = [] if split else spaced_lines(text)
+        rows = cache(lambda delimiter: _rows(text, delimiter))
+        delimiter, splits = likely_delimiter(text, lambda delimiter: rows(delimiter)[1])
+        spaced = [] if splits else spaced_lines(text)
         if spaced:
             tabbed = "".join("\t".join(line.cells) + line.end for line in spaced)
             return replace(cls.parse(tabbed, path), spaced=True)
-        tried = [delimiter for delimiter in reversed(DELIMITERS) if delimiter in "\t;," or delimiter in text]
-        delimiter = max(tried, key=lambda one: firsts.get(one, 1))
-        numbers, widths = _widths(text, delimiter)
+        numbers, widths = rows(delimiter)
         check_widths(numbers, widths, path)
         return cls(text, delimiter, int(widths[0]), numbers)
 
     @cached_property
     def header(self) -> list[str] | None:
         """The names of the columns in the first row, if one of its cells is text."""
-        texts = [column.distinct[0] for column in self._whole]
-        return texts if has_header(texts, self._whole[0].texts[1:], self.format.number) else None
+        texts, column = [column.distinct[0] for column in self._whole], self._whole[0]
+        others = (column.distinct[code] for code in column.codes[1:])
+        return texts if has_header(texts, others, self.format.number) else None
 
     @cached_property
     def columns(self) -> list[CodedColumn]:
@@ -174,7 +167,7 @@ def _cells(lines: list[Any], delimiter: str) -> list[str]:
     return delimiter.join(lines).split(delimiter)
 
 
-def _widths(text: str, delimiter: str) -> tuple[Array, Array]:
+def _rows(text: str, delimiter: str) -> tuple[Array, Array]:
     """Return the line number and the number of cells of every row that is not blank."""
     numbers, widths, quoted = [], [], '"' in text
     for of_lines, lines in _blocks(text, delimiter):
@@ -186,18 +179,17 @@ def _widths(text: str, delimiter: str) -> tuple[Array, Array]:
 
 def _blocks(text: str, delimiter: str) -> Iterator[tuple[Sequence[int], list[Any]]]:
     """Yield numbers of lines, and the lines that are not blank: text, or lists of cells if there are quotes."""
-    for numbers, lines in _quoted(text, delimiter) if '"' in text else _plain(text):
-        kept = [k for k, line in enumerate(lines) if not _is_blank(line, delimiter)]
+    if '"' in text:
+        quoted = (line for line in text_lines(text, delimiter) if not line.blank)
+        while block := list(islice(quoted, BLOCK_LINES)):
+            yield [line.number for line in block], [line.cells for line in block]
+        return
+    for numbers, lines in _plain(text):
+        kept = [k for k, line in enumerate(lines) if line.strip() or delimiter in line]
         if len(kept) == len(lines):
             yield numbers, lines
         elif kept:
             yield [numbers[k] for k in kept], [lines[k] for k in kept]
-
-
-def _is_blank(line: str | Sequence[str], delimiter: str) -> bool:
-    if isinstance(line, str):
-        return not line.strip() and delimiter not in line
-    return len(line) == 1 and not line[0].strip()
 
 
 def _plain(text: str) -> Iterator[tuple[Sequence[int], list[str]]]:
@@ -211,10 +203,3 @@ def _plain(text: str) -> Iterator[tuple[Sequence[int], list[str]]]:
         lines = text[start:stop].split("\n")
         yield range(number, number + len(lines)), lines
         start, number = stop + 1, number + len(lines)
-
-
-def _quoted(text: str, delimiter: str) -> Iterator[tuple[Sequence[int], list[list[str]]]]:
-    """Yield the cells of the lines of a text with quotes."""
-    lines = text_lines(text, delimiter)
-    while block := list(islice(lines, BLOCK_LINES)):
-        yield [line.number for line in block], [line.cells for line in block]

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Self
 
@@ -24,7 +24,9 @@ __all__ = [
     "check_widths",
     "decimal_sign",
     "has_header",
+    "likely_delimiter",
     "plain_number",
+    "spaced_lines",
     "text_lines",
     "unquoted",
 ]
@@ -124,8 +126,8 @@ class DelimitedText:
     @cached_property
     def header(self) -> TextLine | None:
         """The row of names, if there is one."""
-        first, *others = [line.texts for line in self.rows]
-        return self.rows[0] if has_header(first, [texts[0] for texts in others], self.number) else None
+        first, *others = self.rows
+        return first if has_header(first.texts, (line.texts[0] for line in others), self.number) else None
 
     @property
     def body(self) -> list[TextLine]:
@@ -200,27 +202,34 @@ def check_some_number(text: str, path: Path) -> None:
 
 
 def _split(text: str, path: Path) -> tuple[str, list[TextLine]]:
-    """Return the delimiter that makes all rows equally long, or else the likeliest one, and the lines of the text."""
+    """Return the delimiter and the lines of a text."""
     check_some_number(text, path)
-    found: dict[str, list[TextLine]] = {}
+    lines = cache(lambda delimiter: list(text_lines(text, delimiter)))
+    delimiter, splits = likely_delimiter(text, lambda delimiter: _widths(lines(delimiter)))
+    spaced = [] if splits else spaced_lines(text)
+    return (" ", spaced) if spaced else (delimiter, lines(delimiter))
+
+
+def _widths(lines: Sequence[TextLine]) -> list[int]:
+    return [len(line.cells) for line in lines if not line.blank]
+
+
+def likely_delimiter(text: str, widths: Callable[[str], Sequence[int] | Array]) -> tuple[str, bool]:
+    """Return the delimiter that makes all rows equally long, or else the likeliest one, and whether any splits a row.
+
+    ``widths`` returns the numbers of cells (n,) of the rows for a delimiter, without blank lines. If no delimiter
+    splits a row, spaces may separate cells; see `spaced_lines`.
+    """
+    firsts: dict[str, int] = {}
+    splits = False
+    for delimiter in DELIMITERS:
+        if delimiter in text:
+            found = np.asarray(widths(delimiter))
+            if found[0] > 1 and np.all(found == found[0]):
+                return delimiter, True
+            firsts[delimiter], splits = int(found[0]), splits or bool(np.any(found > 1))
     tried = [delimiter for delimiter in DELIMITERS if delimiter in "\t;," or delimiter in text]
-    for delimiter in tried:
-        found[delimiter] = list(text_lines(text, delimiter))
-        widths = _widths(found[delimiter])
-        if len(widths) == 1 and widths != {1}:
-            break
-    else:
-        if all(_widths(lines) == {1} for lines in found.values()):
-            spaced = spaced_lines(text)
-            if spaced:
-                return " ", spaced
-        firsts = {d: next(len(line.cells) for line in lines if not line.blank) for d, lines in found.items()}
-        delimiter = max(reversed(tried), key=firsts.__getitem__)
-    return delimiter, found[delimiter]
-
-
-def _widths(lines: Sequence[TextLine]) -> set[int]:
-    return {len(line.cells) for line in lines if not line.blank}
+    return max(reversed(tried), key=lambda delimiter: firsts.get(delimiter, 1)), splits
 
 
 def check_widths(numbers: Sequence[int] | Array, widths: Sequence[int] | Array, path: Path) -> None:
@@ -229,11 +238,10 @@ def check_widths(numbers: Sequence[int] | Array, widths: Sequence[int] | Array, 
     ``numbers`` (n,) are the numbers of the lines of the rows, ``widths`` (n,) their numbers of cells.
     """
     counts = np.asarray(widths)
-    width = Counter(counts.tolist()).most_common(1)[0][0]
-    wrong = np.flatnonzero(counts != width)
-    if not len(wrong):
+    if np.all(counts == counts[0]):
         return
-    k, like = int(wrong[0]), numbers[int(np.argmax(counts == width))]
+    width = Counter(counts.tolist()).most_common(1)[0][0]
+    k, like = int(np.argmax(counts != width)), numbers[int(np.argmax(counts == width))]
     cells = "1 cell" if counts[k] == 1 else f"{counts[k]} cells"
     hint = "; delete lines above the table" if k == 0 else ""
     if hint and 1 < counts[k] == width - 1:
@@ -259,7 +267,8 @@ def text_lines(text: str, delimiter: str) -> Iterator[TextLine]:
 def spaced_lines(text: str) -> list[TextLine]:
     """Return the rows of a text whose cells are separated by spaces, or none if rows differ or have one cell."""
     lines = list(_cells(text, SPACED, " "))
-    return lines if len(_widths(lines)) == 1 and _widths(lines) != {1} else []
+    widths = set(_widths(lines))
+    return lines if len(widths) == 1 and widths != {1} else []
 
 
 def _cells(text: str, pattern: re.Pattern[str], delimiter: str) -> Iterator[TextLine]:
@@ -276,16 +285,20 @@ def _cells(text: str, pattern: re.Pattern[str], delimiter: str) -> Iterator[Text
             return
 
 
-def has_header(first: Sequence[str], others: Sequence[str], number: Callable[[str], float | None]) -> bool:
+def has_header(first: Sequence[str], others: Iterable[str], number: Callable[[str], float | None]) -> bool:
     """Return whether the first row of a table has names.
 
-    ``others`` are the first cells of the other rows. ``number`` returns None for text.
+    ``others`` are the first cells of the other rows, which are read only if the first row does not decide. ``number``
+    returns None for text.
     """
     if any(number(text) is None for text in first):
         return True
-    if first[0] or not others:
+    if first[0]:
+        return False
+    others = list(others)
+    if not others:
         return False
     # The header is blank above row labels, or above the row numbers that are saved with data frames.
     counters = [str(i) for i in range(max(len(others), len(first)))]
-    counted = list(first[1:]) == counters[: len(first) - 1] and list(others) == counters[: len(others)]
+    counted = list(first[1:]) == counters[: len(first) - 1] and others == counters[: len(others)]
     return counted or any(number(text) is None for text in others)

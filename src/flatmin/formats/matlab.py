@@ -50,14 +50,10 @@ class Matlab(MatrixMarket):
             cols, rows = np.divmod(_index(found, "Omega"), shape[0])
             cells = _cells(rows, cols, _vector(found, "b"), shape)
         elif {"b", "c", "K"} <= found.keys() and not {"A", "At"}.isdisjoint(found):
-            document = cls(_sedumi(found, path.name).cells(path.name))
-            document.sparse, document.notes = True, [NUCLEAR]
-            return document
+            return cls(_sedumi(found, path.name).cells(path.name), sparse=True, notes=[NUCLEAR])
         else:
             return cls._of_matrix(found, path.name)
-        document = cls(cells)
-        document.sparse = True
-        return document
+        return cls(cells, sparse=True)
 
     @classmethod
     def _of_matrix(cls, found: dict[str, Any], name: str) -> Self:
@@ -69,9 +65,8 @@ class Matlab(MatrixMarket):
         if isinstance(matrix, np.ndarray):
             return cls(KnownCells.from_matrix(matrix, name))
         matrix = matrix.tocoo()
-        document = cls(_cells(matrix.row, matrix.col, numeric(matrix.data, f"the matrix of {name}"), matrix.shape))
-        document.sparse = True
-        return document
+        values = numeric(matrix.data, f"the matrix of {name}")
+        return cls(_cells(matrix.row, matrix.col, values, matrix.shape), sparse=True)
 
 
 def _variables(path: Path) -> dict[str, Any]:
@@ -114,7 +109,7 @@ def _index(found: dict[str, Any], key: str, first: int = 1) -> Array:
 
 
 def _cells(rows: Array, cols: Array, values: Array, shape: tuple[int, int]) -> KnownCells:
-    """Return known cells in row-major order, after a check of lengths and ranges."""
+    """Return known cells, after a check of lengths and ranges."""
     if not len(rows) == len(cols) == len(values) or not len(rows):
         lengths = f"{len(rows)}, {len(cols)} and {len(values)}"
         raise InputError(f"rows, columns and values have lengths {lengths}, expected equal ones of at least 1")
@@ -122,8 +117,7 @@ def _cells(rows: Array, cols: Array, values: Array, shape: tuple[int, int]) -> K
         if index.min() < 0 or index.max() >= bound:
             worst = int(index[(index < 0) | (index >= bound)][0]) + 1
             raise InputError(f"a known cell is in {what} {worst}, expected 1 to {bound}")
-    order = np.lexsort((cols, rows))
-    return KnownCells(rows[order].astype(np.int64), cols[order].astype(np.int64), values[order], shape)
+    return KnownCells.from_entries(rows, cols, values, shape)
 
 
 def _sedumi(found: dict[str, Any], name: str) -> CompletionProgramme:

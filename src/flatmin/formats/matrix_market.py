@@ -45,11 +45,7 @@ class MatrixMarket(Document):
             k = int(np.flatnonzero(~np.isfinite(found.data))[0])
             place = f"row {found.row[k] + 1}, column {found.col[k] + 1}"
             raise InputError(f"{path} stores {found.data[k]} in {place}, expected a finite number")
-        order = np.lexsort((found.col, found.row))
-        rows, cols = found.row[order].astype(np.int64), found.col[order].astype(np.int64)
-        document = cls(KnownCells(rows, cols, found.data[order].astype(float), (d1, d2)))
-        document.sparse = True
-        return document
+        return cls(KnownCells.from_entries(found.row, found.col, found.data, (d1, d2)), sparse=True)
 
     def write(self, stem: Path, matrix: Array, *, whole: bool = False) -> Path:
         """Write the matrix as text, with all digits."""

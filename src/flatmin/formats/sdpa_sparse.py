@@ -65,8 +65,7 @@ class CompletionProgramme:
         known = self.data[k] / (2 * values)
         if not np.isfinite(known).all():
             raise InputError(f"{name} fixes an entry of X at infinity, {EXPECTED}")
-        order = np.lexsort((cols, rows))
-        return KnownCells(rows[order], cols[order] - d1, known[order], (d1, self.n - d1))
+        return KnownCells.from_entries(rows, cols - d1, known, (d1, self.n - d1))
 
 
 class SdpaSparse(MatrixMarket):
@@ -82,11 +81,10 @@ class SdpaSparse(MatrixMarket):
         """Read a programme with one semidefinite block."""
         try:
             require(BYTES_PER_CHARACTER * path.stat().st_size, f"reading {path.name}")
-            document = cls(_programme(path.read_bytes(), path.name).cells(path.name))
+            programme = _programme(path.read_bytes(), path.name)
         except OSError as error:
             raise InputError(f"{path} cannot be read: {reason(error)}") from error
-        document.sparse, document.notes = True, [NUCLEAR]
-        return document
+        return cls(programme.cells(path.name), sparse=True, notes=[NUCLEAR])
 
 
 def _programme(text: bytes, name: str) -> CompletionProgramme:

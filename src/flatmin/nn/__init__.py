@@ -14,6 +14,7 @@ from flatmin.nn.flattening import flatten
 from flatmin.nn.invariance import normalized_trace, relative_flatness
 from flatmin.nn.operators.curvature import Curvature
 from flatmin.nn.operators.square_root import check_root, loss_root, register_root
+from flatmin.nn.operators.token_loss import TokenCrossEntropy
 from flatmin.nn.optimizers import (
     SAM,
     LabelNoise,
@@ -43,6 +44,7 @@ __all__ = [
     "ScaledGradient",
     "Seeker",
     "SpectralDensity",
+    "TokenCrossEntropy",
     "TraceEstimate",
     "TwoPoint",
     "WeightDecay",

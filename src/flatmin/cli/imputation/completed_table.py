@@ -11,7 +11,7 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin._version import __version__
 from flatmin.cli.answer_files import write_csv
-from flatmin.cli.fitted_estimator import fit_fields
+from flatmin.cli.fitted_estimator import are_outside, fit_fields
 from flatmin.cli.imputation.imputation_model import FACTS, ImputationModel
 from flatmin.cli.recovery_summary import plain
 from flatmin.formats.tables import Role, TypedTable
@@ -165,9 +165,7 @@ class Imputation:
         if whole:
             yield f"known cells are whole numbers in {listed(list(map(repr, whole)))}; --round rounds the filled ones"
         low, high = (np.array([fact[side] for fact in facts]) for side in ("smallest", "largest"))
-        rounding = 1e-9 * np.maximum(np.abs(low), np.abs(high))
-        beyond = (self.completed < low - rounding) | (self.completed > high + rounding)
-        outside = int(np.count_nonzero(self.holes & beyond))
+        outside = int(np.count_nonzero(self.holes & are_outside(self.completed, low, high)))
         if outside:
             cells = "1 filled cell lies" if outside == 1 else f"{outside} filled cells lie"
             yield f"{cells} outside the range of the column's known cells; --clip observed bounds them"

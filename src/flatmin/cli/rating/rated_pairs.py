@@ -12,7 +12,7 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin._version import __version__
 from flatmin.cli.answer_files import write_csv
-from flatmin.cli.fitted_estimator import fit_fields, intervals
+from flatmin.cli.fitted_estimator import are_outside, fit_fields, intervals
 from flatmin.cli.rating.rating_model import RatingModel
 from flatmin.cli.recovery_summary import plain
 from flatmin.estimators._comparison import coverage
@@ -199,8 +199,7 @@ class RatedPairs:
         if len(self.pairs) and np.isnan(self.low).any():
             yield "predictions have no intervals, since too few pairs can be held out for this --confidence"
         low, high = (self.model.facts[side] for side in ("smallest", "largest"))
-        rounding = 1e-9 * max(abs(low), abs(high))
-        outside = int(np.count_nonzero((self.value < low - rounding) | (self.value > high + rounding)))
+        outside = int(np.count_nonzero(are_outside(self.value, low, high)))
         if outside:
             values = "1 prediction lies" if outside == 1 else f"{outside} predictions lie"
             yield f"{values} outside the range of the values, {low:g} to {high:g}; --clip observed bounds them"

@@ -73,7 +73,8 @@ class RatingModel:
         found = compare_pairs(table.pairs, table.values, predicted, settings["random_state"], watch)
         watch(1, 1)
         chosen = dict(settings)
-        for earlier, n in compared if len(table.values) > MANY_VALUES and settings["alpha"] == "auto" else ():
+        if compared and len(table.values) > MANY_VALUES and settings["alpha"] == "auto":
+            earlier, n = compared[0]
             rank = earlier.solution_.rank
             if rank and (not earlier._refits or earlier.row_factors_.shape[1] == rank):
                 alpha = earlier.alpha_ * float(np.sqrt(n / len(table.values)))

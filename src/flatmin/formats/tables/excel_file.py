@@ -33,7 +33,7 @@ class ExcelFile(TableFile):
         rows = rows[self._top :]
         if not rows:
             raise InputError(f"{path}: the sheet {sheet.title!r} is empty, expected a table")
-        named = has_header(rows[0], [row[0] for row in rows[1:]], self.number)
+        named = has_header(rows[0], (row[0] for row in rows[1:]), self.number)
         self.names = rows[0] if named else [""] * len(rows[0])
         self.index = 0 if named and len(rows[0]) > 1 and not rows[0][0] else None
         self._top += int(named)

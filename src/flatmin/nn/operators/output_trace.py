@@ -49,7 +49,7 @@ def _batch_traces(
     curvature: Curvature, batch: Batch, max_outputs: int, model: nn.Module, leaves: list[Tensor]
 ) -> tuple[Tensor, int] | None:
     with torch.no_grad():
-        outputs = model(batch.x)
+        outputs = batch.outputs(model, curvature.loss)
     if not isinstance(outputs, Tensor) or outputs.shape[:1] != (batch.size,) or outputs[0].numel() > max_outputs:
         return None
     roots = _roots(curvature, batch, outputs)
@@ -100,7 +100,8 @@ def _squares(curvature: Curvature, batch: Batch, model: nn.Module, along: Tensor
     def one(parameters: dict[str, Tensor], direction: Tensor, parts: list[Any]) -> tuple[Tensor, Tensor]:
         own = iter(parts)
         x = [next(own)[None] if cut else leaf for cut, leaf in zip(sliced, leaves, strict=True)]
-        out = functional_call(model, parameters, (tree_unflatten(x, structure),))[0]
+        sample = batch._replace(x=tree_unflatten(x, structure))
+        out = sample.outputs(lambda *a, **k: functional_call(model, parameters, a, k), curvature.loss)[0]
         return (out * direction).sum(), out
 
     def squares(direction: Tensor, parts: list[Any]) -> tuple[Tensor, Tensor]:

@@ -73,8 +73,11 @@ class InteriorPoint:
 
     @property
     def gap(self) -> float:
-        """The gap ``⟨X, D⟩`` relative to ``½ tr X``. It is the relative duality gap once X fits the data."""
-        return 2 * float(np.vdot(self.X, self.D)) / float(np.einsum("pii->", self.X))
+        """The gap ``⟨X, D⟩`` relative to ``½ tr X``. It is the relative duality gap once X fits the data.
+
+        It is zero where rounding errors in D, which are large once y is, make it negative.
+        """
+        return max(0.0, 2 * float(np.vdot(self.X, self.D)) / float(np.einsum("pii->", self.X)))
 
     @property
     def misfit(self) -> float:
