@@ -111,15 +111,14 @@ def _descended(A: Array, b: Array, decay: float, start: Array, unit: float) -> t
 def judge(evidence: Evidence) -> list[Claim]:
     """Return claims about the certificates, the gap between two clusters, loud failures, and starts."""
     rows = [result for result in evidence.results if result.metrics["converged"]]
-    enough = [r for r in rows if r.trial.parameters["spare"] >= 0]
+    narrow, enough = ([r for r in rows if (int(r.trial.parameters["spare"]) < 0) == few] for few in (True, False))
     failed = [r.metrics for r in enough if r.metrics["failed"]]
 
     def between(part: list[Any]) -> list[bool]:
         return [CLOSE < r.metrics["excess"] < FAR for r in part]
 
     loud = [row["rank"] == row["width"] and row["norm"] >= LOUD for row in failed]
-    spare = [not r.metrics["failed"] and not between([r])[0] for r in rows if r.trial.parameters["spare"] > 0]
-    narrow = [r for r in rows if r.trial.parameters["spare"] < 0]
+    spare = [not r.metrics["failed"] and not between([r])[0] for r in rows if int(r.trial.parameters["spare"]) > 0]
     text = "The share of runs that end at a local minimum"
     claims = [
         Claim.from_largest("The largest relative gap of a certified optimum", evidence.values("gap"), below=1e-6),

@@ -114,7 +114,7 @@ def aligned(C: Array, w: Array, depth: int) -> float:
     """Return the sharpness at the minimum whose layers have rank one and the same norm; see the module's docstring."""
     size = float(np.linalg.norm(w))
     inner = np.eye(len(C)) + (depth - 1) * (w.T @ w) / size**2
-    return 2 * size ** (2 - 2 / depth) * float(np.linalg.eigvals(C @ inner).real.max())
+    return 2 * size ** (2 - 2 / depth) * float(np.max(np.linalg.eigvals(C @ inner).real))
 
 
 def flow(start: list[Array], C: Array, w: Array) -> list[Array] | None:
@@ -186,10 +186,9 @@ def _even(text: str, part: Evidence) -> Iterator[Claim]:
     limits = ({"above": -EVEN}, {"below": EVEN})
     for limit, other in zip(limits, ("next", "last"), strict=True):
         words = f"{text}, 95 % together with the {other}"
-        if pairs:
-            yield Claim(words, *power_law(*zip(*pairs, strict=True), level=shared_level(2)), **limit)
-        else:
-            yield Claim.open(words, **limit)
+        depths, ratios = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        fitted = power_law(depths, ratios, shared_level(2)) if pairs else None
+        yield Claim(words, *fitted, **limit) if fitted else Claim.open(words, **limit)
 
 
 def show(evidence: Evidence) -> list[Display]:
@@ -204,12 +203,12 @@ def show(evidence: Evidence) -> list[Display]:
             for condition, width in regression.split("condition", "width")
         }
         caption = "No minimum is below the dashed line, which grows linearly with depth."
-        title, by = "Where gradient flow ends", {"by": ("condition", "width"), "labels": labels}
-        figures.append(CurvesDisplay.from_evidence(regression, "flow", title, y="flow", caption=caption, **axes, **by))
+        title, by = "Where gradient flow ends", axes | {"by": ("condition", "width"), "labels": labels}
+        figures.append(CurvesDisplay.from_evidence(regression, "flow", title, y="flow", caption=caption, **by))
         title = "Other minima with the same weights w"
         caption = "Changes of basis between the layers of gradient flow's limit make it sharper, not the function."
-        axes_of_others: dict[str, Any] = {"y": "changed", "y_log": True, "caption": caption}
-        figures.append(CurvesDisplay.from_evidence(regression, "changed", title, **axes, **axes_of_others, **by))
+        others: dict[str, Any] = by | {"y": "changed", "y_log": True, "caption": caption}
+        figures.append(CurvesDisplay.from_evidence(regression, "changed", title, **others))
     if len(matrix):
         title, caption = "Certified flattest layers of a matrix", "These layers have the least trace of the Hessian."
         figures.append(CurvesDisplay.from_evidence(matrix, "layers", title, y="flow", caption=caption, **axes))

@@ -70,7 +70,8 @@ def train(parameters: Parameters, seed: int) -> Metrics:
             row |= {"norm": float(np.abs(x).sum()) / norm, "sharpness": sharpness(A, *pair) / flattest.bound}
             row |= {"error": relative_distance(x, truth)}
         rows.append(row)
-    ends = {"norm_error": relative_distance(sparsest, truth), "flat_error": relative_distance(flattest.x, truth)}
+    ends: Metrics = {"norm_error": relative_distance(sparsest, truth)}
+    ends |= {"flat_error": relative_distance(flattest.x, truth)}
     ends |= {"flow_error": rows[0]["error"], "last_error": rows[SHARES.index(LAST) + 1].get("error")}
     return as_lists(rows) | ends | {"gap": flattest.value / flattest.bound - 1}
 
@@ -159,8 +160,11 @@ def _inside(truth: str, part: Evidence) -> Iterator[Claim]:
 
 def _best(rows: list[Metrics]) -> float | None:
     """Return the step size inside with the smallest mean error among those that led to a fit in every draw."""
-    errors = {share: [_error(row, share) for row in rows] for share in INSIDE}
-    means = {share: np.mean(found) for share, found in errors.items() if found and None not in found}
+    means = {}
+    for share in INSIDE:
+        errors = [error for row in rows if (error := _error(row, share)) is not None]
+        if rows and len(errors) == len(rows):
+            means[share] = float(np.mean(errors))
     return min(means, key=lambda share: means[share]) if means else None
 
 
