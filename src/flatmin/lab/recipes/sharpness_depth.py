@@ -114,7 +114,7 @@ def aligned(C: Array, w: Array, depth: int) -> float:
     """Return the sharpness at the minimum whose layers have rank one and the same norm; see the module's docstring."""
     size = float(np.linalg.norm(w))
     inner = np.eye(len(C)) + (depth - 1) * (w.T @ w) / size**2
-    return 2 * size ** (2 - 2 / depth) * float(np.max(np.linalg.eigvals(C @ inner).real))
+    return float(2 * size ** (2 - 2 / depth) * np.max(np.linalg.eigvals(C @ inner).real))
 
 
 def flow(start: list[Array], C: Array, w: Array) -> list[Array] | None:
@@ -198,12 +198,11 @@ def show(evidence: Evidence) -> list[Display]:
     axes |= {"reference": {"lower bound": 1.0}}
     regression, matrix = evidence.select(panel="regression"), evidence.select(panel="matrix")
     if len(regression):
-        labels = {
-            (condition, width): f"condition number {condition:g}, width {width}×"
-            for condition, width in regression.split("condition", "width")
+        by = axes | {
+            "by": "condition",
+            "labels": {c: f"condition number {c:g}" for c in regression.levels("condition")},
         }
-        caption = "No minimum is below the dashed line, which grows linearly with depth."
-        title, by = "Where gradient flow ends", axes | {"by": ("condition", "width"), "labels": labels}
+        title, caption = "Where gradient flow ends", "No minimum is below the dashed line, which is linear in depth."
         figures.append(CurvesDisplay.from_evidence(regression, "flow", title, y="flow", caption=caption, **by))
         title = "Other minima with the same weights w"
         caption = "Changes of basis between the layers of gradient flow's limit make it sharper, not the function."
