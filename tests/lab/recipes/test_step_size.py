@@ -1,23 +1,17 @@
-"""Step size between norm and sharpness: both ends against independent oracles, and claims that can fail."""
+"""Step size between norm and sharpness: gradient flow and gradient descent, and claims that can fail."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.optimize import linprog
 
-import flatmin as fm
 from flatmin.lab import Evidence, Result, recipes
 from flatmin.lab.recipes import step_size
-from flatmin.lab.recipes._least_sharpness import least_sharpness, least_weighted_norm, sharpness
+from flatmin.lab.recipes._least_sharpness import least_sharpness
 from tests.lab.quick import check_finding, quick_finding
+from tests.lab.recipes.test_least_sharpness import drawn
 
 RECIPE = recipes.find("step-size")
-
-
-def drawn(n=12, m=6, seed=2):
-    problem = fm.families.sparse_regression.sample(n, 2, m, seed=seed).problem
-    return problem.measurement.matrices()[:, :, 0], problem.data
 
 
 @pytest.mark.slow
@@ -26,46 +20,6 @@ def test_the_quick_version_says_what_step_sizes_do():
     errors = [claim for claim in finding.claims if "the error at" in claim.text]
     check_finding(replace(finding, claims=[claim for claim in finding.claims if claim not in errors]), holding=7)
     assert len(errors) == 8
-
-
-def test_the_least_sharpness_is_the_one_of_a_semidefinite_programme():
-    cvxpy = pytest.importorskip("cvxpy")
-    A, b = drawn()
-    found = least_sharpness(A, b)
-    x, size = cvxpy.Variable(12), cvxpy.Variable(12)
-    constraints = [A @ x == b, cvxpy.abs(x) <= size]
-    least = cvxpy.Problem(cvxpy.Minimize(cvxpy.lambda_max(A @ cvxpy.diag(size) @ A.T)), constraints)
-    value = 4 / 6 * least.solve(solver="CLARABEL")
-    assert found.bound <= value * (1 + 1e-7)
-    assert found.value >= value * (1 - 1e-7)
-    assert found.value <= 1.002 * found.bound
-    assert np.allclose(A @ found.x, b)
-    root = np.sqrt(np.abs(found.x))
-    assert sharpness(A, np.sign(found.x) * root, root) == pytest.approx(found.value)
-
-
-def test_sharpness_is_the_largest_eigenvalue_of_the_hessian():
-    rng = np.random.default_rng(0)
-    A, u, v = rng.standard_normal((3, 4)), *rng.standard_normal((2, 4))
-    b = A @ (u * v)
-
-    def slope(w):
-        residual = A @ (w[:4] * w[4:]) - b
-        return 2 / 3 * np.concatenate([w[4:] * (A.T @ residual), w[:4] * (A.T @ residual)])
-
-    w = np.concatenate([u, v])
-    hessian = [(slope(w + 1e-6 * e) - slope(w - 1e-6 * e)) / 2e-6 for e in np.eye(8)]
-    assert sharpness(A, u, v) == pytest.approx(np.linalg.eigvalsh(hessian)[-1], rel=1e-7)
-
-
-def test_a_weighted_norm_is_the_one_of_a_linear_programme():
-    A, b = drawn()
-    weights = np.random.default_rng(1).uniform(0.5, 2.0, 12)
-    x, bound = least_weighted_norm(A, b, weights)
-    best = linprog(np.concatenate([weights, weights]), A_eq=np.hstack([A, -A]), b_eq=b).fun
-    assert np.allclose(A @ x, b)
-    assert weights @ np.abs(x) == pytest.approx(best)
-    assert bound == pytest.approx(best)
 
 
 def test_small_steps_end_at_the_limit_of_the_flow_and_large_ones_at_no_fit():
