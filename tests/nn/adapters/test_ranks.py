@@ -6,7 +6,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from flatmin.nn import LowRankAdapter, adapter_flatness
-from flatmin.nn.adapters.ranks import Parts
+from flatmin.nn.adapters.ranks import DataParts
 
 
 def problem(rank, n=512, noise=1.0, seed=0, d=8):
@@ -80,9 +80,9 @@ def test_too_few_samples_leave_the_rank():
 
 def test_parts_are_all_samples_once():
     x = torch.arange(70.0)
-    parts = list(Parts([(x, 2 * x)]))
+    parts = list(DataParts([(x, 2 * x)]))
     assert len(parts) == 24
     assert torch.equal(torch.cat([part[0] for part in parts]), x)
     assert torch.equal(torch.cat([part[1] for part in parts]), 2 * x)
-    mapped = list(Parts([{"ids": x[:40, None], "labels": x[:40]}]))
+    mapped = list(DataParts([{"ids": x[:40, None], "labels": x[:40]}]))
     assert torch.equal(torch.cat([part["labels"] for part in mapped]), x[:40])

@@ -17,7 +17,7 @@ from flatmin.errors import InputError
 from flatmin.nn.adapters.fibre import flattest_factors, smallest_trace
 from flatmin.nn.adapters.layers import Adapter, find_adapters
 from flatmin.nn.adapters.probing import Forms, Traces, exact_traces, probed_traces
-from flatmin.nn.adapters.ranks import Parts, RankEvidence, find_ranks
+from flatmin.nn.adapters.ranks import DataParts, RankEvidence, find_ranks
 from flatmin.nn.estimators.base import PRODUCTS, TraceEstimate
 from flatmin.nn.operators.curvature import Curvature, CurvatureOptions
 from flatmin.nn.operators.streaming import Loss
@@ -179,7 +179,7 @@ def adapter_flatness(
     else:
         traces, count, name = probed_traces(forms, curvature, limit, seed_number(seed)), limit, "hutchinson"
     means = traces if name == "exact" else [Traces(*(t.mean(0) for t in one)) for one in traces]
-    parts = Curvature(model, loss, Parts(curvature.batches.data), **options)
+    parts = Curvature(model, loss, DataParts(curvature.batches.data), **options)
     return AdapterFlatness(
         **_estimates(adapters, traces, name, count),
         adapters={adapter.name: _measured(adapter, one) for adapter, one in zip(adapters, means, strict=True)},

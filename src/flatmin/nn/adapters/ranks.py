@@ -21,7 +21,7 @@ from flatmin.nn.operators.curvature import Curvature
 from flatmin.nn.operators.streaming import Batch
 from flatmin.solvers.noise.simulated_noise import DRAWS, QUANTILE
 
-__all__ = ["Parts", "RankEvidence", "find_ranks", "gradient_ranks", "update_ranks"]
+__all__ = ["DataParts", "RankEvidence", "find_ranks", "gradient_ranks", "update_ranks"]
 
 #: Every batch is cut into this number of parts, or into its samples; the noise is the difference between parts.
 _PARTS = 32
@@ -55,7 +55,7 @@ class RankEvidence:
     n_parts: int
 
 
-class Parts:
+class DataParts:
     """The data of a curvature in smaller batches, for repeated reading."""
 
     def __init__(self, data: Any) -> None:
@@ -75,7 +75,7 @@ def find_ranks(
 ) -> dict[str, RankEvidence]:
     """Return the evidence for each adapter by name: from the gradient if a factor is zero, otherwise from the update.
 
-    The data of the curvature are `Parts`.
+    The data of the curvature are `DataParts`.
     """
     trained = [bool(a.A.any()) and bool(a.B.any()) for a in adapters]
     zero = [a for a, yes in zip(adapters, trained, strict=True) if not yes]
