@@ -13,7 +13,6 @@ from typing import Any, TypedDict, TypeVar, Unpack
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_leaves, tree_map
 
 from flatmin.errors import InputError
@@ -28,7 +27,7 @@ from flatmin.nn.operators.products import (
     hessian_product,
     peer_operator,
 )
-from flatmin.nn.operators.state import FAILURES, MODES, ModelWeights, fixed_randomness, in_mode
+from flatmin.nn.operators.state import FAILURES, MODES, ModelWeights, fixed_randomness, in_mode, plain_attention
 from flatmin.nn.operators.streaming import Batch, Batches, Loss
 from flatmin.nn.operators.token_loss import OwnLoss, own_loss
 
@@ -234,7 +233,7 @@ class Curvature:
             torch.inference_mode(False),
             torch.enable_grad(),
             torch.autocast(self.device.type, enabled=False),
-            sdpa_kernel(SDPBackend.MATH),  # fused attention has no second derivative
+            plain_attention(),
             _failures_named(index),
         ):
             return self.weights.evaluate(function)

@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.data import DataLoader, Dataset
 
 from flatmin.errors import InputError
-from flatmin.nn.operators.square_root import takes_logits
+from flatmin.nn.operators.square_root import known_loss, takes_logits
 from flatmin.nn.operators.token_loss import LABELS, TokenCrossEntropy
 
 __all__ = ["Batch", "Batches", "Loss", "is_average"]
@@ -39,6 +39,11 @@ class Batch(NamedTuple):
         y = loss.labels_of(batch) if isinstance(loss, TokenCrossEntropy) else batch[LABELS]
         x = {name: part for name, part in batch.items() if needs_labels or name != LABELS}
         return cls(x, y, _weight(loss, x, y), True)
+
+    @classmethod
+    def from_pair(cls, x: Any, y: Any, loss: Loss) -> "Batch":
+        """Return a batch of inputs and targets."""
+        return cls(x, y, _weight(loss, x, y))
 
     @property
     def size(self) -> int:
@@ -106,7 +111,7 @@ class Batches:
             found = f"has {len(part)} entries" if isinstance(part, tuple | list) else f"is a {_name(part)}"
             raise InputError(f"batch {index} {found}, expected a pair (x, y)")
         x, y = self._moved(tuple(part))
-        return Batch(x, y, _weight(self.loss, x, y))
+        return Batch.from_pair(x, y, self.loss)
 
     def _moved(self, part: Any) -> Any:
         return tree_map(lambda leaf: leaf.to(self.device) if isinstance(leaf, Tensor) else leaf, part)
@@ -191,6 +196,7 @@ def _samples(x: Any, y: Any) -> int:
 
 def _weight(loss: Loss, x: Any, y: Any) -> float:
     """Return the weight of a batch: the denominator of its mean loss."""
+    loss = known_loss(loss) or loss
     if isinstance(loss, nn.CrossEntropyLoss | nn.NLLLoss) and isinstance(y, Tensor) and not y.is_floating_point():
         y = loss.targets(y) if isinstance(loss, TokenCrossEntropy) else y
         counted = y[y != loss.ignore_index]
