@@ -23,7 +23,7 @@ from flatmin.lab.claims import Claim
 from flatmin.lab.displays import CurvesDisplay, Display, ScatterDisplay
 from flatmin.lab.evidence import Evidence
 from flatmin.lab.recipe import Recipe
-from flatmin.lab.recipes._attention import (
+from flatmin.lab.recipes._attention_margin import (
     AttentionData,
     largest_frobenius_margin,
     largest_nuclear_margin,
