@@ -13,6 +13,7 @@ RECIPE = recipes.find("adapter-decay")
 CELL = {"panel": "completion", "m": 60, "decay": 0.01, "spare": 1, "start": "zero"}
 
 
+@pytest.mark.slow
 def test_the_quick_version_has_no_minimum_between():
     finding = quick_finding("adapter-decay", seed=5)
     check_finding(finding, holding=1)
