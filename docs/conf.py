@@ -21,7 +21,9 @@ extensions = [
     "numpydoc",
     "sphinx_copybutton",
     "sphinx_design",
+    "sphinxcontrib.bibtex",
     "api_pages",
+    "citations",
     "root_pages",
 ]
 
@@ -31,6 +33,10 @@ myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "amsmath"]
 myst_heading_anchors = 4
 myst_footnote_transition = False
 suppress_warnings = ["myst.header"]
+
+bibtex_bibfiles = ["references.bib"]
+bibtex_default_style = "plain"
+bibtex_reference_style = "author_year"
 
 nitpicky = True
 default_role = "name"

@@ -1,6 +1,7 @@
 """The site: its reference has every public name, and it builds without a warning."""
 
 import importlib.util
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -10,16 +11,28 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.fixture(scope="module")
-def pages():
-    """Return the extension of the site that writes the reference."""
-    pytest.importorskip("sphinx")
-    path = ROOT / "docs" / "_extensions" / "api_pages.py"
-    spec = importlib.util.spec_from_file_location("api_pages", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["api_pages"] = module
+def extension(name):
+    """Return a module of the folder of the site's extensions."""
+    pytest.importorskip("sphinxcontrib.bibtex")
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / "_extensions" / f"{name}.py")
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def pages():
+    """Return the extension that writes the reference."""
+    return extension("api_pages")
+
+
+def documented(pages):
+    """Yield the paths and docstrings of public names and of the members of public classes."""
+    for name in pages.homes(pages.public_names()).values():
+        yield name.path, inspect.getdoc(name.value) or ""
+        for key, member in vars(name.value).items() if inspect.isclass(name.value) else ():
+            if (getattr(member, "__module__", None) or "").startswith("flatmin"):
+                yield f"{name.path}.{key}", inspect.getdoc(member) or ""
 
 
 def test_the_reference_has_every_name_of_every_public_package(pages):
@@ -31,6 +44,15 @@ def test_the_reference_has_every_name_of_every_public_package(pages):
     homes = pages.homes(pages.public_names())
     assert {id(name.value) for name in pages.public_names()} == set(homes)
     assert homes[id(importlib.import_module("flatmin").Product)].package == "flatmin"
+
+
+def test_references_of_docstrings_are_in_the_bibliography(pages):
+    citations = extension("citations")
+    references = {path: citations.section(text) for path, text in documented(pages)}
+    found = {path: list(citations.cited(text)) for path, text in references.items() if text}
+    assert len(found) > 30
+    assert [path for path, keys in found.items() if not keys and "docs/" not in references[path]] == []
+    assert list(citations.cited('Hutchinson, "A title that nobody used", 1990. arXiv 2203.03756.')) == ["ding2024flat"]
 
 
 @pytest.mark.slow
