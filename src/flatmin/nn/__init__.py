@@ -8,6 +8,8 @@ except ImportError as error:
 from importlib import import_module
 from typing import Any
 
+from flatmin.nn.adapters import AdapterFlatness, LowRankAdapter, adapter_flatness, rebalance_
+from flatmin.nn.callbacks import TraceLog, lightning_callback, trainer_callback
 from flatmin.nn.estimators.base import TraceEstimate
 from flatmin.nn.factored import FactoredModel
 from flatmin.nn.flattening import flatten
@@ -33,11 +35,13 @@ from flatmin.nn.spectrum.trace import hessian_trace
 
 __all__ = [
     "SAM",
+    "AdapterFlatness",
     "Curvature",
     "EigenvalueEstimate",
     "FactoredModel",
     "HessianTracePenalty",
     "LabelNoise",
+    "LowRankAdapter",
     "NoiseInjection",
     "PerExampleSAM",
     "Rescaling",
@@ -46,18 +50,23 @@ __all__ = [
     "SpectralDensity",
     "TokenCrossEntropy",
     "TraceEstimate",
+    "TraceLog",
     "TwoPoint",
     "WeightDecay",
+    "adapter_flatness",
     "check_root",
     "flatten",
     "hessian_trace",
     "largest_eigenvalue",
+    "lightning_callback",
     "loss_root",
     "normalized_trace",
+    "rebalance_",
     "register_root",
     "relative_flatness",
     "rescaling",
     "spectral_density",
+    "trainer_callback",
 ]
 
 
