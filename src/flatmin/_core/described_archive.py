@@ -2,7 +2,6 @@
 
 import json
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,12 @@ from typing import Any
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin._core.files import atomic_path, reason
+from flatmin._core.files import atomic_path, reason, refused_if_damaged
+from flatmin._core.memory import require
+from flatmin._core.stored_arrays import read_entry, stored_arrays
 from flatmin.errors import InputError
 
 __all__ = ["read_described", "write_described"]
-
-#: Exceptions of NumPy and zipfile for files that are damaged or of another kind.
-UNREADABLE = (OSError, ValueError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 def write_described(file: str | Path, arrays: Mapping[str, Any], description: Mapping[str, Any], version: int) -> None:
@@ -34,13 +32,11 @@ def read_described(file: str | Path, version: int, content: str) -> tuple[dict[s
 
     ``content`` says in the error what was expected, such as "a solution".
     """
-    try:
-        with np.load(file, allow_pickle=False) as archive:
-            data = dict(archive)
-    except UNREADABLE as error:
-        raise InputError(
-            f"{file} cannot be read as {content}, expected an .npz file of flatmin: {reason(error)}"
-        ) from error
+    damaged = f"{file} cannot be read as {content}, expected an .npz file of flatmin"
+    with refused_if_damaged(damaged), zipfile.ZipFile(file) as archive:
+        entries = stored_arrays(archive)
+        require(2.0 * sum(entry.file_size for entry in entries.values()), f"reading {file}")
+        data = {key: read_entry(archive, entry) for key, entry in entries.items()}
     try:
         found = int(data.get("format_version", -1))
         if found != version:

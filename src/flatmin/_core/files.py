@@ -17,6 +17,7 @@ __all__ = [
     "created_parents",
     "first_bytes",
     "reason",
+    "refused_if_damaged",
 ]
 
 
@@ -108,6 +109,17 @@ def _put(temporary: Path, target: Path) -> None:
         raise
     finally:
         shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def refused_if_damaged(what: str) -> Iterator[None]:
+    """Raise `InputError` for any error of a reader in the block; ``what`` says what failed, as "x.npy is no array"."""
+    try:
+        yield
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # readers of files raise errors of many kinds if bytes are damaged
+        raise InputError(f"{what}: {reason(error)}") from error
 
 
 def reason(error: BaseException) -> str:
