@@ -2,6 +2,7 @@
 
 import gc
 import signal
+import sys
 from collections import defaultdict
 
 import numpy as np
@@ -28,6 +29,13 @@ INSTANCES = {
     ("matrix-completion", "above"): 44,
     ("matrix-completion", "below"): 24,
 }
+
+
+@pytest.fixture(autouse=True)
+def _torch_seed():
+    """Draw the same torch numbers in a test whichever tests ran before it."""
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -25,6 +25,14 @@ def test_every_method_splits_ample_data(method):
     assert measured(setting, method, 0)["error"] < 1e-5
 
 
+@pytest.mark.slow
+def test_many_errors_are_certified():
+    found = measured(Split("test", 1000, 5, 0.3), "flatmin", 1)
+    assert found["error"] < 1e-12
+    assert found["status"] == "unique_flat_minimum"
+    assert found["gap"] < 1e-9
+
+
 def test_rows_count_recoveries():
     table = list(rows((Completion("test", (14, 12), 1, 10.0, 1.01),), Store(None), lambda setting: 2))
     assert len(table) == 4

@@ -59,7 +59,7 @@ class MatrixCompletion(TransformerMixin, Completer):  # type: ignore[misc]
 
     Attributes
     ----------
-    mean_, scale_ : ndarray, shape (n_features_in_,)
+    mean_, scale_ : ndarray, shape (n_features,)
         The mean and the standard deviation of each column, which are the fit's origin and unit.
 
     References
@@ -131,7 +131,7 @@ class MatrixCompletion(TransformerMixin, Completer):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : array_like or sparse, shape (n, n_features_in_)
+        X : array_like or sparse, shape (n, n_features)
             Rows of the training table, or new ones. The factor of a new row is the ridge solution for its observed
             cells, with the penalty of the training rows; a row without observed cells gets the column offsets.
 

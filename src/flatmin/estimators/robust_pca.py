@@ -54,10 +54,10 @@ class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FlatEstimator
 
     Attributes
     ----------
-    components_ : ndarray, shape (n_components_, n_features)
+    components_ : ndarray, shape (n_components, n_features)
         Orthonormal principal directions of the low-rank part, by descending variance; the largest entry of each is
         positive.
-    explained_variance_, explained_variance_ratio_ : ndarray, shape (n_components_,)
+    explained_variance_, explained_variance_ratio_ : ndarray, shape (n_components,)
         Variance of the low-rank part along each component, and its share of the variance of all cells that are not
         wrong.
     mean_ : ndarray, shape (n_features,)
@@ -123,7 +123,7 @@ class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FlatEstimator
         return self
 
     def transform(self, X: Any) -> Array:
-        """Return the scores (n_samples, n_components_) of rows (n_samples, n_features), in which NaN is missing.
+        """Return the scores (n_samples, n_components) of rows (n_samples, n_features), in which NaN is missing.
 
         The scores t explain a row as ``mean_ + t @ components_`` plus gross errors in few cells. The scores minimise
         Huber's loss, and then the squares of the residuals within three standard deviations of the noise; for exact
@@ -137,7 +137,7 @@ class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FlatEstimator
         return self._fitted_rows(X)[1]
 
     def inverse_transform(self, X: Any) -> Array:
-        """Return the rows (n_samples, n_features) of scores (n_samples, n_components_)."""
+        """Return the rows (n_samples, n_features) of scores (n_samples, n_components)."""
         check_is_fitted(self)
         T = check_array(X, dtype=float, ensure_min_features=0)
         if T.shape[1] != self.n_components_:

@@ -8,12 +8,15 @@ except ImportError as error:
 from importlib import import_module
 from typing import Any
 
+from flatmin.nn.adapters import AdapterFlatness, LowRankAdapter, adapter_flatness, rebalance_
+from flatmin.nn.callbacks import TraceLog, lightning_callback, trainer_callback
 from flatmin.nn.estimators.base import TraceEstimate
 from flatmin.nn.factored import FactoredModel
 from flatmin.nn.flattening import flatten
 from flatmin.nn.invariance import normalized_trace, relative_flatness
 from flatmin.nn.operators.curvature import Curvature
 from flatmin.nn.operators.square_root import check_root, loss_root, register_root
+from flatmin.nn.operators.token_loss import TokenCrossEntropy
 from flatmin.nn.optimizers import (
     SAM,
     LabelNoise,
@@ -32,30 +35,38 @@ from flatmin.nn.spectrum.trace import hessian_trace
 
 __all__ = [
     "SAM",
+    "AdapterFlatness",
     "Curvature",
     "EigenvalueEstimate",
     "FactoredModel",
     "HessianTracePenalty",
     "LabelNoise",
+    "LowRankAdapter",
     "NoiseInjection",
     "PerExampleSAM",
     "Rescaling",
     "ScaledGradient",
     "Seeker",
     "SpectralDensity",
+    "TokenCrossEntropy",
     "TraceEstimate",
+    "TraceLog",
     "TwoPoint",
     "WeightDecay",
+    "adapter_flatness",
     "check_root",
     "flatten",
     "hessian_trace",
     "largest_eigenvalue",
+    "lightning_callback",
     "loss_root",
     "normalized_trace",
+    "rebalance_",
     "register_root",
     "relative_flatness",
     "rescaling",
     "spectral_density",
+    "trainer_callback",
 ]
 
 

@@ -1,6 +1,6 @@
 """The trace of the Hessian as a differentiable penalty for training."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any, Literal, get_args
 
@@ -14,6 +14,8 @@ from flatmin.errors import InputError
 from flatmin.nn.operators.per_example import PerExample, widened
 from flatmin.nn.operators.square_root import loss_root
 from flatmin.nn.operators.state import unwrapped
+from flatmin.nn.operators.streaming import Batch
+from flatmin.nn.operators.token_loss import OwnLoss, own_loss
 
 __all__ = ["HessianTracePenalty", "twice_differentiable"]
 
@@ -40,7 +42,8 @@ class HessianTracePenalty:
         The trace is over the parameters that require a gradient.
     loss : module or function
         ``loss(outputs, targets)``. For the Gauss-Newton part it needs a root, see `loss_root` and `register_root`; for
-        the Hessian any loss can be used.
+        the Hessian any loss can be used. None stands for the loss that the model computes from the labels in a
+        trainer's batch, see `Curvature`.
     of : {"gauss_newton", "hessian"}
         The Gauss-Newton part ``Jᵀ S Sᵀ J``, which costs one additional reverse pass, or the whole Hessian H, estimated
         by ``vᵀ H v``, which costs two.
@@ -98,7 +101,7 @@ class HessianTracePenalty:
     def __init__(
         self,
         model: nn.Module,
-        loss: Any,
+        loss: Any = None,
         *,
         of: Of = "gauss_newton",
         probe: Probe = "auto",
@@ -108,14 +111,15 @@ class HessianTracePenalty:
     ) -> None:
         if not isinstance(model, nn.Module):
             raise InputError(f"model is a {type(model).__name__}, expected a torch.nn.Module")
-        if not callable(loss):
+        if loss is not None and not callable(loss):
             raise InputError(f"loss is {loss!r}, expected a function of outputs and targets")
         for name, value, choices in (("of", of, get_args(Of)), ("probe", probe, get_args(Probe))):
             if value not in choices:
                 raise InputError(f"{name} is {value!r}, expected one of {', '.join(choices)}")
         if of == "hessian" and probe == "per_example":
             raise InputError("probe is 'per_example' for the whole Hessian, expected 'auto' or 'vjp'")
-        self.model, self.loss, self.of, self.probe = model, loss, of, probe
+        self.model, self.loss, self.of, self.probe = model, OwnLoss() if loss is None else loss, of, probe
+        self._needs_labels = False  # whether the model needs the labels of a mapping for its logits
         self.probes, self.every = whole_number(probes, "probes", 1), whole_number(every, "every", 1)
         self.calls = 0
         # By training modes and trained parameters, and apart for batches of one example: how many batches agreed with
@@ -127,30 +131,41 @@ class HessianTracePenalty:
         else:
             self.generator.manual_seed(whole_number(seed, "seed", 0))
 
-    def __call__(self, x: Any, y: Tensor, *, outputs: Tensor | None = None) -> Tensor:
-        """Return the penalty of a batch, a scalar tensor.
+    def __call__(self, x: Any, y: Any = None, *, outputs: Any = None) -> Tensor:
+        """Return the penalty of a batch, a scalar tensor; the batch is x and y, or a mapping x with labels.
 
         ``outputs`` is ``model(x)`` with its graph, which saves a forward pass; it is not allowed with
         ``probe="per_example"``.
         """
         if not self._is_due():
             return torch.zeros((), requires_grad=True)
+        batch = self._batch(x, y)
         if outputs is None:
             with twice_differentiable(self.model), self._recording() as layers, self._untouched() as model:
-                outputs = model(x)
-            return self._value(outputs, y, layers)
+                outputs = batch.outputs(model, self.loss)
+            return self._value(outputs, batch.y, layers)
         if self.probe == "per_example":
             raise InputError("outputs were given with probe='per_example', expected none; use penalty.objective(x, y)")
-        return self._value(outputs, y, None)
+        return self._value(outputs if isinstance(outputs, Tensor) else outputs.logits, batch.y, None)
 
-    def objective(self, x: Any, y: Tensor, alpha: float = 1.0) -> Tensor:
+    def objective(self, x: Any, y: Any = None, alpha: float = 1.0) -> Tensor:
         """Return ``loss(model(x), y) + alpha * penalty(x, y)`` from a single forward pass, a scalar tensor."""
+        batch = self._batch(x, y)
         if not self._is_due():
-            return torch.as_tensor(self.loss(self.model(x), y))
+            return torch.as_tensor(self.loss(batch.outputs(self.model, self.loss), batch.y))
         with twice_differentiable(self.model), self._recording() as layers:
-            outputs = self.model(x)
-        total: Tensor = self.loss(outputs, y) + alpha * self._value(outputs, y, layers)
+            outputs = batch.outputs(self.model, self.loss)
+        total: Tensor = self.loss(outputs, batch.y) + alpha * self._value(outputs, batch.y, layers)
         return total
+
+    def _batch(self, x: Any, y: Any) -> Batch:
+        """Return a batch; the first trainer's batch shows the model's own loss if no loss was given."""
+        if y is not None or not isinstance(x, Mapping):
+            return Batch(x, y, 1.0)
+        if isinstance(self.loss, OwnLoss):
+            with torch.enable_grad(), self._untouched() as model:
+                self.loss, self._needs_labels = own_loss(model, [x])
+        return Batch.from_mapping(x, self.loss, self._needs_labels)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the number of calls, the state of the generator, and the test results for separate examples."""
@@ -207,9 +222,9 @@ class HessianTracePenalty:
         buffers = {name: b.clone() for name, b in model.named_buffers()}
         devices = {p.device for p in model.parameters() if p.device.type == "cuda"}
         with torch.random.fork_rng(list(devices)):
-            yield (lambda x: functional_call(model, buffers, (x,))) if buffers else model
+            yield (lambda *args, **keywords: functional_call(model, buffers, args, keywords)) if buffers else model
 
-    def _value(self, outputs: Any, y: Tensor, layers: PerExample | None) -> Tensor:
+    def _value(self, outputs: Any, y: Any, layers: PerExample | None) -> Tensor:
         """Return the estimate for outputs with their graph."""
         outputs = _checked(outputs)
         parameters = [p for p in self.model.parameters() if p.requires_grad]

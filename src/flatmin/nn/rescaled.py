@@ -19,7 +19,7 @@ from flatmin.nn.estimators.base import TraceEstimate
 from flatmin.nn.invariance import normalized_trace, relative_flatness
 from flatmin.nn.operators.curvature import Curvature, CurvatureOptions, shows_options
 from flatmin.nn.operators.state import FAILURES, ModelWeights, in_mode
-from flatmin.nn.operators.streaming import Loss
+from flatmin.nn.operators.streaming import Batch, Loss
 from flatmin.nn.spectrum.eigenvalue import EigenvalueEstimate, largest_eigenvalue
 from flatmin.nn.spectrum.trace import hessian_trace
 
@@ -270,15 +270,17 @@ def _change(curvature: Curvature, scaled: nn.Module) -> float:
     sums = torch.zeros(2, dtype=torch.float64, device=curvature.device)
     with curvature.processes.collective(), in_mode(scaled, curvature.mode):
         for batch, run in curvature.evaluations():
-            before, after = (_numbers(run(partial(_outputs, batch.x, other))) for other in (None, scaled))
+            before, after = (_numbers(run(partial(_outputs, curvature, batch, other))) for other in (None, scaled))
             sums += torch.stack([(after - before).square().sum(), before.square().sum()])
     (difference, size), _ = curvature.processes.sums(sums, 0.0)
     return math.sqrt(float(difference / size)) if size > 0 else float(difference.sqrt())
 
 
-def _outputs(x: Any, other: nn.Module | None, model: nn.Module, _leaves: list[Tensor]) -> Any:
+def _outputs(
+    curvature: Curvature, batch: Batch, other: nn.Module | None, model: nn.Module, _leaves: list[Tensor]
+) -> Any:
     """Return the outputs of another model if one is given, otherwise of the measured model."""
-    return (other or model)(x)
+    return batch.outputs(other or model, curvature.loss)
 
 
 def _numbers(outputs: Any) -> Tensor:

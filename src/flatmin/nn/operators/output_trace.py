@@ -1,6 +1,7 @@
 """The exact trace of the Gauss-Newton matrix, by one gradient for each output of each sample."""
 
 import logging
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,7 @@ from flatmin.nn.operators.curvature import Curvature
 from flatmin.nn.operators.state import FAILURES
 from flatmin.nn.operators.streaming import Batch
 
-__all__ = ["output_traces"]
+__all__ = ["output_traces", "squared_norms"]
 
 #: Largest number of entries in the gradients of single samples that are in memory at once.
 _MAX_NUMBERS = 1 << 22
@@ -21,20 +22,32 @@ _MAX_NUMBERS = 1 << 22
 _log = logging.getLogger(__name__)
 
 
-def output_traces(curvature: Curvature, max_outputs: int) -> tuple[Tensor, int] | None:
+#: A function from the gradients of one sample in all parameters to quadratic forms of them, (k,), in float64.
+QuadraticForms = Callable[[Sequence[Tensor]], Tensor]
+
+
+def squared_norms(gradients: Sequence[Tensor]) -> Tensor:
+    """Return the squared norm of each gradient."""
+    return torch.stack([g.double().square().sum() for g in gradients])
+
+
+def output_traces(
+    curvature: Curvature, max_outputs: int, forms: QuadraticForms = squared_norms
+) -> tuple[Tensor, int] | None:
     """Return the trace of the Gauss-Newton block of each parameter, and the number of gradients for each sample.
 
     With the eigenvalues λ_ic and eigenvectors u_ic of ``∇²ℓ_i`` the trace is the mean over samples of
     ``Σ_c λ_ic ‖J_iᵀ u_ic‖²``. The computation takes one pass over the data for each output of a sample, for any number
     of parameters. The result is None if samples have more than ``max_outputs`` outputs or cannot be treated one by one:
     if outputs are not a single tensor, with batch norm or dropout in training mode, for losses that compare samples,
-    and for models that `torch.func.vmap` refuses.
+    and for models that `torch.func.vmap` refuses. Other ``forms`` than squared norms give other partial traces.
     """
-    total = torch.zeros(len(curvature.weights.names), dtype=torch.float64, device=curvature.device)
+    like = forms([torch.zeros_like(p) for p in curvature.weights.tensors])
+    total = torch.zeros_like(like, device=curvature.device)
     weight, passes, refused = 0.0, 0, 0
     with curvature.processes.collective():
         for batch, run in curvature.evaluations():
-            found = run(partial(_batch_traces, curvature, batch, max_outputs))
+            found = run(partial(_batch_traces, curvature, batch, max_outputs, forms))
             if found is None:
                 refused = 1
                 break
@@ -46,25 +59,25 @@ def output_traces(curvature: Curvature, max_outputs: int) -> tuple[Tensor, int] 
 
 
 def _batch_traces(
-    curvature: Curvature, batch: Batch, max_outputs: int, model: nn.Module, leaves: list[Tensor]
+    curvature: Curvature, batch: Batch, max_outputs: int, forms: QuadraticForms, model: nn.Module, leaves: list[Tensor]
 ) -> tuple[Tensor, int] | None:
     with torch.no_grad():
-        outputs = model(batch.x)
+        outputs = batch.outputs(model, curvature.loss)
     if not isinstance(outputs, Tensor) or outputs.shape[:1] != (batch.size,) or outputs[0].numel() > max_outputs:
         return None
     roots = _roots(curvature, batch, outputs)
     if roots is None:
         return None
-    total = torch.zeros(len(leaves), dtype=torch.float64, device=outputs.device)
+    total = torch.zeros((), dtype=torch.float64, device=outputs.device)
     for values, vectors in roots:
         try:
-            single, squares = _squares(curvature, batch, model, vectors)
+            single, squares = _squares(curvature, batch, model, forms, vectors)
         except FAILURES as error:  # the model runs outside vmap, so it is vmap that refuses one of its operations
             _log.info("the trace is not computed sample by sample, since vmap cannot evaluate the model: %s", error)
             return None
         if not _same(single, outputs):
             return None
-        total += values @ squares
+        total = total + values @ squares
     return total, len(roots)
 
 
@@ -90,8 +103,10 @@ def _roots(curvature: Curvature, batch: Batch, outputs: Tensor) -> list[tuple[Te
     return [(values[:, c], vectors[:, :, c].reshape(base.shape).to(base.dtype)) for c in wanted]
 
 
-def _squares(curvature: Curvature, batch: Batch, model: nn.Module, along: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the outputs and, by parameter, the squared gradient of ``⟨along, outputs⟩`` of each sample."""
+def _squares(
+    curvature: Curvature, batch: Batch, model: nn.Module, forms: QuadraticForms, along: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the outputs of each sample, and the forms of its gradient of ``⟨along, outputs⟩``."""
     weights, n = curvature.weights, len(along)
     leaves, structure = tree_flatten(batch.x)
     sliced = [isinstance(leaf, Tensor) and leaf.shape[:1] == (n,) for leaf in leaves]
@@ -100,12 +115,13 @@ def _squares(curvature: Curvature, batch: Batch, model: nn.Module, along: Tensor
     def one(parameters: dict[str, Tensor], direction: Tensor, parts: list[Any]) -> tuple[Tensor, Tensor]:
         own = iter(parts)
         x = [next(own)[None] if cut else leaf for cut, leaf in zip(sliced, leaves, strict=True)]
-        out = functional_call(model, parameters, (tree_unflatten(x, structure),))[0]
+        sample = batch._replace(x=tree_unflatten(x, structure))
+        out = sample.outputs(lambda *a, **k: functional_call(model, parameters, a, k), curvature.loss)[0]
         return (out * direction).sum(), out
 
     def squares(direction: Tensor, parts: list[Any]) -> tuple[Tensor, Tensor]:
         gradients, out = grad(one, has_aux=True)(present, direction, parts)
-        return out, torch.stack([gradients[name].double().square().sum() for name in weights.names])
+        return out, forms([gradients[name] for name in weights.names])
 
     parts = [leaf for cut, leaf in zip(sliced, leaves, strict=True) if cut]
     found: tuple[Tensor, Tensor] = vmap(squares, chunk_size=max(1, _MAX_NUMBERS // weights.size))(along, parts)

@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from flatmin.errors import InputError
+from flatmin.nn.operators.token_loss import TokenCrossEntropy
 
-__all__ = ["check_root", "loss_root", "register_root"]
+__all__ = ["check_root", "loss_root", "register_root", "takes_logits"]
 
 #: A function of (loss, outputs, targets, probe v) that returns ``S v``, where ``S Sᵀ`` is the Hessian of the loss.
 Root = Callable[[Any, Tensor, Tensor, Tensor], Tensor]
@@ -78,9 +79,10 @@ def loss_root(loss: Any, outputs: Tensor, targets: Tensor, probe: Tensor) -> Ten
     Parameters
     ----------
     loss : module or function
-        ``MSELoss``, ``CrossEntropyLoss``, ``BCEWithLogitsLoss``, ``BCELoss``, ``PoissonNLLLoss``, ``HuberLoss``,
-        ``SmoothL1Loss``, their functions (also as `functools.partial` with keywords), or a loss given to
-        `register_root`. Losses of log-probabilities are linear and have no root; let the loss include the softmax.
+        ``MSELoss``, ``CrossEntropyLoss``, `TokenCrossEntropy`, ``BCEWithLogitsLoss``, ``BCELoss``, ``PoissonNLLLoss``,
+        ``HuberLoss``, ``SmoothL1Loss``, the functions of PyTorch's losses (also as `functools.partial` with keywords),
+        or a loss given to `register_root`. Losses of log-probabilities are linear and have no root; let the loss
+        include the softmax.
     outputs, targets, probe : Tensor
         Outputs and targets as the loss takes them; the probe v and the result w have the shape of the outputs.
 
@@ -135,6 +137,15 @@ def check_root(loss: Any, outputs: Tensor, targets: Tensor) -> float:
     return float(error)
 
 
+def takes_logits(loss: Any) -> bool:
+    """Return whether a loss is a function of a tensor of outputs, as all losses with a known root are."""
+    try:
+        _find(loss)
+    except InputError:
+        return isinstance(loss, nn.NLLLoss)
+    return True
+
+
 def _find(loss: Any) -> tuple[Root, Any]:
     """Return the root of a loss, and the loss as the module that the root expects."""
     function, keywords = (loss.func, loss.keywords) if isinstance(loss, partial) and not loss.args else (loss, {})
@@ -177,6 +188,11 @@ def _cross_entropy(loss: nn.CrossEntropyLoss, outputs: Tensor, targets: Tensor, 
     along = (root_p * probe).sum(classes, keepdim=True)
     root_mass = _mass(loss, outputs.detach(), targets, classes).sqrt().unsqueeze(classes)
     return root_mass * root_p * (probe - root_p * along)
+
+
+def _token_cross_entropy(loss: TokenCrossEntropy, outputs: Tensor, targets: Tensor, probe: Tensor) -> Tensor:
+    flat = (t.flatten(0, -2) for t in (outputs, probe))
+    return _cross_entropy(loss, next(flat), loss.targets(targets).flatten(), next(flat)).reshape(outputs.shape)
 
 
 def _mass(loss: nn.CrossEntropyLoss, outputs: Tensor, targets: Tensor, classes: int) -> Tensor:
@@ -242,6 +258,7 @@ def _entrywise(entry_root: Callable[[Any, Tensor, Tensor], Tensor | float]) -> R
 #: The known roots, by module class or function; `register_root` adds to them.
 _ROOTS: dict[Any, Root] = {
     nn.CrossEntropyLoss: _cross_entropy,
+    TokenCrossEntropy: _token_cross_entropy,
     nn.MSELoss: _entrywise(lambda loss, z, y: float(2**0.5)),
     nn.BCEWithLogitsLoss: _entrywise(_binary_cross_entropy),
     nn.BCELoss: _entrywise(_binary_cross_entropy_of_probabilities),

@@ -1,6 +1,6 @@
 """Data as batches that can be read repeatedly, each with its weight in the average over all samples."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -10,6 +10,8 @@ from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.data import DataLoader, Dataset
 
 from flatmin.errors import InputError
+from flatmin.nn.operators.square_root import takes_logits
+from flatmin.nn.operators.token_loss import LABELS, TokenCrossEntropy
 
 __all__ = ["Batch", "Batches", "Loss"]
 
@@ -18,52 +20,90 @@ Loss = Callable[[Any, Any], Tensor]
 
 
 class Batch(NamedTuple):
-    """Inputs, targets, and the weight of this batch's mean loss in the average over all batches."""
+    """Inputs, targets, and the weight of this batch's mean loss in the average over all batches.
+
+    A trainer's batch, a mapping with labels, has ``keywords``: its model is called as ``model(**x)``.
+    """
 
     x: Any
     y: Any
     weight: float
+    keywords: bool = False
+
+    @classmethod
+    def from_mapping(cls, batch: Mapping[str, Any], loss: Loss, needs_labels: bool = False) -> "Batch":
+        """Return a trainer's batch; the model is given the labels only if it needs them for its logits."""
+        if LABELS not in batch:
+            found = ", ".join(map(str, batch)) or "nothing"
+            raise InputError(f"a batch has {found}, expected {LABELS!r} among its entries")
+        y = loss.labels_of(batch) if isinstance(loss, TokenCrossEntropy) else batch[LABELS]
+        x = {name: part for name, part in batch.items() if needs_labels or name != LABELS}
+        return cls(x, y, _weight(loss, x, y), True)
 
     @property
     def size(self) -> int:
         """The number of samples."""
         return _samples(self.x, self.y)
 
+    def outputs(self, model: Callable[..., Any], loss: Loss) -> Any:
+        """Return the outputs of a model as the loss takes them: the logits of an output object for known losses."""
+        out = model(**self.x) if self.keywords else model(self.x)
+        return out.logits if hasattr(out, "logits") and takes_logits(loss) else out
+
 
 class Batches:
     """The data of a loss as batches on one device, in the same order at every reading.
 
     The weight of a batch is its number of samples, the length of its targets. With the weighted means of
-    `torch.nn.CrossEntropyLoss` and `torch.nn.NLLLoss` the weight is the total weight of the batch's targets, so that
-    the average over batches is the loss of all data at once. The data are a pair (x, y), or an iterable of pairs that
-    can be read repeatedly; a reading raises `InputError` if its samples are not those of the reading before.
+    `torch.nn.CrossEntropyLoss`, `torch.nn.NLLLoss` and `TokenCrossEntropy` the weight is the total weight of the
+    batch's targets, so that the average over batches is the loss of all data at once. The data are a pair (x, y), a
+    mapping with labels, or an iterable of these that can be read repeatedly; a reading raises `InputError` if its
+    samples are not those of the reading before. ``needs_labels`` keeps the labels in the arguments of the model.
     """
 
-    def __init__(self, data: Any, loss: Loss, device: torch.device | None = None) -> None:
+    def __init__(
+        self, data: Any, loss: Loss, device: torch.device | None = None, *, needs_labels: bool = False
+    ) -> None:
         if not callable(loss):
             raise InputError(f"loss is a {type(loss).__name__}, expected a module or a function of outputs and targets")
         reduction = getattr(loss, "reduction", "mean")
         if reduction not in ("mean", "batchmean"):
             raise InputError(f"the loss has reduction={reduction!r}, expected 'mean': the average over the samples")
-        pair = isinstance(data, tuple | list) and len(data) == 2
         #: Whether the data are a single batch; any loss is then the loss of all samples.
-        self.is_one = pair and (isinstance(data, tuple) or all(isinstance(part, Tensor) for part in data))
-        self.data = [tuple(data)] if self.is_one else _readable(data)
-        self.loss, self.device = loss, device
+        self.is_one = _is_batch(data)
+        self.data = [data] if self.is_one else _readable(data)
+        self.loss, self.device, self.needs_labels = loss, device, needs_labels
         self._checksum: Tensor | None = None
 
     def __iter__(self) -> Iterator[Batch]:
         checksum = torch.zeros(2, dtype=torch.float64)
         with _same_order(self.data):
-            for i, pair in enumerate(self.data):
-                if not isinstance(pair, tuple | list) or len(pair) != 2:
-                    found = f"has {len(pair)} entries" if isinstance(pair, tuple | list) else f"is a {_name(pair)}"
-                    raise InputError(f"batch {i} {found}, expected a pair (x, y)")
-                x, y = tree_map(lambda leaf: leaf.to(self.device) if isinstance(leaf, Tensor) else leaf, tuple(pair))
+            for i, part in enumerate(self.data):
+                batch = self._batch(i, part)
                 if not self.is_one:
-                    checksum += _checksum(x, y)
-                yield Batch(x, y, _weight(self.loss, x, y))
+                    checksum += _checksum(batch.x, batch.y)
+                yield batch
         self._check_same(checksum)
+
+    def mappings(self) -> Iterator[Mapping[str, Any]]:
+        """Yield the trainer's batches among the data, on the device."""
+        with _same_order(self.data):
+            for part in self.data:
+                if not isinstance(part, Mapping) or not isinstance(part.get(LABELS), Tensor):
+                    raise InputError(f"loss is missing, expected one, or batches that are mappings with {LABELS!r}")
+                yield self._moved(dict(part))
+
+    def _batch(self, index: int, part: Any) -> Batch:
+        if isinstance(part, Mapping):
+            return Batch.from_mapping(self._moved(dict(part)), self.loss, self.needs_labels)
+        if not isinstance(part, tuple | list) or len(part) != 2:
+            found = f"has {len(part)} entries" if isinstance(part, tuple | list) else f"is a {_name(part)}"
+            raise InputError(f"batch {index} {found}, expected a pair (x, y)")
+        x, y = self._moved(tuple(part))
+        return Batch(x, y, _weight(self.loss, x, y))
+
+    def _moved(self, part: Any) -> Any:
+        return tree_map(lambda leaf: leaf.to(self.device) if isinstance(leaf, Tensor) else leaf, part)
 
     def _check_same(self, checksum: Tensor) -> None:
         """Raise `InputError` if a reading had other samples than the one before; their order does not matter."""
@@ -92,13 +132,24 @@ class Batches:
             )
 
 
+def _is_batch(data: Any) -> bool:
+    if isinstance(data, tuple | list):
+        return len(data) == 2 and (
+            all(isinstance(part, Tensor) for part in data)
+            or (isinstance(data, tuple) and not all(isinstance(part, Mapping) and LABELS in part for part in data))
+        )
+    return isinstance(data, Mapping)
+
+
 def _readable(data: Any) -> Iterable[Any]:
     if isinstance(data, Dataset):
         raise InputError(f"data is a {_name(data)}, expected batches; wrap it: DataLoader(data, batch_size=...)")
     if isinstance(data, Iterator):
         raise InputError(f"data is a {_name(data)}, which can be read only once, expected a list or a DataLoader")
     if isinstance(data, Tensor) or not isinstance(data, Iterable):
-        raise InputError(f"data is a {_name(data)}, expected a pair (x, y) or an iterable of such pairs")
+        raise InputError(
+            f"data is a {_name(data)}, expected a pair (x, y), a mapping with labels, or an iterable of these"
+        )
     return data
 
 
@@ -123,6 +174,7 @@ def _samples(x: Any, y: Any) -> int:
 def _weight(loss: Loss, x: Any, y: Any) -> float:
     """Return the weight of a batch: the denominator of its mean loss."""
     if isinstance(loss, nn.CrossEntropyLoss | nn.NLLLoss) and isinstance(y, Tensor) and not y.is_floating_point():
+        y = loss.targets(y) if isinstance(loss, TokenCrossEntropy) else y
         counted = y[y != loss.ignore_index]
         return float(len(counted) if loss.weight is None else loss.weight.to(y.device)[counted].sum())
     return float(_samples(x, y))

@@ -6,12 +6,12 @@ from flatmin._core.arrays import Array
 from flatmin._core.limits import Clock, Limits
 from flatmin.cones.quadratic_map import QuadraticMap
 from flatmin.solvers.factored.outcome import Outcome
-from flatmin.solvers.factored.refine import ARTEFACT_RATIO, correct_dual, fit_exactly, largest_drop
+from flatmin.solvers.factored.refine import ARTEFACT_RATIO, EXACT, correct_dual, fit_exactly, fit_widely, largest_drop
 
 __all__ = ["ExactEnd"]
 
 #: Shares of the largest singular value above which singular values count, if all other candidates fail.
-SHARES = (1e-8, 1e-6, 1e-4)
+SHARES = (1e-10, 1e-8, 1e-6, 1e-4)
 #: Relative gap at which an exact fit ends the search.
 REFINED_GAP = 1e-11
 #: Accuracy of an iterate above which no exact fit is tried, times ten.
@@ -72,14 +72,20 @@ class ExactEnd:
             if self.is_exact:
                 break
             if rank:
-                self.attempt(rank, point, y)
+                self.attempt(rank, point, y, nearly=True)
 
-    def attempt(self, rank: int, point: tuple[Array, Array, Array], y: Array) -> None:
-        """Fit the data exactly near the leading singular triplets, and make the multiplier optimal there."""
+    def attempt(self, rank: int, point: tuple[Array, Array, Array], y: Array, nearly: bool = False) -> None:
+        """Fit the data exactly near the leading singular triplets, and make the multiplier optimal there.
+
+        If they fit ``nearly``, the nearest fit in their tangent space is taken, whose norm differs least.
+        """
         model, b = self.model, self.b
         x = model.stack(*(F[..., :rank] for F in point))
-        enough = self.outcome.bound * (1 + self.limits.tol)
-        x, misfit = fit_exactly(model, b, x, model.value(x), enough)
+        if nearly:
+            x, misfit = fit_widely(model, b, x, EXACT)
+            misfit = misfit if model.units is None else max(misfit, model.relative_residual(x, b))
+        else:
+            x, misfit = fit_exactly(model, b, x, model.value(x), self.outcome.bound * (1 + self.limits.tol))
         found = model.canonical(x)
         norm, best = float(found[1].sum()), np.inf if self.point is None else float(self.point[1].sum())
         comparable = misfit <= FITTED and self.misfit <= FITTED

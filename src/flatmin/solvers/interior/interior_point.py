@@ -13,7 +13,9 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.cones.quadratic_map import QuadraticMap
-from flatmin.solvers.interior.schur_complement import FIRST_SHIFT, SchurComplement
+from flatmin.solvers.interior.face import SplitBlock, symmetric
+from flatmin.solvers.interior.schur_complement import FIRST_SHIFT
+from flatmin.solvers.interior.step_equations import StepEquations
 
 __all__ = ["InteriorPoint"]
 
@@ -28,10 +30,8 @@ CENTRING_POWER = 3
 MOST_CORRECTIONS = 4
 #: Factor of the product of the step lengths from which another correction pays.
 WORTHWHILE = 1.05
-#: Relative gap below which steps are refined until X fits the data.
-REFINED_GAP = 1e-4
-#: Largest number of such refinements of a step.
-MOST_REFINEMENTS = 5
+#: Error of the equations of a step, relative to the gap.
+ACCURACY = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +73,11 @@ class InteriorPoint:
 
     @property
     def gap(self) -> float:
-        """The gap ``⟨X, D⟩`` relative to ``½ tr X``. It is the relative duality gap once X fits the data."""
-        return 2 * float(np.vdot(self.X, self.D)) / float(np.einsum("pii->", self.X))
+        """The gap ``⟨X, D⟩`` relative to ``½ tr X``. It is the relative duality gap once X fits the data.
+
+        It is zero where rounding errors in D, which are large once y is, make it negative.
+        """
+        return max(0.0, 2 * float(np.vdot(self.X, self.D)) / float(np.einsum("pii->", self.X)))
 
     @property
     def misfit(self) -> float:
@@ -86,27 +89,26 @@ class InteriorPoint:
         """The element ``U, s, V`` of the cone that belongs to X."""
         return self.model.lifted_canonical(self.X)
 
-    @property
-    def rank(self) -> int:
-        """The number of singular values s_j with ``s_j / s_1 > 1 − t_j``, where t_j are those of the dual matrix.
-
-        At a solution, s_j or ``1 − t_j`` vanishes (complementarity).
-        """
-        s, slack = self.point[1], 2 * np.sort(np.linalg.eigvalsh(self.D).ravel())
-        return int(np.count_nonzero(s > slack[: len(s)] * s[0]))
-
     def step(self) -> bool:
         """Take a step, and return whether the linear system could be solved."""
-        equations = _StepEquations.at(self)
+        values, Q = np.linalg.eigh(self.D)
+        if not values.min() > 0:
+            return False
+        try:
+            roots = np.linalg.inv(np.linalg.cholesky(self.X)), _transposed(Q / np.sqrt(values)[:, None, :])
+        except np.linalg.LinAlgError:
+            return False
+        blocks = [SplitBlock.from_eigenvectors(*parts) for parts in zip(self.X, values, Q, strict=True)]
+        equations = StepEquations.from_blocks(self.model, blocks, self.shift)
         if equations is None:
             return False
         self.shift, inverse = equations.system.shift, equations.inverse
         mu = float(np.vdot(self.X, self.D)) / self.order
-        best = equations.direction(np.zeros_like(self.X))
+        best = self._direction(equations, roots, np.zeros_like(self.X))
         after = np.vdot(self.X + best.lengths[0] * best.X, self.D + best.lengths[1] * best.D) / self.order
         centre, last = min(1.0, float(after) / mu) ** CENTRING_POWER * mu * inverse, best
         for number in range(MOST_CORRECTIONS):
-            last = equations.direction(centre - _symmetric(last.X @ last.D @ inverse))
+            last = self._direction(equations, roots, centre - symmetric(last.X @ last.D @ inverse))
             if number and last.progress < WORTHWHILE * best.progress:
                 break
             best = last
@@ -116,55 +118,12 @@ class InteriorPoint:
         self.D = (self.identity - self.model.dual_blocks(self.y)) / 2
         return bool(np.isfinite(self.X).all() and np.isfinite(self.y).all())
 
-
-@dataclass(frozen=True, eq=False)
-class _StepEquations:
-    """The linear equations of a step: the iterate, the inverse roots of X and D, the inverse of D and the system."""
-
-    path: InteriorPoint
-    roots: tuple[Array, Array]
-    inverse: Array
-    system: SchurComplement
-
-    @classmethod
-    def at(cls, path: InteriorPoint) -> _StepEquations | None:
-        """Return the equations at an iterate, or None if X, D or the system cannot be factorized."""
-        try:
-            roots = _inverse_root(path.X), _inverse_root(path.D)
-        except np.linalg.LinAlgError:
-            return None
-        inverse = _transposed(roots[1]) @ roots[1]
-        system = SchurComplement.from_lower(0.25 * path.model.normal_matrix(path.X, inverse), path.shift)
-        return None if system is None else cls(path, roots, inverse, system)
-
-    def direction(self, target: Array) -> _Direction:
-        """Return the step for which ``X D`` is ``target D`` to first order and X fits the data.
-
-        It is refined once the gap is small.
-        """
-        path, model = self.path, self.path.model
-        dy = self.system.solve(path.b - model.lifted_value(target))
-        dX = target - path.X + self._change(dy)
-        left = path.b - model.lifted_value(path.X + dX)
-        for _ in range(MOST_REFINEMENTS if path.gap < REFINED_GAP else 0):
-            more = self.system.solve(left)
-            longer = dX + self._change(more)
-            after = path.b - model.lifted_value(path.X + longer)
-            if not np.linalg.norm(after) < np.linalg.norm(left) / 2:
-                break
-            dy, dX, left = dy + more, longer, after
-        dD = -model.dual_blocks(dy) / 2
-        lengths = (min(1.0, SHARE * _distance(root, d)) for root, d in zip(self.roots, (dX, dD), strict=True))
+    def _direction(self, equations: StepEquations, roots: tuple[Array, Array], target: Array) -> _Direction:
+        """Return the step to a target, with its longest lengths; the roots are inverse roots of X and D."""
+        dy, dX = equations.step(self.b, self.X, target, ACCURACY * self.gap)
+        dD = -self.model.dual_blocks(dy) / 2
+        lengths = (min(1.0, SHARE * _distance(root, d)) for root, d in zip(roots, (dX, dD), strict=True))
         return _Direction(dy, dD, dX, (next(lengths), next(lengths)))
-
-    def _change(self, dy: Array) -> Array:
-        """Return the change of X that a step of y causes."""
-        return _symmetric(self.path.X @ self.path.model.dual_blocks(dy) @ self.inverse) / 2
-
-
-def _inverse_root(X: Array) -> Array:
-    """Return the inverses of the lower Cholesky factors of blocks, or raise `LinAlgError`."""
-    return np.asarray(np.linalg.inv(np.linalg.cholesky(X)))
 
 
 def _distance(inverse_root: Array, d: Array) -> float:
@@ -175,7 +134,3 @@ def _distance(inverse_root: Array, d: Array) -> float:
 
 def _transposed(blocks: Array) -> Array:
     return blocks.swapaxes(1, 2)
-
-
-def _symmetric(blocks: Array) -> Array:
-    return (blocks + _transposed(blocks)) / 2

@@ -20,6 +20,8 @@ MOST_SIGNED = 1500
 MOST_STEPS = 40
 #: Relative gap below which short steps show that rounding prevents progress.
 CLOSE_GAP = 1e-7
+#: Ratio of gaps between which singular values are compared.
+EARLIER = 10.0
 #: Length of a step of X that counts as short.
 SHORT_STEP = 0.3
 
@@ -38,19 +40,34 @@ def interior_minimum(model: QuadraticMap, b: Array, clock: Clock, limits: Limits
     """
     path, end = InteriorPoint(model, b), ExactEnd(model, b, outcome, limits)
     target = REFINED_GAP if limits.tol <= LARGEST_GAP else limits.tol
+    history: list[tuple[float, Array]] = []
     for _ in range(MOST_STEPS):
         if clock.exhausted:
             break
         clock.iterations += 1
         solved, point, gap = path.step(), path.point, path.gap
-        rank = int(np.count_nonzero(point[1] > np.sqrt(gap) * point[1][0]))
+        history.append((gap, point[1]))
+        rank = _rank(history)
         outcome.record(point, clock, limits.callback, residual=path.misfit, gap=gap, rank=rank)
         stuck = not solved or (gap < CLOSE_GAP and path.lengths[0] < SHORT_STEP)
         if (end.is_due(gap) and end.early(point, path.y)) or stuck or gap <= target:
             break
     outcome.improve_bound(b, path.y, 1.0)
-    end.late(path.point, path.y, path.rank)
+    end.late(path.point, path.y, _rank(history))
     if end.point is None:
         return
     outcome.converged = abs(end.gap) <= limits.tol and end.misfit <= min(limits.tol, LARGEST_RESIDUAL)
     end.record(clock)
+
+
+def _rank(history: list[tuple[float, Array]]) -> int:
+    """Return the number of singular values that persist, from the gaps and the singular values of all iterates.
+
+    Since the gap was ten times as large, those of the solution have hardly changed, and all others have fallen like the
+    gap.
+    """
+    if not history:
+        return 0
+    gap, s = history[-1]
+    before = next((past for past in reversed(history) if past[0] >= EARLIER * gap), history[0])
+    return int(np.count_nonzero(s > np.sqrt(gap / before[0]) * before[1]))

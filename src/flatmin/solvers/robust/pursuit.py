@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.linalg import eigh
 
 from flatmin._core.arrays import Array
 from flatmin._core.limits import Clock
@@ -48,6 +49,9 @@ class PursuitSchedule:
     #: Relative accuracy of singular vectors from a block Krylov method. A confirmed norm has the square of this
     #: accuracy.
     accuracy: float = 1e-5
+    #: Largest shorter side of a matrix whose singular vectors come from a full decomposition. Near the threshold of
+    #: recovery, singular values lie so close together that a Krylov method misses some of them.
+    decomposed: int = 3000
     rounding: float = 1e-9  #: Errors below this share of the largest one count as rounding errors.
     feasible: float = 0.98  #: Estimated norm below which a dual matrix is certainly feasible.
     #: A singular value below this share of the previous one is dropped, with all smaller ones, if the objective then
@@ -252,14 +256,22 @@ class _Rounds:
         """Replace the subspace by one that a block Krylov method finds."""
         _, Z = self._clipped(state)
         if 2 * self._basis.shape[1] < min(Z.shape):
-            self._basis = block_triplets(Z, self._basis.shape[1], SCHEDULE.accuracy, int(self._rng.integers(2**31)))[2]
+            self._basis = self._leading(Z, self._basis.shape[1])[1]
 
     def norm(self, W: Array) -> float:
-        """Return the norm of a matrix, or slightly less, by a block Krylov method."""
+        """Return the norm of a matrix, or slightly less for a large one."""
         if 2 * self._basis.shape[1] >= min(W.shape):
             return float(np.linalg.norm(W, 2))
-        found = block_triplets(W, 1, SCHEDULE.accuracy, int(self._rng.integers(2**31)), below=SCHEDULE.feasible)
-        return float(found[1].max(initial=0.0))
+        return float(self._leading(W, 1, SCHEDULE.feasible)[0].max(initial=0.0))
+
+    def _leading(self, Z: Array, count: int, below: float = 0.0) -> tuple[Array, Array]:
+        """Return leading singular values and right singular vectors, by a Krylov method for a large matrix."""
+        if min(Z.shape) > SCHEDULE.decomposed:
+            return block_triplets(Z, count, SCHEDULE.accuracy, int(self._rng.integers(2**31)), below=below)[1:]
+        wide, smaller = Z.shape[0] < Z.shape[1], min(Z.shape)
+        squares, Q = eigh(Z @ Z.T if wide else Z.T @ Z, subset_by_index=(smaller - count, smaller - 1))
+        s = np.sqrt(np.maximum(squares, 0.0))
+        return s, np.linalg.qr(Z.T @ Q)[0] if wide else Q
 
     def _clipped(self, state: Array) -> tuple[Array, Array]:
         """Return the dual matrix W of a state, and the matrix whose singular values the round reduces."""

@@ -1,0 +1,91 @@
+"""Adapters with weight decay: the certified optimum against another solver, and claims that can fail."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from flatmin.lab import Evidence, Result, recipes
+from flatmin.lab.recipes import adapter_decay
+from tests.lab.quick import check_finding, quick_finding
+
+RECIPE = recipes.find("adapter-decay")
+CELL = {"panel": "completion", "m": 60, "decay": 0.01, "spare": 1, "start": "zero"}
+
+
+def test_the_quick_version_has_no_minimum_between():
+    finding = quick_finding("adapter-decay", seed=5)
+    check_finding(finding, holding=3)
+    assert len(finding.displays) == 2
+
+
+def test_the_optimum_is_the_least_of_loss_and_nuclear_norm(monkeypatch):
+    cvxpy = pytest.importorskip("cvxpy")
+    seen = {}
+
+    def kept(A, b, decay, start, unit, descend=adapter_decay._descended):
+        seen.update(A=A, b=b, decay=decay, width=start.shape[2], value=descend(A, b, decay, start, unit)[0])
+        return descend(A, b, decay, start, unit)
+
+    monkeypatch.setattr(adapter_decay, "_descended", kept)
+    found = adapter_decay.train(CELL, 3)
+    X = cvxpy.Variable((10, 10))
+    loss = cvxpy.sum_squares(seen["A"] @ cvxpy.vec(X, order="C") - seen["b"]) / 60
+    least = cvxpy.Problem(cvxpy.Minimize(loss + seen["decay"] * cvxpy.normNuc(X))).solve(solver="SCS", eps=1e-9)
+    assert found["converged"]
+    assert abs(found["excess"]) < 1e-8
+    assert seen["value"] == pytest.approx(least, rel=1e-5)
+    assert seen["width"] == found["rank"] + 1
+
+
+def test_a_saddle_is_no_local_minimum():
+    rng = np.random.default_rng(0)
+    A, start = np.eye(100)[:60], np.zeros((2, 10, 3))
+    assert adapter_decay._descended(A, rng.standard_normal(60), 1e-3, start, 1.0)[2] is False
+
+
+def verdicts(**changes):
+    """Return the verdicts if metrics of as claimed runs are replaced by functions of parameters and repetition."""
+    recipe = replace(RECIPE, repetitions=20)
+    results = []
+    for trial in recipe.trials():
+        at, failed = trial.parameters, trial.parameters["spare"] == 0 and trial.repetition == 0
+        found = {
+            "excess": 0.5 if failed else 1e-12,
+            "converged": True,
+            "rank": 4,
+            "width": 4,
+            "norm": 1.2,
+            "gap": 1e-12,
+        }
+        if at["spare"] < 0:
+            found["excess"] = 0.01
+        found |= {name: change(at, trial.repetition) for name, change in changes.items()}
+        found["failed"] = found["excess"] >= adapter_decay.FAR
+        results.append(Result(trial, found))
+    return [claim.verdict for claim in recipe.judge(Evidence(recipe, results))]
+
+
+@pytest.mark.parametrize(
+    ("changes", "failing"),
+    [
+        ({}, []),
+        ({"gap": lambda at, n: 1e-3}, [0]),
+        ({"converged": lambda at, n: n > 3}, [1]),
+        ({"excess": lambda at, n: 0.05}, [2, 3]),
+        ({"excess": lambda at, n: 0.5}, [3]),
+        ({"norm": lambda at, n: 1.0, "excess": lambda at, n: 0.5 if n == 0 else 0.01 if at["spare"] < 0 else 0}, [4]),
+        ({"rank": lambda at, n: 3, "excess": lambda at, n: 0.5 if n == 0 else 0.01 if at["spare"] < 0 else 0}, [4]),
+        ({"excess": lambda at, n: 0.5 if at["start"] == "zero" and at["spare"] == 0 and n < 9 else 0}, [5]),
+    ],
+)
+def test_every_claim_can_fail(changes, failing):
+    found = verdicts(**changes)
+    assert set(failing) <= {place for place, verdict in enumerate(found) if verdict == "fails"}
+    assert failing or "fails" not in found
+
+
+def test_without_results_nothing_is_decided():
+    empty = Evidence(RECIPE, [])
+    assert {claim.verdict for claim in RECIPE.judge(empty)} == {"undecided"}
+    assert not RECIPE.show(empty)
