@@ -2,7 +2,7 @@
 
 import math
 import zipfile
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
@@ -20,7 +20,7 @@ LARGEST_RATIO = 1100
 
 def read_array(stream: IO[bytes], size: int) -> Array:
     """Return the array in a stream of ``size`` bytes, or raise `ValueError` if its header promises another size."""
-    version = np.lib.format.read_magic(stream)  # type: ignore[no-untyped-call]
+    version = np.lib.format.read_magic(stream)
     if version not in HEADERS:
         raise ValueError(f"it has version {version[0]}.{version[1]} of the format, expected 1.0 or 2.0")
     shape, by_columns, kind = HEADERS[version](stream)
@@ -34,7 +34,7 @@ def read_array(stream: IO[bytes], size: int) -> Array:
         part = content[start : start + BLOCK]
         if stream.readinto(part) != len(part):  # type: ignore[attr-defined]
             raise ValueError("its end is missing")
-    flat: Any = np.frombuffer(content, kind, math.prod(shape))
+    flat: Array = np.frombuffer(content, kind, math.prod(shape))
     return flat.reshape(shape, order="F" if by_columns else "C")
 
 

@@ -65,7 +65,8 @@ class _Head:
         if symmetry != "general" and d1 != d2:
             raise InputError(f"{path} has {d1} rows and {d2} columns, expected equal numbers in a {symmetry} matrix")
         half = {"symmetric": d1 * (d1 + 1) // 2, "skew-symmetric": d1 * (d1 - 1) // 2}
-        return cls(layout, field, symmetry, shape, *(entries or [half.get(symmetry, d1 * d2)]), number)
+        count = entries[0] if entries else half.get(symmetry, d1 * d2)
+        return cls(layout, field, symmetry, shape, count, number)
 
 
 class MatrixMarket(Document):
