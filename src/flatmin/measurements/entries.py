@@ -232,14 +232,15 @@ class Entries(Measurement):
         pairs = [(F[d1:, one], H[:d1, other]) for F, H in ((G, P), (P, G)) for one, other in ends]
         M = np.zeros((self.size, self.size))
         for row, (start, stop) in enumerate(pairwise(pointers)):
-            for below, along in pairs:
-                block = below[columns[start:stop], :stop]
-                block *= along[row, :stop]
-                M[start:stop, :stop] += block
+            place = columns[start:stop]
+            M[start:stop, :stop] = sum(below[place, :stop] * along[row, :stop] for below, along in pairs)
         if order is not None:
             place = np.argsort(order)
             M = (np.tril(M) + np.tril(M, -1).T)[place[:, None], place]
-        return M if self.weights is None else self.weights[:, None] * M * self.weights
+        if self.weights is not None:
+            M *= self.weights
+            M *= self.weights[:, None]
+        return M
 
     def congruence(self, P1: Metric, P2: Metric) -> Measurement:
         """Return the map with weights multiplied by the entries of the diagonal P1 and P2."""

@@ -18,7 +18,7 @@ def late_path(problem):
     """Return an iterate at which D has tiny eigenvalues."""
     scaled = Scaled.from_problem(problem, 1.0, 0)
     path = InteriorPoint(scaled.model, scaled.b)
-    while path.gap > 1e-6:
+    while path.gap > 1e-7:
         assert path.step()
     return path
 
@@ -33,7 +33,7 @@ def test_a_step_fits_the_data_and_is_complementary(instance):
     target = 1e-9 * equations.inverse
     dy, dX = equations.step(path.b, path.X, target, 1e-12)
     left = np.linalg.norm(path.b - path.model.lifted_value(path.X + dX))
-    assert left <= 1e-13 * np.linalg.norm(path.b)
+    assert left <= 1e-12 * np.linalg.norm(path.b)
     linear = target - path.X + symmetric(path.X @ path.model.dual_blocks(dy) @ equations.inverse) / 2
     np.testing.assert_allclose(dX, linear, atol=1e-7 * np.abs(path.X).max())
 

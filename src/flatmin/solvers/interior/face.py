@@ -14,8 +14,11 @@ from flatmin._core.arrays import Array
 
 __all__ = ["SplitBlock", "symmetric"]
 
-#: Eigenvalue of D below which its eigenvector belongs to the face.
+#: Eigenvalue of D below which its eigenvector belongs to the face, if the smallest one is below ``TINY``. Otherwise
+#: rounding does no harm, and there is no face.
 FACE = 1e-5
+#: Smallest eigenvalue of D below which a block has a face.
+TINY = 1e-9
 #: Largest number of columns of P.
 MOST_COLUMNS = 24
 
@@ -46,7 +49,7 @@ class SplitBlock:
     @classmethod
     def from_eigenvectors(cls, X: Array, values: Array, Q: Array) -> SplitBlock:
         """Split a block X by the eigenvalues of D, in ascending order, and their eigenvectors."""
-        k = min(int(np.count_nonzero(values < FACE)), MOST_COLUMNS)
+        k = min(int(np.count_nonzero(values < FACE)), MOST_COLUMNS) if values[0] < TINY else 0
         P, N = Q[:, :k], Q[:, k:]
         core, across = P.T @ X @ P, N.T @ X @ P
         units = np.sqrt(np.outer(np.diagonal(core), np.diagonal(core)))
@@ -81,7 +84,7 @@ class SplitBlock:
 
     def face(self, C: Array) -> Array:
         """Return ``sym(V C Pᵀ)``, from which ``P C Pᵀ`` drops out without rounding if C is antisymmetric."""
-        return symmetric(self.P @ symmetric(C) @ self.P.T + self.tilt @ C @ self.P.T)
+        return symmetric((self.P @ symmetric(C) + self.tilt @ C) @ self.P.T)
 
     def costs(self, basis: Array) -> Array:
         """Return the matrix of the quadratic form ``tr(Cᵀ core⁻¹ C slack)`` in a basis."""

@@ -27,7 +27,7 @@ SHARE = 0.95
 CENTRING_POWER = 3
 #: Largest number of corrections of a step. A correction is kept if it makes the product of both step lengths longer by
 #: the factor ``WORTHWHILE``.
-MOST_CORRECTIONS = 4
+MOST_CORRECTIONS = 3
 #: Factor of the product of the step lengths from which another correction pays.
 WORTHWHILE = 1.05
 #: Error of the equations of a step, relative to the gap.
