@@ -178,7 +178,6 @@ RECIPE = Recipe(
     grid=[{"frozen": ["gaussian", "flattest"], "change": [0.3, 1.0]}],
     repetitions=60,
     quick={"repetitions": 3},
-    consecutive=True,
     judge=judge,
     show=show,
 )
