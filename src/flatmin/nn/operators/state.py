@@ -7,10 +7,11 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from flatmin.errors import InputError
 
-__all__ = ["FAILURES", "MODES", "Inside", "ModelWeights", "fixed_randomness", "in_mode", "unwrapped"]
+__all__ = ["FAILURES", "MODES", "Inside", "ModelWeights", "fixed_randomness", "in_mode", "plain_attention", "unwrapped"]
 
 #: Possible behaviours of batch norm and dropout: as at test time, as in training, or by the flag of each submodule.
 MODES = ("eval", "train", "as_is")
@@ -125,6 +126,18 @@ def in_mode(model: nn.Module, mode: str) -> Iterator[None]:
         model.train(before[0][1])
         for module, training in before:
             module.training = training
+
+
+@contextmanager
+def plain_attention() -> Iterator[None]:
+    """Compute attention by elementary operations; fused ones have no second derivative and no forward mode."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
 
 
 @contextmanager
