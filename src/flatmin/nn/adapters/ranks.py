@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from scipy.special import stdtrit
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -27,6 +28,8 @@ __all__ = ["DataParts", "RankEvidence", "find_ranks", "gradient_ranks", "update_
 _PARTS = 32
 #: With fewer parts there is no test, and the rank stays as it is.
 _MIN_PARTS = 8
+#: Difference between the seeds of two processes, whose random signs must not be the same.
+_SEEDS_APART = 1_000_003
 
 
 @dataclass(frozen=True)
@@ -101,29 +104,35 @@ def gradient_ranks(adapters: Sequence[Adapter], curvature: Curvature, seed: int)
     ----------
     Hong, Sheng, Dobriban, "Selecting the number of components in PCA via random signflips", arXiv 2012.02985.
     """
-    generator = torch.Generator().manual_seed(seed)
+    processes = curvature.processes
+    own = dist.get_rank(processes.group) if processes.count > 1 else 0
+    generator = torch.Generator().manual_seed(seed + _SEEDS_APART * own)
     weights = [next(i for i, p in enumerate(curvature.weights.tensors) if p is a.weight) for a in adapters]
     sums = [a.weight.detach().new_zeros(1 + DRAWS, *a.weight.shape) for a in adapters]
-    signs, count, total = torch.zeros(DRAWS, dtype=torch.float64), 0, 0.0
-    for batch, run in curvature.evaluations():
-        gradients = run(partial(_gradients, curvature, batch, weights))
-        flips = torch.randint(0, 2, (DRAWS,), generator=generator).double() * 2 - 1
-        along = batch.weight * torch.cat([torch.ones(1, dtype=torch.float64), flips])
-        for one, gradient in zip(sums, gradients, strict=True):
-            for total_of_signs, factor in zip(one, along.tolist(), strict=True):
-                total_of_signs.add_(gradient, alpha=factor)
-        signs += batch.weight * flips
-        count, total = count + 1, total + batch.weight
+    signs, count, total = torch.zeros(DRAWS, dtype=torch.float64), 0.0, 0.0
+    with curvature.processes.collective():
+        for batch, run in curvature.evaluations():
+            gradients = run(partial(_gradients, curvature, batch, weights))
+            flips = torch.randint(0, 2, (DRAWS,), generator=generator).double() * 2 - 1
+            along = batch.weight * torch.cat([torch.ones(1, dtype=torch.float64), flips])
+            for one, gradient in zip(sums, gradients, strict=True):
+                for total_of_signs, factor in zip(one, along.tolist(), strict=True):
+                    total_of_signs.add_(gradient, alpha=factor)
+            signs += batch.weight * flips
+            count, total = count + 1, total + batch.weight
+    signs, total = processes.sums(signs.to(curvature.device), total)
     found = []
-    for adapter, one in zip(adapters, sums, strict=True):
-        if count < _MIN_PARTS:
-            found.append(RankEvidence(adapter.rank, "none", (), (), count))
+    for adapter, part in zip(adapters, sums, strict=True):
+        one, number = processes.sums(part, count)
+        n_parts = int(number)
+        if n_parts < _MIN_PARTS:
+            found.append(RankEvidence(adapter.rank, "none", (), (), n_parts))
             continue
         mean = one[0] / total
         noise = (one[1:] / total - (signs / total).to(one).reshape(-1, *[1] * mean.ndim) * mean).flatten(2)
-        values, thresholds = _compared(mean.flatten(1), noise * (count / (count - 1)) ** 0.5)
+        values, thresholds = _compared(mean.flatten(1), noise * (n_parts / (n_parts - 1)) ** 0.5)
         rank = sum(value > limit for value, limit in zip(values, thresholds, strict=False))
-        found.append(RankEvidence(rank, "gradient", values, thresholds, count))
+        found.append(RankEvidence(rank, "gradient", values, thresholds, n_parts))
     return found
 
 
@@ -136,23 +145,29 @@ def update_ranks(adapters: Sequence[Adapter], traces: Sequence[Traces], curvatur
     """
     cuts = [flattest_factors(a.A, a.B, one.P, one.Q) for a, one in zip(adapters, traces, strict=True)]
     sums = [torch.zeros(4, adapter.rank, dtype=torch.float64) for adapter in adapters]
-    count, total = 0, 0.0
-    for batch, run in curvature.evaluations():
-        for one, increases in zip(sums, run(partial(_increases, curvature, batch, adapters, cuts)), strict=True):
-            w = batch.weight
-            one += torch.stack([w * increases, w**2 * increases**2, w**2 * increases, torch.full_like(increases, w**2)])
-        count, total = count + 1, total + batch.weight
+    count, total = 0.0, 0.0
+    with curvature.processes.collective():
+        for batch, run in curvature.evaluations():
+            for one, increases in zip(sums, run(partial(_increases, curvature, batch, adapters, cuts)), strict=True):
+                w = batch.weight
+                one += torch.stack(
+                    [w * increases, w**2 * increases**2, w**2 * increases, torch.full_like(increases, w**2)]
+                )
+            count, total = count + 1, total + batch.weight
     found = []
-    for adapter, (first, second, cross, squares) in zip(adapters, sums, strict=True):
-        if count < _MIN_PARTS:
-            found.append(RankEvidence(adapter.rank, "none", (), (), count))
+    counts, whole = curvature.processes.sums(torch.tensor([count], device=curvature.device), total)
+    n_parts = int(counts.item())
+    for adapter, part in zip(adapters, sums, strict=True):
+        if n_parts < _MIN_PARTS:
+            found.append(RankEvidence(adapter.rank, "none", (), (), n_parts))
             continue
-        mean = first / total
-        variance = (second - 2 * mean * cross + mean**2 * squares).clamp(min=0) / total**2 * count / (count - 1)
-        thresholds = float(stdtrit(count - 1, 0.95)) * variance.sqrt()
+        first, second, cross, squares = curvature.processes.sums(part.to(curvature.device), 0.0)[0].cpu()
+        mean = first / whole
+        variance = (second - 2 * mean * cross + mean**2 * squares).clamp(min=0) / whole**2 * n_parts / (n_parts - 1)
+        thresholds = float(stdtrit(n_parts - 1, 0.95)) * variance.sqrt()
         needed = (mean > thresholds).tolist()
         rank = max((k + 1 for k, yes in enumerate(needed) if yes), default=0)
-        found.append(RankEvidence(rank, "update", tuple(mean.tolist()), tuple(thresholds.tolist()), count))
+        found.append(RankEvidence(rank, "update", tuple(mean.tolist()), tuple(thresholds.tolist()), n_parts))
     return found
 
 
