@@ -1,0 +1,47 @@
+"""The picture of a race for talks: a few runs as courses in the plane of flatness gap and error."""
+
+import numpy as np
+
+from flatmin.lab.displays.training.plane import MARKS, Course, PlaneDisplay
+from flatmin.lab.race.page.ranking import Ranking
+
+__all__ = ["courses"]
+
+CAPTION = "Competitors that fit the data, from the flattest to the sharpest; of each the run with the median last gap."
+#: Largest number of competitors in the picture.
+MOST = 4
+
+
+def courses(ranking: Ranking) -> PlaneDisplay | None:
+    """Return the courses of competitors that fit the data, from the flattest to the sharpest, or None without any.
+
+    Each competitor is shown by the run whose last gap is the median of its runs. There is no picture without errors or
+    gaps, or if all solutions are equally flat.
+    """
+    result = ranking.result
+    if result.flattest is None or ranking.determined or not ranking.has_errors:
+        return None
+    fitting = [row["competitor"] for row in ranking.rows if row["fits"]]
+    chosen = dict.fromkeys(np.linspace(0, len(fitting) - 1, MOST).round().astype(int)) if fitting else {}
+    found = []
+    for place in chosen:
+        name = fitting[place]
+        runs = [row for row in result.table if row["competitor"] == name and not row["diverged"]]
+        if not runs:
+            continue
+        runs.sort(key=lambda row: float(row["flatness_gap"]))
+        curves = result.trajectories[name, runs[(len(runs) - 1) // 2]["seed"]]
+        points = np.column_stack([curves["flatness_gap"], curves["relative_error"]])
+        found.append(Course(name, ranking.looks[name], points[np.isfinite(points).all(axis=1)]))
+    if not found:
+        return None
+    return PlaneDisplay(
+        name="courses",
+        title="Courses of runs from their start to their end",
+        caption=f"{CAPTION} {MARKS}",
+        wide=True,
+        x_label="flatness gap",
+        y_label="relative error",
+        courses=found,
+        optimum=result.flattest_error,
+    )
