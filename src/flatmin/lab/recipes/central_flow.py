@@ -257,20 +257,18 @@ def _of_one_draw(evidence: Evidence) -> list[Display]:
         PlaneDisplay.from_evidence(
             Evidence(evidence.experiment, own),
             "courses",
-            "Gradient descent and its central flow, one draw, from the same start",
+            "One draw: gradient descent and its central flow",
             gaps=kinds,
             by="share",
             optimum=course.error(flattest),
             labels={share: f"{share:.0%}" for share in evidence.levels("share")},
-            wide=True,
-            caption="Step sizes are 2/λ, with λ from the flattest solution's sharpness (0%) to the gradient flow's (100%).",
+            caption="Steps are 2/λ, with λ from the flattest solution's sharpness (0%) to the gradient flow's (100%).",
         ),
         SlicesDisplay(
             name="slices",
-            title="The loss around three ends of training, along the flattest and the sharpest direction",
+            title="The loss around three ends of training",
             slices=slices,
             recipe=evidence.name,
-            wide=True,
             caption="The central flow has the step size at which the certified flattest solution is just stable.",
         ),
     ]

@@ -37,9 +37,8 @@ def courses(ranking: Ranking) -> PlaneDisplay | None:
         return None
     return PlaneDisplay(
         name="courses",
-        title="Courses of runs from their start to their end",
+        title="From start to end",
         caption=f"{CAPTION} {MARKS}",
-        wide=True,
         x_label="flatness gap",
         y_label="relative error",
         courses=found,

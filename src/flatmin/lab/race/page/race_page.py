@@ -192,7 +192,7 @@ def _along(ranking: Ranking) -> Section:
         figures.append(Figure(title, alt[:1].upper() + alt[1:], listed(group) + ".", svg=svg))
     plane = courses(ranking)
     if plane is not None:
-        figures.append(Figure(plane.title, plane.alt, plane.caption, svg=page_svg(plane, "courses"), wide=True))
+        figures.append(Figure(plane.title, plane.alt, plane.caption, svg=page_svg(plane, "courses")))
     prose = [
         "Lines are medians over the seeds. Their light bands hold all seeds that have not diverged. Where the median "
         "diverges, a line leaves the chart or ends with a cross. Grey lines are the competitors of the other panels. "
