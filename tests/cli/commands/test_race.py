@@ -47,6 +47,7 @@ SHORT = ("--competitors", "gradient-descent-small,adam", "--budget", 20, "--seed
 def without_page(monkeypatch):
     """Leave the page out, whose pictures take most of the time, where it is not looked at."""
     monkeypatch.setattr(PAGE, "write_race", lambda path, *args, **more: path.write_text("left out"))
+    monkeypatch.setattr(PAGE, "write_courses", lambda folder, result: None)
 
 
 @pytest.fixture

@@ -145,12 +145,9 @@ def _race(case: Case, settings: Mapping[str, Any], runs: Runs, shown: bool) -> A
 
 def _write(folder: Path, request: Request, family: Family, case: Case, result: Any, summary: Mapping[str, Any]) -> None:
     """Write the table, the page and the summary."""
-    from flatmin.lab.displays import save_figures
-    from flatmin.lab.race.page import Ranking, courses, write_race
+    from flatmin.lab.race.page import write_courses, write_race
 
-    picture = courses(Ranking(result))
-    if picture is not None:
-        save_figures([picture], folder)
+    write_courses(folder, result)
     with (folder / "race.csv").open("w", newline="", encoding="utf-8") as stream:
         table = csv.DictWriter(stream, list(result.table[0]), lineterminator="\n")
         table.writeheader()

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from flatmin.lab.race.page import Ranking, courses
+from flatmin.lab.race.page.courses import courses, write_courses
+from flatmin.lab.race.page.ranking import Ranking
 from tests.lab.race.example_races import NETWORK, example_race
 
 
@@ -19,6 +20,13 @@ def test_competitors_from_the_flattest_to_the_sharpest_are_shown():
     for course in display.courses:
         assert course.points[-1, 0] == gaps[course.label][2]
         assert np.isfinite(course.points).all()
+
+
+def test_the_picture_is_written_as_png_and_svg(tmp_path):
+    write_courses(tmp_path, example_race(names=("gradient-descent-small", "two-point"), seeds=1))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["courses.png", "courses.svg"]
+    unfitting = courses(Ranking(example_race(names=("two-point",), seeds=1)))
+    assert [course.label for course in unfitting.courses] == ["two-point"]
 
 
 def test_without_errors_gaps_or_fits_there_is_no_picture():
