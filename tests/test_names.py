@@ -37,6 +37,7 @@ SAME_SUBJECT = {
     "pivotal": "noise of unknown level, without and with gross errors",
     "page": "the page of each kind of report",
     "task": "the work that a solver, or a competitor of a race, is given",
+    "label_noise": "the optimizer, and the recipe that tests what it leads to",
     "theorems": "theorems in exact arithmetic, and the recipe that counts them",
     "threads": "threads of linear algebra, of compiled loops and of PyTorch",
 }

@@ -80,6 +80,7 @@ def test_gradient_flow_conserves_balance_and_fits():
     assert all(np.allclose(x, y, atol=1e-6) for x, y in zip(before, after, strict=True))
 
 
+@pytest.mark.slow
 def test_the_quick_version_finds_no_minimum_below_the_bound():
     finding = quick_finding("sharpness-depth", seed=3)
     assert not finding.trouble

@@ -81,3 +81,12 @@ def test_a_language_model_of_hugging_face_with_its_own_batches():
         assert torch.allclose(model(tokens).logits, before, atol=1e-13)
     after = hessian_trace(model, None, batches, of="gauss_newton", method="exact")
     assert found.fibre_minimum.interval[0] < after.value < 0.9 * exact.value
+
+
+def test_the_pattern_of_ranks_builds_the_model_that_it_names():
+    model, (x, y) = with_peft(["first", "last"]), data(64)
+    pattern = adapter_flatness(model, LOSS, (x, y)).rank_pattern
+    assert list(pattern) == ["first", "last"]
+    chosen = {"first": 1, "last": 3}
+    again = with_peft(["first", "last"], rank_pattern={name: chosen[name] for name in pattern})
+    assert {adapter.name: adapter.rank for adapter in find_adapters(again)} == chosen

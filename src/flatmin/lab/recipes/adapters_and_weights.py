@@ -176,9 +176,8 @@ RECIPE = Recipe(
     __doc__,
     adapt,
     grid=[{"frozen": ["gaussian", "flattest"], "change": [0.3, 1.0]}],
-    repetitions=60,
+    repetitions=45,
     quick={"repetitions": 3},
-    consecutive=True,
     judge=judge,
     show=show,
 )

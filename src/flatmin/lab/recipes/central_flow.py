@@ -234,7 +234,7 @@ RECIPE = Recipe(
     __doc__,
     follow,
     grid=[{"factors": (MATRICES, VECTORS), "warmup": (0, 500, 1500, 4000), "share": _SHARES}],
-    repetitions=15,
+    repetitions=10,
     quick={
         "grid": [{"factors": (MATRICES, VECTORS), "warmup": (0, 250, 1000), "share": (0.25, 0.7)}],
         "repetitions": 2,

@@ -168,27 +168,42 @@ def judge(evidence: Evidence) -> list[Claim]:
         excess = part.values("flow") / condition
         claims.append(Claim.from_largest(f"{words}: the largest ratio over the condition number", excess, below=1.05))
         claims += _even(f"{words}: the exponent in depth of the ratio", part)
-        pairs = part.pairs("flow", "width", WIDTHS[0], WIDTHS[-1])
+        wide = [_mean_of_logs(draw, WIDTHS[-1]) - _mean_of_logs(draw, WIDTHS[0]) for draw in _draws(part)]
         text = f"{words}: the ratio at width {WIDTHS[-1]}× over that at width {WIDTHS[0]}×"
-        level, both = shared_level(2), pairs[:, 1] / pairs[:, 0]
+        level, both = shared_level(2), np.exp([value for value in wide if np.isfinite(value)])
         claims.append(claim_of_ratio(f"{text}, 95 % together with the next", both, level=level, above=0.95))
         claims.append(claim_of_ratio(f"{text}, 95 % together with the last", both, level=level, below=1.05))
     claims.append(Claim.from_largest("Matrices: the largest relative gap", matrix.values("gap"), below=1e-6))
     claims += _even("certified flattest layers of a matrix: the exponent in depth of the ratio", matrix)
     text = f"{DEPTHS[-1]} layers: the ratio of other minima, in the geometric mean"
-    deepest = regression.select(depth=DEPTHS[-1]).values("changed")
-    return [*claims, claim_of_ratio(text, deepest, above=10)]
+    deepest = [draw.values("changed") for draw in _draws(regression.select(depth=DEPTHS[-1]))]
+    typical = [float(np.exp(np.mean(np.log(ratios)))) for ratios in deepest if len(ratios)]
+    return [*claims, claim_of_ratio(text, typical, above=10)]
+
+
+def _draws(part: Evidence) -> list[Evidence]:
+    """Return the evidence of each draw; all depths, widths and condition numbers see the same draws."""
+    seeds = dict.fromkeys(result.trial.seed for result in part.results)
+    return [Evidence(part.experiment, [r for r in part.results if r.trial.seed == seed]) for seed in seeds]
+
+
+def _mean_of_logs(draw: Evidence, width: int) -> float:
+    ratios = draw.select(width=width).values("flow")
+    return float(np.mean(np.log(ratios))) if len(ratios) else np.nan
 
 
 def _even(text: str, part: Evidence) -> Iterator[Claim]:
-    """Give the two claims that the ratio does not depend on depth; their intervals hold together with 95 %."""
-    pairs = [(r.trial.parameters["depth"], r.metrics["flow"]) for r in part.results if r.metrics["flow"] is not None]
+    """Give the two claims that the ratio does not depend on depth, from the exponent of each draw."""
+    exponents = []
+    for draw in _draws(part):
+        rows = [r for r in draw.results if r.metrics["flow"] is not None]
+        if len({r.trial.parameters["depth"] for r in rows}) > 1:
+            depths, ratios = zip(*((r.trial.parameters["depth"], r.metrics["flow"]) for r in rows), strict=True)
+            exponents.append(power_law(depths, ratios)[0])
     limits = ({"above": -EVEN}, {"below": EVEN})
     for limit, other in zip(limits, ("next", "last"), strict=True):
-        words = f"{text}, 95 % together with the {other}"
-        depths, ratios = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-        fitted = power_law(depths, ratios, shared_level(2)) if pairs else None
-        yield Claim(words, *fitted, **limit) if fitted else Claim.open(words, **limit)
+        words = f"{text}, mean over draws, 95 % together with the {other}"
+        yield Claim.from_mean(words, exponents, level=shared_level(2), **limit)
 
 
 def show(evidence: Evidence) -> list[Display]:

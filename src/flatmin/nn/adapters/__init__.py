@@ -2,12 +2,14 @@
 
 from flatmin.nn.adapters.layers import Adapter, LowRankAdapter, find_adapters
 from flatmin.nn.adapters.measure import AdapterFlatness, MeasuredAdapter, adapter_flatness, rebalance_
+from flatmin.nn.adapters.ranks import RankEvidence
 
 __all__ = [
     "Adapter",
     "AdapterFlatness",
     "LowRankAdapter",
     "MeasuredAdapter",
+    "RankEvidence",
     "adapter_flatness",
     "find_adapters",
     "rebalance_",

@@ -15,7 +15,7 @@ The second derivative of ``B A`` lies in blocks off the diagonal, so the trace o
 import torch
 from torch import Tensor
 
-__all__ = ["flattest_move", "smallest_trace"]
+__all__ = ["flattest_factors", "flattest_move", "smallest_trace"]
 
 #: Eigenvalues and singular values below this share of the largest one are raised to it, so that G is invertible.
 FLOOR = 1e-10
@@ -49,6 +49,13 @@ def flattest_move(P: Tensor, Q: Tensor) -> tuple[Tensor, Tensor]:
     U, s, _ = torch.linalg.svd(_power(P, 0.5, FLOOR) @ _power(Q, 0.5, FLOOR))
     root = s.clamp(min=FLOOR * s.max()).sqrt()
     return _power(P, -0.5, FLOOR) @ U * root, (U / root).mT @ _power(P, 0.5, FLOOR)
+
+
+def flattest_factors(A: Tensor, B: Tensor, P: Tensor, Q: Tensor) -> tuple[Tensor, Tensor]:
+    """Return (G⁻¹ A, B G) for A, (r, ...), and B, (outputs, r, ...); their components descend by trace."""
+    G, inverse = (M.to(A.device) for M in flattest_move(P, Q))
+    left = torch.tensordot(B.detach().double(), G, ([1], [0])).movedim(-1, 1)
+    return torch.tensordot(inverse, A.detach().double(), 1).to(A), left.to(B)
 
 
 def _power(P: Tensor, exponent: float, floor: float = 0.0) -> Tensor:

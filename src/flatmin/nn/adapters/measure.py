@@ -14,11 +14,12 @@ from torch import Tensor, nn
 
 from flatmin._core.validation import seed_number, whole_number
 from flatmin.errors import InputError
-from flatmin.nn.adapters.fibre import flattest_move, smallest_trace
+from flatmin.nn.adapters.fibre import flattest_factors, smallest_trace
 from flatmin.nn.adapters.layers import Adapter, find_adapters
 from flatmin.nn.adapters.probing import Forms, Traces, exact_traces, probed_traces
+from flatmin.nn.adapters.ranks import DataParts, RankEvidence, find_ranks
 from flatmin.nn.estimators.base import PRODUCTS, TraceEstimate
-from flatmin.nn.operators.curvature import Curvature
+from flatmin.nn.operators.curvature import Curvature, CurvatureOptions
 from flatmin.nn.operators.streaming import Loss
 
 __all__ = ["AdapterFlatness", "MeasuredAdapter", "adapter_flatness", "rebalance_"]
@@ -43,7 +44,7 @@ class MeasuredAdapter:
 class AdapterFlatness:
     """The flatness of the adapters of a model, with a 95 % interval for each number.
 
-    Each field but the last is a `TraceEstimate` for all adapters, whose ``groups`` are the adapters by name.
+    The first four fields are each a `TraceEstimate` for all adapters, whose ``groups`` are the adapters by name.
 
     Attributes
     ----------
@@ -57,6 +58,8 @@ class AdapterFlatness:
         The difference ``trace - fibre_minimum``.
     adapters
         The adapters by name, with the curvature that `rebalance_` uses.
+    ranks
+        The rank that each adapter needs, with its evidence, see `RankEvidence`.
     """
 
     trace: TraceEstimate
@@ -64,6 +67,12 @@ class AdapterFlatness:
     fibre_minimum: TraceEstimate
     excess: TraceEstimate
     adapters: Mapping[str, MeasuredAdapter]
+    ranks: Mapping[str, RankEvidence]
+
+    @property
+    def rank_pattern(self) -> dict[str, int]:
+        """The ranks found, at least 1, as the argument ``rank_pattern`` of PEFT's ``LoraConfig``."""
+        return {name: max(evidence.rank, 1) for name, evidence in self.ranks.items()}
 
     def __str__(self) -> str:
         columns = {
@@ -87,6 +96,7 @@ def adapter_flatness(
     *,
     method: str = "auto",
     max_products: int | None = None,
+    ranks: bool = True,
     mode: str = "eval",
     distributed: Any = False,
     seed: int = 0,
@@ -100,6 +110,8 @@ def adapter_flatness(
     .. math::
         \operatorname{tr}_{(A,B)} = s^2 (\operatorname{tr} B^T M_l B + \operatorname{tr} A M_r A^T)
         \;\ge\; 2 s^2 \|M_l^{1/2} B A M_r^{1/2}\|_*.
+
+    ``rank_pattern`` of the result has the rank that each adapter needs, by a test against the noise between samples.
 
     The model is not changed. In layers with DoRA the norm of the weights counts as constant, as in PEFT's gradients.
 
@@ -115,6 +127,8 @@ def adapter_flatness(
         ``max_products`` outputs.
     max_products : int, optional
         The number of probes, and for ``"auto"`` the largest number of outputs; 100 by default.
+    ranks : bool
+        Whether ranks are tested as well, which takes a forward pass for each rank of each adapter.
     seed : int
         Seed of the probes.
 
@@ -151,9 +165,9 @@ def adapter_flatness(
     limit = PRODUCTS if max_products is None else whole_number(max_products, "max_products", 1)
     adapters = find_adapters(model)
     parameters = list(dict.fromkeys(p for adapter in adapters for p in adapter.parameters))
-    curvature = Curvature(
-        model, loss, data, of="gauss_newton", parameters=parameters, mode=mode, distributed=distributed
-    )
+    options: CurvatureOptions = {"of": "gauss_newton", "parameters": parameters, "mode": mode}
+    options["distributed"] = distributed
+    curvature = Curvature(model, loss, data, **options)
     forms = Forms.from_curvature(adapters, curvature)
     forms.check(curvature)
     found = None
@@ -161,11 +175,19 @@ def adapter_flatness(
         found = exact_traces(forms, curvature, limit if method == "auto" else curvature.shape[0])
     if found is None and method == "exact":
         raise InputError("method is 'exact' for samples that interact or have too many outputs, expected 'hutchinson'")
-    if found is not None:
-        return _packed(adapters, found[0], "exact", found[1])
-    if limit < _MIN_PROBES:
+    if found is None and limit < _MIN_PROBES:
         raise InputError(f"max_products is {limit}, expected at least {_MIN_PROBES}; fewer give no reliable interval")
-    return _packed(adapters, probed_traces(forms, curvature, limit, seed_number(seed)), "hutchinson", limit)
+    if found is not None:
+        traces, count, name = *found, "exact"
+    else:
+        traces, count, name = probed_traces(forms, curvature, limit, seed_number(seed)), limit, "hutchinson"
+    means = traces if name == "exact" else [Traces(*(t.mean(0) for t in one)) for one in traces]
+    parts = Curvature(model, loss, DataParts(curvature.batches.data), **options)
+    return AdapterFlatness(
+        **_estimates(adapters, traces, name, count),
+        adapters={adapter.name: _measured(adapter, one) for adapter, one in zip(adapters, means, strict=True)},
+        ranks=find_ranks(adapters, means, parts, seed_number(seed)) if ranks else {},
+    )
 
 
 def rebalance_(adapter: AdapterFlatness | MeasuredAdapter | nn.Module) -> None:
@@ -225,38 +247,34 @@ def _isotropic(adapter: Adapter) -> MeasuredAdapter:
 @torch.no_grad()
 def _move(measured: MeasuredAdapter) -> None:
     A, B = measured.adapter.A, measured.adapter.B
-    if not (bool(measured.P.any()) and bool(measured.Q.any())):
-        return
-    G, inverse = (M.to(A.device) for M in flattest_move(measured.P, measured.Q))
-    A.copy_(torch.tensordot(inverse, A.double(), 1))
-    B.copy_(torch.tensordot(B.double(), G, ([1], [0])).movedim(-1, 1))
+    if bool(measured.P.any()) and bool(measured.Q.any()):
+        first, second = flattest_factors(A, B, measured.P, measured.Q)
+        A.copy_(first)
+        B.copy_(second)
 
 
-def _packed(adapters: Sequence[Adapter], traces: list[Traces], method: str, count: int) -> AdapterFlatness:
-    """Return the result for exact partial traces, or for one estimate of them for each probe along a first axis."""
-    probed = traces[0].weight.ndim > 0
+def _measured(adapter: Adapter, traces: Traces) -> MeasuredAdapter:
+    return MeasuredAdapter(adapter, traces.P, traces.Q, (adapter.A.detach().clone(), adapter.B.detach().clone()))
+
+
+def _estimates(adapters: Sequence[Adapter], traces: list[Traces], method: str, count: int) -> dict[str, TraceEstimate]:
+    """Return the four numbers for exact partial traces, or for one estimate of them for each probe."""
     rows: dict[str, list[Tensor]] = {"trace": [], "weight_trace": [], "fibre_minimum": [], "excess": []}
     for one in traces:
-        means = [t.mean(0, keepdim=True) if probed else t[None] for t in one]
-        # Without one of the probes: the jackknife's replicates, after the mean over all of them.
-        left_out = [(count * mean - t) / (count - 1) for mean, t in zip(means, one, strict=True)] if probed else means
-        both = Traces(*(torch.cat([mean, rest]) for mean, rest in zip(means, left_out, strict=True)))
+        both = one if method != "exact" else Traces(*(t[None] for t in one))
+        if method != "exact":  # the mean over all probes, and then the means without one of them
+            means = [t.mean(0, keepdim=True) for t in one]
+            pairs = zip(means, one, strict=True)
+            both = Traces(*(torch.cat([mean, (count * mean - t) / (count - 1)]) for mean, t in pairs))
         least = smallest_trace(both.P, both.Q)
-        for key, value in (("trace", both.trace), ("weight_trace", both.weight), ("fibre_minimum", least)):
+        for key, value in zip(rows, (both.trace, both.weight, least, both.trace - least), strict=True):
             rows[key].append(value)
-        rows["excess"].append(both.trace - least)
-    names = [adapter.name for adapter in adapters]
-    estimates = {}
+    names, found = [adapter.name for adapter in adapters], {}
     for key, values in rows.items():
         estimate = partial(_estimate, method=method, count=count, skewed=key != "excess")
         parts = {name: estimate(v) for name, v in zip(names, values, strict=True)}
-        estimates[key] = replace(estimate(torch.stack(values).sum(0)), groups=parts)
-    measured = {}
-    for adapter, one in zip(adapters, traces, strict=True):
-        P, Q = (t.mean(0) if probed else t for t in (one.P, one.Q))
-        factors = adapter.A.detach().clone(), adapter.B.detach().clone()
-        measured[adapter.name] = MeasuredAdapter(adapter, P, Q, factors)
-    return AdapterFlatness(**estimates, adapters=measured)
+        found[key] = replace(estimate(torch.stack(values).sum(0)), groups=parts)
+    return found
 
 
 def _estimate(values: Tensor, method: str, count: int, *, skewed: bool) -> TraceEstimate:
