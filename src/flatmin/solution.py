@@ -13,8 +13,8 @@ import numpy as np
 
 from flatmin import parametrizations
 from flatmin._core.arrays import Array
-from flatmin._core.described_archive import read_described, write_described
 from flatmin._core.facts import as_html, as_text, rounded
+from flatmin._core.stored_arrays import read_described, write_described
 from flatmin._core.validation import matrix_shape, nonnegative, numeric, whole_number
 from flatmin._version import __version__
 from flatmin.errors import InputError

@@ -1,10 +1,16 @@
 """Files and directories are written whole or not at all, and memory is asked for before it hurts."""
 
+import fcntl
 import os
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
 import flatmin as fm
+from flatmin._core import files as _files
 from flatmin._core import memory as _memory
 from flatmin._core.files import atomic_directory, atomic_path, first_bytes, reason
 from flatmin.errors import InputError
@@ -60,6 +66,86 @@ def test_a_directory_is_replaced_whole(tmp_path):
             (temporary / name).write_text(name)
         assert os.listdir(target) == [name]
     assert os.listdir(tmp_path / "parent") == ["out"]
+
+
+REPLACED_UNTIL_KILLED = """
+import sys
+from pathlib import Path
+from flatmin._core.files import atomic_directory
+print(flush=True)
+for number in range(10**9):
+    with atomic_directory(Path(sys.argv[1])) as folder:
+        for name in ("first", "second"):
+            (folder / name).write_text(str(number))
+"""
+
+
+def test_a_killed_process_leaves_the_old_directory_or_the_new_one(tmp_path, monkeypatch):
+    target = tmp_path / "out"
+    for delay in (0.0, 0.003, 0.011):
+        process = subprocess.Popen([sys.executable, "-c", REPLACED_UNTIL_KILLED, str(target)], stdout=subprocess.PIPE)
+        process.stdout.readline()
+        while not target.exists():
+            time.sleep(0.001)
+        time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        first, second = ((target / name).read_text() for name in ("first", "second"))
+        assert first == second
+    monkeypatch.setattr(_files, "ABANDONED", -1.0)
+    with atomic_directory(target) as folder:
+        (folder / "third").write_text("")
+    assert os.listdir(tmp_path) == ["out"]
+    assert os.listdir(target) == ["third"]
+
+
+def test_a_directory_that_another_process_writes_is_not_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(_files, "ABANDONED", -1.0)
+    with atomic_directory(tmp_path / "a") as first, atomic_directory(tmp_path / "b") as second:
+        assert first.exists()
+        assert second.exists()
+    (tmp_path / ".flatmin-held").mkdir()
+    handle = os.open(tmp_path / ".flatmin-held", os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    with atomic_directory(tmp_path / "a"):
+        pass
+    assert sorted(os.listdir(tmp_path)) == [".flatmin-held", "a", "b"]
+    os.close(handle)
+    with atomic_directory(tmp_path / "a"):
+        pass
+    assert sorted(os.listdir(tmp_path)) == ["a", "b"]
+
+
+def test_without_an_exchange_of_names_the_next_run_repairs(tmp_path, monkeypatch):
+    """A system that renames in two steps, killed between them."""
+    monkeypatch.setattr(_files, "_exchanged", lambda first, second: False)
+    target = tmp_path / "out"
+    for name in ("first", "second"):
+        with atomic_directory(target) as folder:
+            (folder / name).touch()
+        assert os.listdir(target) == [name]
+    target.rename(tmp_path / ".flatmin-former-out")
+    with pytest.raises(Interrupted):
+        _interrupt(atomic_directory(target), lambda path: None, Interrupted)
+    assert os.listdir(tmp_path) == ["out"]
+    assert os.listdir(target) == ["second"]
+
+
+def test_a_second_process_that_is_faster_is_no_error(tmp_path):
+    with atomic_directory(tmp_path / "out") as slow:
+        (slow / "slow").touch()
+        with atomic_directory(tmp_path / "out") as fast:
+            (fast / "fast").touch()
+    assert os.listdir(tmp_path / "out") == ["slow"]
+    assert os.listdir(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize(("length", "name"), [(255, "x"), (127, "ä")])
+def test_the_longest_names_are_written(tmp_path, length, name):
+    with atomic_directory(tmp_path / (name * length)):
+        pass
+    assert os.listdir(tmp_path) == [name * length]
 
 
 def test_memory_is_refused_with_both_numbers(monkeypatch):

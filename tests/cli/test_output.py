@@ -1,6 +1,7 @@
 """The directory of results: where it goes, and that it is written as a whole."""
 
 import json
+import os
 
 import pytest
 
@@ -53,3 +54,30 @@ def test_an_error_leaves_nothing(tmp_path):
     with results_directory(tmp_path / "new") as folder:
         (folder / "whole").write_text("all of it")
     assert (tmp_path / "new" / "whole").exists()
+
+
+def test_places_that_cannot_be_used_are_one_sentence(tmp_path, monkeypatch):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for output in (tmp_path / "loop", tmp_path / ("x" * 300)):
+        with pytest.raises(InputError, match=r"^the --output .* cannot be used: "):
+            destination(output, tmp_path / "p.npz")
+    monkeypatch.setattr("pathlib.Path.cwd", lambda: (_ for _ in ()).throw(FileNotFoundError(2, "No such file")))
+    with pytest.raises(InputError, match="the directory for results in this place cannot be used"):
+        destination(None, tmp_path / "p.npz")
+
+
+def test_a_protected_directory_is_not_replaced(tmp_path, monkeypatch):
+    (tmp_path / "old").mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)
+    with pytest.raises(InputError, match="old is protected against changes; choose another directory"):
+        destination(tmp_path / "old", tmp_path / "p.npz")
+
+
+def test_a_link_stays_and_its_directory_is_replaced(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    target = destination(tmp_path / "link", tmp_path / "p.npz")
+    with results_directory(target) as folder:
+        (folder / "new").touch()
+    assert (tmp_path / "link").is_symlink()
+    assert os.listdir(tmp_path / "real") == ["new"]

@@ -9,7 +9,7 @@ import pytest
 
 import flatmin as fm
 from flatmin import InputError
-from flatmin._core.described_archive import write_described
+from flatmin._core.stored_arrays import write_described
 from flatmin.estimators._saved import MODEL_VERSION
 
 RNG = np.random.default_rng(0)

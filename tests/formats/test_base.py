@@ -1,10 +1,12 @@
 """Known cells of a matrix, and checks of files."""
 
+import os
+
 import numpy as np
 import pytest
 
 from flatmin import InputError
-from flatmin.formats import KnownCells
+from flatmin.formats import KnownCells, find
 from flatmin.formats.base import check_file
 
 MATRIX = np.array([[1.0, np.nan], [np.nan, 4.0]])
@@ -40,3 +42,15 @@ def test_files_are_checked(tmp_path):
     ):
         with pytest.raises(InputError, match=message):
             check_file(path)
+
+
+def test_pipes_and_impossible_names_are_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "x.csv")
+    with pytest.raises(InputError, match="is a pipe or a device, expected a file"):
+        check_file(tmp_path / "x.csv")
+    with pytest.raises(InputError, match="cannot be read: File name too long"):
+        check_file(tmp_path / f"{'x' * 300}.csv")
+    with pytest.raises(InputError, match="cannot be read: File name too long"):
+        find(tmp_path / f"{'x' * 300}.csv")
+    with pytest.raises(InputError, match="cannot be read: embedded null"):
+        check_file(tmp_path / "x\0.csv")

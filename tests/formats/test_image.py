@@ -1,3 +1,6 @@
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image as pillow
@@ -107,3 +110,24 @@ def test_truncated_pictures(tmp_path, rgba):
     (tmp_path / "x.png").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match="picture"):
         Image.read(tmp_path / "x.png")
+
+
+def promised(path, side):
+    """Write a picture that promises many pixels and has none."""
+    chunks = {b"IHDR": struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0), b"IDAT": b""}
+    parts = [
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in chunks.items()
+    ]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("side", "message"), [(60_000, "too large"), (12_000, "too large"), (9_400, "would need about")]
+)
+def test_a_picture_of_too_many_pixels_is_refused_by_its_header(tmp_path, monkeypatch, recwarn, side, message):
+    monkeypatch.setattr("flatmin._core.memory.available_bytes", lambda: 1e9)
+    with pytest.raises(InputError, match=message):
+        Image.read(promised(tmp_path / "x.png", side))
+    assert not recwarn.list

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from flatmin.errors import InputError
 from flatmin.formats.numpy_array import NumpyArray
 
 HOLES = np.array([[1.5, np.nan, 0.1], [np.nan, 2.0, 1 / 3]])
@@ -29,3 +30,11 @@ def test_a_whole_new_array_keeps_the_precision(tmp_path):
     np.save(tmp_path / "x.npy", HOLES.astype(np.float32))
     document = NumpyArray.read(tmp_path / "x.npy")
     assert np.load(document.write(tmp_path / "out", np.full((2, 3), 0.1), whole=True)).dtype == np.float32
+
+
+@pytest.mark.parametrize("shape", ["(3, 3", "(10000000000, 100000000000), }", "(3, 4), }"])
+def test_a_damaged_header_is_one_sentence(tmp_path, shape):
+    header = (f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}").encode().ljust(117) + b"\n"
+    (tmp_path / "x.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(72))
+    with pytest.raises(InputError, match=r"is not a whole \.npy file of numbers"):
+        NumpyArray.read(tmp_path / "x.npy")

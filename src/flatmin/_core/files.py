@@ -1,8 +1,12 @@
 """Atomic writing of files and directories: a target is replaced as a whole or not at all."""
 
+import ctypes
+import errno
 import os
 import shutil
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,7 +21,20 @@ __all__ = [
     "created_parents",
     "first_bytes",
     "reason",
+    "refused_if_damaged",
 ]
+
+#: Beginning of the names of directories that are being written.
+MARK = ".flatmin-"
+#: Beginning of the name of a former directory while it is replaced in two steps.
+FORMER = ".flatmin-former-"
+#: Age in seconds from which a directory that no process holds is the remainder of a killed process.
+ABANDONED = 60.0
+#: Of the system calls renameat2 (Linux) and renamex_np (macOS): the flag that exchanges two names, and the directory
+#: that relative paths start from.
+EXCHANGE, HERE = 2, -100
+#: Errors of these calls where the system or the file system cannot exchange names.
+UNSUPPORTED = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP)
 
 
 def check_place(file: Path, name: str) -> None:
@@ -69,14 +86,99 @@ def atomic_path(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_directory(target: Path) -> Iterator[Path]:
-    """Yield an empty temporary directory, which replaces ``target`` as a whole on success."""
+    """Yield an empty temporary directory, which takes the place of ``target`` on success.
+
+    Old and new directory exchange their names in one step where the system can do so (Linux, macOS), so ``target`` is
+    complete at every moment, even if the process is killed. Elsewhere a kill between two steps leaves ``target``
+    without a directory until the next run, which gives the old one its name back. Each run also removes what killed
+    processes left in the same parent directory.
+    """
     with created_parents(target):
-        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        _tidy(target)
+        temporary = Path(tempfile.mkdtemp(prefix=MARK, dir=target.parent))
         try:
-            yield temporary
-            _put(temporary, target)
+            with _held(temporary):
+                yield temporary
+                _put(temporary, target)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _put(temporary: Path, target: Path) -> None:
+    """Give a temporary directory its usual permissions and the name ``target``; a former one takes its name instead."""
+    temporary.chmod(0o777 & ~_umask())
+    if not target.exists():
+        try:
+            temporary.rename(target)
+            return
+        except OSError as error:  # another process may have been faster
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+    if not _exchanged(temporary, target):
+        former = _former(target)
+        target.rename(former)
+        try:
+            temporary.rename(target)
+        except BaseException:
+            former.rename(target)
+            raise
+        shutil.rmtree(former, ignore_errors=True)
+
+
+def _exchanged(first: Path, second: Path) -> bool:
+    """Exchange the names of two directories in one step; return False if the system cannot."""
+    if os.name != "posix":
+        return False
+    library = ctypes.CDLL(None, use_errno=True)
+    names = os.fsencode(first), os.fsencode(second)
+    if sys.platform == "darwin":
+        status = library.renamex_np(*names, EXCHANGE)
+    elif hasattr(library, "renameat2"):
+        status = library.renameat2(HERE, names[0], HERE, names[1], EXCHANGE)
+    else:
+        return False
+    code = ctypes.get_errno()
+    if status and code not in UNSUPPORTED:
+        raise OSError(code, os.strerror(code), str(second))
+    return not status
+
+
+def _former(target: Path) -> Path:
+    return target.with_name(FORMER + target.name)
+
+
+def _tidy(target: Path) -> None:
+    """Give a former directory its name back if it was not replaced, and remove what killed processes left."""
+    former = _former(target)
+    with suppress(OSError):
+        if former.is_dir() and not target.exists():
+            former.rename(target)
+        for path in target.parent.glob(f"{MARK}*"):
+            if not path.name.startswith(FORMER) or path == former:
+                _remove_if_abandoned(path)
+
+
+def _remove_if_abandoned(path: Path) -> None:
+    with suppress(OSError):
+        if time.time() - path.lstat().st_mtime > ABANDONED:
+            with _held(path):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def _held(directory: Path) -> Iterator[None]:
+    """Hold a lock on a directory, which ends with the process; raise `OSError` if another process holds it."""
+    try:
+        import fcntl
+    except ImportError:  # on Windows nothing is removed that may be in use: a used directory cannot be removed there
+        yield
+        return
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
 
 
 @contextmanager
@@ -93,21 +195,15 @@ def created_parents(target: Path) -> Iterator[None]:
                     parent.rmdir()
 
 
-def _put(temporary: Path, target: Path) -> None:
-    """Give a temporary directory its usual permissions and the name ``target``, in place of a former one."""
-    temporary.chmod(0o777 & ~_umask())
-    if not target.exists():
-        os.replace(temporary, target)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
-    os.replace(target, old / target.name)
+@contextmanager
+def refused_if_damaged(what: str) -> Iterator[None]:
+    """Raise `InputError` for any error of a reader in the block; ``what`` says what failed, as "x.npy is no array"."""
     try:
-        os.replace(temporary, target)
-    except BaseException:
-        os.replace(old / target.name, target)
+        yield
+    except (InputError, MemoryError):
         raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
+    except Exception as error:  # readers of files raise errors of many kinds if bytes are damaged
+        raise InputError(f"{what}: {reason(error)}") from error
 
 
 def reason(error: BaseException) -> str:

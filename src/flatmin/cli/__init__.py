@@ -1,14 +1,22 @@
 """The command line: it reads files, calls the library and writes results."""
 
+import errno
+import io
+import os
 import signal
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 __all__ = ["main"]
 
 INTERRUPTED = 130
+#: Errors of a full or broken device behind stdout.
+UNPRINTED = (errno.ENOSPC, errno.EIO)
+#: Longest message, in characters.
+LONGEST_MESSAGE = 2000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0
     """
     _end_cleanly_when_terminated()
+    _make_printable()
     try:
         return _run(list(sys.argv[1:] if arguments is None else arguments))
     except KeyboardInterrupt:  # also while modules are loading
@@ -47,8 +56,11 @@ def _run(arguments: list[str]) -> int:
     from flatmin.errors import InputError
 
     usage_error: Any = typer.BadParameter.__base__
+    code = 2
     try:
+        _check_text(arguments)
         result = command(arguments).main(arguments, prog_name="flatmin", standalone_mode=False)
+        sys.stdout.flush()
         return int(result or 0)
     except (InputError, usage_error) as error:
         message = str(error) if isinstance(error, InputError) else error.format_message()
@@ -59,10 +71,42 @@ def _run(arguments: list[str]) -> int:
     except BrokenPipeError:
         sys.stdout = None  # the reader of the pipe has closed it
         return 1
+    except OSError as error:
+        message = ": ".join(str(part) for part in (error.filename, error.strerror or error) if part)
+        if error.errno in UNPRINTED:
+            code, message, sys.stdout = 1, f"the outcome cannot be printed: {message}", None
+        elif isinstance(error, FileNotFoundError) and not error.filename:
+            message = "the working directory has been deleted; change to another one"
     except typer.Abort:
         return INTERRUPTED
-    print(f"flatmin: {' '.join(message.split())}", file=sys.stderr)
-    return 2
+    with suppress(OSError):
+        print(f"flatmin: {_one_line(message)}", file=sys.stderr)
+    return code
+
+
+def _check_text(arguments: list[str]) -> None:
+    """Raise `InputError` if a word is no text: names of files in other encodings have no place in a report."""
+    from flatmin.errors import InputError
+
+    for word in arguments:
+        if any("\ud800" <= character <= "\udfff" for character in word):
+            raise InputError(f"the name {word!r} is not text in UTF-8, expected another name of the file")
+
+
+def _one_line(message: str) -> str:
+    """Return a message as one line, in which signs that steer terminals are written in letters."""
+    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(message.split()))
+    return shown if len(shown) <= LONGEST_MESSAGE else f"{shown[:LONGEST_MESSAGE]}…"
+
+
+def _make_printable() -> None:
+    """Replace characters that stdout and stderr cannot encode by question marks, and streams that are closed."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
 
 
 def _end_cleanly_when_terminated() -> None:

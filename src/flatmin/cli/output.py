@@ -1,14 +1,15 @@
 """Places for results: what may be replaced there, and a directory that is written as a whole or not at all."""
 
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from hashlib import sha256
 from pathlib import Path
 
-from flatmin._core.files import atomic_directory, check_writable
+from flatmin._core.files import atomic_directory, check_writable, reason
 from flatmin.errors import InputError
 from flatmin.proofs.exact import files_of
 
@@ -97,8 +98,17 @@ def destination(output: Path | None, *inputs: Path | None, kind: ResultsKind = R
     """Return the directory for results, or raise `InputError` if writing them would lose other files.
 
     The directory may hold earlier results of the same kind, but neither an input nor anything else. If ``output`` is
-    None, it is the name of the first input with the suffix of the kind, in the working directory.
+    None, it is the name of the first input with the suffix of the kind, in the working directory. If ``output`` is a
+    link, it stays, and the directory that it points to is replaced.
     """
+    try:
+        return _destination(output, inputs, kind)
+    except (OSError, RuntimeError) as error:  # such as a name that is too long, and a link that points to itself
+        place = "the directory for results in this place" if output is None else f"the --output {output}"
+        raise InputError(f"{place} cannot be used: {reason(error)}") from error
+
+
+def _destination(output: Path | None, inputs: Sequence[Path | None], kind: ResultsKind) -> Path:
     assert inputs[0] is not None
     name = inputs[0].resolve().name if inputs[0].is_dir() else Path(inputs[0].name.removesuffix(".gz")).stem
     target = (Path.cwd() / f"{name}{kind.suffix}" if output is None else output).resolve()
@@ -107,6 +117,8 @@ def destination(output: Path | None, *inputs: Path | None, kind: ResultsKind = R
     for path in inputs:
         if path is not None and target in (path.resolve(), *path.resolve().parents):
             raise InputError(f"the --output {target} contains {path}, which it would replace; choose another directory")
+    if target.is_dir() and not os.access(target, os.R_OK | os.W_OK | os.X_OK):
+        raise InputError(f"the --output {target} is protected against changes; choose another directory")
     if target.is_dir() and not _replaceable(target, kind):
         what = "race" if kind is RACE else "result"
         raise InputError(f"the --output {target} exists and is no earlier {what} of flatmin; choose another directory")

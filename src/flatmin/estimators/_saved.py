@@ -6,8 +6,8 @@ from typing import Any, ClassVar, Self
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from flatmin._core.described_archive import read_described, write_described
 from flatmin._core.packing import Packing
+from flatmin._core.stored_arrays import read_described, write_described
 from flatmin._version import __version__
 from flatmin.errors import InputError
 from flatmin.parametrizations import Gram, Product, SignedGram

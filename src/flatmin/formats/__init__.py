@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from flatmin._core.registry import Registry
+from flatmin.errors import InputError
 from flatmin.formats.base import Document, KnownCells
 
 _FORMATS = Registry[type[Document]](
@@ -19,7 +20,10 @@ def suffixes() -> list[str]:
 
 def find(path: Path) -> type[Document] | None:
     """Return the format of a folder, or of a file by its ending, or None if no format fits."""
-    folder = path.is_dir()
+    try:
+        folder = path.is_dir()
+    except OSError as error:
+        raise InputError(f"the input {path} cannot be read: {error.strerror or error}") from error
     for document in _FORMATS:
         if document.is_folder if folder else path.suffix.lower() in document.suffixes:
             return document

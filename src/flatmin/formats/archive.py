@@ -1,9 +1,7 @@
 """Archives ``.npz`` of problems, and of solutions by flatmin or any other program."""
 
 import json
-import tokenize
 import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin._core.files import reason
+from flatmin._core.files import refused_if_damaged
 from flatmin._core.memory import require
+from flatmin._core.stored_arrays import read_entry, stored_arrays
 from flatmin._core.validation import numeric
 from flatmin.errors import InputError
 from flatmin.families import Family
@@ -23,20 +22,6 @@ from flatmin.proofs.objective import Objective
 from flatmin.solution import DUALS
 
 __all__ = ["SavedSolution", "read_arrays", "read_solution"]
-
-#: Exceptions of NumPy and zipfile for files that are damaged or of another kind.
-DAMAGED = (
-    OSError,
-    ValueError,
-    EOFError,
-    KeyError,
-    TypeError,
-    RuntimeError,
-    SyntaxError,
-    tokenize.TokenError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,12 +49,11 @@ def read_arrays(path: Path, family: Family, given: Mapping[str, Array]) -> dict[
 
     An archive that is damaged, lacks a key or holds other arrays than finite numbers raises `InputError`.
     """
-    arrays = _load(path, "the input", (*family.keys, "truth")) | dict(given)
+    found, keys = _load(path, "the input", (*family.keys, "truth"))
+    arrays = found | dict(given)
     missing = [key for key in family.keys if key not in arrays and key not in family.optional]
     if missing:
-        with zipfile.ZipFile(path) as archive:
-            found = [name.removesuffix(".npy") for name in archive.namelist()]
-        there, expected = ", ".join(found) or "none", ", ".join(family.keys)
+        there, expected = ", ".join(keys) or "none", ", ".join(family.keys)
         raise InputError(f"{path} lacks the key {missing[0]!r}: it has {there}, {family.name} expects {expected}")
     for key, array in arrays.items():
         known = array[~np.isnan(array)] if key in family.holes and array.dtype.kind == "f" else array
@@ -80,7 +64,7 @@ def read_arrays(path: Path, family: Family, given: Mapping[str, Array]) -> dict[
 def read_solution(path: Path, family: Family, problem: Problem) -> SavedSolution:
     """Read a solution file of flatmin or another program, with or without dual vectors."""
     names = problem.parametrization.names
-    arrays = _load(path, "the solution", (*names, *family.answers, *DUALS, "description"))
+    arrays, _ = _load(path, "the solution", (*names, *family.answers, *DUALS, "description"))
     name = next((name for name in family.answers if name in arrays), None)
     factors = answer = None
     if all(name in arrays for name in names):
@@ -125,20 +109,15 @@ def _objective(path: Path, description: Array, problem: Problem) -> Objective:
         raise InputError(f"{path} has a damaged key 'description': its setting {error}") from error
 
 
-def _load(path: Path, role: str, wanted: tuple[str, ...]) -> dict[str, Array]:
+def _load(path: Path, role: str, wanted: tuple[str, ...]) -> tuple[dict[str, Array], list[str]]:
+    """Return the wanted arrays that an archive has, and all its keys."""
     check_file(path, role)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            sizes = {entry.filename.removesuffix(".npy"): entry.file_size for entry in archive.infolist()}
-    except DAMAGED as error:
-        raise InputError(f"{role} {path} is not a whole .npz archive: {reason(error)}") from error
-    require(2.0 * sum(sizes.get(name, 0) for name in wanted), f"reading {path.name}")
     arrays = {}
-    with np.load(path, allow_pickle=False) as data:
-        for name in wanted:
-            if name in sizes:
-                try:
-                    arrays[name] = np.asarray(data[name])
-                except (*DAMAGED, MemoryError) as error:
-                    raise InputError(f"the key {name!r} of {path} cannot be read: {reason(error)}") from error
-    return arrays
+    with refused_if_damaged(f"{role} {path} is not a whole .npz archive"), zipfile.ZipFile(path) as archive:
+        entries = stored_arrays(archive)
+        there = [key for key in wanted if key in entries]
+        require(2.0 * sum(entries[key].file_size for key in there), f"reading {path.name}")
+        for key in there:
+            with refused_if_damaged(f"the key {key!r} of {path} cannot be read"):
+                arrays[key] = read_entry(archive, entries[key])
+    return arrays, list(entries)

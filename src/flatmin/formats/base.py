@@ -1,5 +1,6 @@
 """Document: the base class of file formats; KnownCells: the known cells of a matrix."""
 
+import stat
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -121,14 +122,17 @@ class Document(ABC):
 
 
 def check_file(path: Path, role: str = "the input") -> None:
-    """Raise `InputError` unless ``path`` is a readable file that is not empty."""
+    """Raise `InputError` unless ``path`` is a readable file that is not empty. Pipes and devices are refused."""
     try:
-        if path.is_dir():
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
             raise InputError(f"{role} {path} is a directory, expected a file")
-        if not path.exists():
-            raise InputError(f"{role} {path} does not exist")
+        if not stat.S_ISREG(mode):
+            raise InputError(f"{role} {path} is a pipe or a device, expected a file; save its content first")
         with path.open("rb") as stream:
             if not stream.read(1):
                 raise InputError(f"{role} {path} is empty")
-    except OSError as error:
-        raise InputError(f"{role} {path} cannot be read: {error.strerror or error}") from error
+    except FileNotFoundError as error:
+        raise InputError(f"{role} {path} does not exist") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{role} {path} cannot be read: {getattr(error, 'strerror', None) or error}") from error

@@ -17,6 +17,9 @@ from flatmin.problem import Problem
 
 __all__ = ["Case", "read_case"]
 
+#: Largest absolute value of an entry of a true matrix or signal. Squares of much larger numbers overflow.
+LARGEST_TRUTH = 1e150
+
 
 @dataclass(frozen=True, eq=False)
 class Case:
@@ -87,10 +90,13 @@ def _built(family: Family, arrays: Mapping[str, Array]) -> Problem:
 
 
 def _truth(truth: Array, family: Family, problem: Problem) -> Array:
+    is_complex = family.check_truth is not None or np.issubdtype(problem.measurement.dtype, np.complexfloating)
+    truth = numeric(truth, "the key 'truth'", allow_complex=bool(is_complex))
+    largest = float(np.max(np.abs(truth), initial=0))
+    if not largest <= LARGEST_TRUTH:
+        raise InputError(f"the key 'truth' has a number of the size {largest:.3g}, expected at most {LARGEST_TRUTH:g}")
     if family.check_truth is not None:
         return family.check_truth(truth, problem)
-    is_complex = np.issubdtype(problem.measurement.dtype, np.complexfloating)
-    truth = numeric(truth, "the key 'truth'", allow_complex=bool(is_complex))
     if truth.shape != problem.shape:
         raise InputError(f"the key 'truth' has shape {truth.shape}, expected {problem.shape}")
     return truth

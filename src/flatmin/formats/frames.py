@@ -11,12 +11,9 @@ from flatmin._core.arrays import Array
 from flatmin._core.memory import require
 from flatmin.errors import InputError
 from flatmin.formats.base import Document, KnownCells
-from flatmin.formats.image import Image, bright_pixels, read_grey, save_pixels, to_pixels
+from flatmin.formats.image import BYTES_PER_VALUE, Image, bright_pixels, read_grey, save_pixels, to_pixels
 
 __all__ = ["FORMAT", "Frames", "frame_files"]
-
-#: Bytes for each pixel while reading: two copies of its value, and its row and column index.
-BYTES_A_PIXEL = 32.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +53,7 @@ class Frames(Document):
         for picture in pictures:
             values, known, depth = read_grey(picture)
             if not frames:
-                require(BYTES_A_PIXEL * len(pictures) * values.size, f"reading {len(pictures)} frames")
+                require(BYTES_PER_VALUE * len(pictures) * values.size, f"reading {len(pictures)} frames")
                 bright = None if mask is None else bright_pixels(mask, values.shape)
             elif values.shape != frames[0].values.shape:
                 sizes = f"{_pixels(values.shape)} pixels, expected {_pixels(frames[0].values.shape)}"

@@ -7,7 +7,8 @@ from typing import Any, Self
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin._core.files import reason
+from flatmin._core.files import refused_if_damaged
+from flatmin._core.memory import require
 from flatmin.errors import InputError
 from flatmin.formats.base import Document, KnownCells, check_file
 
@@ -17,6 +18,7 @@ __all__ = [
     "Image",
     "bright_pixels",
     "load_pixels",
+    "opened_picture",
     "pixels_of",
     "read_grey",
     "save_pixels",
@@ -25,6 +27,8 @@ __all__ = [
 
 #: Shares of red, green and blue in the brightness of a colour (ITU-R BT.601).
 LUMINANCE = np.array([0.299, 0.587, 0.114])
+#: Memory for each value of a picture while it is read, in bytes: two copies, and its row and column index.
+BYTES_PER_VALUE = 32.0
 
 
 class Image(Document):
@@ -105,15 +109,23 @@ def save_pixels(path: Path, pixels: Array) -> Path:
 
 def load_pixels(path: Path) -> tuple[Array, Array]:
     """Return pixels (h, w, 1 or 3) of 8 or 16 bits and which of them are not fully transparent."""
+    with refused_if_damaged(f"{path} is not a whole picture that can be read"), opened_picture(path) as opened:
+        require(BYTES_PER_VALUE * opened.width * opened.height * len(opened.getbands()), f"reading {path.name}")
+        opened.load()
+        return pixels_of(opened)
+
+
+def opened_picture(path: Path) -> Any:
+    """Return a Pillow image that is not decoded yet, or raise `InputError` if its header promises too many pixels."""
     from PIL import Image as pillow
 
-    try:
-        with warnings.catch_warnings(), pillow.open(path) as opened:
-            warnings.simplefilter("error", pillow.DecompressionBombWarning)
-            opened.load()
-            return pixels_of(opened)
-    except (OSError, ValueError, SyntaxError, pillow.DecompressionBombError, pillow.DecompressionBombWarning) as error:
-        raise InputError(f"{path} is not a whole picture that can be read: {reason(error)}") from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pillow.DecompressionBombWarning)
+        try:
+            return pillow.open(path)
+        except (pillow.DecompressionBombError, pillow.DecompressionBombWarning) as error:
+            most = pillow.MAX_IMAGE_PIXELS
+            raise InputError(f"{path} is too large a picture, expected at most {most} pixels; reduce it") from error
 
 
 def pixels_of(picture: Any) -> tuple[Array, Array]:

@@ -18,7 +18,7 @@ from typing import Any, Self
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin._core.files import reason
+from flatmin._core.files import refused_if_damaged
 from flatmin._core.memory import require
 from flatmin._core.validation import integers, matrix_shape, numeric
 from flatmin.errors import InputError
@@ -74,7 +74,7 @@ def _variables(path: Path) -> dict[str, Any]:
     from scipy.io import loadmat, whosmat
     from scipy.io.matlab import matfile_version
 
-    try:
+    with refused_if_damaged(f"{path} is not a whole .mat file of version 5"):
         version = matfile_version(str(path))[0]
         if version != 1:
             kind = {0: "4", 2: "7.3"}.get(version, str(version))
@@ -89,10 +89,6 @@ def _variables(path: Path) -> dict[str, Any]:
             )
         require(3 * sum(sizes) + 3.0 * path.stat().st_size, f"reading {path.name}")
         found = loadmat(path, mat_dtype=True, spmatrix=False, chars_as_strings=False)
-    except InputError:
-        raise
-    except Exception as error:  # of many kinds in damaged files
-        raise InputError(f"{path} is not a whole .mat file of version 5: {reason(error)}") from error
     return {key: value for key, value in found.items() if not key.startswith("__")}
 
 

@@ -6,12 +6,16 @@ from typing import Self
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin._core.files import reason
+from flatmin._core.files import refused_if_damaged
 from flatmin._core.memory import require
+from flatmin._core.stored_arrays import read_array
 from flatmin.errors import InputError
 from flatmin.formats.base import Document, KnownCells
 
 __all__ = ["FORMAT", "NumpyArray"]
+
+#: The first bytes of a zip file.
+ZIP = b"PK\x03\x04"
 
 
 class NumpyArray(Document):
@@ -26,13 +30,13 @@ class NumpyArray(Document):
     @classmethod
     def read(cls, path: Path, mask: Path | None = None) -> Self:
         """Read the array, without pickle."""
-        require(float(path.stat().st_size) * 3, f"reading {path.name}")
-        try:
-            matrix = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError, SyntaxError) as error:
-            raise InputError(f"{path} is not a whole .npy file of numbers: {reason(error)}") from error
-        if not isinstance(matrix, np.ndarray):
-            raise InputError(f"{path} is an .npz archive, expected a single array; rename it to .npz")
+        size = path.stat().st_size
+        require(3.0 * size, f"reading {path.name}")
+        with refused_if_damaged(f"{path} is not a whole .npy file of numbers"), path.open("rb") as stream:
+            if stream.read(4) == ZIP:
+                raise InputError(f"{path} is an .npz archive, expected a single array; rename it to .npz")
+            stream.seek(0)
+            matrix = read_array(stream, size)
         return cls(matrix, path.name)
 
     def write(self, stem: Path, matrix: Array, *, whole: bool = False) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -36,13 +36,15 @@ class Krylov:
     spectral measure of v, ``μ = Σ_i c_i² δ(λ_i)`` with c_i the component of v along eigenvector i. Diagonal and
     off-diagonal have shape (k,). The last element of the off-diagonal is the norm of the residual, which is not part of
     T. ``rounding`` is the norm of the rounding errors of the products. If ``exhausted``, the residual is zero, and T
-    has every eigenvalue whose eigenvectors are not orthogonal to v.
+    has every eigenvalue whose eigenvectors are not orthogonal to v. Without ``orthonormal`` vectors, the iteration used
+    its recurrence alone, and rounding may have made the vectors dependent.
     """
 
     diagonal: Array
     off_diagonal: Array
     rounding: float
     exhausted: bool
+    orthonormal: bool = True
 
     @property
     def steps(self) -> int:
@@ -70,29 +72,29 @@ class Krylov:
 
     def reversed(self) -> Krylov:
         """Return the iteration for −A from the same vector."""
-        return Krylov(-self.diagonal, self.off_diagonal, self.rounding, self.exhausted)
+        return replace(self, diagonal=-self.diagonal)
 
-    def upper_bound(self, component: float, orthonormal: bool = True) -> float:
+    def upper_bound(self, component: float) -> float:
         """Return an upper bound on every eigenvalue with an eigenvector along which v has at least the component c.
 
         The bound is the λ at which ``K(λ) = Σ_{j ≤ k} q_j(λ)²`` reaches ``1/c²``, see docs/theory/bounds.md. If
-        rounding has made the vectors non-orthogonal, the largest ``q_j(λ)²`` replaces the sum. The bound is infinite
+        the vectors are not orthonormal, the largest ``q_j(λ)²`` replaces the sum. The bound is infinite
         unless c > 0 and all numbers are finite.
         """
         if not (np.all(np.isfinite(self.diagonal)) and np.all(np.isfinite(self.off_diagonal)) and component > 0):
             return math.inf
         largest = float(self.nodes[-1])
         low, step = largest, float(self.off_diagonal[-1]) or self.floor
-        if self._exceeds(low, component, orthonormal):
+        if self._exceeds(low, component):
             return low
-        while not self._exceeds(low + step, component, orthonormal):
+        while not self._exceeds(low + step, component):
             step *= 2
             if not math.isfinite(low + step):
                 return math.inf
         high = low + step
         while high - low > 1e-3 * (high - largest) and high - low > 2 * math.ulp(max(abs(low), abs(high))):
             middle = (low + high) / 2
-            low, high = (low, middle) if self._exceeds(middle, component, orthonormal) else (middle, high)
+            low, high = (low, middle) if self._exceeds(middle, component) else (middle, high)
         return high
 
     @cached_property
@@ -101,7 +103,7 @@ class Krylov:
         size = max(float(np.abs(self.diagonal).max()), float(self.off_diagonal[:-1].max(initial=0.0)))
         return max(EPS * size, float(np.finfo(float).tiny))
 
-    def _exceeds(self, x: float, component: float, orthonormal: bool) -> bool:
+    def _exceeds(self, x: float, component: float) -> bool:
         """Return whether ``component² K(x) > 1``. The sum K ends once this holds, so that it cannot overflow."""
         before, q, total, limit, back = 0.0, 1.0, 1.0, component**-2, 0.0
         for a, b in self._coefficients:
@@ -109,7 +111,7 @@ class Krylov:
                 return True
             before, q = q, ((x - a) * q - back * before) / b
             square = q * q if abs(q) < 1e100 else math.inf
-            total, back = (total + square if orthonormal else max(total, square)), b
+            total, back = (total + square if self.orthonormal else max(total, square)), b
         return total > limit
 
     @cached_property
@@ -189,10 +191,7 @@ def largest_eigenvalue(
             runs = _runs(np.array(diagonal), np.array(off_diagonal))
             off = math.sqrt(k) * rounding / (LEFT_TO_ROUNDING * component)
             reached = max(float(run.nodes[-1]) for run in runs)
-            bounds = [
-                max(run.upper_bound((1 - 2 * LEFT_TO_ROUNDING) * component, orthonormal=False), run.nodes[-1] + off)
-                for run in runs
-            ]
+            bounds = [max(run.upper_bound((1 - 2 * LEFT_TO_ROUNDING) * component), run.nodes[-1] + off) for run in runs]
             upper = min(upper, max(bounds))
             if enough(reached, upper) or not np.any(back):
                 break
@@ -204,6 +203,6 @@ def _runs(diagonal: Array, off_diagonal: Array) -> list[Krylov]:
     """Return the iterations of all starts, each up to the step at which its residual vanished."""
     ends = np.where(np.any(off_diagonal == 0, axis=0), np.argmax(off_diagonal == 0, axis=0) + 1, len(off_diagonal))
     return [
-        Krylov(diagonal[:end, i], off_diagonal[:end, i], 0.0, bool(off_diagonal[end - 1, i] == 0))
+        Krylov(diagonal[:end, i], off_diagonal[:end, i], 0.0, bool(off_diagonal[end - 1, i] == 0), orthonormal=False)
         for i, end in enumerate(ends)
     ]

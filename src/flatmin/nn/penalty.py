@@ -1,7 +1,8 @@
 """The trace of the Hessian as a differentiable penalty for training."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any, Literal, get_args
 
 import torch
@@ -12,6 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from flatmin._core.validation import whole_number
 from flatmin.errors import InputError
 from flatmin.nn.operators.per_example import PerExample, widened
+from flatmin.nn.operators.pieces import Pieces, mean_over
 from flatmin.nn.operators.square_root import loss_root
 from flatmin.nn.operators.state import unwrapped
 from flatmin.nn.operators.streaming import Batch
@@ -119,6 +121,7 @@ class HessianTracePenalty:
         if of == "hessian" and probe == "per_example":
             raise InputError("probe is 'per_example' for the whole Hessian, expected 'auto' or 'vjp'")
         self.model, self.loss, self.of, self.probe = model, OwnLoss() if loss is None else loss, of, probe
+        self._pieces = Pieces(self.loss, repeatable=True)
         self._needs_labels = False  # whether the model needs the labels of a mapping for its logits
         self.probes, self.every = whole_number(probes, "probes", 1), whole_number(every, "every", 1)
         self.calls = 0
@@ -141,9 +144,7 @@ class HessianTracePenalty:
             return torch.zeros((), requires_grad=True)
         batch = self._batch(x, y)
         if outputs is None:
-            with twice_differentiable(self.model), self._recording() as layers, self._untouched() as model:
-                outputs = batch.outputs(model, self.loss)
-            return self._value(outputs, batch.y, layers)
+            return self._mean(batch, self._of_piece)
         if self.probe == "per_example":
             raise InputError("outputs were given with probe='per_example', expected none; use penalty.objective(x, y)")
         return self._value(outputs if isinstance(outputs, Tensor) else outputs.logits, batch.y, None)
@@ -153,18 +154,38 @@ class HessianTracePenalty:
         batch = self._batch(x, y)
         if not self._is_due():
             return torch.as_tensor(self.loss(batch.outputs(self.model, self.loss), batch.y))
+        return self._mean(batch, partial(self._objective_of_piece, alpha))
+
+    def _of_piece(self, batch: Batch) -> Tensor:
+        with twice_differentiable(self.model), self._recording() as layers, self._untouched() as model:
+            outputs = batch.outputs(model, self.loss)
+        return self._value(outputs, batch.y, layers)
+
+    def _objective_of_piece(self, alpha: float, batch: Batch) -> Tensor:
         with twice_differentiable(self.model), self._recording() as layers:
             outputs = batch.outputs(self.model, self.loss)
         total: Tensor = self.loss(outputs, batch.y) + alpha * self._value(outputs, batch.y, layers)
         return total
 
+    def _mean(self, batch: Batch, function: Callable[[Batch], Tensor]) -> Tensor:
+        """Return the mean of a function over the pieces of a batch, which is divided only if it would not fit."""
+
+        def run(evaluated: Callable[[nn.Module, list[Tensor]], Any]) -> Any:
+            with twice_differentiable(self.model), self._untouched() as model:
+                return evaluated(model, [*parameters])
+
+        parameters = [p for p in self.model.parameters() if p.requires_grad]
+        pieces = list(self._pieces(0, batch, run)) if parameters else [batch]
+        return mean_over(pieces, function, parameters, torch.is_grad_enabled())
+
     def _batch(self, x: Any, y: Any) -> Batch:
         """Return a batch; the first trainer's batch shows the model's own loss if no loss was given."""
         if y is not None or not isinstance(x, Mapping):
-            return Batch(x, y, 1.0)
+            return Batch.from_pair(x, y, self.loss)
         if isinstance(self.loss, OwnLoss):
             with torch.enable_grad(), self._untouched() as model:
                 self.loss, self._needs_labels = own_loss(model, [x])
+            self._pieces.loss = self.loss
         return Batch.from_mapping(x, self.loss, self._needs_labels)
 
     def state_dict(self) -> dict[str, Any]:

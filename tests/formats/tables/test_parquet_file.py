@@ -68,3 +68,11 @@ def test_pandas_reads_integers_that_became_double(tmp_path):
     frame.to_parquet(tmp_path / "t.parquet")
     path = ParquetFile.read(tmp_path / "t.parquet").write(tmp_path / "out", {0: np.array([np.nan, 2.5, np.nan])})
     assert pandas.read_parquet(path)["n"].tolist() == [1.0, 2.5, 3.0]
+
+
+def test_a_small_file_of_many_rows_is_refused_by_its_header(tmp_path, monkeypatch):
+    parquet.write_table(pa.table({"x": pa.nulls(100_000, pa.float64())}), tmp_path / "t.parquet")
+    assert (tmp_path / "t.parquet").stat().st_size < 1000
+    monkeypatch.setattr("flatmin._core.memory.available_bytes", lambda: 1e6)
+    with pytest.raises(InputError, match=r"reading t\.parquet would need about"):
+        ParquetFile.read(tmp_path / "t.parquet")

@@ -43,3 +43,20 @@ def test_rows_are_named_by_their_line(tmp_path):
 def test_a_broken_archive_is_an_error(tmp_path):
     with pytest.raises(InputError, match=r"t\.csv\.gz cannot be read"):
         read(tmp_path / "t.csv.gz", b"no archive")
+
+
+def test_a_compressed_file_is_unpacked_only_as_far_as_it_fits_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr("flatmin._core.memory.available_bytes", lambda: 1e8)
+    read_bytes = 0
+
+    class Counted(gzip.GzipFile):
+        def read(self, size=-1):
+            nonlocal read_bytes
+            block = super().read(size)
+            read_bytes += len(block)
+            return block
+
+    monkeypatch.setattr("flatmin.formats.tables.text_file.gzip.open", lambda path: Counted(path))
+    with pytest.raises(InputError, match=r"reading t\.csv\.gz would need about"):
+        read(tmp_path / "t.csv.gz", gzip.compress(bytes(10**8), 1))
+    assert read_bytes < 2e7

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from flatmin.errors import InputError
+from flatmin.linalg.krylov import least_component
 from flatmin.nn.spectrum.lanczos import lanczos
 
 
@@ -99,3 +100,24 @@ def test_several_starts_are_several_iterations():
     assert [k.steps for k in together] == [3, 1, 3]
     for krylov, start in zip(together, starts.unbind(1), strict=True):
         assert krylov.nodes == pytest.approx(one(A, start, 8).nodes)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("kept", [1, 3])
+def test_bounds_hold_if_few_vectors_are_kept(dtype, kept, monkeypatch):
+    """With 90 steps and outlying eigenvalues, the vectors of the recurrence alone are far from orthogonal."""
+    n = 400
+    values = torch.cat([torch.linspace(0, 1, n - 3, dtype=torch.float64), torch.tensor([3.0, 9.0, 30.0]).double()])
+    monkeypatch.setattr("flatmin.nn.spectrum.lanczos._BASIS_MEMORY", 8 * n * kept)
+    A, failures, component = torch.diag(values).to(dtype), 0, least_component(n, 0.1)
+    for seed in range(20):
+        krylov = one(A, unit(n, seed).to(dtype), 90)
+        assert not krylov.orthonormal
+        assert krylov.nodes[-1] - krylov.rounding <= 30
+        failures += krylov.upper_bound(component) + krylov.rounding < 30
+        mean = float((unit(n, seed) ** 2) @ torch.exp(-values))
+        assert krylov.weights @ np.exp(-krylov.nodes) == pytest.approx(
+            mean, abs=1e-5 if dtype == torch.float32 else 1e-9
+        )
+    assert krylov.upper_bound(component) + krylov.rounding < 30 + 1e-3
+    assert failures <= 6

@@ -1,5 +1,7 @@
 """The lowest rank that fits: below the flat threshold it is the truth, it is never called flat, and it says so."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -264,3 +266,12 @@ class TestArguments:
         s = fm.reweighted_minimum(instance.problem, warm_start=flat)
         assert s.rank == 2
         assert error(s.matrix, instance.truth) < 1e-10
+
+
+def test_an_exact_fit_may_lose_rank_where_no_matrix_fits():
+    """Intensities with an offset: the best semidefinite matrix of rank 4 near the data has rank 3."""
+    problem = fm.families.find("phase-retrieval").sample((5, 5), rank=1, n_measurements=30, seed=4).problem
+    problem = replace(problem, data=problem.data + 1)
+    solution = fm.reweighted_minimum(problem, warm_start=fm.flat_minimum(problem))
+    assert solution.status is fm.Status.inconsistent_data
+    assert solution.certificate.relative_residual < 1

@@ -1,25 +1,23 @@
 """Animation: picture files with several frames, such as animated GIFs."""
 
 import struct
-import warnings
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin._core.files import reason
-from flatmin.errors import InputError
+from flatmin._core.files import refused_if_damaged
 from flatmin.formats.base import check_file
 from flatmin.formats.clips.clip import Clip, Sampling, Stills
-from flatmin.formats.image import pixels_of
+from flatmin.formats.image import opened_picture, pixels_of
 
 __all__ = ["Animation", "n_frames"]
 
 #: Duration of a frame in milliseconds if the file states none.
 DURATION = 100.0
-#: Exceptions of Pillow for damaged files.
-DAMAGED = (OSError, ValueError, SyntaxError, EOFError, IndexError, struct.error)
+#: Exceptions of Pillow for files that are no pictures.
+DAMAGED = (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, struct.error)
 
 
 class Animation(Clip):
@@ -33,20 +31,15 @@ class Animation(Clip):
     def read(cls, path: Path, sampling: Sampling) -> Self:
         """Read all frames. Pixels that stay fully transparent are missing."""
         stills, durations = Stills(sampling), []
-        try:
-            with _opened(path) as opened:
-                count, grey = int(opened.n_frames), opened.mode in ("1", "L") or opened.mode.startswith("I")
-                sampling.check(path.name, count, opened.height, opened.width, 1 if grey else 3)
-                for k in range(count):
-                    opened.seek(k)
-                    durations.append(float(opened.info.get("duration") or DURATION))
-                    if k % sampling.every == 0:
-                        pixels, known = pixels_of(opened)
-                        stills.add(pixels, known)
-        except InputError:
-            raise
-        except DAMAGED as error:
-            raise InputError(f"{path} is not a whole animation that can be read: {reason(error)}") from error
+        with refused_if_damaged(f"{path} is not a whole animation that can be read"), opened_picture(path) as opened:
+            count, grey = int(opened.n_frames), opened.mode in ("1", "L") or opened.mode.startswith("I")
+            sampling.check(path.name, count, opened.height, opened.width, 1 if grey else 3)
+            for k in range(count):
+                opened.seek(k)
+                durations.append(float(opened.info.get("duration") or DURATION))
+                if k % sampling.every == 0:
+                    pixels, known = pixels_of(opened)
+                    stills.add(pixels, known)
         shown = [sum(durations[k : k + sampling.every]) for k in range(0, count, sampling.every)]
         names = [str(k) for k in range(0, count, sampling.every)]
         clip = cls(stills.stacked(), names, pixels.dtype)
@@ -72,25 +65,11 @@ def n_frames(path: Path) -> int:
     """Return the number of frames of a picture file, 1 if it is no picture; a damaged one raises `InputError`."""
     check_file(path)
     try:
-        opened = _opened(path)
+        opened = opened_picture(path)
     except DAMAGED:
         return 1
-    with opened:
-        try:
-            return int(getattr(opened, "n_frames", 1))
-        except DAMAGED as error:
-            raise InputError(f"{path} is not a whole animation that can be read: {reason(error)}") from error
-
-
-def _opened(path: Path) -> Any:
-    from PIL import Image as pillow
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", pillow.DecompressionBombWarning)
-        try:
-            return pillow.open(path)
-        except (pillow.DecompressionBombError, pillow.DecompressionBombWarning) as error:
-            raise InputError(f"{path} is too large a picture: {reason(error)}; reduce its frames first") from error
+    with opened, refused_if_damaged(f"{path} is not a whole animation that can be read"):
+        return int(getattr(opened, "n_frames", 1))
 
 
 def _gif(pictures: list[Any], durations: list[float]) -> bytes:

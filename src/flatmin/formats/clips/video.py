@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin._core.files import reason
+from flatmin._core.files import refused_if_damaged
 from flatmin.errors import InputError
 from flatmin.formats.base import check_file
 from flatmin.formats.clips.clip import Clip, Sampling, Stills
@@ -37,24 +37,19 @@ class Video(Clip):
         av = _av(path)
         check_file(path)
         stills, count = Stills(sampling), 0
-        try:
-            with av.open(str(path)) as opened:
-                if not opened.streams.video:
-                    raise InputError(f"{path} has no video stream, expected moving pictures")
-                stream = opened.streams.video[0]
-                stream.thread_type = "AUTO"
-                rate = Fraction(stream.average_rate or RATE)
-                expected = stream.frames or _estimate(opened, rate)
-                grey = "gray" in (stream.pix_fmt or "")
-                sampling.check(path.name, expected, stream.height, stream.width, 1 if grey else 3)
-                for frame in opened.decode(stream):
-                    if count % sampling.every == 0:
-                        stills.add(frame.to_ndarray(format="rgb24"))
-                    count += 1
-        except InputError:
-            raise
-        except (av.FFmpegError, OSError, ValueError) as error:
-            raise InputError(f"{path} is not a whole video that can be read: {reason(error)}") from error
+        with refused_if_damaged(f"{path} is not a whole video that can be read"), av.open(str(path)) as opened:
+            if not opened.streams.video:
+                raise InputError(f"{path} has no video stream, expected moving pictures")
+            stream = opened.streams.video[0]
+            stream.thread_type = "AUTO"
+            rate = Fraction(stream.average_rate or RATE)
+            expected = stream.frames or _estimate(opened, rate)
+            grey = "gray" in (stream.pix_fmt or "")
+            sampling.check(path.name, expected, stream.height, stream.width, 1 if grey else 3)
+            for frame in opened.decode(stream):
+                if count % sampling.every == 0:
+                    stills.add(frame.to_ndarray(format="rgb24"))
+                count += 1
         if count < 2 or len(stills.pictures) < 2:
             raise InputError(
                 f"{path} has {count} frames, of which {len(stills.pictures)} are used, expected at least 2"

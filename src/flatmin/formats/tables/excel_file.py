@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin._core.files import refused_if_damaged
 from flatmin.errors import InputError
 from flatmin.formats.delimited import has_header, plain_number
 from flatmin.formats.tables.table_file import TableFile, extra, trimmed
@@ -92,10 +93,8 @@ def _workbook(path: Path, values: bool) -> Any:
         import openpyxl
     except ImportError as error:
         raise extra("excel", "openpyxl", path.suffix) from error
-    try:
+    with refused_if_damaged(f"{path} is not a whole Excel workbook"):
         return openpyxl.load_workbook(path, data_only=values, keep_vba=path.suffix.lower() == ".xlsm")
-    except Exception as error:  # openpyxl raises errors of zip, XML and its own
-        raise InputError(f"{path} is not a whole Excel workbook: {' '.join(str(error).split())}") from error
 
 
 def _text(value: Any) -> str:

@@ -8,12 +8,15 @@ from typing import Any, Self
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin._core.files import reason
-from flatmin.errors import InputError
+from flatmin._core.files import refused_if_damaged
+from flatmin._core.memory import require
 from flatmin.formats.delimited import plain_number
 from flatmin.formats.tables.table_file import TableFile, extra
 
 __all__ = ["ParquetFile"]
+
+#: Memory for each cell of a table that is read, in bytes: as a number, as a Python object, and as text.
+BYTES_PER_CELL = 100.0
 
 
 class ParquetFile(TableFile):
@@ -31,14 +34,13 @@ class ParquetFile(TableFile):
     def read(cls, path: Path, encoding: str | None = None) -> Self:
         """Read a Parquet file."""
         try:
-            import pyarrow
             import pyarrow.parquet
         except ImportError as error:
             raise extra("parquet", "pyarrow", path.suffix) from error
-        try:
+        with refused_if_damaged(f"{path} is not a whole Parquet file"):
+            promised = pyarrow.parquet.read_metadata(path)
+            require(BYTES_PER_CELL * promised.num_rows * promised.num_columns, f"reading {path.name}")
             return cls(pyarrow.parquet.read_table(path))
-        except (OSError, ValueError, pyarrow.ArrowException) as error:
-            raise InputError(f"{path} is not a whole Parquet file: {reason(error)}") from error
 
     def texts(self, column: int) -> list[str]:
         """Return the cells of a column as text."""

@@ -1,7 +1,6 @@
 """TextFile: text files with commas, semicolons, tabs, bars or spaces, compressed or not, in any encoding."""
 
 import gzip
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
@@ -9,14 +8,17 @@ from typing import Self
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin._core.files import refused_if_damaged
 from flatmin._core.memory import require
-from flatmin.errors import InputError
 from flatmin.formats.coded_text import CodedColumn, CodedText
 from flatmin.formats.delimited import DelimitedText
 from flatmin.formats.tables.encoding import EncodedText
 from flatmin.formats.tables.table_file import TableFile
 
 __all__ = ["CodedTextFile", "TextFile"]
+
+#: Number of bytes that are unpacked at a time.
+BLOCK = 1 << 24
 
 
 class TextFile(TableFile):
@@ -104,14 +106,19 @@ class CodedTextFile(TableFile):
 
 def _decoded(path: Path, encoding: str | None, bytes_per_byte: float) -> EncodedText:
     """Read the text of a file, which must fit in memory."""
-    try:
-        raw = path.read_bytes()
-        if path.suffix.lower() == ".gz":
-            raw = gzip.decompress(raw)
-            require(bytes_per_byte * len(raw), f"reading {path.name}")
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
+    with refused_if_damaged(f"{path} cannot be read"):
+        raw = path.read_bytes() if path.suffix.lower() != ".gz" else _unpacked(path, bytes_per_byte)
     return EncodedText.decode(raw, path, encoding)
+
+
+def _unpacked(path: Path, bytes_per_byte: float) -> bytes:
+    """Return the content of a compressed file block by block, as long as the text would fit in memory."""
+    raw = bytearray()
+    with gzip.open(path) as stream:
+        while block := stream.read(BLOCK):
+            raw += block
+            require(bytes_per_byte * len(raw), f"reading {path.name}")
+    return bytes(raw)
 
 
 def _notes(source: EncodedText, spaced: bool, has_names: bool) -> list[str]:

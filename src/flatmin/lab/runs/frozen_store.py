@@ -18,6 +18,15 @@ __all__ = ["FrozenStore", "read_frozen"]
 T = TypeVar("T")
 #: Largest number of attempts to read a file that another process keeps changing.
 ATTEMPTS = 5
+#: The number of trials whose columns hold values of other types than those that a sweep writes.
+DAMAGED = """
+SELECT count(*) FROM trials LEFT JOIN sessions ON sessions.id = session WHERE
+    typeof(recipe) <> 'text' OR typeof(trials.version) <> 'text' OR typeof(seed) <> 'integer' OR
+    typeof(repetition) <> 'integer' OR status NOT IN ('done', 'failed') OR typeof(reason) NOT IN ('text', 'null') OR
+    typeof(seconds) <> 'real' OR typeof(finished) <> 'real' OR NOT json_valid(parameters) OR
+    NOT json_valid(metrics) OR json_type(parameters) <> 'object' OR json_type(metrics) <> 'object' OR
+    (facts IS NOT NULL AND (NOT json_valid(facts) OR json_type(facts) <> 'object'))
+"""
 
 
 class FrozenStore(Store):
@@ -42,6 +51,8 @@ class FrozenStore(Store):
             raise InputError(f"{self.file} is no store of sweeps, expected one")
         if tables and version != FORMAT:
             raise InputError(f"the store {self.file} has format version {version}, expected {FORMAT}")
+        if tables and (count := self.select(DAMAGED)[0][0]):
+            raise InputError(f"{self.file} has damaged trials ({count} of them), expected values that a sweep wrote")
         return bool(tables)
 
     @contextmanager

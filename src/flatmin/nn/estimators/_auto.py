@@ -16,6 +16,8 @@ __all__ = ["auto"]
 _PILOT = 8
 #: With a limit below this number of products no pilot is drawn, and Hutchinson's estimator is used.
 _MIN_PRODUCTS = 24
+#: Hutchinson's estimator is used if Hutch++ would keep vectors of more bytes than this.
+_VECTOR_MEMORY = 1 << 33
 #: If the pilot products span more than this share of ‖H‖_F², Hutch++ adds further directions to its subspace.
 _LARGE_SHARE = 0.25
 
@@ -34,7 +36,8 @@ def auto(request: TraceRequest) -> TraceEstimate:
       choice, would bias its result by up to a fifth of a standard error. With 100 products the pilot then costs 4 % of
       accuracy.
 
-    The field ``method`` of the result names the estimator.
+    Without a pilot, Hutchinson's estimator is used if few products are allowed or if the vectors that Hutch++ keeps
+    would need more than 8 GiB. The field ``method`` of the result names the estimator.
 
     Examples
     --------
@@ -46,7 +49,8 @@ def auto(request: TraceRequest) -> TraceEstimate:
     """
     request.check(8)
     limit = request.max_products or (PRODUCTS if request.target_std_error is None else None)
-    if limit is not None and limit < _MIN_PRODUCTS:
+    vectors = 2 * (limit or PRODUCTS) * request.operator.shape[0] * torch.finfo(request.operator.dtype).bits / 8
+    if (limit is not None and limit < _MIN_PRODUCTS) or vectors > _VECTOR_MEMORY:
         return hutchinson(request)
     pilot = Deflation(request)
     pilot.draw(_PILOT)

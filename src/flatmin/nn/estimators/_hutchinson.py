@@ -10,8 +10,8 @@ from flatmin.nn.estimators.sample import ALL, Sample, Statistics, summary, swapp
 
 __all__ = ["hutchinson"]
 
-#: Number of random vectors that are multiplied at once and then dropped.
-_VECTORS_AT_ONCE = 32
+#: Number of random vectors that are multiplied at once and then dropped, and the largest number of their entries.
+_VECTORS_AT_ONCE, _NUMBERS_AT_ONCE = 32, 1 << 26
 
 
 def hutchinson(request: TraceRequest) -> TraceEstimate:
@@ -41,7 +41,7 @@ def hutchinson(request: TraceRequest) -> TraceEstimate:
     n, operator = request.check(8), request.operator
     wanted = [ALL, *(request.blocks or {}).values()]
     forms: dict[int, list[Tensor]] = {id(rows): [] for rows in wanted}  # for each block: vᵀ H v, ‖H v‖², and pairs
-    spent = 0
+    spent, at_once = 0, min(_VECTORS_AT_ONCE, max(1, _NUMBERS_AT_ONCE // n))
 
     def statistics(rows: Any) -> Statistics:
         values, squares, swaps = torch.cat(forms[id(rows)], 1)
@@ -51,7 +51,7 @@ def hutchinson(request: TraceRequest) -> TraceEstimate:
     def draw_up_to(total: int) -> float:
         nonlocal spent
         while spent < total:
-            V = sphere(operator, min(_VECTORS_AT_ONCE, total - spent), request.generator)
+            V = sphere(operator, min(at_once, total - spent), request.generator)
             HV = operator @ V
             spent += V.shape[1]
             for rows in wanted:

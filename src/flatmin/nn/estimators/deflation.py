@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from flatmin.nn.estimators.base import TraceEstimate, TraceRequest, packed, sphere
+from flatmin._core.memory import require
+from flatmin.nn.estimators.base import PRODUCTS, TraceEstimate, TraceRequest, packed, sphere
 from flatmin.nn.estimators.sample import ALL, Sample, Statistics, summary, swapped, variance
 
 __all__ = ["MIN_SAMPLE", "Deflation"]
@@ -72,6 +73,9 @@ class Deflation:
             freedom = self.request.max_freedom
             return summary(self.inside(rows), *(sample(rows) for sample in samples), freedom=freedom)
 
+        total = self.request.max_products or PRODUCTS
+        size = 2.0 * total * self.n * torch.finfo(self.V.dtype).bits / 8
+        require(size, f"keeping the vectors of {total} products with {self.n} weights")
         samples: list[Callable[[Any], Sample]] = []
         self.request.spend(draw_up_to, least)
         return packed(method, self.n_products, self.request.blocks, statistics)

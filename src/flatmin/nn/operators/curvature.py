@@ -12,14 +12,22 @@ from typing import Any, TypedDict, TypeVar, Unpack
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.func import functional_call
 from torch.utils._pytree import tree_leaves, tree_map
 
 from flatmin.errors import InputError
 from flatmin.nn.estimators.base import Operator
+from flatmin.nn.operators.output_hessian import output_hessian
+from flatmin.nn.operators.pieces import Pieces, nearly_equal
 from flatmin.nn.operators.processes import ProcessGroup
-from flatmin.nn.operators.products import Product, gauss_newton_product, hessian_product, peer_operator
-from flatmin.nn.operators.state import FAILURES, MODES, ModelWeights, fixed_randomness, in_mode
+from flatmin.nn.operators.products import (
+    Product,
+    forward_product,
+    gauss_newton_product,
+    hessian_product,
+    peer_operator,
+)
+from flatmin.nn.operators.state import FAILURES, MODES, ModelWeights, fixed_randomness, in_mode, plain_attention
 from flatmin.nn.operators.streaming import Batch, Batches, Loss
 from flatmin.nn.operators.token_loss import OwnLoss, own_loss
 
@@ -31,6 +39,8 @@ KINDS = ("hessian", "gauss_newton")
 _BATCHED_WORK = 4_000_000
 #: Smallest number of vectors for which curvlinops is faster than reverse mode on models too large for a batched pass.
 _MIN_PEER_VECTORS = 8
+#: J v is computed in forward mode, which needs less memory, for more parameters or for more outputs of a batch.
+_LARGE_MODEL, _LARGE_OUTPUTS = 1 << 25, 1 << 22
 #: A function of a model and of the leaf tensors that stand for its weights.
 _Function = Callable[[nn.Module, list[Tensor]], Any]
 
@@ -146,7 +156,7 @@ class Curvature:
             self.loss: Loss = self.batches.loss
         self.processes.check_same(self.weights.tensors)
         self._checked = self.batches.is_one and self.processes.count == 1
-        self._repeatable = False
+        self._pieces = Pieces(self.loss)
 
     @classmethod
     def from_arguments(
@@ -181,7 +191,7 @@ class Curvature:
         """Make this the curvature with respect to these weights; forget what was found out about other weights."""
         self.weights, self.shape = weights, (weights.size, weights.size)
         self.dtype, self.device = weights.dtype, weights.device
-        self.products, self._can_batch = 0, True
+        self.products, self._can_batch, self._can_push = 0, True, True
         self._peer: bool | None = None  # whether curvlinops gives the same products; None until it has been tried
 
     def __matmul__(self, vectors: Tensor) -> Tensor:
@@ -208,15 +218,13 @@ class Curvature:
         return total.T.reshape(vectors.shape)
 
     def evaluations(self) -> Iterator[tuple[Batch, Callable[[_Function], Any]]]:
-        """Yield each batch of positive weight, with a runner for functions of the model and its weights."""
+        """Yield each batch of positive weight, or its pieces, with a runner for functions of the model."""
         with fixed_randomness(0, self.device), in_mode(self.weights.model, self.mode):
             for i, batch in enumerate(self.batches):
                 if batch.weight:
                     run = partial(self._run, i)
-                    if not self._repeatable:
-                        _check_repeatable(i, *(run(partial(_outputs, batch, self.loss)) for _ in range(2)))
-                        self._repeatable = True
-                    yield batch, run
+                    for piece in self._pieces(i, batch, run):
+                        yield piece, run
 
     def _run(self, index: int, function: _Function) -> Any:
         """Return a function of the model and its weights; every call draws the same random numbers."""
@@ -225,7 +233,7 @@ class Curvature:
             torch.inference_mode(False),
             torch.enable_grad(),
             torch.autocast(self.device.type, enabled=False),
-            sdpa_kernel(SDPBackend.MATH),  # fused attention has no second derivative
+            plain_attention(),
             _failures_named(index),
         ):
             return self.weights.evaluate(function)
@@ -253,15 +261,28 @@ class Curvature:
             if found is not None:
                 return found
         outputs = batch.outputs(model, self.loss)
+        numbers = sum(t.numel() for t in tree_leaves(outputs) if isinstance(t, Tensor))
+        width = _BATCHED_WORK // max(work, numbers) if self._can_batch else 1
         if self.of == "hessian":
-            product = hessian_product(self.loss_of(batch, outputs), leaves)
-        else:
-            product = gauss_newton_product(partial(self.loss_of, batch), outputs, leaves)
-        found = self._multiplied(product, rows, _BATCHED_WORK // work if self._can_batch else 1)
+            return self._multiplied(hessian_product(self.loss_of(batch, outputs), leaves), rows, width)
+        bend = output_hessian(self.loss, partial(self.loss_of, batch), outputs, batch.y)
+        if self._can_push and (self.shape[0] > _LARGE_MODEL or numbers > _LARGE_OUTPUTS):
+            product = forward_product(bend, outputs, leaves, partial(self._evaluate, batch, model))
+            try:
+                return self._multiplied(product, rows, 1)
+            except RuntimeError as error:  # an operation without forward mode; reverse mode needs more memory
+                _log.info("J v is computed in reverse mode, since forward mode fails: %s", error)
+                self._can_push = False
+        found = self._multiplied(gauss_newton_product(bend, outputs, leaves), rows, width)
         if peer and self._peer is None:
-            again = self._peer_batch(batch, rows[:1], model, leaves)
-            self._peer = again is not None and _same(again, found[:1])
+            again = None if numbers > _LARGE_OUTPUTS else self._peer_batch(batch, rows[:1], model, leaves)
+            self._peer = again is not None and nearly_equal(again, found[:1])
         return found
+
+    def _evaluate(self, batch: Batch, model: nn.Module, weights: list[Tensor]) -> Any:
+        """Return the outputs of a batch at other weights than those of the model."""
+        named = dict(zip(self.weights.names, weights, strict=True))
+        return batch.outputs(lambda *args, **keywords: functional_call(model, named, args, keywords), self.loss)
 
     def _peer_batch(self, batch: Batch, rows: Tensor, model: nn.Module, leaves: list[Tensor]) -> Tensor | None:
         """Return the products by curvlinops; None, and never try again, if it cannot compute them."""
@@ -317,27 +338,6 @@ def symmetric_operator(
         missing = "loss" if loss is None else "data"
         raise InputError(f"{missing} is missing, expected (model, loss, data) or a Curvature")
     return Curvature(model, loss, data, **options)  # type: ignore[arg-type]  # which refuses what is no module
-
-
-def _same(found: Tensor, wanted: Tensor) -> bool:
-    """Return whether two results agree up to rounding errors; entries that are not finite count as equal."""
-    found, wanted = found.nan_to_num(0, 0, 0), wanted.nan_to_num(0, 0, 0)
-    slack = torch.finfo(found.dtype).eps ** 0.5 * torch.linalg.vector_norm(wanted)
-    return found.shape == wanted.shape and bool(torch.linalg.vector_norm(found - wanted) <= slack)
-
-
-def _outputs(batch: Batch, loss: Loss, model: nn.Module, leaves: list[Tensor]) -> Any:
-    with torch.no_grad():
-        return batch.outputs(model, loss)
-
-
-def _check_repeatable(index: int, first: Any, second: Any) -> None:
-    pairs = zip(tree_leaves(first), tree_leaves(second), strict=True)
-    if not all(_same(b, a) for a, b in pairs if isinstance(a, Tensor) and a.is_floating_point()):
-        raise InputError(
-            f"batch {index}: the model gives different outputs when it is called again, expected the same; only "
-            "PyTorch's global random numbers are repeated"
-        )
 
 
 def _detached(leaf: Any) -> Any:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from flatmin.errors import InputError
 from flatmin.nn.operators.token_loss import TokenCrossEntropy
 
-__all__ = ["check_root", "loss_root", "register_root", "takes_logits"]
+__all__ = ["check_root", "cross_entropy_mass", "known_loss", "loss_root", "register_root", "takes_logits"]
 
 #: A function of (loss, outputs, targets, probe v) that returns ``S v``, where ``S Sᵀ`` is the Hessian of the loss.
 Root = Callable[[Any, Tensor, Tensor, Tensor], Tensor]
@@ -137,13 +137,17 @@ def check_root(loss: Any, outputs: Tensor, targets: Tensor) -> float:
     return float(error)
 
 
+def known_loss(loss: Any) -> Any:
+    """Return a loss with a known root as the module that its root expects, and None for all other losses."""
+    try:
+        return _find(loss)[1]
+    except InputError:
+        return None
+
+
 def takes_logits(loss: Any) -> bool:
     """Return whether a loss is a function of a tensor of outputs, as all losses with a known root are."""
-    try:
-        _find(loss)
-    except InputError:
-        return isinstance(loss, nn.NLLLoss)
-    return True
+    return known_loss(loss) is not None or isinstance(loss, nn.NLLLoss)
 
 
 def _find(loss: Any) -> tuple[Root, Any]:
@@ -186,7 +190,7 @@ def _cross_entropy(loss: nn.CrossEntropyLoss, outputs: Tensor, targets: Tensor, 
     classes = min(outputs.ndim - 1, 1)
     root_p = (outputs.log_softmax(classes) / 2).exp()
     along = (root_p * probe).sum(classes, keepdim=True)
-    root_mass = _mass(loss, outputs.detach(), targets, classes).sqrt().unsqueeze(classes)
+    root_mass = cross_entropy_mass(loss, outputs.detach(), targets, classes).sqrt().unsqueeze(classes)
     return root_mass * root_p * (probe - root_p * along)
 
 
@@ -195,7 +199,7 @@ def _token_cross_entropy(loss: TokenCrossEntropy, outputs: Tensor, targets: Tens
     return _cross_entropy(loss, next(flat), loss.targets(targets).flatten(), next(flat)).reshape(outputs.shape)
 
 
-def _mass(loss: nn.CrossEntropyLoss, outputs: Tensor, targets: Tensor, classes: int) -> Tensor:
+def cross_entropy_mass(loss: nn.CrossEntropyLoss, outputs: Tensor, targets: Tensor, classes: int) -> Tensor:
     """Return the sum of the target probabilities of each example, including weights and the reduction.
 
     The loss of an example is ``−Σ_c t_c log p_c``, and its Hessian is ``(Σ_c t_c)(diag p − p pᵀ)`` for any t.

@@ -7,10 +7,21 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from flatmin.errors import InputError
 
-__all__ = ["FAILURES", "MODES", "Inside", "ModelWeights", "fixed_randomness", "in_mode", "unwrapped"]
+__all__ = [
+    "FAILURES",
+    "MODES",
+    "Inside",
+    "ModelWeights",
+    "fixed_randomness",
+    "in_mode",
+    "is_sharded",
+    "plain_attention",
+    "unwrapped",
+]
 
 #: Possible behaviours of batch norm and dropout: as at test time, as in training, or by the flag of each submodule.
 MODES = ("eval", "train", "as_is")
@@ -36,6 +47,11 @@ class ModelWeights:
         chosen = _chosen(self.model, parameters)
         self.names = list(chosen)
         self.tensors = list(chosen.values())
+        if any(is_sharded(p) for p in self.tensors):
+            raise InputError(
+                "the parameters are shards of fully_shard, expected whole ones; measure a copy with the weights that "
+                "torch.distributed.checkpoint.state_dict.get_model_state_dict gathers"
+            )
         for kind in ("dtype", "device"):
             found = sorted({str(getattr(p, kind)) for p in self.tensors})
             if len(found) > 1:
@@ -89,6 +105,11 @@ def unwrapped(model: nn.Module) -> nn.Module:
             return model
 
 
+def is_sharded(tensor: Tensor) -> bool:
+    """Return whether a parameter is divided among processes, as `torch.distributed.fsdp.fully_shard` does."""
+    return hasattr(tensor, "device_mesh")
+
+
 def _chosen(model: nn.Module, parameters: Iterable[str | nn.Parameter] | None) -> dict[str, nn.Parameter]:
     every = dict(model.named_parameters())
     for name, p in every.items():
@@ -125,6 +146,18 @@ def in_mode(model: nn.Module, mode: str) -> Iterator[None]:
         model.train(before[0][1])
         for module, training in before:
             module.training = training
+
+
+@contextmanager
+def plain_attention() -> Iterator[None]:
+    """Compute attention by elementary operations; fused ones have no second derivative and no forward mode."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
 
 
 @contextmanager

@@ -10,10 +10,10 @@ from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.data import DataLoader, Dataset
 
 from flatmin.errors import InputError
-from flatmin.nn.operators.square_root import takes_logits
+from flatmin.nn.operators.square_root import known_loss, takes_logits
 from flatmin.nn.operators.token_loss import LABELS, TokenCrossEntropy
 
-__all__ = ["Batch", "Batches", "Loss"]
+__all__ = ["Batch", "Batches", "Loss", "is_average"]
 
 #: A function from the outputs and the targets of a batch to the average loss over its samples, a scalar tensor.
 Loss = Callable[[Any, Any], Tensor]
@@ -40,10 +40,21 @@ class Batch(NamedTuple):
         x = {name: part for name, part in batch.items() if needs_labels or name != LABELS}
         return cls(x, y, _weight(loss, x, y), True)
 
+    @classmethod
+    def from_pair(cls, x: Any, y: Any, loss: Loss) -> "Batch":
+        """Return a batch of inputs and targets."""
+        return cls(x, y, _weight(loss, x, y))
+
     @property
     def size(self) -> int:
         """The number of samples."""
         return _samples(self.x, self.y)
+
+    def part(self, rows: slice, loss: Loss) -> "Batch":
+        """Return the batch of some samples; tensors without an entry for each sample are kept."""
+        n = self.size
+        x, y = tree_map(lambda t: t[rows] if isinstance(t, Tensor) and t.shape[:1] == (n,) else t, (self.x, self.y))
+        return self._replace(x=x, y=y, weight=_weight(loss, x, y))
 
     def outputs(self, model: Callable[..., Any], loss: Loss) -> Any:
         """Return the outputs of a model as the loss takes them: the logits of an output object for known losses."""
@@ -100,7 +111,7 @@ class Batches:
             found = f"has {len(part)} entries" if isinstance(part, tuple | list) else f"is a {_name(part)}"
             raise InputError(f"batch {index} {found}, expected a pair (x, y)")
         x, y = self._moved(tuple(part))
-        return Batch(x, y, _weight(self.loss, x, y))
+        return Batch.from_pair(x, y, self.loss)
 
     def _moved(self, part: Any) -> Any:
         return tree_map(lambda leaf: leaf.to(self.device) if isinstance(leaf, Tensor) else leaf, part)
@@ -115,21 +126,33 @@ class Batches:
 
     def check_average(self, batch: Batch, outputs: Any) -> None:
         """Raise `InputError` if the loss of a batch is not the average over its halves."""
-        n = batch.size
-        if n < 2 or any(not isinstance(t, Tensor) or t.shape[:1] != (n,) for t in tree_leaves((outputs, batch.y))):
-            return
-        halves = [tree_map(lambda t, s=s: t[s], (outputs, batch.y)) for s in (slice(n // 2), slice(n // 2, n))]
-        weights = [_weight(self.loss, None, y) for _, y in halves]
-        if 0 in weights:
-            return
-        parts = [weight * self.loss(*half) for weight, half in zip(weights, halves, strict=True)]
-        whole, total = batch.weight * self.loss(outputs, batch.y), sum(parts)
-        size = max(abs(float(p)) for p in (whole, *parts))
-        if abs(float(whole - total)) > 1e4 * torch.finfo(whole.dtype).eps * size:
+        whole, total, slack = _by_halves(self.loss, batch, outputs)
+        if abs(whole - total) > slack:
             raise InputError(
-                f"the loss of a batch times its size is {float(whole):g} but {float(total):g} in two halves, expected "
-                "a mean over samples; for class weights and ignored targets pass nn.CrossEntropyLoss itself"
+                f"the loss of a batch times its size is {whole:g} but {total:g} in two halves, expected a mean over "
+                "samples; for class weights and ignored targets pass nn.CrossEntropyLoss itself"
             )
+
+
+def is_average(loss: Loss, batch: Batch, outputs: Any) -> bool:
+    """Return whether the loss of a batch is the average over its halves; True if the batch cannot be divided."""
+    whole, total, slack = _by_halves(loss, batch, outputs)
+    return abs(whole - total) <= slack
+
+
+def _by_halves(loss: Loss, batch: Batch, outputs: Any) -> tuple[float, float, float]:
+    """Return the loss of a batch times its weight, the same from its halves, and the largest rounding error."""
+    n = batch.size
+    if n < 2 or any(not isinstance(t, Tensor) or t.shape[:1] != (n,) for t in tree_leaves((outputs, batch.y))):
+        return 0.0, 0.0, 0.0
+    halves = [tree_map(lambda t, s=s: t[s], (outputs, batch.y)) for s in (slice(n // 2), slice(n // 2, n))]
+    weights = [_weight(loss, None, y) for _, y in halves]
+    if 0 in weights:
+        return 0.0, 0.0, 0.0
+    parts = [weight * loss(*half) for weight, half in zip(weights, halves, strict=True)]
+    whole = batch.weight * loss(outputs, batch.y)
+    slack = 1e4 * torch.finfo(whole.dtype).eps * max(abs(float(p)) for p in (whole, *parts))
+    return float(whole), float(sum(parts)), slack
 
 
 def _is_batch(data: Any) -> bool:
@@ -173,6 +196,7 @@ def _samples(x: Any, y: Any) -> int:
 
 def _weight(loss: Loss, x: Any, y: Any) -> float:
     """Return the weight of a batch: the denominator of its mean loss."""
+    loss = known_loss(loss) or loss
     if isinstance(loss, nn.CrossEntropyLoss | nn.NLLLoss) and isinstance(y, Tensor) and not y.is_floating_point():
         y = loss.targets(y) if isinstance(loss, TokenCrossEntropy) else y
         counted = y[y != loss.ignore_index]

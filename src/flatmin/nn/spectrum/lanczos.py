@@ -1,4 +1,4 @@
-"""The Lanczos iteration with full reorthogonalization, for several start vectors at once."""
+"""The Lanczos iteration for several start vectors at once, with reorthogonalization as far as memory allows."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from flatmin._core.memory import require
 from flatmin.errors import InputError
 from flatmin.linalg.krylov import Krylov
 from flatmin.nn.estimators.base import Operator
@@ -17,6 +16,8 @@ __all__ = ["lanczos"]
 MAX_ASYMMETRY = 1e-2
 #: A residual below this number of rounding units counts as zero; the Krylov space of the start is then exhausted.
 ZERO_UNITS = 32
+#: Largest memory of the vectors of one iteration, in bytes; further vectors are not kept.
+_BASIS_MEMORY = 1 << 31
 
 
 def lanczos(
@@ -24,12 +25,12 @@ def lanczos(
 ) -> list[Krylov]:
     """Return up to ``steps`` steps of the Lanczos iteration from each start (n, p); all starts are multiplied at once.
 
-    All vectors are kept, ``8 n p · steps`` bytes. After every fifth step an iteration ends if ``enough`` returns true.
-    `InputError` is raised if the vectors do not fit in memory, a product is not finite, or the operator is not
+    The vectors of an iteration are kept for reorthogonalization until they need more than 2 GiB. From then on each one
+    follows from the two before it, and they need not be orthogonal (`Krylov.orthonormal`). After every fifth step an
+    iteration ends if ``enough`` returns true. `InputError` is raised if a product is not finite or the operator is not
     symmetric.
     """
     n, p = starts.shape
-    require(8.0 * n * p * min(steps, n), f"keeping {p * min(steps, n)} vectors of {n} numbers")
     unit = torch.finfo(operator.dtype).eps
     runs = [_Iteration(starts[:, i], min(steps, n), unit) for i in range(p)]
     active = runs
@@ -42,10 +43,13 @@ def lanczos(
 
 
 class _Iteration:
-    """One Lanczos iteration; each vector is orthogonalized twice against all previous ones."""
+    """One Lanczos iteration; each vector is orthogonalized twice against all previous ones while these are kept."""
 
     def __init__(self, start: Tensor, steps: int, unit: float) -> None:
-        self.basis = torch.empty(steps, start.numel(), dtype=torch.float64, device=start.device)
+        kept = min(steps, max(1, _BASIS_MEMORY // (8 * start.numel())))
+        self.basis = torch.empty(kept, start.numel(), dtype=torch.float64, device=start.device)
+        self.steps = steps
+        self.before = start  # the previous vector, if it is not kept
         self.vector = start.double() / torch.linalg.vector_norm(start.double())
         self.diagonal: list[float] = []
         self.off_diagonal: list[float] = []
@@ -54,13 +58,19 @@ class _Iteration:
     def step(self, w: Tensor, enough: Callable[[Krylov], bool] | None) -> bool:
         """Take w, the operator times ``vector``; set ``vector`` to the next one, and return whether to go on."""
         j = len(self.diagonal)
-        self.basis[j] = self.vector
-        basis = self.basis[: j + 1]
         self.size = max(self.size, float(torch.linalg.vector_norm(w)))
-        along = basis @ w
-        w = w - basis.T @ along
-        w = w - basis.T @ (basis @ w)
-        rest = along[:j].clone()
+        if j == len(self.basis):
+            self.basis = self.basis[:0].clone()  # the recurrence does not need the vectors
+        if len(self.basis):
+            self.basis[j] = self.vector
+            basis = self.basis[: j + 1]
+            along = basis @ w
+            w = w - basis.T @ along
+            w = w - basis.T @ (basis @ w)
+        else:
+            along = torch.stack([self.before @ w, self.vector @ w])
+            w = w.sub_(along[0] * self.before).sub_(along[1] * self.vector)
+        rest = along[:-1].clone()
         if j:
             rest[-1] -= self.off_diagonal[-1]
         self.dropped += float(rest @ rest)
@@ -69,11 +79,11 @@ class _Iteration:
                 f"the operator is not symmetric (relative difference {self.dropped**0.5 / self.size:.1e}), "
                 "expected a symmetric one"
             )
-        self.diagonal.append(float(along[j]))
+        self.diagonal.append(float(along[-1]))
         self.off_diagonal.append(float(torch.linalg.vector_norm(w)))
-        if self.exhausted or j + 1 == len(self.basis) or (enough and j % 5 == 4 and enough(self.krylov)):
+        if self.exhausted or j + 1 == self.steps or (enough and j % 5 == 4 and enough(self.krylov)):
             return False
-        self.vector = w / self.off_diagonal[-1]
+        self.before, self.vector = self.vector, w / self.off_diagonal[-1]
         return True
 
     @property
@@ -83,4 +93,5 @@ class _Iteration:
     @property
     def krylov(self) -> Krylov:
         rounding = 2 * self.dropped**0.5 + ZERO_UNITS * self.unit * self.size
-        return Krylov(np.array(self.diagonal), np.array(self.off_diagonal), rounding, self.exhausted)
+        arrays = np.array(self.diagonal), np.array(self.off_diagonal)
+        return Krylov(*arrays, rounding, self.exhausted, orthonormal=len(self.basis) > 0)

@@ -1,6 +1,7 @@
 """Traces of the Hessian of a loss, or of its Gauss-Newton part, for any network and any data."""
 
 from collections.abc import Iterable, Mapping
+from itertools import accumulate
 from typing import Any, Unpack
 
 import torch
@@ -171,6 +172,12 @@ def _members(groups: str | Mapping[str, Iterable[str]] | None, names: list[str])
 
 
 def _rows(members: dict[str, list[int]] | None, numbers: list[int]) -> Blocks | None:
-    """Return the rows of the operator that belong to each group."""
-    parts = torch.split(torch.arange(sum(numbers)), numbers)
-    return members and {group: torch.cat([parts[i] for i in chosen]) for group, chosen in members.items()}
+    """Return the rows of the operator that belong to each group: a slice where they are consecutive."""
+    starts = [0, *accumulate(numbers)]
+
+    def rows(chosen: list[int]) -> Any:
+        if chosen == list(range(chosen[0], chosen[-1] + 1)):
+            return slice(starts[chosen[0]], starts[chosen[-1] + 1])
+        return torch.cat([torch.arange(starts[i], starts[i + 1]) for i in chosen])
+
+    return members and {group: rows(chosen) for group, chosen in members.items()}

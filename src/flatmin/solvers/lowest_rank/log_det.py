@@ -260,13 +260,16 @@ class Descent:
             self.best, self.misfit = point, misfit
 
     def _gauss_newton(self, point: Triplets) -> tuple[Triplets, float]:
-        """Move towards ``q = b`` at fixed rank while that helps; return the point and its relative misfit."""
-        clock, rank = self.clock, len(point[1])
-        misfit = self._misfit(point)
+        """Move towards ``q = b`` while that helps; return the point and its relative misfit.
+
+        The rank stays, or falls if semidefinite matrices of this rank lead away from the data.
+        """
+        clock, misfit = self.clock, self._misfit(point)
         for _ in range(SCHEDULE.max_steps):
+            U, s, V = point
+            rank = len(s)
             if misfit <= EXACT or rank == 0 or clock.exhausted:
                 break
-            U, s, V = point
             space = TangentSpace(self.model, U, V)
             none, tol = Weights.none(rank), float(np.clip(misfit, SCHEDULE.min_gradient, SCHEDULE.gradient))
             M1, M2 = space.split(space.solve(self.b, space.diagonal(s), none, tol, SCHEDULE.max_products, clock))

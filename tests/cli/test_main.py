@@ -1,0 +1,67 @@
+"""The command line as a process: streams that are closed, full or of another encoding, and names that are no text."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from flatmin.cli import _one_line
+
+ROW = "%%MatrixMarket matrix coordinate real general\n2 2 3\n1 1 1\n1 2 2\n2 1 2\n"
+
+
+def flatmin(folder, *words, **options):
+    """Return the exit status and the lines on stderr of a process."""
+    done = subprocess.run(
+        [sys.executable, "-m", "flatmin", *words],
+        cwd=folder,
+        stderr=subprocess.PIPE,
+        **{"stdout": subprocess.PIPE} | options,
+    )
+    return done.returncode, done.stderr.decode().splitlines()
+
+
+def test_a_full_device_for_the_outcome_is_one_sentence(tmp_path):
+    with open("/dev/full", "w") as full:
+        code, lines = flatmin(tmp_path, "--help", stdout=full)
+    assert (code, lines) == (1, ["flatmin: the outcome cannot be printed: No space left on device"])
+
+
+def test_closed_streams_are_no_error(tmp_path):
+    (tmp_path / "x.mtx").write_text(ROW)
+    command = f"{sys.executable} -m flatmin recover matrix-completion x.mtx"
+    assert subprocess.run(f"{command} >&- 2>&-", shell=True, cwd=tmp_path).returncode in (0, 1)
+    assert (tmp_path / "x-flat" / "summary.json").exists()
+
+
+def test_an_ascii_terminal_gets_question_marks(tmp_path):
+    code, lines = flatmin(tmp_path, "sweep", "--list", env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert (code, lines) == (0, [])
+
+
+def test_a_deleted_working_directory_is_named(tmp_path):
+    (tmp_path / "gone").mkdir()
+    script = "import os, sys; from flatmin.cli import main; os.rmdir(os.getcwd()); sys.exit(main(sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", script, "recover", "matrix-completion", "x.mtx"],
+        cwd=tmp_path / "gone",
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", [b"\xff.csv", b"x" * 300 + b".csv"])
+def test_impossible_names_of_inputs_are_one_sentence(tmp_path, name):
+    for command in (["recover", "matrix-completion"], ["impute"]):
+        code, lines = flatmin(tmp_path, *command, os.fsdecode(name))
+        assert code == 2
+        assert len(lines) == 1
+        assert "not text in UTF-8" in lines[0] or "File name too long" in lines[0]
+
+
+def test_messages_have_no_signs_that_steer_terminals():
+    assert _one_line("a\n b\x1b[31m \u202ec") == "a b\\x1b[31m \\u202ec"
+    assert len(_one_line("x" * 10**5)) == 2001
