@@ -7,12 +7,13 @@ mutant is printed with its seed.
 import argparse
 import sys
 from collections import Counter
+from functools import cache
 
 import numpy as np
 
-from benchmarks.mutants.corpus import FORMATS, specimen
+from benchmarks.mutants.corpus import FORMATS, Specimen, specimen
 from benchmarks.mutants.mutations import mutant
-from benchmarks.mutants.trial import fault_of
+from benchmarks.mutants.trial import fault_of, warm_up
 
 #: Of so many mutants one has its pages written.
 PAGES_EVERY = 20
@@ -37,9 +38,17 @@ def main() -> int:
     return 1 if faults else 0
 
 
+@cache
+def _ready(name: str) -> Specimen:
+    """Return the specimen of a format, after its command has run once."""
+    valid = specimen(name)
+    warm_up(valid)
+    return valid
+
+
 def fault_of_seed(name: str, seed: int) -> str | None:
     """Return what a command did wrong with the mutant of a format and a seed, or None."""
-    valid = specimen(name)
+    valid = _ready(name)
     content = mutant(valid.files[valid.victim], np.random.default_rng([seed, *name.encode()]))
     return fault_of(valid, content, seed % PAGES_EVERY == 0)
 

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from unittest.mock import patch
 
@@ -18,7 +19,7 @@ from flatmin.errors import InputError
 from flatmin.lab.recipe_file import read_recipe
 from flatmin.proofs import checker
 
-__all__ = ["fault_of"]
+__all__ = ["fault_of", "warm_up"]
 
 #: Limits of a trial: processor time in seconds, memory in addition to that of the parent, and size of a file in bytes.
 SECONDS, MEMORY, FILE_SIZE = 30, 3 << 30, 100 << 20
@@ -87,6 +88,21 @@ def _child(root: Path, command: Sequence[str], with_pages: bool) -> None:
             if stream is not None:
                 stream.flush()
         os._exit(code)
+
+
+def warm_up(specimen: Specimen) -> None:
+    """Run the command of an unharmed file in this process, so that forked processes find all modules loaded."""
+    former = os.getcwd()
+    with tempfile.TemporaryDirectory() as place, open(os.devnull, "w", encoding="utf-8") as nowhere:
+        for name, data in specimen.files.items():
+            (Path(place) / name).parent.mkdir(exist_ok=True)
+            (Path(place) / name).write_bytes(data)
+        os.chdir(place)
+        try:
+            with redirect_stdout(nowhere), redirect_stderr(nowhere):
+                _command(specimen.command)
+        finally:
+            os.chdir(former)
 
 
 def _command(words: Sequence[str]) -> int:
