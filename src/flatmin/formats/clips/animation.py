@@ -42,9 +42,10 @@ class Animation(Clip):
                 if k % sampling.every == 0:
                     pixels, known = pixels_of(opened)
                     stills.add(pixels, known)
+            frames = stills.stacked()
         shown = [sum(durations[k : k + sampling.every]) for k in range(0, count, sampling.every)]
         names = [str(k) for k in range(0, count, sampling.every)]
-        clip = cls(stills.stacked(), names, pixels.dtype)
+        clip = cls(frames, names, pixels.dtype)
         clip._suffix, clip._durations = path.suffix.lower(), shown
         return clip
 
