@@ -87,8 +87,8 @@ class PlaneDisplay(Display):
                 check_metric(evidence, metric)
             for label, _, part in parts:
                 for result in part.results:
-                    lists = [result.metrics.get(metric) for metric in metrics]
-                    if None in lists:
+                    lists: list[Any] = [result.metrics.get(metric) for metric in metrics]
+                    if any(values is None for values in lists):
                         continue
                     if len({len(values) for values in lists}) > 1:
                         raise InputError(f"the lists {metrics[0]} and {metrics[1]} differ in length, expected pairs")
@@ -118,8 +118,8 @@ class PlaneDisplay(Display):
             (x0, y0), (x1, y1) = course.points[[0, -1]]
             ends = f"from gap {number(x0)}, error {number(y0)} to gap {number(x1)}, error {number(y1)}"
             lines.append(f"{course.label or 'A run'}: {ends}.")
-        if self._has_optimum:
-            lines.append(f"The {OPTIMUM} has the gap 0 and the error {number(self.optimum)}.")  # type: ignore[arg-type]
+        if self.optimum is not None:
+            lines.append(f"The {OPTIMUM} has the gap 0 and the error {number(self.optimum)}.")
         return " ".join(lines)
 
     def table(self) -> tuple[list[str], list[Sequence[Any]]]:
