@@ -24,6 +24,7 @@ extensions = [
     "sphinxcontrib.bibtex",
     "api_pages",
     "citations",
+    "explorer_page",
     "root_pages",
 ]
 

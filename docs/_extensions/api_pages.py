@@ -24,6 +24,7 @@ GUIDES: dict[str, str] = {
     "flatmin.families": "tutorial",
     "flatmin.measurements": "tutorial",
     "flatmin.nn": "networks",
+    "flatmin.explorer": "explorer",
     "flatmin.lab": "sweeps",
     "flatmin.spark": "spark",
     "flatmin.report": "command_line",

@@ -21,6 +21,7 @@ def test_the_commands():
         "prove",
         "proofs",
         "rate",
+        "explore",
     }
 
 

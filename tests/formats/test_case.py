@@ -5,7 +5,7 @@ import pytest
 from scipy.io import mmread, mmwrite
 from scipy.sparse import coo_array
 
-from flatmin import families, formats
+from flatmin import InputError, families, formats
 from flatmin.formats.base import Document
 from flatmin.formats.case import read_case
 from flatmin.formats.matrix_market import MatrixMarket
@@ -47,3 +47,14 @@ def test_both_parts_of_a_matrix_are_written_whole(tmp_path):
         written = read(document.write_errors(tmp_path / "sparse", errors))
         np.testing.assert_array_equal(written if isinstance(written, np.ndarray) else written.toarray(), errors)
     assert "coordinate" in (tmp_path / "sparse.mtx").read_text().splitlines()[0]
+
+
+@pytest.mark.parametrize("name", ["covariance", "phase-retrieval", "matrix-sensing"])
+def test_a_truth_whose_squares_overflow_is_refused(name, tmp_path):
+    family = families.find(name)
+    instance = family.sample((4, 4), 1, 24, seed=0)
+    truth = np.array(instance.truth)
+    truth.flat[0] = 1.7e308
+    np.savez(tmp_path / "p.npz", **family.arrays(instance.problem), truth=truth)
+    with pytest.raises(InputError, match=r"'truth' has a number of the size 1\.7e\+308, expected at most 1e\+150"):
+        read_case(family, tmp_path / "p.npz")

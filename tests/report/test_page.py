@@ -14,6 +14,7 @@ import flatmin as fm
 from flatmin.families import bilinear_sensing, matrix_sensing
 from flatmin.measurements import Entries
 from flatmin.parametrizations import Product
+from flatmin.report.page import Fact, Page, Section, Table, Verdict, render
 from flatmin.solution import Status
 from tests.report.made import context_of
 
@@ -218,3 +219,21 @@ def test_importing_flatmin_or_the_interface_loads_no_drawing() -> None:
     code = "import sys, flatmin, flatmin.report; print({'matplotlib', 'jinja2', 'PIL'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_names_from_files_neither_run_nor_turn_the_page():
+    hostile = "<script>alert(1)</script>\u202ex\x1b[31m\0\ud800\u200f\"'{{7*7}}"
+    page = Page(
+        hostile,
+        hostile,
+        hostile,
+        Verdict(True, hostile, hostile),
+        [Fact(hostile, hostile, hostile)],
+        [
+            Section("a", hostile, [hostile], table=Table(hostile, [hostile], [[hostile]], keys=[[hostile]])),
+        ],
+    )
+    html = render(page)
+    html.encode("utf-8")
+    assert not any(sign in html for sign in ("<script>alert", "\u202e", "\x1b", "\0", "\u200f", "49"))
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;\ufffdx" in html

@@ -439,3 +439,27 @@ def flatness(
 
     problem = ProblemFile(family, input, shape=shape, loss={"weight": weight, "tau": tau})
     return measure(problem, solution, json)
+
+
+@app.command()
+def explore(
+    output: Annotated[
+        Path | None,
+        output("FILE.html", "The page. Default: a temporary file. A former page of this command is replaced."),
+    ] = None,
+    open: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
+) -> int:
+    """See a flat minimum: a page to play with, computed in the browser, without a network.
+
+    Exit status: 0 the page is written, 2 it cannot be.
+    """
+    import tempfile
+    import webbrowser
+
+    from flatmin.explorer import write_page
+
+    file = output or Path(tempfile.mkdtemp(prefix="flatmin-")) / "explorer.html"
+    write_page(file)
+    opened = open and webbrowser.open(file.resolve().as_uri())
+    print(f"page  {file}" + ("" if opened or not open else "\nNo browser was found: open the page in one."))
+    return 0

@@ -27,6 +27,14 @@ __all__ = [
     "render",
 ]
 
+#: Characters that would change how the text after them is shown, and what takes their place in a page.
+STEERING: dict[int, str | None] = {
+    **dict.fromkeys((*range(9), 11, 12, *range(14, 32), *range(127, 160)), "\N{REPLACEMENT CHARACTER}"),
+    **dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)), "\N{REPLACEMENT CHARACTER}"),
+    **dict.fromkeys(range(0xD800, 0xE000), "\N{REPLACEMENT CHARACTER}"),
+    **dict.fromkeys((0x061C, 0x200E, 0x200F)),
+}
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -169,6 +177,7 @@ class Page:
 def render(page: Page) -> str:
     """Return the page as HTML that loads nothing; every string is escaped except the SVG of figures.
 
+    Control characters and signs that turn the direction of writing, in names from files, are shown as unknown signs.
     The page has a script only if there is a table to sort, and is complete without it.
     """
     from jinja2 import Environment, StrictUndefined
@@ -178,7 +187,8 @@ def render(page: Page) -> str:
     template = environment.from_string((files / "page.html").read_text(encoding="utf-8"))
     sorts = any(table.keys for section in page.sections for table in _tables(section))
     script = (files / "sort.js").read_text(encoding="utf-8") if sorts else ""
-    return template.render(page=page, style=(files / "page.css").read_text(encoding="utf-8"), script=script)
+    style = (files / "page.css").read_text(encoding="utf-8")
+    return template.render(page=page, style=style, script=script).translate(STEERING)
 
 
 def _tables(section: Section) -> Iterator[Table]:

@@ -171,6 +171,14 @@ def test_flatness_of_unbalanced_factors(flatmin, tmp_path, solved):
     assert "scaled_trace" in flatmin("flatness", "bilinear-sensing", "p.npz", "mine.npz").out
 
 
+@pytest.mark.parametrize("size", [1e154, 1e200, 1e308])
+def test_a_flatness_that_overflows_is_refused(flatmin, tmp_path, solved, size):
+    np.savez(tmp_path / "mine.npz", L=size * np.ones_like(solved["L"]), R=size * np.ones_like(solved["R"]))
+    run = flatmin("flatness", "bilinear-sensing", "p.npz", "mine.npz")
+    assert run.code == 2
+    assert len(run.err.splitlines()) == 1
+
+
 def test_flatness_needs_factors(flatmin, tmp_path, solved):
     np.savez(tmp_path / "mine.npz", matrix=solved["matrix"])
     run = flatmin("flatness", "bilinear-sensing", "p.npz", "mine.npz")

@@ -45,3 +45,21 @@ def test_other_databases_and_later_formats_are_refused(tmp_path):
         database.execute("PRAGMA user_version = 9")
     with pytest.raises(InputError, match="has format version 9, expected 1"):
         read_frozen(later, lambda store: True)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        *(("finished", "x"), ("finished", b"1"), ("seconds", "fast"), ("parameters", "{"), ("parameters", "[]")),
+        *(("metrics", "nothing"), ("metrics", "3"), ("repetition", 0.5), ("status", "lost"), ("reason", b"\xff")),
+    ],
+)
+def test_values_of_other_types_than_a_sweep_writes_are_refused(tmp_path, column, value):
+    file = tmp_path / "trials.db"
+    with Store(file) as store:
+        record(store, 0)
+    with sqlite3.connect(file) as database:
+        database.execute(f"UPDATE trials SET {column} = ?", (value,))
+    database.close()
+    with pytest.raises(InputError, match=r"has damaged trials \(1 of them\)|cannot be read: malformed JSON"):
+        read_frozen(file, lambda store: store.results(RECIPE))

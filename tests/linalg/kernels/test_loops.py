@@ -21,8 +21,24 @@ def test_products_over_a_pattern_are_those_of_the_dense_matrix():
     out = np.full((5, 3), np.nan)
     loops.product(pointers, indices, values, F, 0, 5, out)
     np.testing.assert_allclose(out, dense @ F, atol=1e-12)
-    loops.gram(pointers, indices, np.zeros(0), F, 0, 5, blocks := np.full((5, 3, 3), np.nan))
+    panel, total, nothing = np.zeros((4, loops.PANEL)), np.full((4, 4), np.nan), np.zeros(0)
+    loops.gram(pointers, indices, nothing, nothing, F, 0, 5, panel, total, blocks := np.full((5, 3, 3), np.nan))
     np.testing.assert_allclose(blocks, np.einsum("ij,ja,jb->iab", dense != 0, F, F), atol=1e-12)
+
+
+def test_systems_are_solved_and_a_row_of_zeros_without_a_penalty_is_zero():
+    rng = np.random.default_rng(0)
+    G = rng.standard_normal((3, 9, 5))
+    G[2] = 0
+    blocks, penalties = np.einsum("inx,iny->ixy", G, G), np.array([0.5, 1.0, 0.0])
+    factors, gains = np.full((3, 4), np.nan), np.full(3, np.nan)
+    loops.solved(blocks.copy(), penalties, 1e-15, factors, gains)
+    for i in range(2):
+        expected = np.linalg.solve(blocks[i, :4, :4] + penalties[i] * np.eye(4), blocks[i, :4, 4])
+        np.testing.assert_allclose(factors[i], expected, atol=1e-12)
+        np.testing.assert_allclose(gains[i], expected @ blocks[i, :4, 4], atol=1e-12)
+    assert not factors[2].any()
+    assert gains[2] == 0
 
 
 def test_positions_are_sorted_stably_and_returned():
@@ -41,5 +57,5 @@ def test_positions_are_sorted_stably_and_returned():
 
 def test_an_inverse_with_a_pivot_lost_to_rounding_is_finite():
     blocks = np.ones((1, 2, 2))
-    loops.inverted(blocks, np.array([1e-3]), 0, 1)
+    loops.inverted(blocks, np.array([1e-3]), 0, 1, np.empty(2))
     assert np.all(np.isfinite(blocks))

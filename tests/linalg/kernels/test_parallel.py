@@ -21,10 +21,10 @@ def test_every_row_is_visited_once_and_failures_arrive():
     pointers = np.concatenate([[0], np.cumsum(np.array([0, 900, 0, 3, 40, 40, 0, 17]))])
     seen = np.zeros(8, int)
 
-    def loop(start, stop, out):
-        out[start:stop] += 1
+    def visit(start, stop):
+        seen[start:stop] += 1
 
-    Parts(pointers).run(loop, 1e12, seen, threads=3)
+    Parts(pointers).run(visit, 1e12, threads=3)
     assert np.all(seen == 1)
 
     def failing(start, stop):

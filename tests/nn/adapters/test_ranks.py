@@ -86,3 +86,9 @@ def test_parts_are_all_samples_once():
     assert torch.equal(torch.cat([part[1] for part in parts]), 2 * x)
     mapped = list(DataParts([{"ids": x[:40, None], "labels": x[:40]}]))
     assert torch.equal(torch.cat([part["labels"] for part in mapped]), x[:40])
+
+
+def test_the_test_of_ranks_can_be_left_out():
+    adapter, x, y = problem(1, n=64)
+    found = adapter_flatness(adapter, nn.MSELoss(), (x, y), ranks=False)
+    assert found.rank_pattern == {}

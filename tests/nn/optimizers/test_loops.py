@@ -319,3 +319,18 @@ def test_a_batch_that_is_skipped_leaves_nothing(wrapper, set_to_none):
         if i != 1:
             optimizer.step()
     assert same(bits(model), train(*set_up(wrapper), [batches[0], *batches[2:]]))
+
+
+@replaying
+def test_a_gradient_multiplied_by_one_is_not_changed(wrapper):
+    model, loss, optimizer = set_up(wrapper)
+    for x, y in data(2):
+        optimizer.zero_grad()
+        loss(model(x), y).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), float("inf"))
+        optimizer.step()
+    assert same(bits(model), train(*set_up(wrapper), data(2)))
+    loss(model(x), y).backward()
+    model[0].weight.grad.neg_()
+    with pytest.raises(InputError, match=r"\.grad was changed"):
+        optimizer.step()

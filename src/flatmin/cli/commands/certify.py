@@ -1,7 +1,10 @@
 """``flatmin certify`` and ``flatmin flatness``: the quality of a solution from any program."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 import flatmin
 from flatmin.cli.options import ProblemFile, in_options
@@ -13,6 +16,9 @@ from flatmin.report.vocabulary import vocabulary_of
 from flatmin.report.words import judgement
 
 __all__ = ["Request", "certify", "flatness"]
+
+#: The numbers of flatness that are infinite only if they overflow.
+FINITE = ("loss", "hessian_trace", "gauss_newton_trace", "scaled_trace", "fibre_minimum", "balance")
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,11 @@ def flatness(file: ProblemFile, solution: Path, json: bool) -> int:
     if saved.factors is None:
         expected = " and ".join(problem.parametrization.names)
         raise InputError(f"{solution} has no factors, expected {expected}: flatness is a property of factors")
-    fields = vars(flatmin.flatness(problem, saved.factors))
+    with np.errstate(over="ignore", invalid="ignore"):
+        fields = vars(flatmin.flatness(problem, saved.factors))
+    for name in FINITE:
+        if fields[name] is not None and not math.isfinite(fields[name]):
+            raise InputError(f"the {name} of {solution} is too large for a floating-point number; rescale the data")
     if json:
         print(as_json(fields))
     else:

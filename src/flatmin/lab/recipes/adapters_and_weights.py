@@ -176,7 +176,7 @@ RECIPE = Recipe(
     __doc__,
     adapt,
     grid=[{"frozen": ["gaussian", "flattest"], "change": [0.3, 1.0]}],
-    repetitions=60,
+    repetitions=45,
     quick={"repetitions": 3},
     judge=judge,
     show=show,

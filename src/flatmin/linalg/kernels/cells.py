@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -9,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from flatmin._core.arrays import Array, in_row_major_order
-from flatmin._core.threads import one_thread
 from flatmin.linalg.kernels import loops
 from flatmin.linalg.kernels.parallel import LEAST_WORK, Parts, available, in_parts
 
 __all__ = ["Cells"]
 
 NONE = np.zeros(0)
+#: Number of entries of the matrices that are solved with at a time. They stay in the second-level cache.
+BLOCK_ENTRIES = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,9 +112,12 @@ class Cells:
         """Return ``Σ w² f fᵀ`` over the cells of every row, shape (d1, k, k); f is the row of F for the column."""
         F = _plain(F)
         k = F.shape[1]
-        out = np.empty((self.shape[0], k, k), F.dtype)
-        with one_thread():
-            self._run(loops.gram, k * k, _weights(weights, F), F, out)
+        out, given = np.empty((self.shape[0], k, k), F.dtype), (_weights(weights, F), np.empty(0, F.dtype), F)
+
+        def run(start: int, stop: int) -> None:
+            self._grams(given, start, stop, out[start:stop])
+
+        self._in_ranges(run, k * k)
         return out
 
     def inverse_grams(self, F: Array, penalties: Array, weights: Array | None = None) -> Array:
@@ -122,7 +127,11 @@ class Cells:
         prices = penalties.astype(blocks.dtype)
         blocks[:, np.arange(k), np.arange(k)] += prices[:, None]
         threads = min(available() if self.threads is None else self.threads, 1 + blocks.size * k // LEAST_WORK)
-        in_parts(lambda start, stop: loops.inverted(blocks, prices, start, stop), len(blocks), threads)
+
+        def run(start: int, stop: int) -> None:
+            loops.inverted(blocks, prices, start, stop, np.empty(k, blocks.dtype))
+
+        in_parts(run, len(blocks), threads)
         return blocks
 
     def ridge(self, values: Array, F: Array, penalties: Array, weights: Array | None = None) -> tuple[Array, float]:
@@ -138,8 +147,17 @@ class Cells:
         if k == 0:
             return out, 0.0
         data, prices = _plain(values.astype(F.dtype, copy=False)), _plain(penalties.astype(F.dtype, copy=False))
-        with one_thread():
-            self._run(loops.ridge, k * (k + 1), _weights(weights, F), data, F, prices, (out, gains))
+        given, least = (_weights(weights, F), data, F), F.dtype.type(loops.ROUNDING) * np.finfo(F.dtype).eps
+
+        def run(start: int, stop: int) -> None:
+            blocks = np.empty((min(max(1, BLOCK_ENTRIES // (k + 1) ** 2), stop - start), k + 1, k + 1), F.dtype)
+            for first in range(start, stop, len(blocks)):
+                rows = slice(first, min(first + len(blocks), stop))
+                some = blocks[: rows.stop - first]
+                self._grams(given, first, rows.stop, some)
+                loops.solved(some, prices[rows], least, out[rows], gains[rows])
+
+        self._in_ranges(run, k * (k + 1))
         return out, float(gains.sum())
 
     def curved(self, errors: Array, mine: Array, others: Array, weights: Array | None = None) -> Array:
@@ -150,12 +168,31 @@ class Cells:
         """
         mine, others = _plain(mine), _plain(others)
         out = np.empty((self.shape[0], mine.shape[1] // 2), mine.dtype)
-        self._run(loops.curved, 4 * out.shape[1], _weights(weights, mine), _plain(errors), mine, others, out)
+        given = _weights(weights, mine), _plain(errors), mine, others
+
+        def run(start: int, stop: int) -> None:
+            loops.curved(self.pointers, self.indices, *given, start, stop, np.empty(out.shape[1], out.dtype), out)
+
+        self._in_ranges(run, 4 * out.shape[1])
         return out
 
     def _run(self, loop: Any, operations: int, *arguments: Any) -> None:
-        work = float(operations) * self.size
-        Parts(self.pointers).run(loop, work, self.pointers, self.indices, *arguments, threads=self.threads)
+        *inputs, out = arguments
+
+        def run(start: int, stop: int) -> None:
+            loop(self.pointers, self.indices, *inputs, start, stop, out)
+
+        self._in_ranges(run, operations)
+
+    def _in_ranges(self, run: Callable[[int, int], Any], operations: int) -> None:
+        """Call a function with ranges of rows, in several threads if this many operations a cell justify them."""
+        Parts(self.pointers).run(run, float(operations) * self.size, self.threads)
+
+    def _grams(self, given: tuple[Array, Array, Array], start: int, stop: int, out: Array) -> None:
+        """Write the sums of outer products of some rows to ``out``, for weights, values and factors."""
+        kind, width = out.dtype, -(-out.shape[1] // loops.TILE) * loops.TILE
+        panel, total = np.zeros((width, loops.PANEL), kind), np.empty((width, width), kind)
+        loops.gram(self.pointers, self.indices, *given, start, stop, panel, total, out)
 
     def _elementwise(self, loop: Any, values: Array) -> Array:
         out = np.empty(self.size, values.dtype)

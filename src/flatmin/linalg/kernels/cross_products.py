@@ -18,37 +18,33 @@ def cross_product(cells: Cells, squares: Array, mine: Array, others: Array, dire
     """
     both = np.hstack([others, directions], dtype=float)
     out = np.empty(mine.shape)
-    work = 2.0 * mine.shape[1] * cells.size
-    arguments = np.ascontiguousarray(squares), np.ascontiguousarray(mine, float), both, out
-    Parts(cells.pointers).run(_cross_product, work, cells.pointers, cells.indices, *arguments, threads=cells.threads)
+    given = cells.pointers, cells.indices, np.ascontiguousarray(squares), np.ascontiguousarray(mine, float), both
+
+    def run(start: int, stop: int) -> None:
+        _cross_product(*given, start, stop, np.empty(mine.shape[1]), out)
+
+    Parts(cells.pointers).run(run, 2.0 * mine.shape[1] * cells.size, cells.threads)
     return out
 
 
 @compiled
-def _cross_product(pointers, indices, squares, mine, both, start, stop, out):  # type: ignore[no-untyped-def]
+def _cross_product(pointers, indices, squares, mine, both, start, stop, total, out):  # type: ignore[no-untyped-def]
     """``out[i] = Σ_p squares[p] ⟨mine[i], q⟩ r`` with ``both[indices[p]] = [r, q]``, two cells at a time."""
     k = mine.shape[1]
-    total = np.empty(k)
     for i in range(start, stop):
-        total[:] = 0
-        row, p, end = mine[i], pointers[i], pointers[i + 1]
-        while p + 2 <= end:
-            first, second = both[np.uintp(indices[p])], both[np.uintp(indices[p + 1])]
+        row, last = mine[i], pointers[i + 1] - 1
+        for c in range(k):
+            total[c] = 0.0
+        for p in range(pointers[i], last + 1, 2):
+            q = p + 1 if p < last else p
+            first, second = both[np.uintp(indices[p])], both[np.uintp(indices[q])]
             t1 = t2 = 0.0
             for c in range(k):
                 t1 += row[c] * first[k + c]
                 t2 += row[c] * second[k + c]
             t1 *= squares[p]
-            t2 *= squares[p + 1]
+            t2 *= squares[q] if q > p else 0.0
             for c in range(k):
                 total[c] += t1 * first[c] + t2 * second[c]
-            p += 2
-        if p < end:
-            first, t1 = both[np.uintp(indices[p])], 0.0
-            for c in range(k):
-                t1 += row[c] * first[k + c]
-            t1 *= squares[p]
-            for c in range(k):
-                total[c] += t1 * first[c]
         for c in range(k):
             out[i, c] = total[c]

@@ -1,8 +1,9 @@
 """Compiled loops over rows ``start … stop`` of a sparse pattern in compressed rows.
 
 The loops release the interpreter lock, and `Cells` runs several ranges in threads. Numba's own threads are not used:
-their default layers end the process when two threads call them, or after a fork. Sums of outer products are computed by
-BLAS on a panel of gathered rows, which is faster than compiled loops.
+their default layers end the process when two threads call them, or after a fork. Several cells are visited at a time.
+If a row has fewer, its last cell stands for the missing ones, with the value zero. Minima of two numbers are
+conditional expressions, which take less time to compile.
 """
 
 import numpy as np
@@ -19,14 +20,16 @@ __all__ = [
     "place",
     "product",
     "returned",
-    "ridge",
     "sampled",
+    "solved",
 ]
 
-#: Number of rows in a panel, which BLAS multiplies at once.
-PANEL = 96
-#: The width of a panel is a multiple of this.
-LANES = 8
+#: Number of cells in a panel of gathered factors: no power of two, whose multiples share few places of a cache.
+PANEL = 112
+#: The cells in a panel are padded with zeros to a multiple of this number.
+LANES = 16
+#: Width of the tiles of a sum of outer products. Their two rows of entries are in registers.
+TILE = 4
 #: A pivot is rounding if it falls below this many machine epsilons times its first value.
 ROUNDING = 4
 
@@ -36,122 +39,132 @@ def sampled(pointers, indices, L, R, start, stop, out):  # type: ignore[no-untyp
     """``out[p] = ⟨L[i], R[indices[p]]⟩`` for the cells p of every row i, four at a time."""
     k, zero = L.shape[1], L.dtype.type(0)
     for i in range(start, stop):
-        row, p, end = L[i], pointers[i], pointers[i + 1]
-        while p + 4 <= end:
-            first, second = R[np.uintp(indices[p])], R[np.uintp(indices[p + 1])]
-            third, fourth = R[np.uintp(indices[p + 2])], R[np.uintp(indices[p + 3])]
+        row, last = L[i], pointers[i + 1] - 1
+        for p in range(pointers[i], last + 1, 4):
+            q = p + 1 if p < last else p
+            r = q + 1 if q < last else q
+            s = r + 1 if r < last else r
+            first, second = R[np.uintp(indices[p])], R[np.uintp(indices[q])]
+            third, fourth = R[np.uintp(indices[r])], R[np.uintp(indices[s])]
             s1 = s2 = s3 = s4 = zero
             for c in range(k):
                 s1 += row[c] * first[c]
                 s2 += row[c] * second[c]
                 s3 += row[c] * third[c]
                 s4 += row[c] * fourth[c]
-            out[p], out[p + 1], out[p + 2], out[p + 3] = s1, s2, s3, s4
-            p += 4
-        while p < end:
-            first, s1 = R[np.uintp(indices[p])], zero
-            for c in range(k):
-                s1 += row[c] * first[c]
-            out[p] = s1
-            p += 1
+            out[p], out[q], out[r], out[s] = s1, s2, s3, s4
 
 
 @compiled
 def product(pointers, indices, values, F, start, stop, out):  # type: ignore[no-untyped-def]
     """``out[i] = Σ_p values[p] F[indices[p]]``, four cells at a time."""
-    k = F.shape[1]
-    total = np.empty(k, F.dtype)
+    k, zero = F.shape[1], F.dtype.type(0)
     for i in range(start, stop):
-        total[:] = 0
-        p, end = pointers[i], pointers[i + 1]
-        while p + 4 <= end:
-            first, second = F[np.uintp(indices[p])], F[np.uintp(indices[p + 1])]
-            third, fourth = F[np.uintp(indices[p + 2])], F[np.uintp(indices[p + 3])]
-            v1, v2, v3, v4 = values[p], values[p + 1], values[p + 2], values[p + 3]
+        total, last = out[i], pointers[i + 1] - 1
+        for c in range(k):
+            total[c] = zero
+        for p in range(pointers[i], last + 1, 4):
+            q = p + 1 if p < last else p
+            r = q + 1 if q < last else q
+            s = r + 1 if r < last else r
+            first, second = F[np.uintp(indices[p])], F[np.uintp(indices[q])]
+            third, fourth = F[np.uintp(indices[r])], F[np.uintp(indices[s])]
+            v1, v2 = values[p], values[q] if q > p else zero
+            v3, v4 = values[r] if r > q else zero, values[s] if s > r else zero
             for c in range(k):
                 total[c] += (v1 * first[c] + v2 * second[c]) + (v3 * third[c] + v4 * fourth[c])
-            p += 4
-        while p < end:
-            first, v1 = F[np.uintp(indices[p])], values[p]
-            for c in range(k):
-                total[c] += v1 * first[c]
-            p += 1
-        for c in range(k):
-            out[i, c] = total[c]
 
 
 @compiled
-def _outer(indices, weights, F, values, first, last, panel, part, total):  # type: ignore[no-untyped-def]
-    """Write ``Σ g gᵀ`` to ``total`` for the cells ``first … last``, where g is w f, with the value appended if given.
+def gram(pointers, indices, weights, values, F, start, stop, panel, total, out):  # type: ignore[no-untyped-def]
+    """``out[i − start] = Σ_p g gᵀ`` with ``g = w_p F[indices[p]]``, and ``values[p]`` appended to g if given.
 
-    Rows are gathered in a panel that stays in the cache. It is padded with zeros to a width at which BLAS is fast.
+    An empty array of weights stands for ones. Factors are gathered in ``panel`` (width, `PANEL`), which stays in the
+    cache. Its width is that of g, padded with zeros to a multiple of `TILE`; ``total`` (width, width) is for the sums.
     """
-    k, weighted, valued = F.shape[1], len(weights) > 0, len(values) > 0
-    total[:] = 0
-    for start in range(first, last, len(panel)):
-        n = min(len(panel), last - start)
-        for q in range(n):
-            row = F[np.uintp(indices[start + q])]
-            for c in range(k):
-                panel[q, c] = row[c]
-        if weighted:
-            for q in range(n):
-                for c in range(k):
-                    panel[q, c] *= weights[start + q]
-        if valued:
-            for q in range(n):
-                panel[q, k] = values[start + q]
-        np.dot(panel[:n].T, panel[:n], part)
-        for a in range(len(part)):
-            for b in range(len(part)):
-                total[a, b] += part[a, b]
-
-
-@compiled
-def gram(pointers, indices, weights, F, start, stop, out):  # type: ignore[no-untyped-def]
-    """``out[i] = Σ_p w_p² f fᵀ`` with ``f = F[indices[p]]``; an empty array of weights stands for ones."""
-    k = F.shape[1]
-    width = -(-k // LANES) * LANES
-    panel, part = np.zeros((PANEL, width), F.dtype), np.empty((width, width), F.dtype)
-    total = np.empty((width, width), F.dtype)
+    k, width, zero = F.shape[1], len(panel), F.dtype.type(0)
+    weighted, valued = len(weights) > 0, len(values) > 0
     for i in range(start, stop):
-        _outer(indices, weights, F, F[0, :0], pointers[i], pointers[i + 1], panel, part, total)
-        for a in range(k):
-            for b in range(k):
-                out[i, a, b] = total[a, b]
+        for a in range(width):
+            for b in range(width):
+                total[a, b] = zero
+        for first in range(pointers[i], pointers[i + 1], PANEL):
+            n = pointers[i + 1] - first
+            n = n if n < PANEL else PANEL
+            for q in range(n):
+                row = F[np.uintp(indices[first + q])]
+                for c in range(k):
+                    panel[c, q] = row[c]
+                if weighted:
+                    for c in range(k):
+                        panel[c, q] *= weights[first + q]
+                if valued:
+                    panel[k, q] = values[first + q]
+            full = (n + LANES - 1) // LANES * LANES
+            for c in range(width):
+                for q in range(n, full):
+                    panel[c, q] = zero
+            for a in range(0, width, 2):
+                p1, p2 = panel[a], panel[a + 1]
+                for b in range(a // TILE * TILE, width, TILE):
+                    r1, r2, r3, r4 = panel[b], panel[b + 1], panel[b + 2], panel[b + 3]
+                    s11 = s12 = s13 = s14 = s21 = s22 = s23 = s24 = zero
+                    for q in range(full):
+                        x1, x2, y1, y2, y3, y4 = p1[q], p2[q], r1[q], r2[q], r3[q], r4[q]
+                        s11, s12, s13, s14 = s11 + x1 * y1, s12 + x1 * y2, s13 + x1 * y3, s14 + x1 * y4
+                        s21, s22, s23, s24 = s21 + x2 * y1, s22 + x2 * y2, s23 + x2 * y3, s24 + x2 * y4
+                    sums = (s11, s12, s13, s14), (s21, s22, s23, s24)
+                    for c in range(2):
+                        for d in range(TILE):
+                            total[a + c, b + d] += sums[c][d]
+        block = out[i - start]
+        for a in range(len(block)):
+            for b in range(a, len(block)):
+                block[a, b] = block[b, a] = total[a, b]
 
 
 @compiled
-def _solve(A, x, k, relative):  # type: ignore[no-untyped-def]
-    """Solve ``A x = b`` in place by a Cholesky factorization of the upper triangle; x holds b.
+def solved(blocks, penalties, least, factors, gains):  # type: ignore[no-untyped-def]
+    """``factors[i] = (G + penalties[i] I)⁻¹ g`` for ``blocks[i] = [G g; gᵀ ·]``, and ``gains[i] = ⟨g, factors[i]⟩``.
 
-    Every pivot is at least ``relative`` times its first value, which is kept in the lower triangle meanwhile.
+    The lower triangle of a block is overwritten by its Cholesky factor. Every pivot is at least ``least`` times its
+    first value. A row of zeros without a penalty has the factor zero.
     """
-    for j in range(1, k):
-        A[j, 0] = A[j, j]
-    for j in range(k):
-        scale = 1 / np.sqrt(max(A[j, j], relative * A[j, 0]))
-        for c in range(j, k):
-            A[j, c] *= scale
-        A[j, j] = 1 / scale
-        x[j] *= scale
-        for i in range(j + 1, k):
-            share = A[j, i]
-            for c in range(i, k):
-                A[i, c] -= share * A[j, c]
-            x[i] -= share * x[j]
-    for j in range(k - 1, -1, -1):
-        total = x[j]
-        for c in range(j + 1, k):
-            total -= A[j, c] * x[c]
-        x[j] = total / A[j, j]
+    k = factors.shape[1]
+    for i in range(len(blocks)):
+        A, x, gain = blocks[i], factors[i], 0.0
+        for j in range(k):
+            row = A[j]
+            first = row[j] + penalties[i]
+            pivot = first
+            for c in range(j):
+                pivot -= row[c] * row[c]
+            scale = 1 / np.sqrt(max(pivot, least * first)) if first > 0 else least
+            row[j] = 1 / scale
+            for a in range(j + 1, k + 1):
+                below = A[a]
+                share = below[j]
+                for c in range(j):
+                    share -= row[c] * below[c]
+                below[j] = share * scale
+        y = A[k]
+        for j in range(k):
+            gain += y[j] * y[j]
+        for j in range(k - 1, -1, -1):
+            row = A[j]
+            x[j] = y[j] / row[j]
+            for c in range(j):
+                y[c] -= x[j] * row[c]
+        gains[i] = gain
 
 
 @compiled
-def inverted(blocks, least, start, stop):  # type: ignore[no-untyped-def]
-    """Replace symmetric matrices ``blocks[i]``, of eigenvalues ``≥ least[i] > 0``, by their inverses (Gauss–Jordan)."""
+def inverted(blocks, least, start, stop, row):  # type: ignore[no-untyped-def]
+    """Replace symmetric matrices ``blocks[i]``, of eigenvalues ``≥ least[i] > 0``, by their inverses (Gauss–Jordan).
+
+    ``row`` (k,) is for one row of a matrix.
+    """
     k = blocks.shape[1]
-    row = np.empty(k, blocks.dtype)
     for i in range(start, stop):
         A = blocks[i]
         for j in range(k):
@@ -169,61 +182,31 @@ def inverted(blocks, least, start, stop):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def ridge(pointers, indices, weights, values, F, penalties, start, stop, out):  # type: ignore[no-untyped-def]
-    """``out[0][i] = argmin_l Σ_p (w_p ⟨f, l⟩ − values[p])² + penalties[i] |l|²``, zero for rows without cells.
+def curved(pointers, indices, weights, errors, mine, others, start, stop, total, out):  # type: ignore[no-untyped-def]
+    """``out[i] = Σ_p t_p r − errors[p] q`` with ``t_p = w_p² (⟨l, q⟩ + ⟨d, r⟩)``, for `Cells.curved`.
 
-    ``out[1][i]`` is the decrease of the sum from its value at l = 0.
+    ``total`` (k,) is for the sum over a row.
     """
-    factors, gains = out
-    k = F.shape[1]
-    width = -(-(k + 1) // LANES) * LANES
-    panel, part = np.zeros((PANEL, width), F.dtype), np.empty((width, width), F.dtype)
-    A, x = np.empty((width, width), F.dtype), np.empty(k, F.dtype)
-    relative = ROUNDING * np.finfo(F.dtype).eps
-    for i in range(start, stop):
-        if pointers[i] == pointers[i + 1]:
-            continue
-        _outer(indices, weights, F, values, pointers[i], pointers[i + 1], panel, part, A)
-        for c in range(k):
-            A[c, c] += penalties[i]
-            x[c] = A[c, k]
-        _solve(A, x, k, relative)
-        gain = 0.0
-        for c in range(k):
-            factors[i, c] = x[c]
-            gain += x[c] * A[k, c]
-        gains[i] = gain
-
-
-@compiled
-def curved(pointers, indices, weights, errors, mine, others, start, stop, out):  # type: ignore[no-untyped-def]
-    """``out[i] = Σ_p t_p r − errors[p] q`` with ``t_p = w_p² (⟨l, q⟩ + ⟨d, r⟩)``, for `Cells.curved`."""
     k, weighted, zero = out.shape[1], len(weights) > 0, mine.dtype.type(0)
-    total = np.empty(k, mine.dtype)
     for i in range(start, stop):
-        total[:] = 0
-        row, p, end = mine[i], pointers[i], pointers[i + 1]
-        while p + 2 <= end:
-            first, second = others[np.uintp(indices[p])], others[np.uintp(indices[p + 1])]
+        row, last = mine[i], pointers[i + 1] - 1
+        for c in range(k):
+            total[c] = zero
+        for p in range(pointers[i], last + 1, 2):
+            q = p + 1 if p < last else p
+            first, second = others[np.uintp(indices[p])], others[np.uintp(indices[q])]
             t1 = t2 = zero
             for c in range(k):
                 t1 += row[c] * first[k + c] + row[k + c] * first[c]
                 t2 += row[c] * second[k + c] + row[k + c] * second[c]
             if weighted:
                 t1 *= weights[p] * weights[p]
-                t2 *= weights[p + 1] * weights[p + 1]
-            e1, e2 = errors[p], errors[p + 1]
+                t2 *= weights[q] * weights[q]
+            e1, e2 = errors[p], errors[q]
+            if q == p:
+                t2, e2 = zero, zero
             for c in range(k):
                 total[c] += (t1 * first[c] - e1 * first[k + c]) + (t2 * second[c] - e2 * second[k + c])
-            p += 2
-        if p < end:
-            first, t1, e1 = others[np.uintp(indices[p])], zero, errors[p]
-            for c in range(k):
-                t1 += row[c] * first[k + c] + row[k + c] * first[c]
-            if weighted:
-                t1 *= weights[p] * weights[p]
-            for c in range(k):
-                total[c] += t1 * first[c] - e1 * first[k + c]
         for c in range(k):
             out[i, c] = total[c]
 

@@ -37,17 +37,16 @@ class Parts:
     def __init__(self, pointers: Array) -> None:
         self.pointers = pointers
 
-    def run(self, loop: Callable[..., Any], work: float, *arguments: Any, threads: int | None = None) -> None:
-        """Call ``loop(*arguments[:-1], start, stop, arguments[-1])`` for ranges that cover all rows."""
+    def run(self, call: Callable[[int, int], Any], work: float, threads: int | None = None) -> None:
+        """Call ``call(start, stop)`` for ranges that cover all rows, in several threads if the work justifies them."""
         threads = min(available() if threads is None else threads, 1 + int(work / LEAST_WORK))
         rows = len(self.pointers) - 1
-        *inputs, out = arguments
         if threads <= 1:
-            loop(*inputs, 0, rows, out)
+            call(0, rows)
             return
         cells = np.linspace(0, self.pointers[-1], SHARES * threads + 1)[1:-1]
         cuts = np.unique(np.concatenate([[0], np.searchsorted(self.pointers, cells), [rows]])).tolist()
-        run_ranges(lambda start, stop: loop(*inputs, start, stop, out), list(itertools.pairwise(cuts)), threads)
+        run_ranges(call, list(itertools.pairwise(cuts)), threads)
 
 
 def in_parts(call: Callable[[int, int], Any], length: int, threads: int) -> None:

@@ -96,6 +96,7 @@ def adapter_flatness(
     *,
     method: str = "auto",
     max_products: int | None = None,
+    ranks: bool = True,
     mode: str = "eval",
     distributed: Any = False,
     seed: int = 0,
@@ -126,6 +127,8 @@ def adapter_flatness(
         ``max_products`` outputs.
     max_products : int, optional
         The number of probes, and for ``"auto"`` the largest number of outputs; 100 by default.
+    ranks : bool
+        Whether ranks are tested as well, which takes a forward pass for each rank of each adapter.
     seed : int
         Seed of the probes.
 
@@ -183,7 +186,7 @@ def adapter_flatness(
     return AdapterFlatness(
         **_estimates(adapters, traces, name, count),
         adapters={adapter.name: _measured(adapter, one) for adapter, one in zip(adapters, means, strict=True)},
-        ranks=find_ranks(adapters, means, parts, seed_number(seed)),
+        ranks=find_ranks(adapters, means, parts, seed_number(seed)) if ranks else {},
     )
 
 

@@ -11,7 +11,17 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from flatmin.errors import InputError
 
-__all__ = ["FAILURES", "MODES", "Inside", "ModelWeights", "fixed_randomness", "in_mode", "plain_attention", "unwrapped"]
+__all__ = [
+    "FAILURES",
+    "MODES",
+    "Inside",
+    "ModelWeights",
+    "fixed_randomness",
+    "in_mode",
+    "is_sharded",
+    "plain_attention",
+    "unwrapped",
+]
 
 #: Possible behaviours of batch norm and dropout: as at test time, as in training, or by the flag of each submodule.
 MODES = ("eval", "train", "as_is")
@@ -37,6 +47,11 @@ class ModelWeights:
         chosen = _chosen(self.model, parameters)
         self.names = list(chosen)
         self.tensors = list(chosen.values())
+        if any(is_sharded(p) for p in self.tensors):
+            raise InputError(
+                "the parameters are shards of fully_shard, expected whole ones; measure a copy with the weights that "
+                "torch.distributed.checkpoint.state_dict.get_model_state_dict gathers"
+            )
         for kind in ("dtype", "device"):
             found = sorted({str(getattr(p, kind)) for p in self.tensors})
             if len(found) > 1:
@@ -88,6 +103,11 @@ def unwrapped(model: nn.Module) -> nn.Module:
             model = model._orig_mod  # type: ignore[assignment]
         else:
             return model
+
+
+def is_sharded(tensor: Tensor) -> bool:
+    """Return whether a parameter is divided among processes, as `torch.distributed.fsdp.fully_shard` does."""
+    return hasattr(tensor, "device_mesh")
 
 
 def _chosen(model: nn.Module, parameters: Iterable[str | nn.Parameter] | None) -> dict[str, nn.Parameter]:

@@ -15,6 +15,7 @@ from torch.utils.hooks import RemovableHandle
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from flatmin.errors import InputError
+from flatmin.nn.operators.state import is_sharded
 from flatmin.nn.optimizers._watcher import RUNNING, Watcher
 
 __all__ = ["Call", "CallOutput", "Tape", "Term", "random_states", "set_random_states"]
@@ -121,6 +122,7 @@ class Tape(Watcher):
         self.model, self.loss = model, loss
         self.terms: list[Term] = []
         self._stamps: dict[int, tuple[int, int] | None] = {}
+        self._checksum: Tensor | None = None
         self._outputs = WeakTensorKeyDictionary()
         self._started: dict[nn.Module, Call] = {}
         for module in (model, loss):
@@ -136,9 +138,12 @@ class Tape(Watcher):
         self._stamps.clear()
 
     def check_gradients(self, parameters: Sequence[Tensor]) -> None:
-        """Raise `InputError` if the `.grad` of a parameter was changed after the last backward pass."""
+        """Raise `InputError` if the `.grad` of a parameter was changed after the last backward pass.
+
+        Trainers that compute the norm of the gradient multiply it by one, which changes nothing.
+        """
         for p in parameters:
-            if self._stamps.get(id(p), _stamp(p)) != _stamp(p):
+            if self._stamps.get(id(p), _stamp(p)) != _stamp(p) and not self._has_its_values():
                 raise InputError(
                     ".grad was changed between backward() and step(), for example by clipping, expected no change, "
                     "because step() replaces .grad; clip in a hook instead: base.register_step_pre_hook(...)"
@@ -230,7 +235,13 @@ class Tape(Watcher):
         return list(dict.fromkeys(m for term in self.terms for m in term.call.modules()))
 
     def _on_backward_end(self) -> None:
-        self._stamps = {id(p): _stamp(p) for p in _parameters(self._involved())}
+        parameters = list(_parameters(self._involved()))
+        self._stamps, self._checksum = {id(p): _stamp(p) for p in parameters}, _checksum(parameters)
+
+    def _has_its_values(self) -> bool:
+        """Return whether the gradients have the values of the end of the last backward pass."""
+        present = _checksum(list(_parameters(self._involved())))
+        return self._checksum is not None and present is not None and torch.equal(self._checksum, present)
 
 
 def _parameters(modules: Iterable[nn.Module]) -> Iterator[nn.Parameter]:
@@ -250,6 +261,15 @@ def _stamp(parameter: Tensor) -> tuple[int, int] | None:
     return None if gradient is None else (id(gradient), gradient._version)
 
 
+def _checksum(parameters: Sequence[Tensor]) -> Tensor | None:
+    """Return sums and norms that another gradient would change; None for shards and sparse gradients."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    if not gradients or any(is_sharded(g) or g.layout != torch.strided for g in gradients):
+        return None
+    with torch.no_grad():
+        return torch.stack([f(g).double() for g in gradients for f in (torch.sum, torch.linalg.vector_norm)])
+
+
 def _version(x: Any) -> int | None:
     """Return the number of times that a tensor was written to; None where torch does not count."""
     return int(x._version) if isinstance(x, Tensor) and not x.is_inference() else None
@@ -258,6 +278,8 @@ def _version(x: Any) -> int | None:
 def _accumulates(parameters: Iterable[Tensor]) -> bool:
     """Return whether the running backward pass accumulates in the `.grad` of one of these parameters."""
     for p in parameters:
+        if is_sharded(p):  # its gradient comes by way of another tensor, which gathers the shards
+            return True
         if p.requires_grad:
             try:
                 node = torch.autograd.graph.get_gradient_edge(p).node

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from flatmin.errors import InputError
+from flatmin.nn.operators.state import is_sharded
 from flatmin.nn.optimizers._tape import Tape
 from flatmin.nn.optimizers._watcher import Watcher
 
@@ -67,7 +68,9 @@ class Seeker(Optimizer):
     -----
     If the method replays passes, a gradient that was clipped before `step` is refused, since it would be replaced by
     one that is not clipped. Clip in a hook of the wrapped optimizer instead, also under a GradScaler:
-    ``base.register_step_pre_hook(lambda *_: nn.utils.clip_grad_norm_(model.parameters(), 1.0))``. Wrappers can be
+    ``base.register_step_pre_hook(clip)`` with a function ``clip(*_)`` that calls ``nn.utils.clip_grad_norm_`` and
+    returns None. Under `torch.distributed.fsdp.fully_shard` `SAM`, `NoiseInjection` and `WeightDecay` take the steps of
+    one process with the whole batch; methods that need single examples or losses are refused. Wrappers can be
     nested, as in ``SAM(WeightDecay(...), ...)``, if the one that replays passes is outermost; only `LabelNoise` may be
     around it.
     """
@@ -88,7 +91,8 @@ class Seeker(Optimizer):
                 raise InputError(f"{what} of {name} is a {type(value).__name__}, expected a {kind.__name__}")
         if not callable(loss):
             raise InputError(f"loss of {name} is a {type(loss).__name__}, expected a module or a function")
-        if self.local and isinstance(model, nn.parallel.DistributedDataParallel):
+        sharded = any(is_sharded(p) for p in model.parameters())
+        if self.local and (sharded or isinstance(model, nn.parallel.DistributedDataParallel)):
             raise InputError(f"{name} uses the examples of one process, expected a model that is not distributed")
         self.base, self.model = base, model
         own = {id(p) for p in model.parameters()}

@@ -188,8 +188,10 @@ class _Search:
         if L.shape[1] == 0:
             return L, R
         precise = rough < SCHEDULE.double_below
-        rows = problem.rows if precise else problem.rows.single()
-        sweeps = Sweeps(rows, rows.turned(problem.columns), R.astype(np.float64 if precise else np.float32))
+        rows, columns = problem.rows, problem.rows.turned(problem.columns)
+        if not precise:
+            rows, columns = rows.single(), columns.single()
+        sweeps = Sweeps(rows, columns, R.astype(np.float64 if precise else np.float32))
         before = np.inf
         for _ in range(SCHEDULE.max_sweeps):
             L, value = sweeps.next()
@@ -200,14 +202,15 @@ class _Search:
             if change <= rough or self.clock.exhausted:
                 self.converged = last and change <= rough
                 break
-        R = sweeps.R.astype(float)
-        U, s, V = problem.canonical(problem.rows.half(R)[0], R)
-        del sweeps, rows  # as large as the data
+        kind = sweeps.R.dtype
+        U, s, V = problem.canonical(sweeps.L.astype(float), sweeps.R.astype(float))
+        del sweeps, columns  # as large as the data
 
         def those(keep: Array) -> tuple[tuple[Array, Array], float]:
             R = problem.factors(U[:, keep], s[keep], V[:, keep])[1]
-            L, value = problem.best(R)
-            return (L, R), value
+            L, gain = rows.half(R.astype(kind))
+            value = problem.total - gain + float(problem.columns @ np.sum(R**2, axis=1))
+            return (L.astype(float), R), value
 
         seen = s > 1e-9 * s[0]
         found, whole = those(seen)

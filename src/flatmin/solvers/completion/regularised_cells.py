@@ -155,11 +155,6 @@ class RegularisedCells:
         """Return ``w e``, the errors times the weights."""
         return errors if self.rows.weights is None else errors * self.rows.weights
 
-    def best(self, R: Array) -> tuple[Array, float]:
-        """Return the best L for R, and Φ at (L, R), without an array as long as the data."""
-        L, gain = self.rows.half(R)
-        return L, self.total - gain + float(self.columns @ np.sum(R**2, axis=1))
-
     def objective(self, L: Array, R: Array) -> float:
         """Return the objective Φ."""
         errors = self.errors(L, R)

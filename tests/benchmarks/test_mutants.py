@@ -1,0 +1,70 @@
+"""Mutants of every format are read or refused, and a trial notices what no command may do."""
+
+import re
+import sys
+
+import numpy as np
+import pytest
+
+if sys.platform == "win32":
+    pytest.skip("trials run in forked processes", allow_module_level=True)
+
+from benchmarks.mutants import trial
+from benchmarks.mutants.__main__ import fault_of_seed
+from benchmarks.mutants.corpus import FORMATS, Specimen, specimen
+from benchmarks.mutants.mutations import mutant
+
+#: Number of mutants of each format.
+MUTANTS = 200
+PLAIN = Specimen({"x.csv": b"1,2\n3,4\n"}, "x.csv", ["recover"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_mutant_is_read_or_refused_in_one_sentence(name):
+    try:
+        specimen(name)
+    except ImportError as error:
+        pytest.skip(str(error))
+    faults = {seed: fault for seed in range(MUTANTS) if (fault := fault_of_seed(name, seed))}
+    assert not faults
+
+
+def test_the_unharmed_file_is_read():
+    valid = specimen("mtx")
+    assert trial.fault_of(valid, valid.files["x.mtx"], with_pages=False) is None
+
+
+@pytest.mark.parametrize("name", ["npz", "csv", "recipe"])
+def test_mutants_differ_and_depend_on_the_seed_only(name):
+    valid = specimen(name)
+    content = valid.files[valid.victim]
+    first, again = ([mutant(content, np.random.default_rng(seed)) for seed in range(20)] for _ in range(2))
+    assert first == again
+    assert len(set(first)) > 15
+
+
+@pytest.mark.parametrize(
+    ("deed", "fault"),
+    [
+        ("raise KeyError('x')", "traceback: .*KeyError: 'x'"),
+        ("import ctypes; ctypes.string_at(0)", "ended by SIGSEGV"),
+        ("open('x-flat', 'w').close(); print('flatmin: no', file=sys.stderr); code = 2", "exit status 2 with 1 lines"),
+        ("code = 2", "exit status 2 with 0 lines"),
+        ("code = 3", "traceback"),
+        ("print('Warning: old', file=sys.stderr)", "with the line 'Warning: old' on stderr"),
+        ("import pickle; pickle.loads(b'cbuiltins\\nprint\\n.')", "forbidden: pickle.find_class"),
+        ("open('../../evil', 'w').close(); import os; os.remove('../../evil')", "forbidden: open .*evil"),
+        ("open('r.html', 'w').write('<p><img src=x onerror=alert(1)>')", "r.html has '<img src=x' as it is"),
+    ],
+)
+def test_a_trial_notices(monkeypatch, deed, fault):
+    def command(words):
+        scope = {"sys": sys, "code": 0}
+        exec(deed, scope)
+        return scope["code"]
+
+    monkeypatch.setattr(trial, "_command", command)
+    found = trial.fault_of(PLAIN, b"", with_pages=True)
+    assert found is not None
+    assert re.search(fault, found), found
