@@ -10,7 +10,7 @@ from flatmin.nn.estimators.deflation import MIN_SAMPLE
 from flatmin.nn.estimators.nystrom import Nystrom
 from flatmin.nn.estimators.sample import ALL, LEFT_OUT, Sample, Statistics, at_a_drop, summary, swapped, variance
 
-__all__ = ["x_nys_trace"]
+__all__ = ["samples", "x_nys_trace"]
 
 
 def x_nys_trace(request: TraceRequest) -> TraceEstimate:
