@@ -196,6 +196,8 @@ PRODUCED = {
     "report.html",
     "summary.json",
     "race.csv",
+    "courses.png",
+    "courses.svg",
     "block_means.py",
 }
 

@@ -40,6 +40,7 @@ IN_ROW, IN_COLUMN = 100, 500  #: Mean numbers of cells of a row and of a column.
 #: below which the penalty removes it, so the fit needs sweeps after the iterations of Spark.
 SPECTRUM = np.geomspace(1, 0.31, RANK)
 PREDICTED = (10**9, 10**10)  #: Numbers of cells for which costs are predicted.
+CORES = 100  #: Number of workers for which they are predicted.
 AT_ONCE = 1_000_000  #: Number of cells that are drawn at once.
 HEAD = (
     "cells",
@@ -140,38 +141,42 @@ def table(lines: list[dict[str, Any]]) -> str:
 
 
 def sweep(line: dict[str, Any]) -> dict[str, float]:
-    """Return the seconds and megabytes of a sweep of a fit, which has two jobs.
+    """Return the seconds of a sweep of a fit, which has two jobs, and the megabytes that it moves.
 
-    The seconds are medians over all sweeps but those next to a certificate or to the loss of a worker.
+    The seconds are medians over all sweeps but those after the loss of a worker. What such a fit moves is left out.
     """
+    killed = line["kill"] is not None
+    wall, executors, driver = np.median(line["sweep_seconds"][: line["kill"] - 1 if killed else None], axis=0)
+    seconds = {"wall": wall, "executors": executors, "driver": driver}
+    if killed:
+        return seconds
     moved, sweeps = line["traffic"]["sweeps"], line["traffic"]["sweeps"]["jobs"] / 2
-    wall, executors, driver = np.median(line["sweep_seconds"], axis=0)
-    megabytes = {kind: moved.get(kind, 0) / sweeps / 1e6 for kind in ("shuffled", "broadcast", "collected")}
-    return {"wall": wall, "executors": executors, "driver": driver, **megabytes}
+    shares = {"shuffled": 1, "broadcast": line["workers"], "collected": 1}
+    return seconds | {kind: moved.get(kind, 0) / sweeps / 1e6 / share for kind, share in shares.items()}
 
 
 def growth(lines: list[dict[str, Any]]) -> str:
-    """Return the costs of a sweep for all fits without a killed worker, and what they predict for more cells.
+    """Return the costs of a sweep for all fits, and what they predict for more cells.
 
-    Each cost is fitted by a constant plus a multiple of the cells, with relative residuals of least squares.
+    Each cost is fitted by a constant plus a multiple of the cells, with relative residuals of least squares. The
+    predicted wall time is that of `CORES` workers, which share the work of the executors; nothing shares the driver's.
     """
     names = ("executors", "driver", "shuffled", "broadcast", "collected")
     heads = ("cells", "workers", "wall s", "executors' processor s", "driver's processor s")
-    heads += ("shuffled MB", "broadcast MB a worker", "collected MB", "memory of the driver GB")
-    rows, whole = [markdown_row(heads), markdown_row(["---"] * len(heads))], [x for x in lines if x["kill"] is None]
-    measured: dict[str, list[float]] = {name: [] for name in (*names, "memory")}
-    for line in whole:
-        costs = sweep(line)
-        costs["broadcast"] /= line["workers"]
-        costs["memory"] = sum(line["driver"]) / 1e9
-        for name, values in measured.items():
-            values.append(costs[name])
-        row = (_spaced(line["cells"]), line["workers"], *(f"{costs[name]:.2g}" for name in ("wall", *names, "memory")))
-        rows.append(markdown_row(row))
-    counts = np.array([line["cells"] for line in whole], dtype=float)
+    heads += ("shuffled MB", "broadcast MB a worker", "collected MB")
+    rows = [markdown_row(heads), markdown_row(["---"] * len(heads))]
+    found = [sweep(line) for line in lines]
+    for line, costs in zip(lines, found, strict=True):
+        numbers = (f"{costs[name]:.2g}" if name in costs else "" for name in ("wall", *names))
+        rows.append(markdown_row((_spaced(line["cells"]), line["workers"], *numbers)))
     for count in PREDICTED:
-        predicted = [_predicted(counts, np.array(measured[name]), count) for name in (*names, "memory")]
-        rows.append(markdown_row((_spaced(count), "predicted", "", *(f"{value:.2g}" for value in predicted))))
+        predicted = {}
+        for name in names:
+            known = [(line["cells"], costs[name]) for line, costs in zip(lines, found, strict=True) if name in costs]
+            predicted[name] = _predicted(*np.array(known, dtype=float).T, count)
+        predicted["wall"] = predicted["executors"] / CORES + predicted["driver"]
+        numbers = (f"{predicted[name]:.2g}" for name in ("wall", *names))
+        rows.append(markdown_row((_spaced(count), f"{CORES}, predicted", *numbers)))
     return "\n".join(rows)
 
 

@@ -21,6 +21,7 @@ def traffic(events: Path) -> dict[str, dict[str, float]]:
     """
     found: dict[str, Counter[str]] = defaultdict(Counter)
     parts: dict[int, str] = {}
+    received: dict[tuple[str, str], float] = {}
     running = "other"
     for line in events.read_text().splitlines():
         event = json.loads(line)
@@ -37,9 +38,11 @@ def traffic(events: Path) -> dict[str, dict[str, float]]:
             counts["running"] += metrics["Executor Run Time"] / 1e3
         elif kind == "SparkListenerBlockUpdated":
             block = event["Block Updated Info"]
-            if block["Block ID"].startswith("broadcast_") and "piece" in block["Block ID"]:
-                received = block["Block Manager ID"]["Executor ID"] != "driver"
-                found[running]["broadcast"] += received * (block["Memory Size"] + block["Disk Size"])
+            name, place = block["Block ID"], block["Block Manager ID"]["Executor ID"]
+            if name.startswith("broadcast_") and "piece" in name and place != "driver":
+                size = block["Memory Size"] + block["Disk Size"]
+                found[running]["broadcast"] += max(0.0, size - received.get((place, name), 0.0))
+                received[place, name] = max(size, received.get((place, name), 0.0))
     return {part: dict(counts) for part, counts in found.items()}
 
 

@@ -157,7 +157,7 @@ def _in_archive(content: bytes, random: Random) -> bytes:
     name, way = names[int(random.integers(len(names)))], int(random.integers(6))
     old = entries.pop(name, b"")
     if way == 0:
-        entries[("../../evil.npy", "/tmp/evil.npy", "x" * 300 + ".npy", "\u202e.npy", "")[int(random.integers(5))]] = (
+        entries[("../../evil.npy", "/tmp/evil.npy", "x" * 300 + ".npy", "\u202e.npy", " ")[int(random.integers(5))]] = (
             old
         )
     elif way == 1:

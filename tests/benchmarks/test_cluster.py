@@ -39,7 +39,7 @@ def test_traffic_belongs_to_the_part_of_its_job(tmp_path):
     events = [job([0], "aggregate at ALS.scala:9"), task(0, 5, 100), job([1, 2], sweep), task(2, 11, 0)]
     events += [
         {"Event": "SparkListenerBlockUpdated", "Block Updated Info": block | {"Block Manager ID": {"Executor ID": own}}}
-        for own in ("0", "1", "driver")
+        for own in ("0", "1", "driver", "0", "1")  # reported again when a block is removed
     ]
     log = tmp_path / "events"
     log.write_text("\n".join(map(json.dumps, events)))

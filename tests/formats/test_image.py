@@ -131,3 +131,17 @@ def test_a_picture_of_too_many_pixels_is_refused_by_its_header(tmp_path, monkeyp
     with pytest.raises(InputError, match=message):
         Image.read(promised(tmp_path / "x.png", side))
     assert not recwarn.list
+
+
+def test_a_damaged_note_about_the_camera_is_no_warning(tmp_path, recwarn):
+    saved(tmp_path / "x.tif", RNG.integers(0, 256, (5, 4), dtype=np.uint8))
+    content = bytearray((tmp_path / "x.tif").read_bytes())
+    place = int.from_bytes(content[4:8], "little")
+    entries = [place + 2 + 12 * k for k in range(int.from_bytes(content[place : place + 2], "little"))]
+    planar = next((at for at in entries if int.from_bytes(content[at : at + 2], "little") == 284), entries[-1])
+    content[planar : planar + 8] = (
+        (305).to_bytes(2, "little") + (2).to_bytes(2, "little") + (10**6).to_bytes(4, "little")
+    )
+    (tmp_path / "y.tif").write_bytes(content)
+    assert Image.read(tmp_path / "y.tif").cells.shape == (5, 4)
+    assert not recwarn.list

@@ -53,6 +53,9 @@ def test_a_file_gives_a_grid_of_its_own(tmp_path):
         ('recipe = "figure-3"\ngrid = 3', "found 3, expected a table"),
         ('recipe = "figure-3"\nonly.panel = ["none"]', "has no cell"),
         ("recipe = ", "is no TOML"),
+        (f"seed = {'9' * 5000}", "is no TOML"),
+        (f"grid = {'[' * 5000}", "is no TOML"),
+        (f'recipe = "noise"\ngrid.noise = [0x{"f" * 400}]', "has the value"),
     ],
 )
 def test_what_a_file_cannot_say_is_one_sentence(tmp_path, text, message):

@@ -363,3 +363,12 @@ def test_leading_eigenpairs_of_a_cluster_are_those_of_a_decomposition(monkeypatc
     np.testing.assert_allclose(S @ Q, Q * values, atol=1e-8)
     with pytest.raises(ExhaustedError):
         subspaces.leading_eigenpairs(S, 4, tol=1e-12, effort=Effort(20.0))
+
+
+def test_an_infinite_unit_bounds_the_norm_without_a_search_for_leading_vectors():
+    """Many singular values are near the largest one here, and a search would compute them all."""
+    S = random_array((900, 800), density=0.02, rng=np.random.default_rng(0)).tocsr()
+    U, s, Vt = np.linalg.svd(S.toarray())
+    found = top_spectrum(S, U[:, :2], Vt[:2].T, unit=np.inf)
+    assert found.values == pytest.approx(s[:2])
+    assert s[0] <= found.norm <= 1.2 * s[0]

@@ -109,7 +109,8 @@ def save_pixels(path: Path, pixels: Array) -> Path:
 
 def load_pixels(path: Path) -> tuple[Array, Array]:
     """Return pixels (h, w, 1 or 3) of 8 or 16 bits and which of them are not fully transparent."""
-    with refused_if_damaged(f"{path} is not a whole picture that can be read"), opened_picture(path) as opened:
+    what = f"{path} is not a whole picture that can be read"
+    with refused_if_damaged(what), warnings.catch_warnings(action="ignore"), opened_picture(path) as opened:
         require(BYTES_PER_VALUE * opened.width * opened.height * len(opened.getbands()), f"reading {path.name}")
         opened.load()
         return pixels_of(opened)
@@ -120,6 +121,7 @@ def opened_picture(path: Path) -> Any:
     from PIL import Image as pillow
 
     with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of damaged notes about the camera, which say nothing about pixels
         warnings.simplefilter("error", pillow.DecompressionBombWarning)
         try:
             return pillow.open(path)

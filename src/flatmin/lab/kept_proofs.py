@@ -18,6 +18,8 @@ __all__ = ["INSTANCE", "PROOF", "CheckedProof", "check_proofs", "write_proofs"]
 
 #: The names of the files of a trial that make a proof.
 PROOF, INSTANCE = "proof.json", "instance.npz"
+#: Longest name of the directory of a proof, in characters.
+LONGEST_NAME = 200
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def _written(store: FrozenStore, folder: Path, first: int) -> Iterator[Path]:
         if {PROOF, INSTANCE} <= files.keys():
             number += 1
             words = "-".join(map(str, (f"{number:05d}", experiment, *trial.parameters.values())))
-            target = folder / re.sub(r"[^\w.-]", "_", words)
+            target = folder / re.sub(r"[^\w.-]", "_", words, flags=re.ASCII)[:LONGEST_NAME]
             target.mkdir(exist_ok=True)
             for name in (PROOF, INSTANCE):
                 (target / name).write_bytes(files[name])

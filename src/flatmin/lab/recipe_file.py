@@ -12,12 +12,14 @@
 Each ``[[grid]]`` is a block with the values of every parameter; one or several of them replace the whole grid.
 """
 
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from flatmin._core.validation import real_number, shown
 from flatmin.errors import InputError
 from flatmin.lab.recipe import RECIPES, Recipe
 
@@ -66,7 +68,7 @@ def _read(file: Path) -> dict[str, Any]:
         changes = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"the recipe {file} cannot be read: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also whole numbers of thousands of digits
         raise InputError(f"the recipe {file} is no TOML: {error}") from error
     for key in changes:
         if key not in KEYS:
@@ -114,7 +116,7 @@ def _checked(recipe: Recipe, given: Any) -> dict[str, Sequence[Any]]:
 def _converted(name: str, value: Any, types: set[type]) -> Any:
     if type(value) in types:
         return value
-    if float in types and type(value) is int:
+    if float in types and type(value) is int and math.isfinite(real_number(value)):
         return float(value)
     expected = " or ".join(sorted(kind.__name__ for kind in types))
-    raise InputError(f"{name} has the value {value!r}, expected {expected}")
+    raise InputError(f"{name} has the value {shown(value)}, expected {expected}")

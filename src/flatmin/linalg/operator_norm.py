@@ -119,7 +119,8 @@ def top_spectrum(S: Any, U: Array, V: Array, *, unit: float, seed: int = 0, rand
     U, V : ndarray, shapes (d1, k) and (d2, k)
         Orthonormal guesses of leading singular vectors. A poor guess makes the bound larger, but never wrong.
     unit : float
-        Singular values above this one belong to the leading part.
+        Singular values above this one belong to the leading part. If it is infinite, the norm is bounded without a
+        search for leading singular vectors, and the triplets are those of the guesses.
     seed : int
         Seed of the iterations that choose a subspace and of the random starts that bound a norm.
     randomized : bool
@@ -293,6 +294,6 @@ def _bounded_complement(
 ) -> tuple[float, float, float, float]:
     """Return the scale of S, the smallest singular value of interest, and the result of `complement_norm_bound`."""
     scale = max(1.0, float(np.linalg.norm(parts[2], 2))) if U.shape[1] else 1.0
-    floor = scale * min(unit, EDGE)
+    floor = scale * min(unit, EDGE) if np.isfinite(unit) else np.inf
     settled = ROUGHLY if min(S.shape) <= FACTORED else SETTLED
     return scale, floor, *complement_norm_bound(S, U, V, parts[0], parts[1], scale, floor, stream, settled)

@@ -39,19 +39,22 @@ def certificate_of(
     seed: int = 0,
     look_further: bool = True,
     randomized: bool = True,
+    rough: bool = False,
 ) -> Certificate:
     """Return the certificate of factors that follows from a dual vector; only the matrix of the factors matters.
 
     The arguments are those of `flatmin.certify`. ``look_further`` asks for a verdict on uniqueness, and ``randomized``
-    accepts bounds that fail with a small probability.
+    accepts bounds that fail with a small probability. ``rough`` is for dual matrices of a norm well above one, as where
+    `max_rank` binds: the norm is bounded without a search for the many singular vectors near it, and there is no
+    verdict on uniqueness.
     """
     alpha, metric_power = check_alpha(alpha, metric_power)
     dual = check_dual(dual, problem)
     point = WhitenedSolution.from_factors(problem, factors, metric_power)
-    spectrum = _spectrum(point, dual, seed, randomized)
+    spectrum = _spectrum(point, dual, seed, randomized, np.inf if rough else LEADING)
     paired = inner_product(problem.data, dual)
     proof = _bound(point, dual, paired, spectrum, alpha).certificate(point.fit(dual), dual)
-    if not (proof.holds and look_further):
+    if rough or not (proof.holds and look_further):
         return proof
     if trace_is_determined(problem, metric_power) and alpha == 0:
         if uniqueness_dual is None:
@@ -83,8 +86,8 @@ def trivial_dual(problem: Problem) -> Array:
     return np.asarray(problem.measurement.traces() / problem.measurement.size)
 
 
-def _spectrum(point: WhitenedSolution, dual: Array, seed: int, randomized: bool) -> TopSpectrum:
-    """Return the spectrum of the dual matrix, rounding counted.
+def _spectrum(point: WhitenedSolution, dual: Array, seed: int, randomized: bool, unit: float) -> TopSpectrum:
+    """Return the spectrum of the dual matrix, rounding counted; ``unit`` is that of `top_spectrum`.
 
     For multiples of the trivial dual vector it is known without a computation.
     """
@@ -95,7 +98,7 @@ def _spectrum(point: WhitenedSolution, dual: Array, seed: int, randomized: bool)
             top *= 1 + gamma(3 * len(U) + 8, point.is_complex)
             return TopSpectrum(U, np.full(U.shape[1], top), U, top, top, "proven")
     matrix = DualMatrix.from_dual(point, dual)
-    return matrix.spectrum(U, V, unit=LEADING, seed=seed, randomized=randomized).widened(matrix.error)
+    return matrix.spectrum(U, V, unit=unit, seed=seed, randomized=randomized).widened(matrix.error)
 
 
 def _multiple(dual: Array, trivial: Array) -> float | None:
@@ -125,7 +128,9 @@ def _bound(
     (pairing, error), scale = paired, max(1.0, norm)
     value, lower = rounded_up(factor * largest), factor * (pairing - error) / scale
     lower -= 4 * UNIT * abs(lower)
-    plain = factor * (float(point.Z[1].sum()) - pairing / max(1.0, float(np.max(spectrum.values, initial=0.0))))
+    plain = factor * (
+        float(point.Z[1].sum()) - pairing / max(1.0, spectrum.rest, float(np.max(spectrum.values, initial=0.0)))
+    )
     rounding = 1.0 if point.is_hidden else ratio(value - lower - plain, value)
     if alpha > 0:
         loss = point.misfit**2 / m

@@ -110,7 +110,8 @@ def flat_minimum(
         the loss `Squared`.
     max_rank : int, optional
         The largest rank allowed; below the rank of the flat minimum nothing can be certified. Sweeps over large tables
-        then end with the status ``rank_limit``, and the gap is valid for the minimum over all ranks.
+        then end when a sweep changes the objective by at most 1e-6, with the status ``rank_limit``. The gap is valid
+        for the minimum over all ranks.
     tol : float
         Target for the relative residual and the relative duality gap.
     max_iter : int, optional

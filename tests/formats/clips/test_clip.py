@@ -55,3 +55,11 @@ def test_pictures_are_reduced_by_averages():
     stills.add(GREY[0][:, :, None])
     means = GREY[0].reshape(3, 2, 4, 2).mean(axis=(1, 3)) / 255
     np.testing.assert_allclose(stills.stacked()[0, :, :, 0], means, atol=1e-6)
+
+
+def test_pictures_of_different_sizes_are_no_clip():
+    stills = Stills(Sampling())
+    for height in (3, 4):
+        stills.add(np.zeros((height, 5, 1), np.uint8))
+    with pytest.raises(ValueError, match="its frames differ in size"):
+        stills.stacked()

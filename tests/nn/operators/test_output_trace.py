@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from flatmin.nn import Curvature
-from flatmin.nn.operators.output_trace import output_traces
+from flatmin.nn.operators.output_trace import output_traces, squared_norms
 from tests.nn.networks import LOSSES, batch_norm, classes, conv, dense_gauss_newton, inputs, mlp, pieces, values
 
 
@@ -60,7 +60,7 @@ def test_samples_that_cannot_be_treated_one_by_one(model, loss, options):
 
 
 class Guarded(nn.Module):
-    """A model that raises an error for single samples, as vmap makes them."""
+    """A model that raises an error for single samples, as vmap makes them, and uses a layer in two places."""
 
     def __init__(self, error):
         super().__init__()
@@ -69,7 +69,7 @@ class Guarded(nn.Module):
     def forward(self, x):
         if len(x) == 1:
             raise self.error("not under vmap")
-        return self.inner(x)
+        return self.inner(x) + self.inner(-x)
 
 
 def test_what_vmap_refuses_is_logged_and_left_to_products(caplog):
@@ -82,3 +82,30 @@ def test_what_vmap_refuses_is_logged_and_left_to_products(caplog):
 def test_other_errors_are_not_swallowed(error):
     with pytest.raises(error, match="not under vmap"):
         traces(Guarded(error), nn.MSELoss(), (inputs(), values()))
+
+
+def plain_conv():
+    return nn.Sequential(nn.Unflatten(1, (1, 2, 2)), nn.Conv2d(1, 3, 2), nn.Tanh(), nn.Flatten(), nn.Linear(3, 3))
+
+
+def normalized():
+    return nn.Sequential(nn.Linear(4, 5), nn.LayerNorm(5), nn.Linear(5, 3))
+
+
+@pytest.mark.parametrize("make", [mlp, plain_conv, normalized])
+def test_layers_give_the_trace_without_gradients_of_single_samples(make, monkeypatch):
+    model = make().double().eval()
+    model[-1].bias.requires_grad_(False)
+    chosen = [p for p in model.parameters() if p.requires_grad]
+
+    def concave(o, y):
+        return (o.sin() * y).mean()
+
+    for loss, y in ((nn.CrossEntropyLoss(), classes()), (concave, values())):
+        slow, _ = output_traces(
+            Curvature(model, loss, (inputs(), y), of="gauss_newton"), 10, lambda g: squared_norms(g)
+        )
+        monkeypatch.setattr("flatmin.nn.operators.output_trace._squares", None)
+        fast, _ = traces(model, loss, pieces(inputs(), y, 5, 12), parameters=chosen)
+        monkeypatch.undo()
+        assert fast.tolist() == pytest.approx(slow.tolist(), rel=1e-9, abs=1e-14)

@@ -8,7 +8,9 @@ import torch
 
 from flatmin.errors import InputError
 from flatmin.linalg.krylov import least_component
+from flatmin.nn.spectrum.eigenvalue import largest_eigenvalue
 from flatmin.nn.spectrum.lanczos import lanczos
+from flatmin.nn.spectrum.trace import operator_trace
 
 
 def symmetric(n, seed=0):
@@ -121,3 +123,33 @@ def test_bounds_hold_if_few_vectors_are_kept(dtype, kept, monkeypatch):
         )
     assert krylov.upper_bound(component) + krylov.rounding < 30 + 1e-3
     assert failures <= 6
+
+
+class Interrupted:
+    """A diagonal operator whose products end with an interrupt after some calls."""
+
+    def __init__(self, calls, n=60):
+        self.values, self.calls = torch.linspace(0, 1, n, dtype=torch.float64), calls
+        self.shape, self.dtype, self.device = (n, n), torch.float64, torch.device("cpu")
+
+    def __matmul__(self, vectors):
+        self.calls -= 1
+        if self.calls < 0:
+            raise KeyboardInterrupt
+        return self.values[:, None] * vectors
+
+
+def test_an_interrupt_returns_the_bounds_so_far():
+    found = largest_eigenvalue(Interrupted(7))
+    assert found.n_products == 7
+    assert found.lower <= 1 <= found.upper
+    with pytest.raises(KeyboardInterrupt):
+        largest_eigenvalue(Interrupted(0))
+
+
+def test_an_interrupt_returns_the_trace_so_far():
+    found = operator_trace(Interrupted(2), method="hutchinson", max_products=100, blocks={"half": slice(30)})
+    assert found.n_products == 64
+    assert found.covers(30)
+    with pytest.raises(KeyboardInterrupt):
+        operator_trace(Interrupted(0), method="hutchinson", max_products=100)

@@ -48,9 +48,11 @@ def test_a_fixed_point_fits_and_has_a_dual_matrix_on_the_observed_cells():
 
 
 def test_it_stops_where_the_minimum_has_many_columns_or_steps_are_slow(monkeypatch):
+    monkeypatch.setattr(douglas_rachford, "WIDE", 0.5)
     outcome, clock = found(scaled(45))
     assert not outcome.converged
     assert clock.iterations == douglas_rachford.SETTLED + 1
+    monkeypatch.undo()
     monkeypatch.setattr(douglas_rachford, "GAIN", 1e9)
     monkeypatch.setattr(douglas_rachford, "_tried", lambda point, end: False)
     outcome, clock = found(scaled())

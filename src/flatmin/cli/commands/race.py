@@ -145,8 +145,9 @@ def _race(case: Case, settings: Mapping[str, Any], runs: Runs, shown: bool) -> A
 
 def _write(folder: Path, request: Request, family: Family, case: Case, result: Any, summary: Mapping[str, Any]) -> None:
     """Write the table, the page and the summary."""
-    from flatmin.lab.race.page import write_race
+    from flatmin.lab.race.page import write_courses, write_race
 
+    write_courses(folder, result)
     with (folder / "race.csv").open("w", newline="", encoding="utf-8") as stream:
         table = csv.DictWriter(stream, list(result.table[0]), lineterminator="\n")
         table.writeheader()
@@ -181,7 +182,8 @@ def _print_outcome(result: Any, target: Path) -> None:
     console = Console(highlight=False)
     console.print(f"{outcome.headline} {outcome.advice}".strip(), markup=False)
     console.print(table)
-    console.print(f"results  {target}: report.html, race.csv, summary.json, {STORE}", markup=False, soft_wrap=True)
+    files = "report.html, courses.png, race.csv" if (target / "courses.png").exists() else "report.html, race.csv"
+    console.print(f"results  {target}: {files}, summary.json, {STORE}", markup=False, soft_wrap=True)
 
 
 def _count(value: float) -> float:

@@ -11,6 +11,7 @@ from flatmin._core.arrays import Array
 from flatmin.cli.fitted_estimator import MODEL, earlier_results, fitted, intervals
 from flatmin.cli.output import RATING
 from flatmin.estimators import PairRegressor
+from flatmin.estimators._intervals.arguments import folds_of
 from flatmin.estimators._pairs.pair_comparison import PairComparison, compare_pairs
 from flatmin.formats.tables import PairTable
 
@@ -18,6 +19,8 @@ __all__ = ["RatingModel"]
 
 #: With more than this number of values, the penalty that was chosen without the held-out values is kept for all values.
 MANY_VALUES = 200_000
+#: Largest number of folds that calibrate the intervals of held-out pairs. Each is a fit for every fold of these pairs.
+COMPARED_FOLDS = 5
 #: What is known of the values.
 FACTS = ("whole", "smallest", "largest", "mean", "spread")
 #: What is known of the errors.
@@ -66,7 +69,8 @@ class RatingModel:
         compared: list[tuple[PairRegressor, int]] = []
 
         def predicted(pairs: Array, values: Array, others: Array) -> tuple[Array, Array, Array]:
-            estimator, _ = fitted(PairRegressor(**settings), pairs, values)
+            folds = min(COMPARED_FOLDS, folds_of("auto", len(values)))
+            estimator, _ = fitted(PairRegressor(**{**settings, "calibration": folds}), pairs, values)
             compared[:] = [(estimator, len(values))]
             return estimator.predict(others), *intervals(estimator, others, confidence, (len(others),))
 

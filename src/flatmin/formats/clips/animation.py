@@ -1,6 +1,7 @@
 """Animation: picture files with several frames, such as animated GIFs."""
 
 import struct
+import warnings
 from pathlib import Path
 from typing import Any, Self
 
@@ -31,7 +32,8 @@ class Animation(Clip):
     def read(cls, path: Path, sampling: Sampling) -> Self:
         """Read all frames. Pixels that stay fully transparent are missing."""
         stills, durations = Stills(sampling), []
-        with refused_if_damaged(f"{path} is not a whole animation that can be read"), opened_picture(path) as opened:
+        what = f"{path} is not a whole animation that can be read"
+        with refused_if_damaged(what), warnings.catch_warnings(action="ignore"), opened_picture(path) as opened:
             count, grey = int(opened.n_frames), opened.mode in ("1", "L") or opened.mode.startswith("I")
             sampling.check(path.name, count, opened.height, opened.width, 1 if grey else 3)
             for k in range(count):
@@ -40,9 +42,10 @@ class Animation(Clip):
                 if k % sampling.every == 0:
                     pixels, known = pixels_of(opened)
                     stills.add(pixels, known)
+            frames = stills.stacked()
         shown = [sum(durations[k : k + sampling.every]) for k in range(0, count, sampling.every)]
         names = [str(k) for k in range(0, count, sampling.every)]
-        clip = cls(stills.stacked(), names, pixels.dtype)
+        clip = cls(frames, names, pixels.dtype)
         clip._suffix, clip._durations = path.suffix.lower(), shown
         return clip
 
@@ -68,7 +71,8 @@ def n_frames(path: Path) -> int:
         opened = opened_picture(path)
     except DAMAGED:
         return 1
-    with opened, refused_if_damaged(f"{path} is not a whole animation that can be read"):
+    what = f"{path} is not a whole animation that can be read"
+    with opened, refused_if_damaged(what), warnings.catch_warnings(action="ignore"):
         return int(getattr(opened, "n_frames", 1))
 
 

@@ -82,7 +82,12 @@ class Stills:
         self.pictures.append(_resized(values, self.sampling.reduced(*values.shape[:2])))
 
     def stacked(self) -> Array:
-        """Return all pictures as (n, h, w, channels); there is one channel if all pictures are grey."""
+        """Return all pictures as (n, h, w, channels); there is one channel if all pictures are grey.
+
+        `ValueError` is raised if pictures differ in size.
+        """
+        if len({picture.shape[:2] for picture in self.pictures}) > 1:
+            raise ValueError("its frames differ in size")
         channels = max(picture.shape[2] for picture in self.pictures)
         h, w = self.pictures[0].shape[:2]
         out = np.empty((len(self.pictures), h, w, channels))

@@ -63,6 +63,8 @@ class RaceResult:
     competitors: Mapping[str, Description]
     #: The competitors that could not run on this task, with the reason.
     left_out: Mapping[str, str] = field(default_factory=dict)
+    #: The error of the certified flattest solution, in the units of ``relative_error``. None if it is not known.
+    flattest_error: float | None = None
 
     def summary(self) -> list[dict[str, Any]]:
         """Return one row for each competitor with medians over its seeds, the flattest first.

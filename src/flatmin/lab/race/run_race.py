@@ -161,6 +161,7 @@ def _result(experiment: RaceExperiment, runs: Mapping[tuple[str, int], Run], lef
         ],
         competitors={name: competitor.description for name, competitor in competitors.items()},
         left_out=left_out,
+        flattest_error=task.flattest_error if isinstance(task, FactoredTask) else None,
     )
 
 

@@ -128,7 +128,7 @@ RECIPE = Recipe(
         {"tokens": (2,), "n": (6,), "d": (5,), "start": _STARTS, "steps": (10000,)},
         {"tokens": (4,), "n": (4,), "d": (6,), "start": _STARTS, "steps": (10000,)},
     ],
-    repetitions=20,
+    repetitions=30,
     quick={
         "grid": [{"tokens": (2,), "n": (4,), "d": (4,), "start": _STARTS, "steps": (1000,)}],
         "repetitions": 4,

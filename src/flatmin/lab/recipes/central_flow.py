@@ -16,7 +16,7 @@ Refuted by: a slope or a ratio further from one, a smaller gap of the gradient f
 with slower warm-up, or constant step sizes at which the prediction is right.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,8 @@ from flatmin.families import matrix_sensing, sparse_regression
 from flatmin.families.base import Instance, relative_distance
 from flatmin.lab.claims import Claim, interval, shared_level
 from flatmin.lab.displays import CurvesDisplay, Display, ScatterDisplay
+from flatmin.lab.displays.training.plane import PlaneDisplay
+from flatmin.lab.displays.training.slices import Slice, SlicesDisplay
 from flatmin.lab.evidence import Evidence
 from flatmin.lab.recipe import Recipe
 from flatmin.lab.recipes._edge_of_stability import BilinearLoss, central_flow, gradient_descent
@@ -46,6 +48,8 @@ WIDTH = 2
 CONSTANT_STEPS, POINTS = 2000, 24
 #: Step sizes and numbers of steps of the gradient flow that finds the sharpness without an edge.
 FLOW_STEPS = ((400, 0.1), (600, 1.0))
+#: Distance in weights up to which the loss is shown.
+REACH = 0.6
 #: The metrics that a run lacks if it diverges.
 MEASURED = (
     *("predicted", "measured", "departure", "free_ratio", "loss_ratio"),
@@ -193,7 +197,7 @@ def _draws(evidence: Evidence) -> list[list[dict[str, Any]]]:
 
 
 def show(evidence: Evidence) -> list[Display]:
-    """Return measured against predicted gaps, and the departure against the length of the warm-up."""
+    """Return gaps, departures, the courses of one draw, and the loss around the ends of its trainings."""
     slowest = max(evidence.levels("warmup"), default=0)
     labels = {factors: f"products of {factors}" for factors in (MATRICES, VECTORS)}
     return [
@@ -225,7 +229,55 @@ def show(evidence: Evidence) -> list[Display]:
             x_label="steps of warm-up (0: constant step size)",
             y_label="|measured / predicted gap − 1|",
         ),
+        *_of_one_draw(evidence.select(factors=MATRICES, warmup=slowest)),
     ]
+
+
+def _of_one_draw(evidence: Evidence) -> list[Display]:
+    """Return the courses of the first draw at its step sizes, and slices of its loss."""
+    if not len(evidence):
+        return []
+    seed = min(result.trial.seed for result in evidence.results)
+    own = [result for result in evidence.results if result.trial.seed == seed]
+    course = _Course(_instance(MATRICES, seed), seed)
+    kinds = {
+        "gradient descent": ("measured_gaps", "measured_errors"),
+        "central flow": ("predicted_gaps", "predicted_errors"),
+    }
+    factors = [np.pad(F, ((0, 0), (0, WIDTH)))[:, :WIDTH] for F in course.flattest.solution.factors]
+    flattest = np.concatenate([F.ravel() for F in factors])
+    size = 2 / course.flat_sharpness
+    ends = {
+        "certified flattest": flattest,
+        "central flow": _end(course, lambda t: size * min(1.0, 0.2 + 0.8 * t / 500)),
+        "gradient flow": _end(course, lambda t: 0.1 if t < 500 else 1.0, stable=True),
+    }
+    slices = [Slice.from_loss(name, course.loss.value, w, course.loss.hessian(w), REACH) for name, w in ends.items()]
+    return [
+        PlaneDisplay.from_evidence(
+            Evidence(evidence.experiment, own),
+            "courses",
+            "One draw: gradient descent and its central flow",
+            gaps=kinds,
+            by="share",
+            optimum=course.error(flattest),
+            labels={share: f"{share:.0%}" for share in evidence.levels("share")},
+            caption="Steps are 2/λ, with λ from the flattest solution's sharpness (0%) to the gradient flow's (100%).",
+        ),
+        SlicesDisplay(
+            name="slices",
+            title="The loss around three ends of training",
+            slices=slices,
+            recipe=evidence.name,
+            caption="The central flow has the step size at which the certified flattest solution is just stable.",
+        ),
+    ]
+
+
+def _end(course: _Course, step_size: Callable[[int], float], *, stable: bool = False) -> Array:
+    """Return the weights after 750 steps of a flow."""
+    *_, last = central_flow(course.loss, course.start, step_size, 750, stable=stable)
+    return last.weights
 
 
 _SHARES = (0.2, 0.45, 0.7)

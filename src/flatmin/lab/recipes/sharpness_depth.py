@@ -211,13 +211,16 @@ def show(evidence: Evidence) -> list[Display]:
     figures: list[Display] = []
     axes: dict[str, Any] = {"x": "depth", "x_label": "number of layers", "y_label": "sharpness over its lower bound"}
     axes |= {"reference": {"lower bound": 1.0}}
-    regression, matrix = evidence.select(panel="regression"), evidence.select(panel="matrix")
+    regression, matrix = evidence.select(panel="regression", width=WIDTHS[0]), evidence.select(panel="matrix")
     if len(regression):
         by = axes | {
             "by": "condition",
             "labels": {c: f"condition number {c:g}" for c in regression.levels("condition")},
         }
-        title, caption = "Where gradient flow ends", "No minimum is below the dashed line, which is linear in depth."
+        title, caption = (
+            "Where gradient flow ends",
+            "Width 1×. No minimum is below the bound, which is linear in depth.",
+        )
         figures.append(CurvesDisplay.from_evidence(regression, "flow", title, y="flow", caption=caption, **by))
         title = "Other minima with the same weights w"
         caption = "Changes of basis between the layers of gradient flow's limit make it sharper, not the function."

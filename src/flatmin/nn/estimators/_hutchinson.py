@@ -1,5 +1,6 @@
 """Hutchinson's estimator: the mean of quadratic forms in random vectors."""
 
+import logging
 from typing import Any
 
 import torch
@@ -12,6 +13,8 @@ __all__ = ["hutchinson"]
 
 #: Number of random vectors that are multiplied at once and then dropped, and the largest number of their entries.
 _VECTORS_AT_ONCE, _NUMBERS_AT_ONCE = 32, 1 << 26
+
+_log = logging.getLogger(__name__)
 
 
 def hutchinson(request: TraceRequest) -> TraceEstimate:
@@ -53,13 +56,23 @@ def hutchinson(request: TraceRequest) -> TraceEstimate:
         while spent < total:
             V = sphere(operator, min(at_once, total - spent), request.generator)
             HV = operator @ V
+            new = [_form(V[rows], HV[rows]) for rows in wanted]
+            for rows, numbers in zip(wanted, new, strict=True):
+                forms[id(rows)].append(numbers)
             spent += V.shape[1]
-            for rows in wanted:
-                M = V[rows].mT @ HV[rows]
-                pairs = torch.full_like(M[0], swapped(M))
-                form = torch.stack([M.diagonal(), (HV[rows] ** 2).sum(0), pairs])
-                forms[id(rows)].append(form.double().cpu())
         return statistics(ALL)[1]
 
-    request.spend(draw_up_to, 8)
+    try:
+        request.spend(draw_up_to, 8)
+    except KeyboardInterrupt:
+        if spent < 8:
+            raise
+        _log.warning("interrupted after %d products, whose estimate is returned", spent)
     return packed("hutchinson", spent, request.blocks, statistics)
+
+
+def _form(V: Tensor, HV: Tensor) -> Tensor:
+    """Return ``vᵀ H v``, ``‖H v‖²`` and the mean over pairs of `swapped`, (3, m), for some rows of m vectors."""
+    M = V.mT @ HV
+    pairs = torch.full_like(M[0], swapped(M))
+    return torch.stack([M.diagonal(), (HV**2).sum(0), pairs]).double().cpu()

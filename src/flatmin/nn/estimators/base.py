@@ -96,9 +96,9 @@ class TraceEstimate:
 
     ``value`` is unbiased, and exact if ``method`` is "exact". ``std_error`` is its estimated standard deviation. The
     95 % interval is wider than ``value ± 1.96 std_error``, because the standard error is itself an estimate. ``method``
-    is "exact", "hutchinson", "hutch++" or "xtrace". ``of`` is "hessian", "gauss_newton", or None for any other
-    operator. ``groups`` has an estimate for each requested diagonal block. If the blocks contain every row once, their
-    values add up to ``value``.
+    is "exact", "hutchinson", "hutch++", "xtrace" or "xnystrace". ``of`` is "hessian", "gauss_newton", or None for any
+    other operator. ``groups`` has an estimate for each requested diagonal block. If the blocks contain every row once,
+    their values add up to ``value``.
 
     Examples
     --------

@@ -8,7 +8,16 @@ from torch import Tensor
 
 from flatmin._core.memory import require
 from flatmin.nn.estimators.base import PRODUCTS, TraceEstimate, TraceRequest, packed, sphere
-from flatmin.nn.estimators.sample import ALL, Sample, Statistics, summary, swapped, variance
+from flatmin.nn.estimators.sample import (
+    ALL,
+    LEFT_OUT,
+    Sample,
+    Statistics,
+    at_a_drop,
+    summary,
+    swapped,
+    variance,
+)
 
 __all__ = ["MIN_SAMPLE", "Deflation"]
 
@@ -65,6 +74,8 @@ class Deflation:
         def draw_up_to(total: int) -> float:
             self.draw(total - rank_of(total))
             self.deflate(rank_of(total))
+            if leave_one_out and self.rank > MIN_SAMPLE + LEFT_OUT and self._ends_at_a_drop():
+                self._shorten(self.rank - LEFT_OUT)
             samples[:] = [self.leave_one_out()] if leave_one_out else []
             samples.extend([self.independent()] if self.V.shape[1] > self.rank else [])
             return statistics(ALL)[1]
@@ -79,6 +90,21 @@ class Deflation:
         samples: list[Callable[[Any], Sample]] = []
         self.request.spend(draw_up_to, least)
         return packed(method, self.n_products, self.request.blocks, statistics)
+
+    def _ends_at_a_drop(self) -> bool:
+        unit = torch.finfo(self.Q.dtype).eps
+        if self.Q.shape[1] < self.rank:  # some products are dependent, so that Q holds the whole range of H
+            return False
+        outside = self.leave_one_out()(ALL)
+        core = _small(self.Q.mT @ self.HQ)
+        assert outside.squares is not None
+        return at_a_drop(outside.squares, torch.linalg.eigvalsh((core + core.mT) / 2), unit)
+
+    def _shorten(self, rank: int) -> None:
+        """Leave out the last columns of Q, and their vectors, whose values have decided this."""
+        kept = [*range(rank), *range(self.rank, self.V.shape[1])]
+        self.V, self.HV = self.V[:, kept], self.HV[:, kept]
+        self.rank, self.Q, self.HQ = rank, self.Q[:, :rank], self.HQ[:, :rank]
 
     def inside(self, rows: Any) -> float:
         """Return the part of ``tr QᵀHQ`` that belongs to the given rows."""
@@ -137,7 +163,7 @@ class Deflation:
                 M += A * A.mT * ss + B * A.mT * q[:, None] + A * B.mT * q + B * B.mT * ss.mT
                 swaps = swapped(scales * M)
             one = variance(x + q, squares, room + 1, swaps)
-            return Sample(x, one, covariance if len(x) > 1 else 0.0)
+            return Sample(x, one, covariance if len(x) > 1 else 0.0, squares)
 
         return sample
 

@@ -8,8 +8,14 @@ import numpy as np
 from scipy.special import stdtrit
 from torch import Tensor
 
-__all__ = ["ALL", "Blocks", "Sample", "Statistics", "summary", "swapped", "variance"]
+__all__ = ["ALL", "LEFT_OUT", "Blocks", "Sample", "Statistics", "at_a_drop", "summary", "swapped", "variance"]
 
+#: Number of vectors that are left out of a basis that ends at a sharp drop of the eigenvalues.
+LEFT_OUT = 3
+#: A basis ends at a drop if what one vector less leaves is smaller than this number of its smallest eigenvalues.
+_DROP = 2.5
+#: An eigenvalue below this share of the largest one counts as zero, in rounding errors of the operator.
+_ZERO_UNITS = 1e4
 #: The rows of the whole operator.
 ALL = slice(None)
 #: The rows of each diagonal block whose trace is wanted: a slice or a tensor of row numbers.
@@ -20,11 +26,15 @@ Statistics = tuple[float, float, tuple[float, float]]
 
 @dataclass(frozen=True)
 class Sample:
-    """Unbiased estimates of one trace, shape (k,), with their common variance and the covariance of any two of them."""
+    """Unbiased estimates of one trace, shape (k,), with their common variance and the covariance of any two of them.
+
+    ``squares``, shape (k,), are estimates of the squared Frobenius norm of the part of the operator that is sampled.
+    """
 
     values: Tensor
     variance: float
     covariance: float = 0.0
+    squares: Tensor | None = None
 
     @property
     def variance_of_mean(self) -> float:
@@ -57,6 +67,23 @@ def variance(values: Tensor, squares: Tensor, dimension: int, swaps: float | Non
     if swaps is not None and np.isfinite(swaps):
         norm = (norm + min(max(swaps, 0.0), norm)) / 2
     return 2 * dimension / (dimension + 2) * max(norm - max(square_of_mean, 0.0) / dimension, 0.0)
+
+
+def at_a_drop(squares: Tensor, eigenvalues: Tensor, unit: float) -> bool:
+    """Return whether the eigenvalues drop sharply right after those that a basis holds.
+
+    If H has rank k and the basis k columns, what the basis holds without one of the vectors is H up to rank one. The
+    size of the missing part then differs by orders of magnitude between draws, but not between the vectors of a draw:
+    no standard error can be estimated, and 95 % intervals covered 91 %. With `LEFT_OUT` columns less it can be.
+
+    ``squares`` estimate the squared Frobenius norm of the missing part, ``eigenvalues`` are those of the basis, and
+    ``unit`` is the rounding error of a product.
+    """
+    sizes = eigenvalues.abs()
+    smallest, largest = float(sizes.min()), float(sizes.max())
+    if len(sizes) <= 2 * LEFT_OUT or smallest <= _ZERO_UNITS * unit * largest:
+        return False
+    return float(squares.mean()) < (_DROP * smallest) ** 2
 
 
 def swapped(M: Tensor) -> float:

@@ -11,6 +11,7 @@ from torch.func import functional_call, grad, vmap
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from flatmin.nn.operators.curvature import Curvature
+from flatmin.nn.operators.per_example import PerExample
 from flatmin.nn.operators.state import FAILURES
 from flatmin.nn.operators.streaming import Batch
 
@@ -68,6 +69,10 @@ def _batch_traces(
     roots = _roots(curvature, batch, outputs)
     if roots is None:
         return None
+    if forms is squared_norms:
+        by_layer = _layer_traces(curvature, batch, model, leaves, outputs, roots)
+        if by_layer is not None:
+            return by_layer, len(roots)
     total = torch.zeros((), dtype=torch.float64, device=outputs.device)
     for values, vectors in roots:
         try:
@@ -79,6 +84,34 @@ def _batch_traces(
             return None
         total = total + values @ squares
     return total, len(roots)
+
+
+def _layer_traces(
+    curvature: Curvature,
+    batch: Batch,
+    model: nn.Module,
+    leaves: list[Tensor],
+    outputs: Tensor,
+    roots: list[tuple[Tensor, Tensor]],
+) -> Tensor | None:
+    """Return the sum over samples of ``Σ_c λ_c ‖J_pᵀ u_c‖²`` for each parameter p, from inputs and slopes of layers.
+
+    For a linear layer with input a and slope δ of the output the squared gradient is ``|δ|² |a|²``. The result is None
+    if the model trains other layers than `PerExample` knows, the samples interact, or the outputs are random.
+    """
+    layers = PerExample(model)
+    with layers.recording():
+        again = batch.outputs(model, curvature.loss)
+    usable = bool(roots) and len(outputs) > 0 and _same(again.detach(), outputs) and layers.obstacle(again) is None
+    if not usable or not layers.agrees(again):
+        return None
+    total = torch.zeros(len(leaves), dtype=torch.float64, device=outputs.device)
+    for sign in (1, -1):
+        sizes = [(sign * values).clamp(min=0).sqrt().to(outputs) for values, _ in roots]
+        along = [size.reshape(-1, *[1] * (u.ndim - 1)) * u for size, (_, u) in zip(sizes, roots, strict=True)]
+        found = layers.squares_by_parameter(again, [w for w in along if bool(w.any())])
+        total += sign * torch.stack([found.get(id(leaf), total.new_zeros(())) for leaf in leaves])
+    return total
 
 
 def _roots(curvature: Curvature, batch: Batch, outputs: Tensor) -> list[tuple[Tensor, Tensor]] | None:

@@ -138,6 +138,20 @@ class PerExample:
         pairs = zip(self.uses, deltas, strict=True)
         return torch.stack([_square(use, delta, signs) for use, delta in pairs if delta is not None]).sum()
 
+    def squares_by_parameter(self, outputs: Tensor, along: list[Tensor]) -> dict[int, Tensor]:
+        """Return ``Σ_c Σ_i |J_iᵀ w_ci|²`` for each parameter, by its id; ``along`` holds the w_c."""
+        found: dict[int, Tensor] = {}
+        for w in along:
+            for use, delta in zip(self.uses, self._deltas(outputs, w, differentiable=False), strict=True):
+                for name in ("weight", "bias"):
+                    p = getattr(use.layer, name)
+                    if delta is None:
+                        continue
+                    if p is not None and p.requires_grad:
+                        square = _square(use, delta, None, only=name).detach().double()
+                        found[id(p)] = found.get(id(p), torch.zeros_like(square)) + square
+        return found
+
     def _deltas(self, outputs: Tensor, w: Tensor, differentiable: bool) -> tuple[Tensor | None, ...]:
         edges = [use.edge for use in self.uses if use.edge is not None]
         return torch.autograd.grad(outputs, edges, w, create_graph=differentiable, retain_graph=True, allow_unused=True)
@@ -160,10 +174,10 @@ def _trainable(layer: nn.Module) -> list[nn.Parameter]:
     return [p for p in layer.parameters(recurse=False) if p.requires_grad]
 
 
-def _square(use: _Use, delta: Tensor, signs: Signs | None) -> Tensor:
-    """Return the sum over examples of the squared gradient of one layer."""
+def _square(use: _Use, delta: Tensor, signs: Signs | None, only: str | None = None) -> Tensor:
+    """Return the sum over examples of the squared gradient of one layer, or of its weight or bias only."""
     layer, before, delta = use.layer, widened(use.before), widened(delta)
-    parts = [getattr(layer, name) for name in ("weight", "bias")]
+    parts = [getattr(layer, name) if only in (None, name) else None for name in ("weight", "bias")]
     weight, bias = (p is not None and p.requires_grad for p in parts)
     if isinstance(layer, nn.Linear):
         return _linear(before, delta, weight, bias)

@@ -1,5 +1,6 @@
 """The Lanczos iteration for several start vectors at once, with reorthogonalization as far as memory allows."""
 
+import logging
 from collections.abc import Callable
 
 import numpy as np
@@ -19,6 +20,8 @@ ZERO_UNITS = 32
 #: Largest memory of the vectors of one iteration, in bytes; further vectors are not kept.
 _BASIS_MEMORY = 1 << 31
 
+_log = logging.getLogger(__name__)
+
 
 def lanczos(
     operator: Operator, starts: Tensor, steps: int, enough: Callable[[Krylov], bool] | None = None
@@ -27,19 +30,30 @@ def lanczos(
 
     The vectors of an iteration are kept for reorthogonalization until they need more than 2 GiB. From then on each one
     follows from the two before it, and they need not be orthogonal (`Krylov.orthonormal`). After every fifth step an
-    iteration ends if ``enough`` returns true. `InputError` is raised if a product is not finite or the operator is not
-    symmetric.
+    iteration ends if ``enough`` returns true. An interrupt (Ctrl-C) after the first step ends all iterations.
+    `InputError` is raised if a product is not finite or the operator is not symmetric.
     """
     n, p = starts.shape
     unit = torch.finfo(operator.dtype).eps
     runs = [_Iteration(starts[:, i], min(steps, n), unit) for i in range(p)]
     active = runs
     while active:
-        W = (operator @ torch.stack([run.vector for run in active], 1).to(operator.dtype)).double()
-        if not bool(torch.isfinite(W).all()):
-            raise InputError("the operator gave products that are not finite, expected finite numbers")
+        try:
+            W = _products(operator, active)
+        except KeyboardInterrupt:
+            if not active[0].diagonal:
+                raise
+            _log.warning("interrupted after %d steps, whose bounds are returned", len(active[0].diagonal))
+            break
         active = [run for run, w in zip(active, W.unbind(1), strict=True) if run.step(w, enough)]
     return [run.krylov for run in runs]
+
+
+def _products(operator: Operator, active: list["_Iteration"]) -> Tensor:
+    W = (operator @ torch.stack([run.vector for run in active], 1).to(operator.dtype)).double()
+    if not bool(torch.isfinite(W).all()):
+        raise InputError("the operator gave products that are not finite, expected finite numbers")
+    return W
 
 
 class _Iteration:

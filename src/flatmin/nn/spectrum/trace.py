@@ -43,11 +43,11 @@ def hessian_trace(
     ----------
     model, loss, data, **options
         As for `Curvature`, or a `Curvature` in place of all of them. The model is not changed.
-    method : {"auto", "exact", "hutchinson", "hutch++", "xtrace"}
+    method : {"auto", "exact", "hutchinson", "hutch++", "xtrace", "xnystrace"}
         ``"exact"`` takes n products for n parameters. For the Gauss-Newton matrix of separate samples it takes one
         gradient for each output of each sample, for any n. ``"auto"`` is exact if that takes no more products than
         allowed. Otherwise it is Hutch++ if few eigenvalues dominate, or else Hutchinson's estimator. The field
-        ``method`` of the result has the choice.
+        ``method`` of the result has the choice. ``"xnystrace"`` is for the Gauss-Newton part only.
     max_products : int, optional
         Largest number of products, each of which reads all data and costs about two gradients. The default is 100, or
         no limit if there is a target.

@@ -47,8 +47,13 @@ class SweepSchedule:
     #: objective hardly rises. The multiples are tried in this order.
     dropped: tuple[float, ...] = (0.5, 0.05, 0.005)
     max_rounds: int = 40  #: Largest number of rounds of Newton's method.
+    #: Smallest relative change of the objective that a solution of the largest rank allowed has to reach if further
+    #: columns would lower the objective by far.
+    capped_change: float = 1e-6
     #: Relative gradient at which a solution of the largest rank allowed may end the rounds.
     settled: float = 1e-4
+    #: Estimated norm of the dual matrix above which the largest rank allowed binds by far. It is then only bounded.
+    far: float = 1.1
     useful: float = 1.02  #: Singular value of the dual matrix above which a new column is worth a sweep.
 
 
@@ -80,12 +85,11 @@ def alternating_minimum(task: Task, clock: Clock) -> Solution:
     root = np.sqrt(search.problem.unit)
     dual = entries.cells.returned(search.problem.errors(factors[0] / root, factors[1] / root))
     dual *= search.problem.scale / (2 * task.alpha * entries.size)
-    converged, capped, history = search.converged, search.capped, search.history
+    capped, far, converged, history = search.capped, search.far, search.converged, search.history
     full = found[0].shape[1] == search.widest < min(problem.shape)
     del search  # with its copies of the data
-    proof = certificate_of(
-        problem, factors, dual, alpha=task.alpha, metric_power=task.metric_power, seed=task.limits.seed
-    )
+    alpha, power, seed = task.alpha, task.metric_power, task.limits.seed
+    proof = certificate_of(problem, factors, dual, alpha=alpha, metric_power=power, seed=seed, rough=far)
     if task.limits.stop == "objective":
         capped = full and converged and proof.dual_norm > SCHEDULE.useful
     status = status_of(proof, clock, converged=converged, capped=capped)
@@ -101,13 +105,17 @@ def alternating_factors(task: Task, clock: Clock) -> tuple[tuple[Array, Array], 
 
 @dataclass
 class _Search:
-    """The state of one solve: the problem, the history, whether the solve converged, and whether max_rank binds."""
+    """The state of one solve: the problem, the history, whether the solve converged, and whether max_rank binds.
+
+    ``far`` says that it binds so much that the dual matrix of the solution has a norm well above one.
+    """
 
     task: Task
     clock: Clock
     problem: RegularisedCells
     converged: bool = False
     capped: bool = False
+    far: bool = False
     history: dict[str, list[float]] = field(default_factory=dict)
 
     @property
@@ -131,9 +139,35 @@ class _Search:
             last = factor == 1 and task.limits.stop == "objective"
             rough = task.limits.tol if last else SCHEDULE.last_change if factor == 1 else SCHEDULE.stage_change
             L, R = self._stage(self.problem.stronger(factor), L, R, rough, last)
-        if task.limits.stop == "objective" or self.clock.exhausted:
+        by_gap = task.limits.stop == "gap"
+        if by_gap and self._is_far(L, R):
+            L, R = self._sweeps(self.problem, L, R, max(task.limits.tol, SCHEDULE.capped_change), last=True)
+        if self.clock.exhausted:
             return L, R
+        self.far = self._is_far(L, R)
+        self.capped = self.far and self.converged
+        if self.far:
+            self._record_gap(L, R)
+        if self.far or not by_gap:
+            return L, R
+        self.converged = False
         return self._finish(L, R)
+
+    def _record_gap(self, L: Array, R: Array) -> None:
+        """Append a row with the gap of these factors to the history."""
+        problem, errors, (U, s, V) = self.problem, self.problem.errors(L, R), self.problem.canonical(L, R)
+        S, square, norm = problem.dual_matrix(errors), float(errors @ errors), float(s.sum())
+        outside = float(problem.escapes(S, U, V, 1, self.task.limits.seed)[1].max(initial=0.0))
+        gap = _gap(problem, errors, norm, block_norm(*couplings(S, U, V)[2:], outside))
+        self._record(square, change=np.nan, gap=gap, rank=len(s), objective=square + 2 * norm)
+
+    def _is_far(self, L: Array, R: Array) -> bool:
+        """Return whether these factors are as wide as allowed, and more columns would lower the objective by far."""
+        if not L.shape[1] == self.widest < min(self.task.problem.shape):
+            return False
+        problem = self.problem
+        S, (U, _, V) = problem.dual_matrix(problem.errors(L, R)), problem.canonical(L, R)
+        return float(problem.escapes(S, U, V, 1, self.task.limits.seed, rough=True)[1][0]) > SCHEDULE.far
 
     def _start(self) -> tuple[tuple[Array, Array], list[float]]:
         """Return the first factors L and R, and the number by which each stage multiplies the penalties."""

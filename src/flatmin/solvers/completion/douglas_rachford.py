@@ -34,9 +34,11 @@ MOST_STEPS = 600
 #: Every so many steps have to reduce the move by the factor ``GAIN``.
 WINDOW = 40
 #: Factor by which the move has to fall in a window.
-GAIN = 8.0
-#: Number of steps after which Z must have fewer degrees of freedom than there are data.
-SETTLED = 40
+GAIN = 4.0
+#: Number of steps after which the degrees of freedom of Z may be at most ``WIDE`` times the number of data.
+SETTLED = 15
+#: Largest ratio of the degrees of freedom of Z to the number of data for which an exact fit may be special in the end.
+WIDE = 2.0
 
 
 def applies_to(model: QuadraticMap, limits: Limits) -> bool:
@@ -124,7 +126,7 @@ def split_minimum(model: QuadraticMap, b: Array, clock: Clock, limits: Limits, o
         moves.append(point.move)
         if number >= BALANCED and end.is_due(point.move) and _tried(point, end):
             break
-        wide = number >= SETTLED and model.freedom(point.rank) >= len(b)
+        wide = number >= SETTLED and model.freedom(point.rank) > WIDE * len(b)
         if wide or (number >= 2 * WINDOW and min(moves[-WINDOW:]) > min(moves[:-WINDOW]) / GAIN):
             break
     if end.is_exact:

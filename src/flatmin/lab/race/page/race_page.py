@@ -14,6 +14,7 @@ from flatmin._version import __version__
 from flatmin.lab.displays import ScatterDisplay, page_svg
 from flatmin.lab.displays.scatter import Cloud
 from flatmin.lab.race.correlation import Correlation
+from flatmin.lab.race.page.courses import courses
 from flatmin.lab.race.page.headline import (
     COLUMN_NAMES,
     PER_CENT,
@@ -189,6 +190,9 @@ def _along(ranking: Ranking) -> Section:
         alt = f"{' and '.join(quantities)} against gradient evaluations, both logarithmic. At the end: {ends}."
         svg = trajectories(f"along-{index}", quantities, group, ranking.looks)
         figures.append(Figure(title, alt[:1].upper() + alt[1:], listed(group) + ".", svg=svg))
+    plane = courses(ranking)
+    if plane is not None:
+        figures.append(Figure(plane.title, plane.alt, plane.caption, svg=page_svg(plane, "courses")))
     prose = [
         "Lines are medians over the seeds. Their light bands hold all seeds that have not diverged. Where the median "
         "diverges, a line leaves the chart or ends with a cross. Grey lines are the competitors of the other panels. "

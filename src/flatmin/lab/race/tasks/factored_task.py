@@ -110,6 +110,12 @@ class FactoredTask(Task):
                 error = self.error(factors)
         return Observation(loss, trace, gap, error)
 
+    @property
+    def flattest_error(self) -> float | None:
+        """The error of the certified flattest solution."""
+        known = self.truth is not None or self.fresh is not None
+        return float(self.error(self.flattest.solution.factors)) if known else None
+
     def rank_and_balance(self, model: nn.Module) -> tuple[int | None, float | None]:
         """Return the numerical rank of the matrix (of a product of vectors, its large entries), and the balance."""
         assert isinstance(model, FactoredModel)

@@ -1,0 +1,108 @@
+"""Display of the loss along the flattest and the sharpest direction at several weights, as small multiples."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from flatmin._core.arrays import Array
+from flatmin.lab.displays.axes import nothing
+from flatmin.lab.displays.base import Display
+from flatmin.lab.displays.style import look
+from flatmin.report.words import number
+
+__all__ = ["Slice", "SlicesDisplay"]
+
+#: The names of the directions, with the index of their colours.
+DIRECTIONS = {"sharpest direction": 0, "flattest direction": 1}
+#: Number of points of a curve.
+POINTS = 81
+
+
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """The loss at steps along the sharpest and the flattest direction from one place, shapes (k,) and (2, k).
+
+    ``curvatures`` are the second derivatives along both directions: the largest and the smallest eigenvalue of the
+    Hessian.
+    """
+
+    label: str
+    steps: Array
+    losses: Array
+    curvatures: tuple[float, float]
+
+    @classmethod
+    def from_loss(
+        cls, label: str, loss: Callable[[Array], float], weights: Array, hessian: Array, reach: float
+    ) -> Self:
+        """Measure the loss along eigenvectors of its dense Hessian, up to the distance ``reach`` on both sides."""
+        values, vectors = np.linalg.eigh(hessian)
+        steps = np.linspace(-reach, reach, POINTS)
+        losses = np.array([[loss(weights + t * vectors[:, at]) for t in steps] for at in (-1, 0)])
+        return cls(label, steps, losses, (float(values[-1]), float(values[0])))
+
+
+@dataclass(kw_only=True)
+class SlicesDisplay(Display):
+    """The loss along the flattest and the sharpest direction, one panel for each place; all panels have equal axes.
+
+    Examples
+    --------
+    >>> bowl = Slice.from_loss("bowl", lambda w: float(w @ w), np.zeros(2), np.diag([2.0, 2.0]), 1.0)
+    >>> SlicesDisplay(name="slices", title="A bowl", slices=[bowl]).alt
+    'A bowl. bowl: curvature 2 along the sharpest, 2 along the flattest direction.'
+    """
+
+    slices: Sequence[Slice]
+
+    @property
+    def words(self) -> list[str]:
+        """The entries of the legend."""
+        return list(DIRECTIONS) if self.slices else []
+
+    @property
+    def alt(self) -> str:
+        """A description with the curvatures at every place."""
+        if not self.slices:
+            return f"{self.title}: no trials yet."
+        lines = [f"{self.title}."]
+        for each in self.slices:
+            sharp, flat = (number(value, 3) for value in each.curvatures)
+            lines.append(f"{each.label}: curvature {sharp} along the sharpest, {flat} along the flattest direction.")
+        return " ".join(lines)
+
+    def table(self) -> tuple[list[str], list[Sequence[Any]]]:
+        """Return a row for each place with its curvatures and its loss."""
+        head = ["place", "largest curvature", "smallest curvature", "loss"]
+        return head, [(s.label, *s.curvatures, float(s.losses[0, len(s.steps) // 2])) for s in self.slices]
+
+    def paint(self, ax: Any) -> None:
+        """Draw one panel for each place into the area of the axes."""
+        import matplotlib
+
+        if not self.slices:
+            return nothing(ax)
+        ax.set_axis_off()
+        count = len(self.slices)
+        gap = 0.06
+        width = (1 - gap * (count - 1)) / count
+        top = max(float(s.losses.max()) for s in self.slices)
+        for index, each in enumerate(self.slices):
+            panel = ax.inset_axes([index * (width + gap), 0.0, width, 0.84])
+            panel.grid(True)
+            for row, (name, colour) in enumerate(DIRECTIONS.items()):
+                style = look(colour)
+                style.pop("marker")
+                panel.plot(each.steps, each.losses[row], label=name if index == 0 else "", **style)
+            panel.set(xlim=(each.steps[0], each.steps[-1]), ylim=(-0.03 * top, 1.05 * top))
+            panel.set_title(each.label, fontsize=matplotlib.rcParams["axes.labelsize"])
+            panel.locator_params(nbins=3)
+            panel.set_xlabel(self.x_label or "distance in weights")
+            if index:
+                panel.tick_params(labelleft=False)
+            else:
+                panel.set_ylabel(self.y_label or "loss")
+                handles, words = panel.get_legend_handles_labels()
+        ax.legend(handles, words, loc="lower left", bbox_to_anchor=(0.0, 0.99), ncols=2, borderpad=0, borderaxespad=0)
