@@ -6,7 +6,7 @@ from torch import Tensor
 
 from flatmin.errors import InputError
 from flatmin.nn.estimators.base import TraceEstimate, TraceRequest, packed
-from flatmin.nn.estimators.diagonal import exact_diagonal
+from flatmin.nn.estimators.diagonal_entries import exact_diagonal
 from flatmin.nn.estimators.sample import Blocks, Statistics
 
 __all__ = ["exact", "exact_sum"]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from flatmin._core.validation import positive, seed_number
 from flatmin.errors import InputError
 from flatmin.nn.estimators.base import PRODUCTS, TraceRequest
-from flatmin.nn.estimators.diagonal import MIN_VECTORS, FlatDiagonal, exact_diagonal, regressed_diagonal
+from flatmin.nn.estimators.diagonal_entries import MIN_VECTORS, FlatDiagonal, exact_diagonal, regressed_diagonal
 from flatmin.nn.operators.curvature import Curvature, CurvatureOptions, shows_options
 from flatmin.nn.operators.output_trace import output_traces, squares
 from flatmin.nn.operators.streaming import Loss

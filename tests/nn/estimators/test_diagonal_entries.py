@@ -6,7 +6,7 @@ import torch
 from scipy.special import stdtrit
 
 from flatmin.errors import InputError
-from flatmin.nn.estimators.diagonal import exact_diagonal, regressed_diagonal
+from flatmin.nn.estimators.diagonal_entries import exact_diagonal, regressed_diagonal
 
 
 def operator(n=40, decay=1.0, seed=0):
