@@ -30,6 +30,7 @@ from flatmin.nn.optimizers import (
 from flatmin.nn.penalty import HessianTracePenalty
 from flatmin.nn.rescaled import Rescaling, rescaling
 from flatmin.nn.spectrum.density import SpectralDensity, spectral_density
+from flatmin.nn.spectrum.diagonal import DiagonalEstimate, hessian_diagonal
 from flatmin.nn.spectrum.eigenvalue import EigenvalueEstimate, largest_eigenvalue
 from flatmin.nn.spectrum.trace import hessian_trace
 
@@ -37,6 +38,7 @@ __all__ = [
     "SAM",
     "AdapterFlatness",
     "Curvature",
+    "DiagonalEstimate",
     "EigenvalueEstimate",
     "FactoredModel",
     "HessianTracePenalty",
@@ -56,6 +58,7 @@ __all__ = [
     "adapter_flatness",
     "check_root",
     "flatten",
+    "hessian_diagonal",
     "hessian_trace",
     "largest_eigenvalue",
     "lightning_callback",
