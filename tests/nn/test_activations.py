@@ -61,6 +61,15 @@ def test_a_curvature_is_used_and_the_model_is_not_changed():
     assert not model[0]._forward_hooks
 
 
+def test_one_number_for_each_sample():
+    scalar = nn.Sequential(nn.Linear(4, 1), nn.Flatten(0), nn.Tanh()).double()
+    x, y = inputs(), values()[:, 0]
+    wanted = dense_traces(scalar, 2, nn.MSELoss(), x, y)
+    for of, value in wanted.items():
+        found = activation_trace(scalar, nn.MSELoss(), (x, y), layer="1", of=of)
+        assert found.value == pytest.approx(value, rel=1e-9)
+
+
 class Pair(nn.Module):
     """A layer that returns a tuple."""
 

@@ -34,7 +34,7 @@ class ShiftedActivations(nn.Module):
 
     def forward(self, *args: Any, **keywords: Any) -> Any:
         """Return the outputs of the model for its own arguments."""
-        calls = []
+        calls: list[torch.Size] = []
         handle = self.model.get_submodule(self.layer).register_forward_hook(lambda _, __, out: self._add(out, calls))
         try:
             out = self.model(*args, **keywords)
@@ -50,7 +50,7 @@ class ShiftedActivations(nn.Module):
         if not isinstance(first, Tensor) or not first.is_floating_point():
             raise InputError(f"the layer {self.layer!r} returns a {type(first).__name__}, expected a tensor of numbers")
         calls.append(first.shape)
-        if self.shift.ndim and first.shape[1:] != self.shift.shape[-first.ndim + 1 :]:
+        if self.shift.ndim and self.shift.shape not in (first.shape, first.shape[1:]):
             raise InputError(
                 f"the outputs of {self.layer!r} have shape {tuple(first.shape[1:])} in one sample and "
                 f"{tuple(self.shift.shape)} in another, expected one shape; pad the samples to the same length"
