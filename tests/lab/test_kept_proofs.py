@@ -74,6 +74,6 @@ def test_names_of_directories_stay_inside(tmp_path):
         files = {"proof.json": b"{}", "instance.npz": b""}
         store.record(recipe, Result(next(recipe.trials()), files))
     (folder,) = write_proofs(tmp_path / "trials.db", tmp_path)
-    assert folder == tmp_path / "00001-made-.._é_b"
+    assert folder == tmp_path / "00001-made-..___b"
     with pytest.raises(InputError, match="there is no"):
         write_proofs(tmp_path / "none.db", tmp_path)

@@ -9,7 +9,6 @@ import flatmin as fm
 from flatmin.cones import rectangular
 from flatmin.linalg.block_krylov import block_triplets
 from flatmin.linalg.subspaces import deflate
-from flatmin.solvers.convex import augmented_lagrangian
 
 
 def _sparse(shape, seed=0, rank=3):
@@ -65,12 +64,6 @@ def test_a_large_problem_is_fitted_at_once_at_the_rank_of_its_gap(monkeypatch, r
     assert s.rank == rank
     assert s.iterations == 1
     np.testing.assert_allclose(s.matrix, truth, atol=1e-8 * np.linalg.norm(truth))
-
-
-def test_the_first_gap_counts_up_to_thirty_columns():
-    s = np.array([1.0, 0.9, 0.85, 0.5, 0.49])
-    assert augmented_lagrangian._largest_drop(s) == 3
-    assert augmented_lagrangian._largest_drop(s[:1]) == 1
 
 
 def test_what_is_clearly_below_is_found_roughly_and_what_is_not_precisely():

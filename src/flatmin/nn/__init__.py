@@ -8,6 +8,7 @@ except ImportError as error:
 from importlib import import_module
 from typing import Any
 
+from flatmin.nn.activations import activation_trace
 from flatmin.nn.adapters import AdapterFlatness, LowRankAdapter, adapter_flatness, rebalance_
 from flatmin.nn.callbacks import TraceLog, lightning_callback, trainer_callback
 from flatmin.nn.estimators.base import TraceEstimate
@@ -30,6 +31,7 @@ from flatmin.nn.optimizers import (
 from flatmin.nn.penalty import HessianTracePenalty
 from flatmin.nn.rescaled import Rescaling, rescaling
 from flatmin.nn.spectrum.density import SpectralDensity, spectral_density
+from flatmin.nn.spectrum.diagonal import DiagonalEstimate, hessian_diagonal
 from flatmin.nn.spectrum.eigenvalue import EigenvalueEstimate, largest_eigenvalue
 from flatmin.nn.spectrum.trace import hessian_trace
 
@@ -37,6 +39,7 @@ __all__ = [
     "SAM",
     "AdapterFlatness",
     "Curvature",
+    "DiagonalEstimate",
     "EigenvalueEstimate",
     "FactoredModel",
     "HessianTracePenalty",
@@ -53,9 +56,11 @@ __all__ = [
     "TraceLog",
     "TwoPoint",
     "WeightDecay",
+    "activation_trace",
     "adapter_flatness",
     "check_root",
     "flatten",
+    "hessian_diagonal",
     "hessian_trace",
     "largest_eigenvalue",
     "lightning_callback",

@@ -140,8 +140,8 @@ def test_the_list_of_one_recipe_has_its_claim_and_what_refutes_it(capsys, argume
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["none", "--store", "x.db"], "there is no recipe 'none', expected one of depth, "),
-        (["none", "--list"], "there is no recipe 'none', expected one of depth, "),
+        (["none", "--store", "x.db"], "there is no recipe 'none', expected one of adapter-decay, "),
+        (["none", "--list"], "there is no recipe 'none', expected one of adapter-decay, "),
         (["none.toml", "--store", "x.db"], "the recipe none.toml cannot be read: No such file or directory"),
         (["figure-3"], "Missing option '--store'"),
         ([], "Missing argument 'RECIPE'"),

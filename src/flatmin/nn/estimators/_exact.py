@@ -2,17 +2,14 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from flatmin.errors import InputError
 from flatmin.nn.estimators.base import TraceEstimate, TraceRequest, packed
+from flatmin.nn.estimators.diagonal_entries import exact_diagonal
 from flatmin.nn.estimators.sample import Blocks, Statistics
 
 __all__ = ["exact", "exact_sum"]
-
-#: Number of unit vectors that are multiplied at once.
-_VECTORS_AT_ONCE = 64
 
 
 def exact(request: TraceRequest) -> TraceEstimate:
@@ -24,16 +21,10 @@ def exact(request: TraceRequest) -> TraceEstimate:
     >>> exact(TraceRequest(torch.diag(torch.tensor([1.0, 2.0])))).value
     3.0
     """
-    n, operator = request.check(1), request.operator
+    n = request.check(1)
     if request.max_products is not None and request.max_products < n:
         raise InputError(f"max_products is {request.max_products}, expected at least {n}, one for each row")
-    diagonal = torch.empty(n, dtype=torch.float64)
-    for start in range(0, n, _VECTORS_AT_ONCE):
-        stop = min(start + _VECTORS_AT_ONCE, n)
-        E = torch.zeros(n, stop - start, dtype=operator.dtype, device=operator.device)
-        E[torch.arange(start, stop), torch.arange(stop - start)] = 1
-        diagonal[start:stop] = (operator @ E)[start:stop].diagonal().double().cpu()
-    return exact_sum(diagonal, n, request.blocks)
+    return exact_sum(exact_diagonal(request.operator), n, request.blocks)
 
 
 def exact_sum(parts: Tensor, n_products: int, blocks: Blocks | None) -> TraceEstimate:

@@ -15,7 +15,7 @@ from flatmin.nn.operators.per_example import PerExample
 from flatmin.nn.operators.state import FAILURES
 from flatmin.nn.operators.streaming import Batch
 
-__all__ = ["output_traces", "squared_norms"]
+__all__ = ["output_traces", "squared_norms", "squares"]
 
 #: Largest number of entries in the gradients of single samples that are in memory at once.
 _MAX_NUMBERS = 1 << 22
@@ -30,6 +30,11 @@ QuadraticForms = Callable[[Sequence[Tensor]], Tensor]
 def squared_norms(gradients: Sequence[Tensor]) -> Tensor:
     """Return the squared norm of each gradient."""
     return torch.stack([g.double().square().sum() for g in gradients])
+
+
+def squares(gradients: Sequence[Tensor]) -> Tensor:
+    """Return the square of every entry of the gradients, for the diagonal of the matrix in place of traces."""
+    return torch.cat([g.double().square().flatten() for g in gradients])
 
 
 def output_traces(
@@ -74,15 +79,17 @@ def _batch_traces(
         if by_layer is not None:
             return by_layer, len(roots)
     total = torch.zeros((), dtype=torch.float64, device=outputs.device)
+    step = max(1, _MAX_NUMBERS // curvature.weights.size)
     for values, vectors in roots:
-        try:
-            single, squares = _squares(curvature, batch, model, forms, vectors)
-        except FAILURES as error:  # the model runs outside vmap, so it is vmap that refuses one of its operations
-            _log.info("the trace is not computed sample by sample, since vmap cannot evaluate the model: %s", error)
-            return None
-        if not _same(single, outputs):
-            return None
-        total = total + values @ squares
+        for part in (slice(start, start + step) for start in range(0, batch.size, step)):
+            try:
+                single, found = _form_values(curvature, batch, model, forms, vectors, part)
+            except FAILURES as error:  # the model runs outside vmap, so it is vmap that refuses one of its operations
+                _log.info("the trace is not computed sample by sample, since vmap cannot evaluate the model: %s", error)
+                return None
+            if not _same(single, outputs[part]):
+                return None
+            total = total + values[part] @ found
     return total, len(roots)
 
 
@@ -136,10 +143,10 @@ def _roots(curvature: Curvature, batch: Batch, outputs: Tensor) -> list[tuple[Te
     return [(values[:, c], vectors[:, :, c].reshape(base.shape).to(base.dtype)) for c in wanted]
 
 
-def _squares(
-    curvature: Curvature, batch: Batch, model: nn.Module, forms: QuadraticForms, along: Tensor
+def _form_values(
+    curvature: Curvature, batch: Batch, model: nn.Module, forms: QuadraticForms, along: Tensor, part: slice
 ) -> tuple[Tensor, Tensor]:
-    """Return the outputs of each sample, and the forms of its gradient of ``⟨along, outputs⟩``."""
+    """Return the outputs of each sample in ``part``, and the forms of its gradient of ``⟨along, outputs⟩``."""
     weights, n = curvature.weights, len(along)
     leaves, structure = tree_flatten(batch.x)
     sliced = [isinstance(leaf, Tensor) and leaf.shape[:1] == (n,) for leaf in leaves]
@@ -152,12 +159,12 @@ def _squares(
         out = sample.outputs(lambda *a, **k: functional_call(model, parameters, a, k), curvature.loss)[0]
         return (out * direction).sum(), out
 
-    def squares(direction: Tensor, parts: list[Any]) -> tuple[Tensor, Tensor]:
+    def values(direction: Tensor, parts: list[Any]) -> tuple[Tensor, Tensor]:
         gradients, out = grad(one, has_aux=True)(present, direction, parts)
         return out, forms([gradients[name] for name in weights.names])
 
-    parts = [leaf for cut, leaf in zip(sliced, leaves, strict=True) if cut]
-    found: tuple[Tensor, Tensor] = vmap(squares, chunk_size=max(1, _MAX_NUMBERS // weights.size))(along, parts)
+    parts = [leaf[part] for cut, leaf in zip(sliced, leaves, strict=True) if cut]
+    found: tuple[Tensor, Tensor] = vmap(values)(along[part], parts)
     return found
 
 
