@@ -8,6 +8,7 @@ except ImportError as error:
 from importlib import import_module
 from typing import Any
 
+from flatmin.nn.activations import activation_trace
 from flatmin.nn.adapters import AdapterFlatness, LowRankAdapter, adapter_flatness, rebalance_
 from flatmin.nn.callbacks import TraceLog, lightning_callback, trainer_callback
 from flatmin.nn.estimators.base import TraceEstimate
@@ -55,6 +56,7 @@ __all__ = [
     "TraceLog",
     "TwoPoint",
     "WeightDecay",
+    "activation_trace",
     "adapter_flatness",
     "check_root",
     "flatten",
