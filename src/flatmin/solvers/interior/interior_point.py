@@ -80,6 +80,11 @@ class InteriorPoint:
         return max(0.0, 2 * float(np.vdot(self.X, self.D)) / float(np.einsum("pii->", self.X)))
 
     @property
+    def dual_norm(self) -> float:
+        """The norm of the dual matrix: below one unless y is so large that rounding in D counts."""
+        return 1 - 2 * float(np.linalg.eigvalsh(self.D).min())
+
+    @property
     def misfit(self) -> float:
         """The relative distance of the measurements of X from the data."""
         return float(np.linalg.norm(self.model.lifted_value(self.X) - self.b) / np.linalg.norm(self.b))

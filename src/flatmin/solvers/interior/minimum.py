@@ -52,7 +52,8 @@ def interior_minimum(model: QuadraticMap, b: Array, clock: Clock, limits: Limits
         stuck = not solved or (gap < CLOSE_GAP and path.lengths[0] < SHORT_STEP)
         if (end.is_due(gap) and end.early(point, path.y)) or stuck or gap <= target:
             break
-    outcome.improve_bound(b, path.y, 1.0)
+    if float(b @ path.y) > 0:  # no norm is negative
+        outcome.improve_bound(b, path.y, path.dual_norm)
     end.late(path.point, path.y, _rank(history))
     if end.point is None:
         return
@@ -68,6 +69,6 @@ def _rank(history: list[tuple[float, Array]]) -> int:
     """
     if not history:
         return 0
-    gap, s = history[-1]
+    gap, s = max(history[-1][0], np.finfo(float).tiny), history[-1][1]
     before = next((past for past in reversed(history) if past[0] >= EARLIER * gap), history[0])
     return int(np.count_nonzero(s > np.sqrt(gap / before[0]) * before[1]))
