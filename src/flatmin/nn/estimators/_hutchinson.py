@@ -1,6 +1,5 @@
 """Hutchinson's estimator: the mean of quadratic forms in random vectors."""
 
-import logging
 from typing import Any
 
 import torch
@@ -8,13 +7,9 @@ from torch import Tensor
 
 from flatmin.nn.estimators.base import TraceEstimate, TraceRequest, packed, sphere
 from flatmin.nn.estimators.sample import ALL, Sample, Statistics, summary, swapped, variance
+from flatmin.nn.estimators.spending import at_once, multiplied
 
 __all__ = ["hutchinson"]
-
-#: Number of random vectors that are multiplied at once and then dropped, and the largest number of their entries.
-_VECTORS_AT_ONCE, _NUMBERS_AT_ONCE = 32, 1 << 26
-
-_log = logging.getLogger(__name__)
 
 
 def hutchinson(request: TraceRequest) -> TraceEstimate:
@@ -44,7 +39,7 @@ def hutchinson(request: TraceRequest) -> TraceEstimate:
     n, operator = request.check(8), request.operator
     wanted = [ALL, *(request.blocks or {}).values()]
     forms: dict[int, list[Tensor]] = {id(rows): [] for rows in wanted}  # for each block: vᵀ H v, ‖H v‖², and pairs
-    spent, at_once = 0, min(_VECTORS_AT_ONCE, max(1, _NUMBERS_AT_ONCE // n))
+    spent = 0
 
     def statistics(rows: Any) -> Statistics:
         values, squares, swaps = torch.cat(forms[id(rows)], 1)
@@ -54,20 +49,19 @@ def hutchinson(request: TraceRequest) -> TraceEstimate:
     def draw_up_to(total: int) -> float:
         nonlocal spent
         while spent < total:
-            V = sphere(operator, min(at_once, total - spent), request.generator)
-            HV = operator @ V
+            V = sphere(operator, min(at_once(operator), total - spent), request.generator)
+            HV = multiplied(operator, V)
+            if not HV.shape[1]:
+                if spent < 8:
+                    raise KeyboardInterrupt
+                return 0.0
             new = [_form(V[rows], HV[rows]) for rows in wanted]
             for rows, numbers in zip(wanted, new, strict=True):
                 forms[id(rows)].append(numbers)
             spent += V.shape[1]
         return statistics(ALL)[1]
 
-    try:
-        request.spend(draw_up_to, 8)
-    except KeyboardInterrupt:
-        if spent < 8:
-            raise
-        _log.warning("interrupted after %d products, whose estimate is returned", spent)
+    request.spend(draw_up_to, 8)
     return packed("hutchinson", spent, request.blocks, statistics)
 
 

@@ -9,6 +9,7 @@ from flatmin.nn.estimators.base import TraceEstimate, TraceRequest, packed, sphe
 from flatmin.nn.estimators.deflation import MIN_SAMPLE
 from flatmin.nn.estimators.nystrom import Nystrom
 from flatmin.nn.estimators.sample import ALL, LEFT_OUT, Sample, Statistics, at_a_drop, summary, swapped, variance
+from flatmin.nn.estimators.spending import multiplied
 
 __all__ = ["samples", "x_nys_trace"]
 
@@ -47,13 +48,17 @@ def x_nys_trace(request: TraceRequest) -> TraceEstimate:
     def draw_up_to(total: int) -> float:
         nonlocal V, AV
         new = sphere(operator, min(total, n) - V.shape[1], request.generator)
-        V, AV = torch.cat([V, new], 1), torch.cat([AV, operator @ new], 1)
+        products = multiplied(operator, new)
+        V, AV = torch.cat([V, new[:, : products.shape[1]]], 1), torch.cat([AV, products], 1)
+        interrupted = products.shape[1] < new.shape[1]
+        if interrupted and V.shape[1] < MIN_SAMPLE:
+            raise KeyboardInterrupt
         if not AV.any():
             return 0.0
         found[:] = [Nystrom(operator, V, AV.clone())]
         if V.shape[1] > MIN_SAMPLE + LEFT_OUT and _ends_at_a_drop(found[0]):
             found[:] = [Nystrom(operator, V[:, :-LEFT_OUT], AV[:, :-LEFT_OUT].clone())]
-        return statistics(ALL)[1]
+        return 0.0 if interrupted else statistics(ALL)[1]
 
     def statistics(rows: Any) -> Statistics:
         if not found:  # the operator is zero

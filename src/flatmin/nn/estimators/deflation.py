@@ -18,6 +18,7 @@ from flatmin.nn.estimators.sample import (
     swapped,
     variance,
 )
+from flatmin.nn.estimators.spending import multiplied
 
 __all__ = ["MIN_SAMPLE", "Deflation"]
 
@@ -40,27 +41,38 @@ class Deflation:
         self.V = torch.empty(self.n, 0, dtype=operator.dtype, device=operator.device)
         self.HV = self.Q = self.HQ = self.V
         self.rank = self.n_products = 0
+        self.interrupted = False
 
     def draw(self, count: int) -> None:
-        """Draw further vectors and multiply them by H, until there are ``count`` vectors."""
+        """Draw further vectors and multiply them by H, until there are ``count`` vectors or an interrupt comes."""
         if count > self.V.shape[1]:
             V = sphere(self.request.operator, count - self.V.shape[1], self.request.generator)
-            self.V, self.HV = torch.cat([self.V, V], 1), torch.cat([self.HV, self._product(V)], 1)
+            HV = self._product(V)
+            self.V, self.HV = torch.cat([self.V, V[:, : HV.shape[1]]], 1), torch.cat([self.HV, HV], 1)
+        if self.interrupted and self.V.shape[1] < MIN_SAMPLE:
+            raise KeyboardInterrupt
 
     def _product(self, vectors: Tensor) -> Tensor:
-        self.n_products += vectors.shape[1]
-        return self.request.operator @ vectors
+        out = multiplied(self.request.operator, vectors)
+        self.n_products += out.shape[1]
+        self.interrupted |= out.shape[1] < vectors.shape[1]
+        return out
 
     def deflate(self, rank: int) -> None:
-        """Extend Q to a basis of the first ``rank`` products; a linearly dependent product adds no column."""
+        """Extend Q to a basis of the first ``rank`` products; a linearly dependent product adds no column.
+
+        After an interrupt the basis is that of the products before the first column without a product.
+        """
         sizes = torch.linalg.vector_norm(self.HV[:, :rank], dim=0)
         new = self.HV[:, self.rank : rank]
         new, R = torch.linalg.qr(new - self.Q @ (self.Q.mT @ new))
-        new = new[:, R.diagonal().abs() > 50 * torch.finfo(new.dtype).eps * sizes.max()]
+        places = (R.diagonal().abs() > 50 * torch.finfo(new.dtype).eps * sizes.max()).nonzero()[:, 0]
+        new = new[:, places]
         new = torch.linalg.qr(new - self.Q @ (self.Q.mT @ new)).Q  # twice, for orthogonality to rounding
-        self.rank = rank
-        if new.shape[1]:
-            self.Q, self.HQ = torch.cat([self.Q, new], 1), torch.cat([self.HQ, self._product(new)], 1)
+        products = self._product(new)
+        done = products.shape[1]
+        self.rank = rank if done == len(places) else self.rank + int(places[done])
+        self.Q, self.HQ = torch.cat([self.Q, new[:, :done]], 1), torch.cat([self.HQ, products], 1)
 
     def estimate(
         self, method: str, rank_of: Callable[[int], int], least: int, leave_one_out: bool = False
@@ -68,17 +80,19 @@ class Deflation:
         """Multiply vectors by H until the request's target or limit is reached, and return the estimate.
 
         At least ``least`` vectors are multiplied. Of ``total`` products, ``rank_of(total)`` find Q, and the same number
-        are ``H Q``. With ``leave_one_out`` the vectors whose products span Q sample the trace too.
+        are ``H Q``. With ``leave_one_out`` the vectors whose products span Q sample the trace too. After an interrupt
+        the estimate uses the products so far; without a basis it is Hutchinson's.
         """
 
         def draw_up_to(total: int) -> float:
             self.draw(total - rank_of(total))
-            self.deflate(rank_of(total))
+            if not self.interrupted:
+                self.deflate(rank_of(total))
             if leave_one_out and self.rank > MIN_SAMPLE + LEFT_OUT and self._ends_at_a_drop():
                 self._shorten(self.rank - LEFT_OUT)
-            samples[:] = [self.leave_one_out()] if leave_one_out else []
+            samples[:] = [self.leave_one_out()] if leave_one_out and self.rank else []
             samples.extend([self.independent()] if self.V.shape[1] > self.rank else [])
-            return statistics(ALL)[1]
+            return 0.0 if self.interrupted else statistics(ALL)[1]
 
         def statistics(rows: Any) -> Statistics:
             freedom = self.request.max_freedom
@@ -89,7 +103,7 @@ class Deflation:
         require(size, f"keeping the vectors of {total} products with {self.n} weights")
         samples: list[Callable[[Any], Sample]] = []
         self.request.spend(draw_up_to, least)
-        return packed(method, self.n_products, self.request.blocks, statistics)
+        return packed(method if self.rank else "hutchinson", self.n_products, self.request.blocks, statistics)
 
     def _ends_at_a_drop(self) -> bool:
         unit = torch.finfo(self.Q.dtype).eps

@@ -1,6 +1,5 @@
 """The diagonal of a symmetric operator, exact or by regressions on its products with Gaussian vectors."""
 
-import logging
 from typing import NamedTuple
 
 import torch
@@ -8,17 +7,14 @@ from torch import Tensor
 
 from flatmin._core.memory import require
 from flatmin.nn.estimators.base import Operator, dimension
+from flatmin.nn.estimators.spending import at_once, multiplied
 
 __all__ = ["FlatDiagonal", "exact_diagonal", "regressed_diagonal"]
 
 #: Number of unit vectors that are multiplied at once.
 _UNITS_AT_ONCE = 64
-#: Number of Gaussian vectors that are multiplied at once, and the largest number of their entries.
-_VECTORS_AT_ONCE, _NUMBERS_AT_ONCE = 32, 1 << 26
 #: Smallest number of regression vectors, in place of which an interrupt leaves no estimate.
 MIN_VECTORS = 8
-
-_log = logging.getLogger(__name__)
 
 
 class FlatDiagonal(NamedTuple):
@@ -75,22 +71,20 @@ def regressed_diagonal(operator: Operator, n_products: int, rank: int, generator
     (True, 19)
     """
     n = dimension(operator)
-    size = (2.0 * rank + 4 * min(_VECTORS_AT_ONCE, _NUMBERS_AT_ONCE // n)) * n * torch.finfo(operator.dtype).bits / 8
+    size = (2.0 * rank + 4 * at_once(operator)) * n * torch.finfo(operator.dtype).bits / 8
     require(size + 24.0 * n, f"estimating the diagonal of {n} weights with {rank} kept vectors")
     Q = HQ = torch.empty(n, 0, dtype=operator.dtype, device=operator.device)
     if rank:
-        Q = torch.linalg.qr(operator @ _gaussian(operator, rank, generator)).Q
-        HQ = operator @ Q
+        Q = torch.linalg.qr(_all(operator, _gaussian(operator, rank, generator))).Q
+        HQ = _all(operator, Q)
     inside = Q.mT @ HQ
     total = _Regressions(n, operator)
     while total.count < n_products - 2 * rank:
-        V = _gaussian(operator, min(_at_once(n), n_products - 2 * rank - total.count), generator)
-        try:
-            HV = operator @ V
-        except KeyboardInterrupt:
+        V = _gaussian(operator, min(at_once(operator), n_products - 2 * rank - total.count), generator)
+        HV = multiplied(operator, V)
+        if not HV.shape[1]:
             if total.count < MIN_VECTORS:
-                raise
-            _log.warning("interrupted after %d products, whose estimate is returned", 2 * rank + total.count)
+                raise KeyboardInterrupt
             break
         HV -= HQ @ (Q.mT @ V)
         total.add(V, HV - Q @ (Q.mT @ HV))
@@ -122,8 +116,12 @@ class _Regressions:
         return slopes, (residuals / (self.count - 1) / self.gg).sqrt()
 
 
-def _at_once(n: int) -> int:
-    return min(_VECTORS_AT_ONCE, max(1, _NUMBERS_AT_ONCE // n))
+def _all(operator: Operator, vectors: Tensor) -> Tensor:
+    """Return the products with all vectors; an interrupt raises `KeyboardInterrupt`, for there is no estimate yet."""
+    products = multiplied(operator, vectors)
+    if products.shape[1] < vectors.shape[1]:
+        raise KeyboardInterrupt
+    return products
 
 
 def _gaussian(operator: Operator, count: int, generator: torch.Generator) -> Tensor:

@@ -15,6 +15,7 @@ from flatmin._core.validation import positive, seed_number, whole_number
 from flatmin.errors import InputError
 from flatmin.linalg.krylov import least_component
 from flatmin.nn.estimators.base import Operator, dimension, sphere
+from flatmin.nn.estimators.spending import shown
 from flatmin.nn.operators.curvature import CurvatureOptions, shows_options, symmetric_operator
 from flatmin.nn.operators.streaming import Loss
 from flatmin.nn.spectrum.lanczos import lanczos
@@ -144,11 +145,12 @@ def spectral_density(
         width = positive(width, "width")
     generator = torch.Generator().manual_seed(seed_number(seed))
     at_once = max(1, PROBE_MEMORY // (8 * n * min(steps, n)))
-    krylovs = [
-        krylov
-        for first in range(0, probes, at_once)
-        for krylov in lanczos(operator, sphere(operator, min(at_once, probes - first), generator), steps)
-    ]
+    with shown(operator, probes * min(steps, n)) as counted:
+        krylovs = [
+            krylov
+            for first in range(0, probes, at_once)
+            for krylov in lanczos(counted, sphere(operator, min(at_once, probes - first), generator), steps)
+        ]
     component = least_component(n, BOUND_FAILURE / (2 * probes))
     upper = min(k.upper_bound(component) + k.rounding for k in krylovs)
     lower = -min(k.reversed().upper_bound(component) + k.rounding for k in krylovs)

@@ -12,6 +12,7 @@ from flatmin._core.validation import positive, seed_number
 from flatmin.errors import InputError
 from flatmin.nn.estimators.base import PRODUCTS, TraceRequest
 from flatmin.nn.estimators.diagonal_entries import MIN_VECTORS, FlatDiagonal, exact_diagonal, regressed_diagonal
+from flatmin.nn.estimators.spending import shown
 from flatmin.nn.operators.curvature import Curvature, CurvatureOptions, shows_options
 from flatmin.nn.operators.output_trace import output_traces, squares
 from flatmin.nn.operators.streaming import Loss
@@ -119,7 +120,8 @@ def hessian_diagonal(
         least = MIN_VECTORS if method == "bekas" else MIN_VECTORS + 2
         TraceRequest(curvature, max_products=max_products).check(least)
         rank = 0 if method == "bekas" else min(total // 3, (total - MIN_VECTORS) // 2, n)
-        found = regressed_diagonal(curvature, total, rank, generator)
+        with shown(curvature, total) as operator:
+            found = regressed_diagonal(operator, total, rank, generator)
     else:
         method = "exact"
     values, errors = (_by_name(curvature, flat) for flat in (found.values, found.std_errors))
@@ -133,8 +135,10 @@ def _exact(curvature: Curvature, limit: int) -> FlatDiagonal | None:
         by_sample = output_traces(curvature, limit, squares)
     if by_sample is None and n > limit:
         return None
-    values, spent = (exact_diagonal(curvature), n) if by_sample is None else by_sample
-    return FlatDiagonal(values, torch.zeros_like(values), None, spent)
+    if by_sample is None:
+        with shown(curvature, n) as operator:
+            by_sample = exact_diagonal(operator), n
+    return FlatDiagonal(by_sample[0], torch.zeros_like(by_sample[0]), None, by_sample[1])
 
 
 def _by_name(curvature: Curvature, flat: Tensor) -> dict[str, Tensor]:

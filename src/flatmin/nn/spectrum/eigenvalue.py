@@ -10,6 +10,7 @@ from flatmin._core.validation import positive, seed_number
 from flatmin.errors import InputError
 from flatmin.linalg.krylov import Krylov, least_component
 from flatmin.nn.estimators.base import Operator, TraceRequest, sphere
+from flatmin.nn.estimators.spending import shown
 from flatmin.nn.operators.curvature import CurvatureOptions, shows_options, symmetric_operator
 from flatmin.nn.operators.streaming import Loss
 from flatmin.nn.spectrum.lanczos import lanczos
@@ -108,7 +109,8 @@ def largest_eigenvalue(
         return side.upper_bound(component) - float(side.nodes[-1]) <= tol * float(np.abs(nodes).max())
 
     start = sphere(operator, 1, torch.Generator().manual_seed(seed_number(seed)))
-    side = oriented(lanczos(operator, start, max_products or MAX_PRODUCTS, enough)[0])
+    with shown(operator) as counted:
+        side = oriented(lanczos(counted, start, max_products or MAX_PRODUCTS, enough)[0])
     value, outer = float(side.nodes[-1]), side.upper_bound(component) + side.rounding
     bounds = (value - side.rounding, outer)
     sign = 1 if end == "largest" else -1

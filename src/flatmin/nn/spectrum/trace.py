@@ -1,6 +1,7 @@
 """Traces of the Hessian of a loss, or of its Gauss-Newton part, for any network and any data."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from itertools import accumulate
 from typing import Any, Unpack
 
@@ -9,11 +10,12 @@ from torch import nn
 
 from flatmin._core.validation import seed_number
 from flatmin.errors import InputError
-from flatmin.nn.estimators import ESTIMATORS, TraceRequest, exact
+from flatmin.nn.estimators import ESTIMATORS, TraceRequest
 from flatmin.nn.estimators._auto import auto
 from flatmin.nn.estimators._exact import exact_sum
 from flatmin.nn.estimators.base import PRODUCTS, Operator, TraceEstimate, changed
 from flatmin.nn.estimators.sample import Blocks
+from flatmin.nn.estimators.spending import shown
 from flatmin.nn.operators.curvature import Curvature, CurvatureOptions, shows_options
 from flatmin.nn.operators.output_trace import output_traces
 from flatmin.nn.operators.streaming import Loss
@@ -137,9 +139,13 @@ def _generator(method: str, seed: int) -> torch.Generator:
 
 def _estimated(request: TraceRequest, method: str) -> TraceEstimate:
     n = request.check(1)
-    if method != "auto":
-        return ESTIMATORS[method](request)
-    return exact(request) if n <= (request.max_products or PRODUCTS) else auto(request)
+    limit = request.max_products or PRODUCTS
+    if method == "auto" and n <= limit:
+        method = "exact"
+    unknown = request.target_std_error is not None and request.max_products is None
+    total = n if method == "exact" else None if unknown else limit
+    with shown(request.operator, total) as operator:
+        return (auto if method == "auto" else ESTIMATORS[method])(replace(request, operator=operator))
 
 
 def _members(groups: str | Mapping[str, Iterable[str]] | None, names: list[str]) -> dict[str, list[int]] | None:
