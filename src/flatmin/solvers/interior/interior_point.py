@@ -72,17 +72,14 @@ class InteriorPoint:
         self.order = K.shape[0] * K.shape[1]
 
     @property
-    def gap(self) -> float:
-        """The gap ``⟨X, D⟩`` relative to ``½ tr X``. It is the relative duality gap once X fits the data.
-
-        It is zero where rounding errors in D, which are large once y is, make it negative.
-        """
-        return max(0.0, 2 * float(np.vdot(self.X, self.D)) / float(np.einsum("pii->", self.X)))
+    def value(self) -> float:
+        """The objective ``½ tr X``, an upper bound on the norm once X fits the data."""
+        return float(np.einsum("pii->", self.X)) / 2
 
     @property
-    def dual_norm(self) -> float:
-        """The norm of the dual matrix: below one unless y is so large that rounding in D counts."""
-        return 1 - 2 * float(np.linalg.eigvalsh(self.D).min())
+    def gap(self) -> float:
+        """The gap ``⟨X, D⟩`` relative to ``½ tr X``. It is the relative duality gap once X fits the data."""
+        return float(np.vdot(self.X, self.D)) / self.value
 
     @property
     def misfit(self) -> float:
@@ -95,7 +92,7 @@ class InteriorPoint:
         return self.model.lifted_canonical(self.X)
 
     def step(self) -> bool:
-        """Take a step, and return whether the linear system could be solved."""
+        """Take a step, and return whether one was possible; otherwise nothing changes."""
         values, Q = np.linalg.eigh(self.D)
         if not values.min() > 0:
             return False
@@ -117,11 +114,12 @@ class InteriorPoint:
             if number and last.progress < WORTHWHILE * best.progress:
                 break
             best = last
-        self.lengths = best.lengths
-        self.X = self.X + best.lengths[0] * best.X
-        self.y = self.y + best.lengths[1] * best.y
-        self.D = (self.identity - self.model.dual_blocks(self.y)) / 2
-        return bool(np.isfinite(self.X).all() and np.isfinite(self.y).all())
+        X, y = self.X + best.lengths[0] * best.X, self.y + best.lengths[1] * best.y
+        D = (self.identity - self.model.dual_blocks(y)) / 2
+        if not (np.isfinite(X).all() and np.isfinite(D).all() and np.linalg.eigvalsh(D).min() > 0):
+            return False  # y is so large that rounding makes it infeasible: the data contradict each other
+        self.lengths, self.X, self.y, self.D = best.lengths, X, y, D
+        return True
 
     def _direction(self, equations: StepEquations, roots: tuple[Array, Array], target: Array) -> _Direction:
         """Return the step to a target, with its longest lengths; the roots are inverse roots of X and D."""

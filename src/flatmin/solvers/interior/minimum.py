@@ -24,6 +24,11 @@ CLOSE_GAP = 1e-7
 EARLIER = 10.0
 #: Length of a step of X that counts as short.
 SHORT_STEP = 0.3
+#: Factor between the bound and ``½ tr X`` from which the data contradict each other: the bound then grows without limit.
+CONTRADICTION = 1e3
+#: Factor between ``‖b‖ ‖y‖`` and ``½ tr X`` from which y is useless: rounding errors count in ``⟨b, y⟩``. Multipliers grow
+#: so large if the measurements depend on each other.
+CANCELLATION = 1e6
 
 
 def applies_to(model: QuadraticMap, limits: Limits) -> bool:
@@ -46,14 +51,16 @@ def interior_minimum(model: QuadraticMap, b: Array, clock: Clock, limits: Limits
             break
         clock.iterations += 1
         solved, point, gap = path.step(), path.point, path.gap
+        size = float(np.linalg.norm(b) * np.linalg.norm(path.y))
+        if float(b @ path.y) > CONTRADICTION * path.value or size > CANCELLATION * path.value:
+            return
         history.append((gap, point[1]))
         rank = _rank(history)
         outcome.record(point, clock, limits.callback, residual=path.misfit, gap=gap, rank=rank)
         stuck = not solved or (gap < CLOSE_GAP and path.lengths[0] < SHORT_STEP)
         if (end.is_due(gap) and end.early(point, path.y)) or stuck or gap <= target:
             break
-    if float(b @ path.y) > 0:  # no norm is negative
-        outcome.improve_bound(b, path.y, path.dual_norm)
+    outcome.improve_bound(b, path.y, 1.0)
     end.late(path.point, path.y, _rank(history))
     if end.point is None:
         return
@@ -69,6 +76,6 @@ def _rank(history: list[tuple[float, Array]]) -> int:
     """
     if not history:
         return 0
-    gap, s = max(history[-1][0], np.finfo(float).tiny), history[-1][1]
+    gap, s = history[-1]
     before = next((past for past in reversed(history) if past[0] >= EARLIER * gap), history[0])
     return int(np.count_nonzero(s > np.sqrt(gap / before[0]) * before[1]))
