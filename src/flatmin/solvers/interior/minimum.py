@@ -24,10 +24,10 @@ CLOSE_GAP = 1e-7
 EARLIER = 10.0
 #: Length of a step of X that counts as short.
 SHORT_STEP = 0.3
-#: Factor between the bound and ``½ tr X`` from which the data contradict each other: the bound then grows without limit.
+#: Factor between the bound and ``½ tr X`` from which the data contradict each other, and the bound has no limit.
 CONTRADICTION = 1e3
-#: Factor between ``‖b‖ ‖y‖`` and ``½ tr X`` from which y is useless: rounding errors count in ``⟨b, y⟩``. Multipliers grow
-#: so large if the measurements depend on each other.
+#: Factor between ``‖b‖ ‖y‖`` and ``½ tr X`` from which y is useless, since rounding counts in ``⟨b, y⟩``. Multipliers
+#: grow so large if the measurements depend on each other.
 CANCELLATION = 1e6
 
 
