@@ -67,6 +67,7 @@ class InteriorPoint:
         size = float(value @ b) / float(value @ value) * float(np.abs(np.linalg.eigvalsh(K)).max())
         self.identity = np.broadcast_to(np.eye(K.shape[1]), K.shape)
         self.X, self.D = FIRST_SIZE * size * self.identity, self.identity / 2
+        self._spectrum = np.linalg.eigh(self.D)
         self.y = np.zeros_like(b)
         self.shift, self.lengths = FIRST_SHIFT, (1.0, 1.0)
         self.order = K.shape[0] * K.shape[1]
@@ -93,9 +94,7 @@ class InteriorPoint:
 
     def step(self) -> bool:
         """Take a step, and return whether one was possible; otherwise nothing changes."""
-        values, Q = np.linalg.eigh(self.D)
-        if not values.min() > 0:
-            return False
+        values, Q = self._spectrum
         try:
             roots = np.linalg.inv(np.linalg.cholesky(self.X)), _transposed(Q / np.sqrt(values)[:, None, :])
         except np.linalg.LinAlgError:
@@ -116,9 +115,12 @@ class InteriorPoint:
             best = last
         X, y = self.X + best.lengths[0] * best.X, self.y + best.lengths[1] * best.y
         D = (self.identity - self.model.dual_blocks(y)) / 2
-        if not (np.isfinite(X).all() and np.isfinite(D).all() and np.linalg.eigvalsh(D).min() > 0):
+        if not (np.isfinite(X).all() and np.isfinite(D).all()):
+            return False
+        spectrum = np.linalg.eigh(D)
+        if not spectrum[0].min() > 0:
             return False  # y is so large that rounding makes it infeasible: the data contradict each other
-        self.lengths, self.X, self.y, self.D = best.lengths, X, y, D
+        self.lengths, self.X, self.y, self.D, self._spectrum = best.lengths, X, y, D, spectrum
         return True
 
     def _direction(self, equations: StepEquations, roots: tuple[Array, Array], target: Array) -> _Direction:
