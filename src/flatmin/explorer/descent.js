@@ -1,4 +1,10 @@
 // Two losses with a continuum of exact fits, and four training methods on them.
+//
+// A model has places in the plane: `place` of weights, `start` from a place. Curves of exact fits are its `valleys`, for
+// parameters up to `reach`; `along` is the exact fit of an imbalance, `onSlider` and `first` are starts for it. `shade` is
+// the darkness of the map at weights, from 0 to 1.
+
+const offTheValley = (t) => [1.3 * Math.exp(t), 1.3 * Math.exp(-t)];
 
 /** (l r − 1)², a model of one number. Its exact fits are a hyperbola; the flattest ones are l = r = ±1. */
 const NUMBER = {
@@ -17,8 +23,12 @@ const NUMBER = {
   traceGradient: (w) => [4 * w[0], 4 * w[1]],
   place: (w) => [w[0], w[1]],
   start: (at) => at.slice(),
-  valley: (t) => [Math.exp(t), Math.exp(-t)],
+  valleys: [(t) => [Math.exp(t), Math.exp(-t)], (t) => [-Math.exp(t), -Math.exp(-t)]],
+  reach: 1.2,
   along: (t) => [Math.exp(t), Math.exp(-t)],
+  onSlider: offTheValley,
+  first: offTheValley,
+  shade: (w) => Math.log1p(4 * NUMBER.loss(w)) / 6,
   above: 1,
 };
 
@@ -63,8 +73,12 @@ const TABLE = {
     }));
     return w;
   },
-  valley: (t) => [t, 0],
+  valleys: [(t) => [t, 0]],
+  reach: 1.5,
   along: (t) => [0.5, t],
+  onSlider: (t) => [0.5, t],
+  first: (t) => [-0.6, t],
+  shade: (w) => Math.log(TABLE.trace(w) / TABLE.flattest) / 3,
   above: 1.15,
 };
 

@@ -13,7 +13,7 @@ class ValleyView {
     this.along = new LineChart(root.querySelector(".along svg"), "", false);
     root.querySelectorAll("[name=model]").forEach((button) => button.addEventListener("change", () => this.choose(button.value)));
     this.slider = root.querySelector("[name=imbalance]");
-    this.slider.addEventListener("input", () => this.put(this.onSlider()));
+    this.slider.addEventListener("input", () => this.put(this.model.onSlider(this.imbalance)));
     root.querySelector(".run").addEventListener("click", () => (this.running ? this.stop() : this.go()));
     root.querySelector(".again").addEventListener("click", () => this.put(this.at));
     root.querySelectorAll("[name=method]").forEach((box) => box.addEventListener("change", () => this.put(this.at)));
@@ -36,24 +36,22 @@ class ValleyView {
     this.root.querySelector(".vertical").textContent = this.model.axes[1];
     this.slider.value = 0.7;
     this.paint();
-    this.put(name === "number" ? this.onSlider() : [-0.6, 0.7]);
+    this.put(this.model.first(this.imbalance));
   }
 
-  /** The start at the slider's imbalance: off the valley for one number. */
-  onSlider() {
-    const off = this.model === NUMBER ? 1.3 : 1;
-    return this.model.along(Number(this.slider.value)).map((value) => off * value);
+  get imbalance() {
+    return Number(this.slider.value);
   }
 
   /** Paint the loss (one number) or the trace of exact fits (table): the darker, the larger. */
   paint() {
-    const context = this.canvas.getContext("2d"), step = 6, [r, g, b] = [0, 114, 178];
+    const context = this.canvas.getContext("2d"), step = 6;
+    const across = scale([0, SIZE], this.model.range), upwards = scale([SIZE, 0], this.model.range);
     context.clearRect(0, 0, SIZE, SIZE);
     for (let i = 0; i < SIZE; i += step) {
       for (let j = 0; j < SIZE; j += step) {
-        const at = [this.x, this.y].map((_, k) => scale(k ? [SIZE, 0] : [0, SIZE], this.model.range)((k ? j : i) + step / 2));
-        const w = this.model.start(at), height = this.model === NUMBER ? Math.log1p(4 * this.model.loss(w)) / 6 : Math.log(this.model.trace(w) / this.model.flattest) / 3;
-        context.fillStyle = `rgba(${r}, ${g}, ${b}, ${clamp(height, 0, 1) * 0.8})`;
+        const shade = this.model.shade(this.model.start([across(i + step / 2), upwards(j + step / 2)]));
+        context.fillStyle = `rgba(0, 114, 178, ${clamp(shade, 0, 1) * 0.8})`;
         context.fillRect(i, j, step, step);
       }
     }
@@ -107,8 +105,8 @@ class ValleyView {
   show() {
     const { plane, model } = this, place = ([x, y]) => [this.x(x), this.y(y)];
     plane.replaceChildren();
-    const curve = (sign) => pathOf([...Array(121).keys()].map((k) => place(model.valley(sign[1] * (k / 60 - 1) * (model === NUMBER ? 1.2 : 1.5)).map((v) => sign[0] * v))));
-    for (const sign of model === NUMBER ? [[1, 1], [-1, 1]] : [[1, 1]]) draw(plane, "path", { d: curve(sign), class: "valley" });
+    const parameters = [...Array(121).keys()].map((k) => model.reach * (k / 60 - 1));
+    for (const valley of model.valleys) draw(plane, "path", { d: pathOf(parameters.map((t) => place(valley(t)))), class: "valley" });
     for (const { name, run } of this.runs) {
       draw(plane, "path", { d: pathOf(run.records.map(({ at }) => place(at))), class: "line", style: `stroke: var(${METHODS[name].color})` });
     }
@@ -117,7 +115,7 @@ class ValleyView {
     draw(plane, "circle", { cx: sx, cy: sy, r: 9, class: "start" });
     ["loss", "trace", "gap"].forEach((what, k) =>
       this.charts[k].show(this.runs.map(({ name, run }) => ({ color: METHODS[name].color, values: run.records.map((record) => record[what]) })), this.steps));
-    const balance = model.along(Number(this.slider.value)), { loss, trace } = this.runs[0]?.run.records[0] ?? {};
+    const balance = model.along(this.imbalance), { loss, trace } = this.runs[0]?.run.records[0] ?? {};
     this.root.querySelector(".start-facts").textContent =
       `${this.runs.length ? `Start: loss ${short(loss)}, trace ${short(trace)}. ` : ""}An exact fit of the slider's imbalance has trace ${short(model.trace(model.start(balance)))}; the flattest one has ${short(model.flattest)}.`;
     this.root.querySelector("tbody").replaceChildren(...this.runs.map(({ name, run }) => {
