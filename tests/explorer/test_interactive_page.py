@@ -10,7 +10,7 @@ import pytest
 
 import flatmin as fm
 from flatmin.cli import main
-from flatmin.explorer import fragment, page, write_page
+from flatmin.explorer import fragment, page, write_explorer
 from tests.report.chromium import BROWSER, Chromium
 
 needs_browser = pytest.mark.skipif(BROWSER is None, reason="no chromium or google-chrome to open the page")
@@ -19,7 +19,7 @@ needs_browser = pytest.mark.skipif(BROWSER is None, reason="no chromium or googl
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
     folder = tmp_path_factory.mktemp("explorer")
-    write_page(folder / "explorer.html")
+    write_explorer(folder / "explorer.html")
     with Chromium(folder / "profile") as opened:
         opened.address = (folder / "explorer.html").as_uri()
         yield opened

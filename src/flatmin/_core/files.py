@@ -16,12 +16,14 @@ from flatmin.errors import InputError
 __all__ = [
     "atomic_directory",
     "atomic_path",
+    "check_page",
     "check_place",
     "check_writable",
     "created_parents",
     "first_bytes",
     "reason",
     "refused_if_damaged",
+    "write_page",
 ]
 
 #: Beginning of the names of directories that are being written.
@@ -33,6 +35,8 @@ ABANDONED = 60.0
 #: Of the system calls renameat2 (Linux) and renamex_np (macOS): the flag that exchanges two names, and the directory
 #: that relative paths start from.
 EXCHANGE, HERE = 2, -100
+#: A page names its generator within this number of bytes at the beginning.
+HEAD_BYTES = 4096
 #: Errors of these calls where the system or the file system cannot exchange names.
 UNSUPPORTED = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP)
 
@@ -68,6 +72,26 @@ def first_bytes(file: Path, name: str, count: int) -> bytes:
             return stream.read(count)
     except OSError as error:
         raise InputError(f"{name} {file} cannot be read: {error.strerror or error}") from error
+
+
+def check_page(file: Path, generator: str, former: str) -> None:
+    """Raise `InputError` if a page cannot be written, or would replace a file without this mark of its generator.
+
+    ``former`` is what the error says that the file is not, for example "former report of flatmin".
+    """
+    check_writable(file, "the page")
+    head = first_bytes(file, "the page", HEAD_BYTES)
+    if head and f'<meta name="generator" content="{generator}'.encode() not in head:
+        raise InputError(f"the page {file} exists and is no {former}; choose another name")
+
+
+def write_page(file: Path, html: str) -> None:
+    """Write a page as a whole or not at all; `InputError` is raised if it cannot be written."""
+    try:
+        with atomic_path(file.resolve()) as temporary:
+            temporary.write_text(html, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"the page {file} cannot be written: {error.strerror or error}") from error
 
 
 @contextmanager

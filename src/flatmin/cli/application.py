@@ -456,10 +456,10 @@ def explore(
     import tempfile
     import webbrowser
 
-    from flatmin.explorer import write_page
+    from flatmin.explorer import write_explorer
 
     file = output or Path(tempfile.mkdtemp(prefix="flatmin-")) / "explorer.html"
-    write_page(file)
+    write_explorer(file)
     opened = open and webbrowser.open(file.resolve().as_uri())
     print(f"page  {file}" + ("" if opened or not open else "\nNo browser was found: open the page in one."))
     return 0

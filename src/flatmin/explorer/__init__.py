@@ -3,7 +3,7 @@
 Everything is computed in the browser, by scripts that stand in the page; nothing is loaded from a network.
 """
 
-from flatmin.explorer.interactive_page import fragment, page, write_page
+from flatmin.explorer.interactive_page import fragment, page, write_explorer
 
-__all__ = ["fragment", "page", "write_page"]
+__all__ = ["fragment", "page", "write_explorer"]
 __dir__ = __all__.copy

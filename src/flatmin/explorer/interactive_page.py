@@ -3,14 +3,13 @@
 from functools import cache
 from pathlib import Path
 
-from flatmin._core.files import atomic_path, check_writable, first_bytes, reason
-from flatmin.errors import InputError
+from flatmin._core.files import check_page, write_page
 
-__all__ = ["fragment", "page", "write_page"]
+__all__ = ["fragment", "page", "write_explorer"]
 
 FOLDER = Path(__file__).parent
 #: What marks a page of the explorer, which may be replaced.
-GENERATOR = '<meta name="generator" content="flatmin explorer">'
+GENERATOR = "flatmin explorer"
 #: The scripts in the order in which they use each other.
 SCRIPTS = ("matrices", "completion", "descent", "pictures", "valley", "table", "phase", "start")
 
@@ -29,7 +28,7 @@ def page() -> str:
     dark = "@media (prefers-color-scheme: dark) { body { background: #11151a; color: #e5e8ec; } }"
     return f"""<!doctype html>
 <html lang="en">
-<head><meta charset="utf-8">{GENERATOR}
+<head><meta charset="utf-8"><meta name="generator" content="{GENERATOR}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>See a flat minimum</title><style>{style} {dark}</style></head>
 <body><main><h1>See a flat minimum</h1>
@@ -38,17 +37,10 @@ def page() -> str:
 """
 
 
-def write_page(file: Path) -> None:
+def write_explorer(file: Path) -> None:
     """Write the page; an earlier one is replaced. `InputError` is raised if it cannot be written."""
-    check_writable(file, "the page")
-    head = first_bytes(file, "the page", 500)
-    if head and GENERATOR.encode() not in head:
-        raise InputError(f"the page {file} exists and is no former page of the explorer; choose another name")
-    try:
-        with atomic_path(file.resolve()) as temporary:
-            temporary.write_text(page(), encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"the page {file} cannot be written: {reason(error)}") from error
+    check_page(file, GENERATOR, "former page of the explorer")
+    write_page(file, page())
 
 
 def _text(name: str) -> str:

@@ -5,16 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Unpack
 
-from flatmin._core.files import atomic_path, check_writable, first_bytes
+from flatmin._core.files import check_page, write_page
 from flatmin.errors import InputError
 from flatmin.lab.evidence import Evidence
 from flatmin.lab.pages.findings import Finding
 from flatmin.lab.pages.page import PageTexts, experiments_page
 
 __all__ = ["check_report", "write_findings", "write_report"]
-
-#: A page names its generator within this number of bytes at the beginning.
-HEAD_BYTES = 4096
 
 
 def write_report(file: str | Path, evidence: Sequence[Evidence], **texts: Unpack[PageTexts]) -> list[Finding]:
@@ -78,16 +75,9 @@ def write_findings(file: Path, findings: Sequence[Finding], **texts: Unpack[Page
     from flatmin.report.page import render
 
     html = render(experiments_page(findings, **texts))
-    try:
-        with atomic_path(file.resolve()) as temporary:
-            temporary.write_text(html, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"the page {file} cannot be written: {error.strerror or error}") from error
+    write_page(file, html)
 
 
 def check_report(file: Path) -> None:
     """Raise `InputError` if the page cannot be written or would replace another file; write nothing."""
-    check_writable(file, "the page")
-    head = first_bytes(file, "the page", HEAD_BYTES)
-    if head and b'<meta name="generator" content="flatmin report' not in head:
-        raise InputError(f"the page {file} exists and is no former report of flatmin; choose another name")
+    check_page(file, "flatmin report", "former report of flatmin")
