@@ -42,7 +42,7 @@ def end_slices(task: Task, model: nn.Module) -> dict[str, list[float]]:
     weights, steps = [p.detach().clone() for p in parameters], np.linspace(-task.reach, task.reach, POINTS)
     losses = []
     for direction in directions:
-        parts = [d.view_as(p) for d, p in zip(torch.from_numpy(direction).split(sizes), weights, strict=True)]
+        parts = [d.view_as(p) for d, p in zip(torch.split(torch.from_numpy(direction), sizes), weights, strict=True)]
         with torch.no_grad():
             for step in steps:
                 for p, start, part in zip(parameters, weights, parts, strict=True):
