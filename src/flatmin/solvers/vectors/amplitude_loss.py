@@ -57,13 +57,13 @@ class _Masks:
         found = np.empty_like(self.masks)
         for mask, wave in zip(self.conjugate, found, strict=True):  # one by one they stay in the cache of a processor
             wave[...] = fft.fftn(mask * s, overwrite_x=True)
-        return found
+        return np.asarray(found)
 
     def adjoint(self, waves: Array) -> Array:
         total = np.zeros_like(self.masks[0])
         for mask, wave in zip(self.masks, waves, strict=True):
             total += mask * fft.ifftn(wave, norm="forward", overwrite_x=True)
-        return total
+        return np.asarray(total)
 
     def leading_signal(self, target: Array, seed: int) -> Array:
         """Return the leading eigenvector of ``A*(T(target²))``, scaled so that its amplitudes fit the target best.
