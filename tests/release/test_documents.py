@@ -6,10 +6,10 @@ from datetime import date
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-
-import flatmin
 from release.dependencies import bill_of_materials, installed, table
 from release.requirements import ROOT, project, stated
+
+import flatmin
 
 yaml = pytest.importorskip("yaml")
 

@@ -2,7 +2,6 @@
 
 import pytest
 from packaging.requirements import Requirement
-
 from release.lowest import constraints
 from release.requirements import lowest, project, stated
 

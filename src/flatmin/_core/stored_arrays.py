@@ -84,7 +84,8 @@ def write_described(file: str | Path, arrays: Mapping[str, Any], description: Ma
 def read_described(file: str | Path, version: int, content: str) -> tuple[dict[str, Array], dict[str, Any]]:
     """Return arrays and description, or raise `InputError` if the file is missing, damaged or of a newer version.
 
-    ``version`` is the newest version that is read. ``content`` says in the error what was expected, such as "a solution".
+    ``version`` is the newest version that is read. ``content`` says in the error what was expected, for example "a
+    solution".
     """
     damaged = f"{file} cannot be read as {content}, expected an .npz file of flatmin"
     with refused_if_damaged(damaged), zipfile.ZipFile(file) as archive:

@@ -135,10 +135,10 @@ def check_version(file: object, found: Any, newest: int) -> None:
 
     Examples
     --------
-    >>> check_version("model.npz", 2, newest=1)
+    >>> check_version("a.npz", 2, newest=1)
     Traceback (most recent call last):
     ...
-    flatmin.errors.InputError: model.npz has format version 2, newer than 1, the newest that is read here; update flatmin
+    flatmin.errors.InputError: a.npz has format version 2, newer than 1, the newest that is read here; update flatmin
     """
     if not is_whole(found) or found < 1:
         raise InputError(f"{file} has format version {shown(found)}, expected a whole number from 1 to {newest}")
