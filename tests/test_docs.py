@@ -210,6 +210,8 @@ PRODUCED = {
     "race.csv",
     "courses.png",
     "courses.svg",
+    "slices.png",
+    "slices.svg",
     "block_means.py",
 }
 
