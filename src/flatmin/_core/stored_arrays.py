@@ -15,6 +15,7 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin._core.files import atomic_path, reason, refused_if_damaged
 from flatmin._core.memory import require
+from flatmin._core.validation import check_version
 from flatmin.errors import InputError
 
 __all__ = ["read_array", "read_described", "read_entry", "stored_arrays", "write_described"]
@@ -81,9 +82,10 @@ def write_described(file: str | Path, arrays: Mapping[str, Any], description: Ma
 
 
 def read_described(file: str | Path, version: int, content: str) -> tuple[dict[str, Array], dict[str, Any]]:
-    """Return arrays and description, or raise `InputError` if the file is missing, damaged or of another version.
+    """Return arrays and description, or raise `InputError` if the file is missing, damaged or of a newer version.
 
-    ``content`` says in the error what was expected, such as "a solution".
+    ``version`` is the newest version that is read. ``content`` says in the error what was expected, for example "a
+    solution".
     """
     damaged = f"{file} cannot be read as {content}, expected an .npz file of flatmin"
     with refused_if_damaged(damaged), zipfile.ZipFile(file) as archive:
@@ -91,10 +93,11 @@ def read_described(file: str | Path, version: int, content: str) -> tuple[dict[s
         require(2.0 * sum(entry.file_size for entry in entries.values()), f"reading {file}")
         data = {key: read_entry(archive, entry) for key, entry in entries.items()}
     try:
-        found = int(data.get("format_version", -1))
-        if found != version:
-            raise InputError(f"it has format version {found}, expected {version}")
+        stated = data["format_version"].tolist()
+        check_version(file, stated, version)
         return data, dict(json.loads(str(data["description"])))
+    except InputError:
+        raise
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         fault = f"{error} is missing or unknown" if isinstance(error, KeyError) else reason(error)
         raise InputError(f"{file} is not {content} saved by this version of flatmin: {fault}") from error

@@ -13,6 +13,7 @@ from flatmin._core.files import atomic_path
 from flatmin.cli.options import exclusive, in_options, pair, whole_numbers
 from flatmin.errors import InputError
 from flatmin.families import Family, Instance
+from flatmin.formats.archive import PROBLEM_VERSION
 from flatmin.formats.base import check_file
 from flatmin.formats.image import read_grey
 
@@ -57,6 +58,7 @@ def run(request: Request) -> int:
     arrays: dict[str, Any] = dict(model.arrays(instance.problem))
     if instance.truth is not None:
         arrays["truth"] = instance.truth
+    arrays["format_version"] = PROBLEM_VERSION
     try:
         with atomic_path(out) as temporary, temporary.open("wb") as stream:
             np.savez(stream, **arrays)
