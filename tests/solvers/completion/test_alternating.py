@@ -9,7 +9,6 @@ import pytest
 import flatmin as fm
 from flatmin._core.limits import Limits
 from flatmin.solvers.completion import alternating
-from flatmin.solvers.completion.regularised_cells import RegularisedCells
 from flatmin.solvers.convex.minimum import working_memory
 from flatmin.solvers.task import Task
 
