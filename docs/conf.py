@@ -21,15 +21,18 @@ extensions = [
     "numpydoc",
     "sphinx_copybutton",
     "sphinx_design",
+    "sphinx_gallery.gen_gallery",
     "sphinxcontrib.bibtex",
     "api_pages",
     "citations",
+    "course",
     "explorer_page",
+    "guide_links",
     "root_pages",
 ]
 
 root_doc = "index"
-exclude_patterns = ["_build", "_extensions", "images", "gallery"]
+exclude_patterns = ["_build", "_extensions", "images"]
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "amsmath"]
 myst_heading_anchors = 4
 myst_footnote_transition = False
@@ -48,6 +51,26 @@ numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
+
+# Scripts run when they change; ``-D plot_gallery=0`` builds the site without running any. Each notebook can read the
+# data of the examples if it lies in the folder of its script.
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "gallery",
+    "filename_pattern": r"\.py$",
+    "ignore_pattern": r"[\\/]data[\\/]",
+    "subsection_order": "course.folder",
+    "within_subsection_order": "course.script",
+    "backreferences_dir": "gallery/backreferences",
+    "doc_module": ("flatmin",),
+    "reference_url": {"flatmin": None},
+    "first_notebook_cell": "from pathlib import Path\n\n__file__ = str(Path.cwd() / 'notebook.py')",
+    "min_reported_time": 1,
+    "parallel": True,
+    "remove_config_comments": True,
+    "show_signature": False,
+    "write_computation_times": False,
+}
 
 html_theme = "pydata_sphinx_theme"
 html_title = "flatmin"
