@@ -6,6 +6,8 @@ from pathlib import Path
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS / "_extensions"))
 
+from inventories import available  # noqa: E402
+
 from flatmin import __version__  # noqa: E402
 
 project, author, copyright = "flatmin", "The flatmin developers", "2026, the flatmin developers"
@@ -38,6 +40,9 @@ myst_heading_anchors = 4
 myst_footnote_transition = False
 suppress_warnings = ["myst.header"]
 
+intersphinx_mapping = available(DOCS / "_build" / "inventories")
+intersphinx_disabled_reftypes = ["std:*"]
+
 bibtex_bibfiles = ["references.bib"]
 bibtex_default_style = "plain"
 bibtex_reference_style = "author_year"
@@ -64,10 +69,11 @@ sphinx_gallery_conf = {
     "backreferences_dir": "gallery/backreferences",
     "doc_module": ("flatmin",),
     "reference_url": {"flatmin": None},
-    "first_notebook_cell": "from pathlib import Path\n\n__file__ = str(Path.cwd() / 'notebook.py')",
+    "first_notebook_cell": "__file__ = 'notebook.py'  # in the folder of the script it finds the data of the script",
     "min_reported_time": 1,
     "parallel": True,
     "remove_config_comments": True,
+    "reset_modules": ("matplotlib", "course.name_script"),
     "show_signature": False,
     "write_computation_times": False,
 }
@@ -77,6 +83,7 @@ html_title = "flatmin"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
+html_show_search_summary = False  # summaries are fetched, which a browser refuses for pages without a server
 html_theme_options = {
     "navbar_align": "left",
     "navigation_with_keys": True,

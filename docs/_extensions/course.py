@@ -1,6 +1,8 @@
 """The order of the gallery, which is that of a course: what a script needs is explained in an earlier one."""
 
+import builtins
 from pathlib import PurePosixPath
+from typing import Any
 
 from sphinx.application import Sphinx
 from sphinx.config import Config
@@ -29,6 +31,11 @@ def script(file: str) -> tuple[int, str]:
     name = PurePosixPath(file).stem
     place = {name: i for names in COURSE.values() for i, name in enumerate(names)}
     return (place.get(name, len(place)), name)
+
+
+def name_script(conf: dict[str, Any], file: str) -> None:
+    """Let a script know its own name, as it does when it runs by itself; it runs in its folder."""
+    builtins.__file__ = file  # type: ignore[attr-defined]
 
 
 def choose_headers(app: Sphinx, config: Config) -> None:

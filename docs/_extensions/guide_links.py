@@ -19,6 +19,9 @@ from sphinx.application import Sphinx
 FURTHER = ("tutorial",)
 #: Numbers of names and of scripts below a page.
 NAMES, SCRIPTS = 24, 6
+#: A script is named below a page if its score exceeds this share of that of the best script. The score is high if the
+#: script uses names that few other scripts and few other pages use.
+CLOSE = 0.25
 TREE = re.compile(r"^```\{toctree\}\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FENCE, HEADING = re.compile(r"^(```|~~~|:::)"), re.compile(r"^#{1,4} (.*)$")
 INLINE, DOTTED = re.compile(r"`+([^`]+)`+"), re.compile(r"[A-Za-z_][\w.]*")
@@ -79,7 +82,8 @@ def mentions(page: str, text: str) -> dict[Section, Counter[str]]:
             section = Section(page, heading[1].replace("`", ""), line.startswith("# "))
         else:
             code = [line] if fenced else INLINE.findall(line)
-            counts[section].update(name for part in code for name in used(part))
+            if found := [name for part in code for name in used(part)]:
+                counts[section].update(found)
     return counts
 
 
@@ -121,12 +125,14 @@ def footer(docs: Path, page: str, text: str) -> str:
     if "**API**" not in text:
         rows.append("**API**: " + ", ".join(f"{{py:obj}}`{name}`" for name, _ in counts.most_common(NAMES)))
     uses, scores, titles = scripts(docs), Counter[str](), {}
-    for name in counts:
-        pages = {section.page for section in sections(docs, name)}
+    everywhere = Counter[str]()
+    for names in counted(docs).values():
+        everywhere.update(names)
+    for name, count in counts.items():
         for path, title in uses.get(name, ()):
             titles[path] = title
-            scores[path] += (page in pages) / len(uses[name])
-    best = [path for path, score in scores.most_common(SCRIPTS) if score]
+            scores[path] += count / everywhere[name] / len(uses[name])
+    best = [path for path, score in scores.most_common(SCRIPTS) if score > CLOSE * max(scores.values())]
     rows.append("**Gallery**: " + ", ".join(f"[{titles[path]}]({path}.rst)" for path in best))
     return "\n\n" + "\n\n".join(row for row in rows if not row.endswith(": ")) + "\n"
 

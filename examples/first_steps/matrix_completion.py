@@ -17,7 +17,7 @@ import numpy as np
 
 import flatmin as fm
 
-RECORD = Path(__file__).parents[1] / "data" / "pressure.csv"
+RECORD = Path(__file__).resolve().parents[1] / "data" / "pressure.csv"
 HELD = 0.05
 BLUE, YELLOW = "#1b6ca8", "#edae49"
 

@@ -25,7 +25,7 @@ import flatmin as fm
 # %%
 # Eight masks, and fewer for the comparison.
 
-PHOTOGRAPH = Path(__file__).parents[1] / "data" / "portrait.png"
+PHOTOGRAPH = Path(__file__).resolve().parents[1] / "data" / "portrait.png"
 SIDE, MASKS = 64, 8
 FEWER = (3, 4, 5, 6)
 ROUNDS, STARTS = 1000, 3

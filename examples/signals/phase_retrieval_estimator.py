@@ -24,7 +24,7 @@ from flatmin.families.phase_retrieval import octanary_masks
 # %%
 # Three doses, from 3 to 30 photons a pixel of the camera.
 
-PHOTOGRAPH = Path(__file__).parents[1] / "data" / "portrait.png"
+PHOTOGRAPH = Path(__file__).resolve().parents[1] / "data" / "portrait.png"
 SIDE, MASKS, DOSES, SHOWN = 32, 8, (3, 10, 30), 10
 METHODS = {"least squares": "gaussian", "counts": "poisson"}
 COLORS = {"least squares": "#edae49", "counts": "#1b6ca8"}

@@ -22,7 +22,7 @@ from flatmin import PanelEffect
 # %%
 # The panel has 39 states and 31 years. It is described in the folder of the data.
 
-DATA = Path(__file__).parents[1] / "data" / "prop99.csv"
+DATA = Path(__file__).resolve().parents[1] / "data" / "prop99.csv"
 #: A strength at which the penalty leaves no matrix: differences in differences.
 VERY_STRONG = 100.0
 BLUE, RED, GREY = "#1b6ca8", "#d1495b", "#999999"
