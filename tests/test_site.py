@@ -19,6 +19,23 @@ def extension(name):
     return module
 
 
+#: Public names whose docstrings need no example.
+WITHOUT_EXAMPLE = {
+    "base classes, of which CONTRIBUTING.md has a complete subclass": (
+        *("flatmin.cones.Cone", "flatmin.estimators.FlatEstimator", "flatmin.estimators.MatrixRegressor"),
+        *("flatmin.formats.Document", "flatmin.losses.Loss", "flatmin.nn.Seeker"),
+        *("flatmin.parametrizations.Parametrization", "flatmin.solvers.Solver"),
+    ),
+    "errors, whose message says all": ("flatmin.InputError", "flatmin.RecoveryError"),
+    "reports, which commands make from what they compute": (
+        *("flatmin.report.FilledTable", "flatmin.report.HeldOutValues", "flatmin.report.RatedTable"),
+        *("flatmin.report.SeparatedData", "flatmin.report.SolvedProblem", "flatmin.report.write_report"),
+        *("flatmin.report.write_imputation_report", "flatmin.report.write_rating_report"),
+        "flatmin.report.write_separation_report",
+    ),
+}
+
+
 @pytest.fixture(scope="module")
 def pages():
     """Return the extension that writes the reference."""
@@ -43,6 +60,13 @@ def test_the_reference_has_every_name_of_every_public_package(pages):
     homes = pages.homes(pages.public_names())
     assert {id(name.value) for name in pages.public_names()} == set(homes)
     assert homes[id(importlib.import_module("flatmin").Product)].package == "flatmin"
+
+
+def test_every_public_name_has_an_example(pages):
+    exempt = {name for names in WITHOUT_EXAMPLE.values() for name in names}
+    found = pages.homes(pages.public_names()).values()
+    lacking = {name.path for name in found if callable(name.value) and ">>> " not in (inspect.getdoc(name.value) or "")}
+    assert lacking == exempt
 
 
 def test_references_of_docstrings_are_in_the_bibliography(pages):
