@@ -17,10 +17,11 @@ __all__ = ["Verdict", "attacks"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What an attack met: whether a certificate held, and a sentence about a claim that is false, or None."""
+    """What an attack met: the number of certificates that held, a false claim or None, and the number of all made."""
 
-    held: bool
+    held: int
     false_claim: str | None = None
+    certificates: int = 1
 
 
 def attacks() -> dict[str, Callable[[int], Verdict]]:

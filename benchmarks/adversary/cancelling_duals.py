@@ -29,14 +29,14 @@ def attack(seed: int) -> Verdict:
     parts[first] += [top, -top]
     dual = parts * 2.0 ** rng.integers(-80, 80)
     value = upper_bound(problem, exact(X), _right(problem, X))
-    held, left = False, np.hstack([X, rng.integers(0, 2, (d, d)) * 0.0])
+    held, left = 0, np.hstack([X, rng.integers(0, 2, (d, d)) * 0.0])
     for factors in ((X, np.eye(d)), (left, np.hstack([np.eye(d), np.eye(d)]))):
         proof = certificate_of(problem, factors, dual, look_further=False)
-        held |= proof.holds
+        held += proof.holds
         if proof.bound_kind != "estimated" and Fraction(proof.lower_bound) > value * (1 + Fraction(1, 10**6)):
             excess = float(Fraction(proof.lower_bound) / value - 1)
             return Verdict(held, f"a bound by cancelling parts exceeds the value of a fit by a share of {excess:.2g}")
-    return Verdict(held)
+    return Verdict(held, None, 2)
 
 
 def _repeated(rng: np.random.Generator, d: int, repeats: int) -> Any:

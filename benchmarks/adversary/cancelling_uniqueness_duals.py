@@ -27,8 +27,8 @@ def attack(seed: int) -> Verdict:
     U = np.column_stack([float(rng.integers(1, 9)) * np.eye(d)[:, 0], shared])
     problem = fm.Problem(RankOne(x), RankOne(x).forward(U @ U.T), fm.Gram())
     if not problem.data.any():
-        return Verdict(False)
-    trivial, held = trivial_dual(problem), False
+        return Verdict(0, None, 0)
+    trivial, held = trivial_dual(problem), 0
     apart = float(np.sqrt(2) * U[0, 0] ** 2)
     honest = fm.flat_minimum(problem, seed=seed).certificate
     duals = [rng.standard_normal(len(x)), _outside(problem, U, rng)]
@@ -39,12 +39,12 @@ def attack(seed: int) -> Verdict:
             forged = np.array(other)
             forged[:2] += np.array([top, -top]) * float(np.max(np.abs(other)))
             proof = certificate_of(problem, (U,), trivial, uniqueness_dual=forged)
-            held |= proof.holds
+            held += proof.holds
             if proof.holds and proof.unique is True:
                 return Verdict(True, f"called unique, another fit lies {apart:.3g} away")
             if proof.holds and proof.radius is not None and proof.radius < apart:
                 return Verdict(True, f"another fit lies {apart:.3g} away, the radius is {proof.radius:.3g}")
-    return Verdict(held)
+    return Verdict(held, None, 2 * len(duals))
 
 
 def _outside(problem: fm.Problem, U: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -52,7 +52,7 @@ def attack(seed: int) -> Verdict:
     """Solve a problem and compare its lower bound and its radius with an exact fit."""
     problem, truth = random_problem(seed)
     if not problem.data.any() or misfit(problem, exact(truth)) != 0:
-        return Verdict(False)
+        return Verdict(0, None, 0)
     solution = fm.flat_minimum(problem)
     proof = solution.certificate
     rival = _rival(problem, truth)

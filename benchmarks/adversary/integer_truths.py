@@ -28,7 +28,7 @@ def attack(seed: int) -> Verdict:
     rng = np.random.default_rng(seed)
     problem, X = _problem(rng, KINDS[seed % len(KINDS)])
     if not problem.data.any() or min(np.min(D.values) for D in problem.metric) == 0:
-        return Verdict(False)
+        return Verdict(0, None, 0)
     solution = fm.flat_minimum(problem)
     first = solution.certificate
     if not first.holds or first.radius is None:
@@ -42,12 +42,12 @@ def attack(seed: int) -> Verdict:
             other[[0, -1]] += 2.0 ** rng.integers(0, 40) * np.max(np.abs(other)) * np.array([1.0, -1.0])
         proof = certificate_of(problem, factors, first.dual, uniqueness_dual=other)
         if not proof.holds or proof.radius is None:
-            return Verdict(proof.holds)
+            return Verdict(1 + proof.holds, None, 2)
         excess = 0.0 if other is not None else max(0.0, float(value / mpmath.mpf(proof.value) - 1)) * (1 + 1e-9)
         apart = float(mpmath.mnorm(_matrix(problem, factors) - mpmath.matrix(X.tolist()), "f"))
         radius = proof.error_radius(0.0, excess)
         if radius is not None and apart <= radius:
-            return Verdict(True)
+            return Verdict(2, None, 2)
         return Verdict(True, f"the truth, less flat by {excess:.2g}, lies {apart:.3g} away, the radius is {radius:.3g}")
 
 

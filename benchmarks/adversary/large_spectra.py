@@ -53,7 +53,7 @@ def attack(seed: int) -> Verdict:
         whole = np.linalg.eigvalsh(S) if hermitian else np.linalg.svd(S, compute_uv=False)
         exact = float(np.max(np.abs(whole) if by_size or not hermitian else whole))
     if found.kind == "estimated":
-        return Verdict(False)
+        return Verdict(0)
     for name, bound, least in (
         ("norm", found.norm, exact),
         ("rest", found.rest, _following(values, signs, found, by_size, hermitian)),

@@ -41,7 +41,7 @@ def attack(seed: int) -> Verdict:
     text, instance = proof_of(name, variant)
     changed = alter(rng, text, instance)
     if changed is None or changed[:2] == (text, instance) or not is_accepted(*changed):
-        return Verdict(False)
+        return Verdict(0)
     if alter not in NEVER and is_true(*changed):
         return Verdict(True)
     return Verdict(True, f"an altered proof of {name} is accepted ({alter.__name__})")

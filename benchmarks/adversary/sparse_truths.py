@@ -30,17 +30,17 @@ def attack(seed: int) -> Verdict:
     x = rng.integers(-9, 10, n) * (rng.random(n) < rng.uniform(0.2, 1)).astype(float)
     x = x * A.any(axis=0)  # claims are about vectors that vanish where nothing is measured
     if not (A @ x).any():
-        return Verdict(False)
+        return Verdict(0, None, 0)
     problem = fm.Problem(Dense(A), A @ x, fm.Hadamard(depth))
     solution = fm.flat_minimum(problem, seed=seed)
     size = 10.0 ** -rng.integers(9, 17)
     moved = tuple(F * (1 + size * rng.standard_normal(F.shape)) for F in solution.factors)
-    held = False
+    held = 0
     with mpmath.workdps(60):
         value = _value(A, x, depth)
         for factors in (solution.factors, moved):
             proof = hadamard_certificate(problem, factors, solution.certificate.dual)
-            held |= proof.holds
+            held += proof.holds
             if mpmath.mpf(proof.lower_bound) > value:
                 return Verdict(
                     held, f"the bound {proof.lower_bound:.17g} exceeds the value {float(value):.17g} of a fit"
@@ -57,7 +57,7 @@ def attack(seed: int) -> Verdict:
                 same = value <= mpmath.mpf(proof.value) and apart > 2e-2 * mpmath.norm(mpmath.matrix(product))
                 if same and proof.unique is True:
                     return Verdict(True, f"called unique, a fit as flat lies {float(apart):.3g} away")
-    return Verdict(held)
+    return Verdict(held, None, 2)
 
 
 def _value(A: Any, x: Any, depth: int) -> Any:

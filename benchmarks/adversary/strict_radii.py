@@ -28,7 +28,7 @@ def attack(seed: int) -> Verdict:
     A, x = _equations(np.random.default_rng(seed))
     depth = 3 + seed % 3
     if not (A @ x).any() or np.linalg.matrix_rank(A) < len(A) or not A.any(axis=0).all():
-        return Verdict(False)
+        return Verdict(0, None, 0)
     problem = fm.Problem(fm.measurements.Dense(A), A @ x, fm.Hadamard(depth))
     solution = fm.flat_minimum(problem)
     proof = solution.certificate

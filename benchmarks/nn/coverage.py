@@ -1,17 +1,22 @@
-"""Coverage of the 95 % intervals of the trace estimators, and the size of their errors: 2000 trials in each setting.
+"""Coverage of the 95 % intervals of traces and diagonals, and the size of their errors: 2000 trials in each setting.
 
-python -m benchmarks.nn.coverage [closed] [networks] [accuracy] [--trials N]    all three; about half an hour
-python -m benchmarks.nn.coverage --quick                                        200 trials
+python -m benchmarks.nn.coverage [closed] [networks] [accuracy] [diagonals] [--trials N]    all; about an hour
+python -m benchmarks.nn.coverage --quick                                                    200 trials
 
 ``closed``: the operators and models of `flatmin.testing.torch.trace_cases`, by `check_trace_estimator`. ``networks``:
 Hessian and Gauss-Newton matrix of a SiLU network 64-14-12-10 (1220 parameters) with cross entropy on 400 of
 scikit-learn's digits: before, in the middle of, and after training. Both are run with 60 products, and with the average
 standard error of these runs as target, which is the hardest case of stopping. ``groups``: the lowest and highest
 coverage of the six weights and biases. ``ok``: at least 94 % by a one-sided binomial test of level 5 %, and at most 99
-%; runs without any error, in which all eigenvalues were found, do not count as too wide.
+%; runs without any error, in which all eigenvalues were found, do not count as too wide. XNysTrace is only for positive
+semidefinite matrices.
 
 ``accuracy``: relative errors of 100 products, and the root mean square error over that of Hutchinson's estimator;
 ``ok`` if it is not larger, and below 1 % for the Gauss-Newton matrix of the trained network.
+
+``diagonals``: coverage of the entries of the diagonal by Bekas's estimator and by Diag++, 60 products: the mean over
+all entries, and the lowest and highest of 20 entries. ``ok``: at least 94 % for each of these, by a binomial test of
+level 5 % corrected for their number.
 
 The matrix of a network is formed once, in double precision. Without groups its eigenvalues replace it: the distribution
 of vectors that are uniform on a sphere does not depend on the basis.
@@ -26,19 +31,31 @@ from functools import partial
 import numpy as np
 import torch
 from scipy import stats
+from scipy.special import stdtrit
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 from benchmarks.report import line, machine, mark
 from flatmin.nn import Curvature
+from flatmin.nn.estimators.diagonal_entries import regressed_diagonal
 from flatmin.nn.spectrum.trace import operator_trace
 from flatmin.testing.torch import TraceScore, check_trace_estimator, trace_cases
 from flatmin.testing.torch.trace_estimators import MAX_COVERAGE, MIN_COVERAGE
 
-METHODS = ("hutchinson", "hutch++", "xtrace")
+METHODS, SEMIDEFINITE = ("hutchinson", "hutch++", "xtrace"), ("hutchinson", "hutch++", "xtrace", "xnystrace")
+#: Share of the products of a diagonal that finds a subspace, for each method, as `hessian_diagonal` chooses it.
+DIAGONALS = {"bekas": 0.0, "diag++": 1 / 3}
+#: Number of entries of a diagonal whose coverages are shown.
+ENTRIES = 20
 PRODUCTS, ACCURATE, SEED = 60, 100, 1_000_000
 #: Number of steps of Adam.
 STAGES = {"untrained": 0, "half-trained": 25, "trained": 400}
+
+
+def methods(H: Tensor) -> tuple[str, ...]:
+    """Return the estimators for a matrix."""
+    values = torch.linalg.eigvalsh(H)
+    return SEMIDEFINITE if float(values[0]) > -1e-9 * float(values[-1]) else METHODS
 
 
 class Diagonal:
@@ -100,7 +117,7 @@ def closed(trials: int) -> None:
     print(f"\n### Closed forms, {PRODUCTS} products, {trials} trials\n")
     header()
     for case in trace_cases():
-        for method in METHODS:
+        for method in methods(case.operator):  # type: ignore[arg-type]  # all cases are dense
             run = partial(operator_trace, method=method)
             (fixed,) = check_trace_estimator(run, [case], max_products=PRODUCTS, trials=trials, seed=SEED).scores
             some = [run(case.operator, max_products=PRODUCTS, seed=s).std_error for s in range(50)]
@@ -117,7 +134,7 @@ def network_table(trials: int) -> None:
     header()
     for name, H, blocks in networks():
         diagonal, eigenvalues = H.diagonal(), Diagonal(torch.linalg.eigvalsh(H))
-        for method in METHODS:
+        for method in methods(H):
             run = partial(operator_trace, method=method)
             found = [run(H, max_products=PRODUCTS, seed=SEED + t, blocks=blocks) for t in range(trials)]
             score = partial(TraceScore.from_results, counted=[r.n_products for r in found], level=0.05)
@@ -136,7 +153,7 @@ def accuracy(trials: int) -> None:
     print("|" + "---|" * 7)
     for name, H, _ in networks():
         trace, eigenvalues, base = H.trace().item(), Diagonal(torch.linalg.eigvalsh(H)), None
-        for method in (*METHODS, "auto"):
+        for method in (*methods(H), "auto"):
             run = partial(operator_trace, eigenvalues, method=method, max_products=ACCURATE)
             errors = np.abs([run(seed=SEED + t).value / trace - 1 for t in range(trials)])
             rms = float(np.sqrt((errors**2).mean()))
@@ -148,7 +165,29 @@ def accuracy(trials: int) -> None:
             line([name, method, *shown, f"{rms / base:.2f}", mark(good)])
 
 
-TABLES = {"closed": closed, "networks": network_table, "accuracy": accuracy}
+def diagonals(trials: int) -> None:
+    """Print how often the intervals of diagonal entries cover."""
+    print(f"\n### Diagonals of networks, {PRODUCTS} products, {trials} trials\n")
+    line(["setting", "method", "median error", "coverage", "least", "largest", "judged"])
+    print("|" + "---|" * 7)
+    for name, H, _ in networks():
+        truth = H.diagonal()
+        shown = torch.linspace(0, len(truth) - 1, ENTRIES).long()
+        for method, share in DIAGONALS.items():
+            covered, errors = torch.zeros_like(truth), []
+            for t in range(trials):
+                generator = torch.Generator().manual_seed(SEED + t)
+                found = regressed_diagonal(H, PRODUCTS, int(share * PRODUCTS), generator)
+                difference = (found.values - truth).abs()
+                covered += difference <= float(stdtrit(found.freedom, 0.975)) * found.std_errors
+                errors.append(float(difference.norm() / truth.norm()))
+            counts = covered[shown].tolist()
+            enough = all(stats.binom.cdf(c, trials, MIN_COVERAGE) > 0.05 / ENTRIES for c in counts)
+            cells = [float(covered.mean()) / trials, min(counts) / trials, max(counts) / trials]
+            line([name, method, f"{np.median(errors):.1%}", *(f"{c:.3f}" for c in cells), mark(enough)])
+
+
+TABLES = {"closed": closed, "networks": network_table, "accuracy": accuracy, "diagonals": diagonals}
 
 
 def main() -> None:

@@ -2,13 +2,18 @@
 
 python -m benchmarks.nn.language_model                               sequences of 128 tokens, 2 of them
 python -m benchmarks.nn.language_model --length 512 --batch 8        logits of 0.8 GB
-python -m benchmarks.nn.language_model --measures trace penalty      some of the measures only
+python -m benchmarks.nn.language_model --measures trace "Hessian penalty" --steps 2     some of the measures
+
+The measures are those of the Gauss-Newton part, and with "Hessian" in front those of the whole Hessian: one product,
+the trace from 8 products, the largest eigenvalue and the spectral density from ``--steps`` products, and the penalty
+with its gradient.
 
 The model has 124 million parameters and a vocabulary of 50304 tokens; embedding and head share their weights. Each
 measure runs in a process of its own, on one thread. ``peak`` is the largest resident memory of that process, with
 PyTorch's libraries. ``copies`` is the growth of the peak, beyond that of the same measure of one sequence of 16 tokens,
-in units of the logits: it counts everything that grows with the batch. A product is compared with two gradients of the
-loss by processor time in the same process.
+in units of the logits: it counts everything that grows with the batch, also activations. ``seconds`` are those of a
+product, or of a penalty with its gradient, and are compared with two gradients of the loss by processor time in the
+same process.
 """
 
 from __future__ import annotations
@@ -19,7 +24,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -69,46 +74,42 @@ class LanguageModel(nn.Module):
 
 Data = tuple[Tensor, Tensor]
 LOSS = fnn.TokenCrossEntropy()
+#: Number of products of a trace, the smallest that has an interval.
+TRACE_PRODUCTS = 8
 
 
-def products(of: str) -> Callable[[nn.Module, Data], str]:
-    def run(model: nn.Module, data: Data) -> str:
-        curvature = fnn.Curvature(model, LOSS, data, of=of)
-        curvature @ torch.randn(curvature.shape[0], generator=torch.Generator().manual_seed(1))
-        return ""
-
-    return run
+def product(of: str, steps: int, model: nn.Module, data: Data) -> tuple[str, int]:
+    curvature = fnn.Curvature(model, LOSS, data, of=of)
+    curvature @ torch.randn(curvature.shape[0], generator=torch.Generator().manual_seed(1))
+    return "", 1
 
 
-def trace(model: nn.Module, data: Data) -> str:
-    found = fnn.hessian_trace(model, LOSS, data, of="gauss_newton", max_products=8)
-    return f"{found.value:.4g} ± {found.std_error:.2g}"
+def trace(of: str, steps: int, model: nn.Module, data: Data) -> tuple[str, int]:
+    found = fnn.hessian_trace(model, LOSS, data, of=of, max_products=TRACE_PRODUCTS)
+    return f"{found.value:.4g} ± {found.std_error:.2g}", found.n_products
 
 
-def largest(model: nn.Module, data: Data) -> str:
-    found = fnn.largest_eigenvalue(model, LOSS, data, of="gauss_newton", max_products=5)
-    return f"{found.lower:.4g} to {found.upper:.4g}"
+def eigenvalue(of: str, steps: int, model: nn.Module, data: Data) -> tuple[str, int]:
+    found = fnn.largest_eigenvalue(model, LOSS, data, of=of, max_products=steps)
+    return f"{found.lower:.4g} to {found.upper:.4g}", found.n_products
 
 
-def density(model: nn.Module, data: Data) -> str:
-    found = fnn.spectral_density(model, LOSS, data, of="gauss_newton", probes=1, steps=5)
-    return f"mean {found.moments[0]:.3g}"
+def density(of: str, steps: int, model: nn.Module, data: Data) -> tuple[str, int]:
+    found = fnn.spectral_density(model, LOSS, data, of=of, probes=1, steps=steps)
+    return f"mean {found.moments[0]:.3g}", found.n_products
 
 
-def penalty(model: nn.Module, data: Data) -> str:
-    value = fnn.HessianTracePenalty(model, LOSS, seed=0)(*data)
+def penalty(of: str, steps: int, model: nn.Module, data: Data) -> tuple[str, int]:
+    value = fnn.HessianTracePenalty(model, LOSS, of=of, seed=0)(*data)
     value.backward()
-    return f"{float(value.detach()):.4g}"
+    return f"{float(value.detach()):.4g}", 1
 
 
-#: Each measure with its number of products; a penalty is one product in this count.
-MEASURES: dict[str, tuple[Callable[[nn.Module, Data], str], int]] = {
-    "product": (products("gauss_newton"), 1),
-    "Hessian product": (products("hessian"), 1),
-    "trace": (trace, 8),
-    "eigenvalue": (largest, 5),
-    "density": (density, 5),
-    "penalty": (penalty, 1),
+#: Each measure takes the number of steps, a model and data, and returns its result in words and its number of products.
+MEASURES = {
+    prefix + run.__name__: partial(run, of)
+    for prefix, of in (("", "gauss_newton"), ("Hessian ", "hessian"))
+    for run in (product, trace, eigenvalue, density, penalty)
 }
 
 
@@ -125,16 +126,16 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
-def measure(name: str, length: int, batch: int) -> None:
+def measure(name: str, length: int, batch: int, steps: int) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     model = LanguageModel()
     tokens = torch.randint(VOCABULARY, (batch, length))
-    run, count = MEASURES[name]
-    run(model, (tokens[:1, :16],) * 2)
+    run = partial(MEASURES[name], steps, model)
+    run((tokens[:1, :16],) * 2)
     model.zero_grad()
     base, start = peak(), time.process_time()
-    result = run(model, (tokens, tokens))
+    result, count = run((tokens, tokens))
     seconds, highest = (time.process_time() - start) / count, peak()
     model.zero_grad()
     start = time.process_time()
@@ -148,19 +149,20 @@ def main() -> None:
     parser.add_argument("--length", type=int, default=128)
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--measures", nargs="*", default=list(MEASURES), choices=list(MEASURES))
+    parser.add_argument("--steps", type=int, default=5, help="products of the eigenvalue and the density")
     parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.alone:
-        measure(options.measures[0], options.length, options.batch)
+        measure(options.measures[0], options.length, options.batch, options.steps)
         return
     logits = options.batch * options.length * VOCABULARY * 4 / 2**30
     print(machine())
     print(f"\n{options.batch} sequences of {options.length} tokens, logits of {logits:.2f} GiB\n")
-    line(["measure", "result", "peak, GiB", "copies", "product, s", "two gradients, s", "ratio", f"≤ {LIMIT:g} GiB"])
+    line(["measure", "result", "peak, GiB", "copies", "seconds", "two gradients, s", "ratio", f"≤ {LIMIT:g} GiB"])
     print("|" + "---|" * 8)
     for name in options.measures:
         command = [sys.executable, "-m", "benchmarks.nn.language_model", "--alone", "--measures", name]
-        command += ["--length", str(options.length), "--batch", str(options.batch)]
+        command += ["--length", str(options.length), "--batch", str(options.batch), "--steps", str(options.steps)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             line([name, f"failed: {done.stderr.strip().splitlines()[-1] if done.stderr else done.returncode}"])

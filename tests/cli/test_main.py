@@ -40,6 +40,12 @@ def test_an_ascii_terminal_gets_question_marks(tmp_path):
     assert (code, lines) == (0, [])
 
 
+def test_the_locale_c_gets_question_marks(tmp_path):
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    code, lines = flatmin(tmp_path, "race", "--list", env={**os.environ, **locale})
+    assert (code, lines) == (0, [])
+
+
 def test_a_deleted_working_directory_is_named(tmp_path):
     (tmp_path / "gone").mkdir()
     script = "import os, sys; from flatmin.cli import main; os.rmdir(os.getcwd()); sys.exit(main(sys.argv[1:]))"

@@ -31,7 +31,7 @@ def test_results_of_another_kind_and_inputs_are_never_replaced(tmp_path):
     [
         (IMPUTATION, ["completed.csv.gz"]),
         (RECOVERY, ["completed", "low-rank.mtx", "signal.png", "solution.npz", "proof.json", "instance.npz"]),
-        (RACE, ["race.csv", "runs.db", "courses.png", "report.html"]),
+        (RACE, ["race.csv", "runs.db", "courses.png", "slices.svg", "report.html"]),
         (PROOFS, ["00001-theorems-5-0.5", "checker.py"]),
     ],
 )

@@ -5,7 +5,7 @@ import pytest
 
 import flatmin as fm
 from flatmin.cones import Rectangular, Semidefinite, Symmetric
-from flatmin.proofs.cores import core_columns, core_gram
+from flatmin.proofs.cores import core_columns, core_columns_error, core_gram
 from flatmin.proofs.whitening import whiten
 
 RECTANGULAR, SEMIDEFINITE, SYMMETRIC = Rectangular(), Semidefinite(), Symmetric()
@@ -75,3 +75,24 @@ def test_core_gram_of_entries_is_that_of_the_columns(cone, weighted):
     gram, error = core_gram(A, U, V, cone.core_pairs(U, V))
     np.testing.assert_allclose(gram, columns.T @ columns, atol=1e-13 * np.trace(gram))
     assert np.linalg.norm(gram - columns.T @ columns, 2) <= error <= 1e-10 * np.trace(gram)
+
+
+@pytest.mark.parametrize("rank", [1, 3])
+def test_errors_of_columns_are_bounded(rank):
+    """The columns of complex cores against the same sums in extended precision."""
+    rng, side, masks = np.random.default_rng(rank), 16, 4
+    shape = (masks, side, side)
+    A = fm.measurements.CodedDiffraction(rng.standard_normal(shape) + 1j * rng.standard_normal(shape))
+    U = np.linalg.qr(rng.standard_normal((side**2, rank)) + 1j * rng.standard_normal((side**2, rank)))[0]
+    pairs = SEMIDEFINITE.core_pairs(U, U)
+    columns, bound = core_columns(A, U, U, pairs), core_columns_error(A, U, U, pairs)
+    turn = 8 * np.arctan(np.longdouble(1)) * np.arange(side).astype(np.longdouble) / side
+    phase = np.outer(np.arange(side), turn)
+    F = np.cos(phase) - 1j * np.sin(phase)
+    masked = A.masks.conj().astype(np.clongdouble)[:, None] * U.T.reshape(rank, side, side)
+    waves = np.einsum("ab,mkbc,dc->mkad", F, masked, F).transpose(0, 2, 3, 1).reshape(-1, rank)
+    products = [waves[:, i] * waves[:, j].conj() for i, j in pairs]
+    exact = [x.real * (1 if i == j else np.sqrt(np.longdouble(2))) for x, (i, j) in zip(products, pairs, strict=True)]
+    exact += [-x.imag * np.sqrt(np.longdouble(2)) for x, (i, j) in zip(products, pairs, strict=True) if i != j]
+    error = float(np.linalg.norm((columns - np.column_stack(exact)).astype(float)))
+    assert 1e-4 * bound < error < bound

@@ -15,6 +15,9 @@ __all__ = ["main"]
 INTERRUPTED = 130
 #: Errors of a full or broken device behind stdout.
 UNPRINTED = (errno.ENOSPC, errno.EIO)
+#: Settings of streams with which a character that cannot be encoded ends with an exception; the second is that of the
+#: locale "C".
+UNFORGIVING = ("strict", "surrogateescape")
 #: Longest message, in characters.
 LONGEST_MESSAGE = 2000
 
@@ -105,7 +108,7 @@ def _make_printable() -> None:
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
-        elif isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+        elif isinstance(stream, io.TextIOWrapper) and stream.errors in UNFORGIVING:
             stream.reconfigure(errors="replace")
 
 

@@ -90,7 +90,7 @@ RACE = ResultsKind(
     "race",
     "-race",
     frozenset({"format_version", "family", "competitors", "protocol"}),
-    ("race.csv", "runs", "runs.db*", "courses.png", "courses.svg", *PAGE),
+    ("race.csv", "runs", "runs.db*", "courses.png", "courses.svg", "slices.png", "slices.svg", *PAGE),
 )
 
 

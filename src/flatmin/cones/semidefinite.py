@@ -10,7 +10,7 @@ from flatmin.cones._hermitian import HermitianCone
 from flatmin.cones.base import Triplets
 from flatmin.cones.quadratic_map import QuadraticMap
 from flatmin.linalg.metric import hermitian_of_product
-from flatmin.linalg.subspaces import as_array, leading_eigenpairs
+from flatmin.linalg.subspaces import DENSE, ROUGH, as_array, largest_of_operator, leading_eigenpairs
 from flatmin.measurements import Measurement
 
 __all__ = ["Semidefinite", "StackedGram"]
@@ -96,6 +96,12 @@ class StackedGram(QuadraticMap):
         """Return the eigenvectors of the largest eigenvalues."""
         values, U = leading_eigenpairs(S, count, seed=seed)
         return U, values, U
+
+    def largest(self, S: Any, seed: int, tol: float = 1e-2, below: float = 0.0, count: int = 1) -> float:
+        """Return the largest eigenvalue; a rough one of a large operator takes a few products."""
+        if tol >= ROUGH and S.shape[0] > DENSE and not isinstance(S, np.ndarray):
+            return largest_of_operator(S, seed)
+        return super().largest(S, seed, tol, below, count)
 
     def curvature(self, S: Any) -> Array:
         """Return S in real coordinates."""

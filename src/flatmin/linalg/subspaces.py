@@ -18,6 +18,7 @@ __all__ = [
     "LARGEST_HERMITIAN",
     "MANY_COLUMNS",
     "MOST_TRIPLETS",
+    "ROUGH",
     "adjoint_of",
     "as_array",
     "block_norm",
@@ -38,6 +39,8 @@ __all__ = [
 
 EPS = float(np.finfo(float).eps)
 
+#: Relative accuracy of rough values, and the number of vectors of an iteration for them.
+ROUGH, FEW_VECTORS = 0.1, 8
 #: Smaller dimension up to which whole singular value decompositions are computed.
 DENSE = 400
 #: Dimension up to which a single eigenvalue is computed by a decomposition; for larger ones Lanczos is faster.
@@ -237,7 +240,8 @@ def largest_of_operator(W: Any, seed: int = 0) -> float:
     from scipy.sparse.linalg import eigsh
 
     start = np.random.default_rng(seed).standard_normal(W.shape[0]).astype(W.dtype)
-    return 1.1 * float(eigsh(products_of(W), k=1, which="LA", v0=start, tol=0.1, return_eigenvectors=False)[0])
+    options: dict[str, Any] = {"ncv": min(FEW_VECTORS, W.shape[0]), "tol": ROUGH, "return_eigenvectors": False}
+    return (1 + ROUGH) * float(eigsh(products_of(W), k=1, which="LA", v0=start, **options)[0])
 
 
 def _flipped_on_complement(W: Any, U: Array, seen: Metric, seed: int) -> tuple[float, Callable[[Array], Array]]:

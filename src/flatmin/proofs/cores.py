@@ -18,6 +18,7 @@ __all__ = [
     "CoreMap",
     "core_basis",
     "core_columns",
+    "core_columns_error",
     "core_gram",
     "nearest_core",
     "triangle_of_product",
@@ -109,6 +110,18 @@ def core_columns(whitened: Measurement, U: Array, V: Array, pairs: Pairs, sides:
         return columns
     skew = [whitened.forward_factors(1j * U[:, [i, j]] * [1, -1], V[:, [j, i]]) for i, j in pairs if i != j]
     return np.column_stack([columns, *(column / np.sqrt(2) for column in skew)])
+
+
+def core_columns_error(whitened: Measurement, U: Array, V: Array, pairs: Pairs) -> float:
+    """Return a bound on the norm of the rounding errors of `core_columns` for complex U, from those of its products.
+
+    A column of a pair i ≠ j has one imaginary companion, whose products have the same absolute values.
+    """
+    squares = 0.0
+    for i, j in pairs:
+        error = float(np.linalg.norm(whitened.forward_error(U[:, [i, j]], V[:, [j, i]])))
+        squares += error**2 / (4 if i == j else 1)
+    return 1.01 * float(np.sqrt(squares))
 
 
 def core_basis(q: int, pairs: Pairs, dtype: Any) -> Array:

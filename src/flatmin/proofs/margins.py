@@ -19,7 +19,7 @@ LARGEST_FORMED = 5000
 #: Shares of the estimated smallest eigenvalue that a factorization tries to prove, in this order.
 SHARES = (0.985, 0.5)
 #: Iterations with random starts stop once the proved margin is this share of the estimated margin.
-MARGIN_SETTLED = 0.5
+MARGIN_SETTLED = 0.57
 #: Largest number of steps of an iteration with random starts.
 MARGIN_STEPS = 150
 #: Number of the stream of random numbers for the starts, which keeps it apart from other streams of the same seed.

@@ -8,12 +8,12 @@ from flatmin._core.arrays import Array
 from flatmin.linalg.forward_error import UNIT, gamma, inner_product, rounded_up, spread
 from flatmin.linalg.subspaces import EPS
 from flatmin.measurements import Entries
-from flatmin.proofs.cores import MAX_CORES, CoreMap, core_basis, nearest_core, triangle_of_product
+from flatmin.proofs.cores import MAX_CORES, CoreMap, core_basis, core_columns_error, nearest_core, triangle_of_product
 from flatmin.proofs.radius import Stability, Uniqueness, distance_to_cores
 from flatmin.proofs.rounding.leading_space import LeadingSpace
 from flatmin.proofs.rounding.stored_triplets import distance_from_triplets, turned
 from flatmin.proofs.tangent.inexact_dual import nearest_others
-from flatmin.proofs.tangent.tangent_map import column_error, tangent_map
+from flatmin.proofs.tangent.tangent_map import column_error, reach, tangent_map
 from flatmin.proofs.uniqueness_conditions import UniquenessConditions
 from flatmin.proofs.whitening import WhitenedSolution
 
@@ -131,7 +131,7 @@ def _from_dual_matrix(
     injectivity = 0.0 if tangent is None else tangent.injectivity
     leading, (Z1, s, Z2) = LeadingSpace(U, V, turned(point.metric)), point.Z
     if injectivity == 0 and cores is not None:
-        space, lost = "core", column_error(point) + 2.01 * leading.skew * float(np.sqrt(q)) * point.gain
+        space, lost = "core", _core_error(point, U, V) + 2.01 * leading.skew * float(np.sqrt(q)) * point.gain
         injectivity = max(0.0, cores.injectivity - lost)
     if injectivity == 0:
         return None
@@ -158,6 +158,19 @@ def _from_dual_matrix(
         line=space == "core" and q == 1 and cone.is_semidefinite and conditions.growth > 0,
     )
     return _fitting(conditions, stability, hidden), stability.radius()
+
+
+def _core_error(point: WhitenedSolution, U: Array, V: Array) -> float:
+    """Return a bound on the rounding errors of the columns that belong to cores.
+
+    The bound of the products with complex factors is much smaller than that of products with matrices. Diagonal metrics
+    add a few relative errors of the sensing matrices.
+    """
+    error = column_error(point)
+    if np.isrealobj(U) or not all(D.is_diagonal for D in point.metric):
+        return error
+    pairs = point.cone.core_pairs(U, V)
+    return min(error, core_columns_error(point.whitened, U, V, pairs) + gamma(20) * reach(point))
 
 
 def _fitting(conditions: UniquenessConditions, found: Stability, hidden: float) -> Stability:

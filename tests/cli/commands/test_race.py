@@ -47,7 +47,7 @@ SHORT = ("--competitors", "gradient-descent-small,adam", "--budget", 20, "--seed
 def without_page(monkeypatch):
     """Leave the page out, whose pictures take most of the time, where it is not looked at."""
     monkeypatch.setattr(PAGE, "write_race", lambda path, *args, **more: path.write_text("left out"))
-    monkeypatch.setattr(PAGE, "write_courses", lambda folder, result: None)
+    monkeypatch.setattr(PAGE, "write_pictures", lambda folder, result: None)
 
 
 @pytest.fixture
@@ -70,8 +70,10 @@ def test_what_it_writes_and_prints(flatmin, problem, tmp_path):
     assert run.code == 0
     assert run.err == ""
     place = tmp_path / "p-race"
-    figures = ["courses.png", "courses.svg"]
-    assert sorted(p.name for p in place.iterdir()) == [*figures, "race.csv", "report.html", "runs.db", "summary.json"]
+    pictures = [f"{name}.{ending}" for name in ("courses", "slices") for ending in ("png", "svg")]
+    assert sorted(p.name for p in place.iterdir()) == sorted(
+        [*pictures, "race.csv", "report.html", "runs.db", "summary.json"]
+    )
     assert (place / "race.csv").read_text(encoding="utf-8").splitlines()[0] == TABLE
     table = rows(place)
     assert [(row["competitor"], row["seed"]) for row in table] == [

@@ -49,6 +49,37 @@ def test_samples_and_their_covariance_are_those_of_the_definition(rows):
     assert found.covariance == pytest.approx(sum(products) / len(pairs), rel=1e-6)
 
 
+def published(A, V, shift):
+    """Return the estimates as the program of the reference computes them: by QR and Cholesky factors, not by ours."""
+    n, m = V.shape
+    Y = A @ V + shift * V
+    Q, R = torch.linalg.qr(Y)
+    H = V.T @ Y
+    B = torch.linalg.solve_triangular(torch.linalg.cholesky((H + H.T) / 2), R.T, upper=False).T
+    inverse = torch.linalg.inv(H)
+    S = R @ inverse / inverse.diagonal().sqrt()
+    own, upper = torch.linalg.qr(V)
+    normal = torch.nn.functional.normalize(torch.linalg.inv(upper).T, dim=0)  # in the span, orthogonal to the others
+    inside = own.T @ V
+    outside = n - (inside**2).sum(0) + (normal * inside).sum(0) ** 2
+    return (B**2).sum() - (S**2).sum(0) + (S * (Q.T @ V)).sum(0) ** 2 * (n - m + 1) / outside - shift * n
+
+
+@pytest.mark.parametrize("name", SPECTRA)
+def test_estimates_are_those_of_the_program_of_the_reference(name):
+    values = SPECTRA[name]
+    A, V = Diagonal(values), sphere(Diagonal(values), 30, torch.Generator().manual_seed(2))
+    found = Nystrom(A, V, A @ V)
+    wanted = published(A, V, found.shift)
+    tolerance = 1e-10 * float(values.sum())
+    assert torch.allclose(samples(found, ALL).values, wanted, rtol=0, atol=tolerance)
+    request = TraceRequest(A, torch.Generator().manual_seed(2), max_products=30)
+    theirs = torch.finfo(V.dtype).eps * torch.linalg.norm(A @ V) / N**0.5  # a quarter of our shift
+    for shift in (found.shift, theirs):
+        assert x_nys_trace(request).value == pytest.approx(float(published(A, V, shift).mean()), abs=tolerance)
+        request.generator.manual_seed(2)
+
+
 def error(estimator, values, products, trials=12):
     runs = (
         estimator(TraceRequest(Diagonal(values), torch.Generator().manual_seed(seed), max_products=products)).value

@@ -7,7 +7,7 @@ from torch import nn
 from flatmin.errors import InputError
 from flatmin.nn import TokenCrossEntropy
 from flatmin.nn.operators import output_hessian as module
-from flatmin.nn.operators.output_hessian import output_hessian
+from flatmin.nn.operators.output_hessian import lean_loss, output_hessian
 from tests.nn.networks import LOSSES, same, values
 
 
@@ -51,3 +51,28 @@ def test_vectors_are_not_changed_and_constant_outputs_are_refused():
     assert product([None], False) == [None]
     with pytest.raises(InputError, match="do not depend on the parameters"):
         output_hessian(nn.CrossEntropyLoss(), None, outputs.detach(), y)
+
+
+#: The cross entropies of whole labels without smoothing.
+LEAN = {
+    *("tokens", "labels of tokens", "classes along the second axis", "one example"),
+    *("cross entropy", "weighted", "ignoring"),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_lean_losses_have_the_derivatives_of_the_loss(name, monkeypatch):
+    monkeypatch.setattr(module, "_LOGITS_AT_ONCE", 7)
+    loss, outputs, y = CASES[name]
+    z = outputs.detach().requires_grad_()
+    lean = lean_loss(loss, lambda z: loss(z, y), z, y)
+    assert (lean is None) == (name not in LEAN)
+    if lean is None:
+        return
+    u = randn(*outputs.shape, seed=3)
+    (slope,) = torch.autograd.grad(lean, z, create_graph=True)
+    (bent,) = torch.autograd.grad(slope, z, u)
+    (wanted,) = torch.autograd.grad(value := loss(z, y), z, create_graph=True)
+    same(lean.detach(), value.detach())
+    same(slope.detach(), wanted.detach())
+    same(bent, torch.autograd.grad(wanted, z, u)[0])

@@ -37,14 +37,18 @@ def trace(setting, rank=None, model=None):
 
 
 def others(rank=None):
-    """Return what else is measured: eigenvalues, their spread, and what rescaling shows."""
+    """Return what else is measured: eigenvalues, their spread, diagonals, activations, and what rescaling shows."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3)).double()
     task = model, nn.CrossEntropyLoss(), shares(rank)
     shared = {"distributed": rank is not None}
     shown = fm.nn.rescaling(*task, alphas=[1, 3], **shared)
+    diagonal = fm.nn.hessian_diagonal(*task, method="bekas", max_products=12, **shared)
+    inside = [fm.nn.activation_trace(*task, layer="0", method=m, **shared) for m in ("exact", "hutchinson")]
     return {
         "bounds": [getattr(fm.nn.largest_eigenvalue(*task, **shared), end) for end in ("lower", "upper")],
+        "diagonal": diagonal.values["2.weight"].flatten().tolist(),
+        "activations": [number for each in inside for number in (each.value, *each.interval)],
         "moments": fm.nn.spectral_density(*task, probes=3, steps=8, **shared).moments.tolist(),
         "relative": shown.values("relative"),
         "trace": shown.values("trace"),

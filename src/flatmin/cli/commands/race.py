@@ -25,6 +25,8 @@ __all__ = ["Request", "print_competitors", "run"]
 
 #: The smallest allowed value of each setting that is a whole number.
 LEAST = {"budget": 1, "seeds": 1, "trials": 1, "jobs": 1, "seed": 0}
+#: Pictures that a race may write, apart from their copies as SVG.
+PICTURES = ("courses.png", "slices.png")
 #: Columns of the printed table: the heading for each field.
 PRINTED = {
     "flatness_gap": "gap",
@@ -145,9 +147,9 @@ def _race(case: Case, settings: Mapping[str, Any], runs: Runs, shown: bool) -> A
 
 def _write(folder: Path, request: Request, family: Family, case: Case, result: Any, summary: Mapping[str, Any]) -> None:
     """Write the table, the page and the summary."""
-    from flatmin.lab.race.page import write_courses, write_race
+    from flatmin.lab.race.page import write_pictures, write_race
 
-    write_courses(folder, result)
+    write_pictures(folder, result)
     with (folder / "race.csv").open("w", newline="", encoding="utf-8") as stream:
         table = csv.DictWriter(stream, list(result.table[0]), lineterminator="\n")
         table.writeheader()
@@ -182,8 +184,9 @@ def _print_outcome(result: Any, target: Path) -> None:
     console = Console(highlight=False)
     console.print(f"{outcome.headline} {outcome.advice}".strip(), markup=False)
     console.print(table)
-    files = "report.html, courses.png, race.csv" if (target / "courses.png").exists() else "report.html, race.csv"
-    console.print(f"results  {target}: {files}, summary.json, {STORE}", markup=False, soft_wrap=True)
+    pictures = [name for name in PICTURES if (target / name).exists()]
+    files = ", ".join(["report.html", *pictures, "race.csv", "summary.json", STORE])
+    console.print(f"results  {target}: {files}", markup=False, soft_wrap=True)
 
 
 def _count(value: float) -> float:

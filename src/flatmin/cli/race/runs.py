@@ -102,11 +102,10 @@ def _check(target: Path, directory: Path) -> None:
 
 
 def _n_finished(file: Path) -> int:
-    """Return the number of finished runs in a store."""
-    from flatmin.lab import Store
+    """Return the number of finished runs in a store; it is read without writing, which also works on a full disk."""
+    from flatmin.lab.runs.frozen_store import read_frozen
 
     if not file.exists():
         return 0
-    with Store(file) as store:
-        ((count,),) = store.select("SELECT count(*) FROM trials WHERE status = 'done'")
-    return int(count)
+    query = "SELECT count(*) FROM trials WHERE status = 'done'"
+    return int(read_frozen(file, lambda store: store.select(query)[0][0]) or 0)

@@ -50,7 +50,7 @@ class Protocol:
     #: A run has diverged if its loss exceeds this multiple of its initial loss.
     blow_up: float = 1e6
     #: Version of these rules. Runs under another version are not reused.
-    version: int = 2
+    version: int = 3
 
     def __post_init__(self) -> None:
         for name, least in (("budget", 1), ("trials", 1), ("points", 2)):

@@ -22,6 +22,8 @@ __all__ = ["RaceExperiment", "RacePlan", "best_trial", "run_of"]
 EQUAL_SCORES = 0.01
 #: Names of metrics that are curves begin with this prefix.
 CURVE = "curve of "
+#: Names of metrics that belong to the slices of the loss at the end begin with this prefix.
+SLICE = "slice: "
 
 
 @dataclass(frozen=True)
@@ -39,15 +41,19 @@ class _RunCell:
         entry = Entry(self.task, seed, float(parameters["step_size"]), strength)
         run = judged_run(competitor, entry, self.protocol, int(parameters["budget"]))
         curves = {CURVE + name: values for name, values in run.trajectory.items()}
-        return {**run.row, **curves, "score": run.score}
+        slices = {SLICE + name: values for name, values in run.slices.items()}
+        return {**run.row, **curves, **slices, "score": run.score}
 
 
 def run_of(result: Result) -> Run:
     """Return the run of a result that did not fail."""
     metrics = dict(result.metrics)
-    curves = {name.removeprefix(CURVE): metrics.pop(name) for name in list(metrics) if name.startswith(CURVE)}
+    curves, slices = (
+        {name.removeprefix(prefix): metrics.pop(name) for name in list(metrics) if name.startswith(prefix)}
+        for prefix in (CURVE, SLICE)
+    )
     score = metrics.pop("score")
-    return Run(metrics, curves, score)
+    return Run(metrics, curves, score, slices)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from torch import nn
 from flatmin._core.threads import one_thread
 from flatmin.errors import InputError
 from flatmin.lab.race.competitor import Competitor, Entry
+from flatmin.lab.race.end_slices import end_slices
 from flatmin.lab.race.gradient_counter import GradientCounter
 from flatmin.lab.race.protocol import Protocol
 from flatmin.lab.race.result import CURVES
@@ -42,12 +43,14 @@ def blame(competitor: Competitor, during: str = "") -> Iterator[None]:
 class Run:
     """The outcome of one run: its row of the table, its curves, and the score by which step sizes are chosen.
 
-    A smaller score is better. The score of a diverged run is infinite.
+    A smaller score is better. The score of a diverged run is infinite. ``slices`` are those of `end_slices`; tuning
+    runs and diverged runs have none.
     """
 
     row: Mapping[str, Any]
     trajectory: Mapping[str, list[float]]
     score: float
+    slices: Mapping[str, list[float]] = field(default_factory=dict)
 
 
 def judged_run(competitor: Competitor, entry: Entry, protocol: Protocol, budget: int) -> Run:
@@ -80,10 +83,11 @@ def judged_run(competitor: Competitor, entry: Entry, protocol: Protocol, budget:
                 diverged = True
                 break
         counter.close()
-        rank, balance, score = None, None, math.inf
+        rank, balance, score, slices = None, None, math.inf, {}
         if not diverged:
             rank, balance = task.rank_and_balance(model)
             score = task.tuning_score(model)
+            slices = {} if entry.seed == protocol.tuning_seed else end_slices(task, model)
     row = {
         "competitor": competitor.name,
         "seed": entry.seed,
@@ -96,7 +100,7 @@ def judged_run(competitor: Competitor, entry: Entry, protocol: Protocol, budget:
         "step_size": entry.step_size,
         "strength": entry.strength,
     }
-    return Run(row, _curves(seen), score if math.isfinite(score) else math.inf)
+    return Run(row, _curves(seen), score if math.isfinite(score) else math.inf, slices)
 
 
 def _cost_of_a_step(competitor: Competitor, entry: Entry) -> float:

@@ -65,6 +65,9 @@ class RaceResult:
     left_out: Mapping[str, str] = field(default_factory=dict)
     #: The error of the certified flattest solution, in the units of ``relative_error``. None if it is not known.
     flattest_error: float | None = None
+    #: For each (competitor, seed) that has not diverged the training loss at its end along the directions of largest
+    #: and of smallest curvature: the arrays "steps", "sharpest", "flattest", and the two "curvatures".
+    slices: Mapping[tuple[str, int], Mapping[str, Array]] = field(default_factory=dict)
 
     def summary(self) -> list[dict[str, Any]]:
         """Return one row for each competitor with medians over its seeds, the flattest first.

@@ -162,6 +162,11 @@ def _result(experiment: RaceExperiment, runs: Mapping[tuple[str, int], Run], lef
         competitors={name: competitor.description for name, competitor in competitors.items()},
         left_out=left_out,
         flattest_error=task.flattest_error if isinstance(task, FactoredTask) else None,
+        slices={
+            (run.row["competitor"], run.row["seed"]): {n: np.array(v, float) for n, v in run.slices.items()}
+            for run in scored
+            if run.slices
+        },
     )
 
 

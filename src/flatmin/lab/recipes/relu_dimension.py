@@ -203,7 +203,7 @@ RECIPE = Recipe(
             "steps": (4000,),
         }
     ],
-    repetitions=5,
+    repetitions=20,
     quick={
         "grid": [{"method": _METHODS, "d": (1, 5), "n": (64, 256), "width": (40,), "steps": (1000,)}],
         "repetitions": 2,

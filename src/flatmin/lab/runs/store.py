@@ -15,7 +15,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -101,6 +101,7 @@ class Store:
         # SQLite gives names such as ":memory:" another meaning, so the path is absolute.
         self._path, self._identity = None if file is None else self.file.absolute(), None
         self._lock = threading.RLock()
+        is_new = self._path is not None and not self._path.exists()
         if file is not None:
             check_store(self.file)
         with self._errors_explained():
@@ -110,8 +111,11 @@ class Store:
             try:
                 self._open()
                 self._identity = self._file_identity()
-            except BaseException:
+            except BaseException as error:
+                is_empty = is_new and isinstance(error, Exception) and self._has_no_tables()
                 self._database.close()
+                if is_empty:  # such as on a full disk
+                    self._delete()
                 raise
 
     def __enter__(self) -> Store:
@@ -258,6 +262,19 @@ class Store:
             elif version != FORMAT:
                 raise InputError(f"the --store {self.file} has format version {version}, expected {FORMAT}")
             database.execute(FILES)
+
+    def _has_no_tables(self) -> bool:
+        """Return whether no process has made tables in the file."""
+        try:
+            return not self._database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        except sqlite3.Error:
+            return False
+
+    def _delete(self) -> None:
+        """Delete the file and those that SQLite keeps next to it."""
+        for ending in ("", "-wal", "-shm"):
+            with suppress(OSError):
+                Path(f"{self._path}{ending}").unlink(missing_ok=True)
 
     def _switch_to_write_ahead(self) -> None:
         """Set the journal mode, and wait while another process sets it, which SQLite itself does not."""

@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from flatmin.errors import InputError
 from flatmin.nn.estimators.base import Operator
-from flatmin.nn.operators.output_hessian import output_hessian
+from flatmin.nn.operators.output_hessian import lean_loss, output_hessian
 from flatmin.nn.operators.pieces import Pieces, nearly_equal
 from flatmin.nn.operators.processes import ProcessGroup
 from flatmin.nn.operators.products import (
@@ -39,7 +39,8 @@ KINDS = ("hessian", "gauss_newton")
 _BATCHED_WORK = 4_000_000
 #: Smallest number of vectors for which curvlinops is faster than reverse mode on models too large for a batched pass.
 _MIN_PEER_VECTORS = 8
-#: J v is computed in forward mode, which needs less memory, for more parameters or for more outputs of a batch.
+#: J v is computed in forward mode, which needs less memory, for more parameters or for more outputs of a batch. With
+#: more outputs, cross entropies are differentiated in few copies of the logits.
 _LARGE_MODEL, _LARGE_OUTPUTS = 1 << 25, 1 << 22
 #: A function of a model and of the leaf tensors that stand for its weights.
 _Function = Callable[[nn.Module, list[Tensor]], Any]
@@ -263,9 +264,12 @@ class Curvature:
         outputs = batch.outputs(model, self.loss)
         numbers = sum(t.numel() for t in tree_leaves(outputs) if isinstance(t, Tensor))
         width = _BATCHED_WORK // max(work, numbers) if self._can_batch else 1
+        value_of = partial(self.loss_of, batch)
         if self.of == "hessian":
-            return self._multiplied(hessian_product(self.loss_of(batch, outputs), leaves), rows, width)
-        bend = output_hessian(self.loss, partial(self.loss_of, batch), outputs, batch.y)
+            value = lean_loss(self.loss, value_of, outputs, batch.y) if numbers > _LARGE_OUTPUTS else None
+            value = value_of(outputs) if value is None else value
+            return self._multiplied(hessian_product(value, leaves), rows, width)
+        bend = output_hessian(self.loss, value_of, outputs, batch.y)
         if self._can_push and (self.shape[0] > _LARGE_MODEL or numbers > _LARGE_OUTPUTS):
             product = forward_product(bend, outputs, leaves, partial(self._evaluate, batch, model))
             try:

@@ -1,18 +1,19 @@
 """Products with the Hessian of a loss in the outputs of a network, ``∇²ℓ``, the middle factor of ``Jᵀ ∇²ℓ J``."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.utils._pytree import tree_leaves, tree_map
 
 from flatmin.errors import InputError
 from flatmin.nn.operators.square_root import cross_entropy_mass, known_loss
 from flatmin.nn.operators.token_loss import TokenCrossEntropy
 
-__all__ = ["OutputProduct", "differentiated", "output_hessian"]
+__all__ = ["OutputProduct", "differentiated", "lean_loss", "output_hessian"]
 
 #: A function that multiplies ``∇²ℓ`` by a vector, given as one tensor for each output that depends on the weights. If
 #: its second argument is True, each tensor has one more axis in front, over several vectors.
@@ -77,12 +78,76 @@ def _cross_entropy(
         return [None]
     whole = (vector if batched else vector[None]).movedim(classes + 1, -1)
     flat = whole.reshape(len(whole), *logits.shape)
-    out = torch.empty_like(flat)
-    step = max(1, _LOGITS_AT_ONCE // logits.shape[1])
-    for start in range(0, len(logits), step):
-        rows = slice(start, start + step)
-        p, v = logits[rows].softmax(-1), flat[:, rows]
+    result = _bent(logits, mass, flat).reshape(whole.shape).movedim(-1, classes + 1)
+    return [result if batched else result[0]]
+
+
+def _bent(logits: Tensor, mass: Tensor, vectors: Tensor) -> Tensor:
+    """Return ``c (diag p − p pᵀ) v`` for examples of weight c; vectors and result have the shape (k, m, classes)."""
+    out = torch.empty_like(vectors)
+    for rows in _few_rows(logits):
+        p, v = logits[rows].softmax(-1), vectors[:, rows]
         torch.sub(v, (p * v).sum(-1, keepdim=True), out=out[:, rows])
         out[:, rows].mul_(p.mul_(mass[rows, None]))
-    result = out.reshape(whole.shape).movedim(-1, classes + 1)
-    return [result if batched else result[0]]
+    return out
+
+
+def _few_rows(logits: Tensor) -> Iterator[slice]:
+    """Yield slices of examples (m, classes) whose logits are at most `_LOGITS_AT_ONCE`."""
+    step = max(1, _LOGITS_AT_ONCE // logits.shape[1])
+    for start in range(0, len(logits), step):
+        yield slice(start, start + step)
+
+
+def lean_loss(loss: Any, value_of: Callable[[Any], Tensor], outputs: Any, targets: Any) -> Tensor | None:
+    """Return a cross entropy whose first two derivatives in many logits need few copies of the logits, or None.
+
+    PyTorch's own derivatives keep the softmax and several products with it. The ones here compute the softmax of few
+    examples at a time, whenever they need it. Vectors cannot be multiplied in one batched pass. None is returned for
+    other losses, for label smoothing, and for targets that are probabilities.
+    """
+    known = known_loss(loss)
+    if not isinstance(outputs, Tensor) or type(known) not in (nn.CrossEntropyLoss, TokenCrossEntropy):
+        return None
+    if known.label_smoothing or targets.is_floating_point() or not differentiated(outputs):
+        return None
+    with torch.no_grad():
+        value = value_of(outputs.detach())
+    logits, mass, _ = _examples(known, outputs, targets)
+    labels = known.targets(targets) if isinstance(known, TokenCrossEntropy) else targets
+    labels = torch.where(labels == known.ignore_index, 0, labels).flatten()
+    found: Tensor = _Value.apply(logits, value, mass.detach(), labels)  # type: ignore[no-untyped-call]
+    return found
+
+
+class _Value(torch.autograd.Function):
+    """A mean cross entropy whose value is known, as a function of logits (m, classes), weights and labels (m,)."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, value: Tensor, mass: Tensor, labels: Tensor) -> Tensor:
+        ctx.save_for_backward(logits, mass, labels)
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
+        logits, mass, labels = ctx.saved_tensors
+        return _Slope.apply(logits, mass * cotangent.detach(), labels), None, None, None  # type: ignore[no-untyped-call]
+
+
+class _Slope(torch.autograd.Function):
+    """The derivative ``c (p − e_y)`` of the cross entropy of each example."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, mass: Tensor, labels: Tensor) -> Tensor:
+        ctx.save_for_backward(logits, mass)
+        out = torch.empty_like(logits)
+        for rows in _few_rows(logits):
+            torch.softmax(logits[rows], -1, out=out[rows])
+            out[rows].mul_(mass[rows, None]).scatter_add_(1, labels[rows, None], -mass[rows, None])
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
+        logits, mass = ctx.saved_tensors
+        return _bent(logits, mass, cotangent[None])[0], None, None

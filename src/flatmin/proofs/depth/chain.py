@@ -69,7 +69,8 @@ def chain_certificate(problem: Problem, factors: Factors, dual: Array, *, alpha:
         surplus = max(value - lower, sum(problem.shape) * EPS * value)
         found = Uniqueness(True, 0, 1.0, 1.0, radius=2 * float(np.sqrt(surplus / gamma)))
         return proof.with_uniqueness(found, "dense")
-    stability = Stability("tangent", float(np.sqrt(A.size * gamma)), float(np.linalg.norm(residual)))
+    apart = rounded_up(float(np.linalg.norm(residual)) + float(np.linalg.norm(formed.residual_error)))
+    stability = Stability("tangent", float(np.sqrt(A.size * gamma * (1 - uneven))), apart)
     found = Uniqueness(True, 0, 1.0, 1.0, stability=stability, radius=stability.radius())
     return proof.with_uniqueness(found, "dense")
 

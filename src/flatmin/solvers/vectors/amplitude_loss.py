@@ -53,16 +53,17 @@ class _Masks:
         small = scaled.astype(np.complex64)
         return cls(small, small.conj(), np.where(seen > 0, seen, 1).astype(np.float32))
 
-    @property
-    def axes(self) -> tuple[int, ...]:
-        return tuple(range(1 - self.masks.ndim, 0))
-
     def waves(self, s: Array) -> Array:
-        return np.asarray(fft.fftn(self.conjugate * s, axes=self.axes, overwrite_x=True))
+        found = np.empty_like(self.masks)
+        for mask, wave in zip(self.conjugate, found, strict=True):  # one by one they stay in the cache of a processor
+            wave[...] = fft.fftn(mask * s, overwrite_x=True)
+        return np.asarray(found)
 
     def adjoint(self, waves: Array) -> Array:
-        images = fft.ifftn(waves, axes=self.axes, norm="forward", overwrite_x=True)
-        return np.asarray(np.einsum("j...,j...->...", self.masks, images))
+        total = np.zeros_like(self.masks[0])
+        for mask, wave in zip(self.masks, waves, strict=True):
+            total += mask * fft.ifftn(wave, norm="forward", overwrite_x=True)
+        return np.asarray(total)
 
     def leading_signal(self, target: Array, seed: int) -> Array:
         """Return the leading eigenvector of ``A*(T(target²))``, scaled so that its amplitudes fit the target best.

@@ -18,6 +18,8 @@ __all__ = ["Slice", "SlicesDisplay"]
 DIRECTIONS = {"sharpest direction": 0, "flattest direction": 1}
 #: Number of points of a curve.
 POINTS = 81
+#: Panels end at this multiple of the largest loss in the panel where that is smallest, so that flat places are seen.
+MOST_TIMES = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +90,8 @@ class SlicesDisplay(Display):
         count = len(self.slices)
         gap = 0.06
         width = (1 - gap * (count - 1)) / count
-        top = max(float(s.losses.max()) for s in self.slices)
+        largest = [float(s.losses.max()) for s in self.slices]
+        top = min(max(largest), MOST_TIMES * min(largest)) or 1.0
         for index, each in enumerate(self.slices):
             panel = ax.inset_axes([index * (width + gap), 0.0, width, 0.84])
             panel.grid(True)

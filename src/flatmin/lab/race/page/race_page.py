@@ -14,7 +14,6 @@ from flatmin._version import __version__
 from flatmin.lab.displays import ScatterDisplay, page_svg
 from flatmin.lab.displays.scatter import Cloud
 from flatmin.lab.race.correlation import Correlation
-from flatmin.lab.race.page.courses import courses
 from flatmin.lab.race.page.headline import (
     COLUMN_NAMES,
     PER_CENT,
@@ -23,6 +22,7 @@ from flatmin.lab.race.page.headline import (
     verdict,
     with_interval,
 )
+from flatmin.lab.race.page.pictures import pictures
 from flatmin.lab.race.page.ranking import Ranking
 from flatmin.lab.race.page.trajectories import SMALLEST_DRAWN, Band, panels, trajectories
 from flatmin.lab.race.result import RaceResult
@@ -190,9 +190,9 @@ def _along(ranking: Ranking) -> Section:
         alt = f"{' and '.join(quantities)} against gradient evaluations, both logarithmic. At the end: {ends}."
         svg = trajectories(f"along-{index}", quantities, group, ranking.looks)
         figures.append(Figure(title, alt[:1].upper() + alt[1:], listed(group) + ".", svg=svg))
-    plane = courses(ranking)
-    if plane is not None:
-        figures.append(Figure(plane.title, plane.alt, plane.caption, svg=page_svg(plane, "courses")))
+    for picture in pictures(ranking):
+        svg = page_svg(picture, picture.name)
+        figures.append(Figure(picture.title, picture.alt, picture.caption, svg=svg, wide=picture.wide))
     prose = [
         "Lines are medians over the seeds. Their light bands hold all seeds that have not diverged. Where the median "
         "diverges, a line leaves the chart or ends with a cross. Grey lines are the competitors of the other panels. "

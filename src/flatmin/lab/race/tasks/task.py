@@ -133,6 +133,12 @@ class Task(ABC):
         """The trace at natural weights, in units of `Observation.scaled_trace`."""
         return self.observe(self.model(0, 1.0)).scaled_trace
 
+    @cached_property
+    def reach(self) -> float:
+        """The distance in weights at which a loss with the curvature of natural weights is that of the prediction 0."""
+        sharpest, _ = self._curvatures(1.0)
+        return float((2 * self.zero_loss / sharpest) ** 0.5) if sharpest > 0 else self.weight_norm
+
     def curvature(self, size: str, batch: int | None) -> float:
         """Return the curvature of the loss at the initial weights that limits the step size, for a batch size.
 
