@@ -3,6 +3,7 @@
 The variable FLATMIN_SITE names a folder with a built site, which is then used as it is.
 """
 
+import contextlib
 import functools
 import http.server
 import os
@@ -47,9 +48,10 @@ OUT = """(() => {
   return [...document.querySelectorAll("main *, header *, footer *")].filter(e => e.checkVisibility()
     && e.getBoundingClientRect().right > innerWidth + 1 && !scrolled(e)).map(e => e.outerHTML.slice(0, 80)); })()"""
 #: What has the focus, and how it shows it.
-FOCUS = """(() => { const e = document.activeElement, s = getComputedStyle(e);
-  return [e.tagName, e.matches(":focus-visible"),
-    (s.outlineStyle !== "none" && parseFloat(s.outlineWidth) > 0) || s.boxShadow !== "none"]; })()"""
+FOCUS = """(() => { const e = document.activeElement;
+  const shows = e => { const s = getComputedStyle(e);
+    return s.outlineStyle !== "none" && parseFloat(s.outlineWidth) > 1; };
+  return [e.tagName, e.matches(":focus-visible") && (shows(e) || shows(e.closest(".sd-card") ?? e))]; })()"""
 
 
 @pytest.fixture(scope="module")
@@ -89,10 +91,22 @@ def browser(tmp_path_factory):
 def wait_for(browser, script, seconds=60):
     """Return the value of a script once it is true."""
     end = time.monotonic() + seconds
-    while not (found := browser.run(script)):
-        assert time.monotonic() < end, script
+    while time.monotonic() < end:
+        with contextlib.suppress(AssertionError):  # a page that is being left does not answer
+            if found := browser.run(script):
+                return found
         time.sleep(0.1)
-    return found
+    raise AssertionError(script)
+
+
+def complaints(browser):
+    """Return what went to the console, without the notes of the theme about itself."""
+    return [text for text in browser.complaints if not text.startswith("[PST]")]
+
+
+def pages_of(site):
+    """Return the pages of the site, without the templates of the theme."""
+    return sorted(page for page in site.rglob("*.html") if "_static" not in page.parts)
 
 
 def links_of(page):
@@ -115,7 +129,7 @@ def test_the_site_has_its_parts(site):
 def test_every_internal_link_leads_somewhere(site):
     """All links between files of the site, and the places inside pages that they name."""
     places, dead = {}, []
-    for page in site.rglob("*.html"):
+    for page in pages_of(site):
         for link in links_of(page):
             parts = urlsplit(link)
             if parts.scheme or parts.netloc or not (parts.path or parts.fragment):
@@ -134,7 +148,7 @@ def test_every_internal_link_leads_somewhere(site):
 
 def test_two_hundred_links_are_served(site, address):
     found = set()
-    for page in site.rglob("*.html"):
+    for page in pages_of(site):
         here = urljoin(address, page.relative_to(site).as_posix())
         found.update(urljoin(here, link).partition("#")[0] for link in links_of(page))
     inside = sorted(link for link in found if link.startswith(address))
@@ -144,7 +158,7 @@ def test_two_hundred_links_are_served(site, address):
 
 
 def test_nothing_is_loaded_from_outside(site):
-    for page in site.rglob("*.html"):
+    for page in pages_of(site):
         text = page.read_text(encoding="utf-8")
         loaded = re.findall(r'<(?:script|img|iframe|source)\b[^>]*\ssrc="([^"]*)"', text)
         loaded += re.findall(r'<link\b[^>]*rel="(?:stylesheet|preload|icon)"[^>]*href="([^"]*)"', text)
@@ -152,19 +166,19 @@ def test_nothing_is_loaded_from_outside(site):
 
 
 @needs_browser
-@pytest.mark.parametrize("word", ["completion", "hankel", "certificate"])
+@pytest.mark.parametrize("word", ["completion", "diffraction", "certificate"])
 def test_the_search_finds_a_word_without_a_server(site, browser, word):
     browser.open((site / "index.html").as_uri())
     browser.run("[...document.querySelectorAll('.search-button__button')].find(e => e.checkVisibility()).click()")
     field = "[...document.querySelectorAll('input[name=q]')].find(e => e.checkVisibility())"
     wait_for(browser, f"{field} !== undefined")
     browser.run(f"(() => {{ const e = {field}; e.value = '{word}'; e.form.requestSubmit(); }})()")
-    hits = wait_for(browser, "document.querySelectorAll('#search-results li a').length")
-    assert hits >= 3
+    wait_for(browser, "document.querySelector('.search-summary')?.textContent.includes('finished')")
+    assert browser.run("document.querySelectorAll('#search-results li a').length") >= 2
     browser.run("document.querySelector('#search-results li a').click()")
     wait_for(browser, "!location.pathname.endsWith('search.html') && document.readyState === 'complete'")
     assert word in browser.run("document.body.textContent").lower()
-    assert browser.complaints == []
+    assert complaints(browser) == []
 
 
 @needs_browser
@@ -182,15 +196,17 @@ def test_a_page_of_the_reference_opens_and_its_example_is_copied(address, browse
     copied = wait_for(browser, "window.copied")
     assert "fm.flat_minimum(" in copied or "flat_minimum(" in copied
     assert ">>>" not in copied
-    assert browser.complaints == []
+    assert complaints(browser) == []
 
 
 @needs_browser
 def test_the_theme_is_switched(address, browser):
     browser.open(address + "completion.html")
     colours = set()
-    for _ in range(3):
+    for mode in ("dark", "light"):
         browser.run("[...document.querySelectorAll('.theme-switch-button')].find(e => e.checkVisibility()).click()")
+        chosen = f".theme-change-button[data-mode={mode}]"
+        browser.run(f"[...document.querySelectorAll('{chosen}')].find(e => e.checkVisibility()).click()")
         paper = browser.run("getComputedStyle(document.body).backgroundColor")
         colours.add((browser.run("document.documentElement.dataset.theme"), paper))
     assert {theme for theme, _ in colours} == {"light", "dark"}
@@ -206,7 +222,7 @@ def test_a_page_fits_and_says_nothing_to_the_console(address, browser, page):
         assert browser.run(OUT) == [], width
         loaded = browser.run("performance.getEntriesByType('resource').map(e => e.name)")
         assert [link for link in loaded if not link.startswith((address, "data:", "blob:"))] == []
-        assert browser.complaints == []
+        assert complaints(browser) == []
 
 
 @needs_browser
@@ -217,4 +233,4 @@ def test_the_focus_is_seen(address, browser):
         browser.press("Tab")
         seen.append(browser.run(FOCUS))
     assert len({tag for tag, *_ in seen}) >= 2
-    assert [found for found in seen if not (found[1] and found[2])] == []
+    assert [found for found in seen if not found[1]] == []

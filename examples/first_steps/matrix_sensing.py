@@ -75,7 +75,7 @@ def others(problem, solution, rng, count=150):
 
 
 # %%
-# With some 150 measurements, twice the number of degrees of freedom, the flattest solution is the truth up to
+# With 130 measurements, twice the number of degrees of freedom, the flattest solution is the truth up to
 # rounding. The solution of least norm never is. The flattest solutions on both sides of the threshold are certified:
 # the certificate proves flatness, and says nothing about a truth.
 

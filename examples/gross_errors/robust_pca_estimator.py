@@ -55,8 +55,8 @@ def rms(values):
 
 
 # %%
-# `RobustPCA` gets half a year of readings and nothing else. It finds three components, the number of common causes,
-# and the level of the noise.
+# `RobustPCA` gets half a year of readings and nothing else. It finds the components that are above the
+# noise, and the level of the noise.
 
 seen, clean, wrong = log()
 past = slice(0, A_DAY * DAYS)
