@@ -8,7 +8,14 @@ from pygments.lexers.special import TextLexer
 from sphinx.application import Sphinx
 
 #: Pages of this folder whose text is followed by that of another document.
-DOCUMENTS = {"contribute": "CONTRIBUTING.md", "changelog": "CHANGELOG.md", "data": "examples/data/README.md"}
+DOCUMENTS = {
+    "contribute": "CONTRIBUTING.md",
+    "changelog": "CHANGELOG.md",
+    "conduct": "CODE_OF_CONDUCT.md",
+    "data": "examples/data/README.md",
+    "governance": "GOVERNANCE.md",
+    "security": "SECURITY.md",
+}
 #: An example, which is a page of the gallery.
 SCRIPT = re.compile(r"^examples/(?!data/)(\w+/\w+)\.py$")
 #: A link to a file in Markdown.

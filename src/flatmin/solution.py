@@ -30,7 +30,8 @@ from flatmin.proofs.robust.certificate import gross_errors
 
 __all__ = ["FORMAT_VERSION", "Noise", "RecoveryError", "Solution", "Status"]
 
-FORMAT_VERSION = 2
+#: The version of the format of solution files.
+FORMAT_VERSION = 1
 
 #: The keys of dual vectors in a file.
 DUALS = ("dual", "uniqueness_dual")

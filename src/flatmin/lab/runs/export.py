@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from flatmin._core.files import atomic_path, check_writable
+from flatmin._core.files import atomic_path, check_writable, refused_if_unwritable
 from flatmin.errors import InputError
 from flatmin.lab.runs.experiment import Experiment
 from flatmin.lab.runs.store import Result
@@ -50,11 +50,8 @@ def export(file: str | Path, recipe: Experiment, results: Sequence[Result]) -> N
     """
     file = Path(file)
     write = check_export(file)
-    try:
-        with atomic_path(file) as temporary:
-            write(temporary, rows(recipe, results))
-    except OSError as error:
-        raise InputError(f"the --export {file} cannot be written: {error.strerror or error}") from error
+    with refused_if_unwritable(f"the --export {file}"), atomic_path(file) as temporary:
+        write(temporary, rows(recipe, results))
 
 
 def check_export(file: Path) -> Callable[[Path, list[Row]], None]:

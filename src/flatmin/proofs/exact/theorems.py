@@ -18,8 +18,7 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin._core.facts import as_html, as_text
-from flatmin._core.files import atomic_path
-from flatmin.errors import InputError
+from flatmin._core.files import atomic_path, refused_if_unwritable
 from flatmin.proofs.certificate import LARGEST_GAP, LARGEST_RESIDUAL, Certificate
 from flatmin.proofs.exact.explicit_problem import ExplicitProblem
 
@@ -181,11 +180,8 @@ class Proof:
         """
         target, data = files_of(file)
         for path, content in ((data, self.instance), (target, self.text.encode("ascii"))):
-            try:
-                with atomic_path(path) as temporary:
-                    temporary.write_bytes(content)
-            except OSError as error:
-                raise InputError(f"{path} cannot be written: {error.strerror or error}") from error
+            with refused_if_unwritable(path), atomic_path(path) as temporary:
+                temporary.write_bytes(content)
         return data
 
     def command(self, proof: str = "proof.json", instance: str = "instance.npz") -> str:
