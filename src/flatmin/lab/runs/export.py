@@ -41,6 +41,12 @@ def export(file: str | Path, recipe: Experiment, results: Sequence[Result]) -> N
     """Write results as a table with one row each to a ``.csv`` or ``.parquet`` file, completely or not at all.
 
     Another ending, a file that cannot be written, or Parquet without pyarrow raise `InputError`.
+
+    Examples
+    --------
+    >>> from flatmin.lab import Store, recipes
+    >>> with Store("trials.db") as store:  # doctest: +SKIP
+    ...     export(Path("figure-3.csv"), recipes.find("figure-3"), store.results(recipes.find("figure-3")))
     """
     file = Path(file)
     write = check_export(file)

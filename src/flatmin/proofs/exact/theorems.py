@@ -111,6 +111,16 @@ class Proof:
     certificate : Certificate or None
         The certificate of the solution. If theorems V and U enclose the value of the solution, value and bound are the
         numbers of the theorems, ``rigor`` is "exact", and ``unique`` is True only with theorem T.
+
+    Examples
+    --------
+    >>> import flatmin as fm
+    >>> problem = fm.Problem(fm.measurements.Entries([0, 0, 1], [0, 1, 0], (2, 2)), [2.0, 4.0, 1.0])
+    >>> proof = fm.prove(problem, fm.flat_minimum(problem))
+    >>> [statement.kind for statement in proof.statements]
+    ['V', 'U', 'gap', 'B', 'F', 'T']
+    >>> proof.statement("T").words[:26]
+    'X̂ fits the data exactly, '
     """
 
     subject: str
