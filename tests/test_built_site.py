@@ -35,7 +35,7 @@ PAGES = (
         "completion",
         "networks",
         "claims",
-        "theory/uniqueness",
+        "theory/cross_validation",
         "api/flatmin.MatrixCompletion",
     ),
     *("gallery/index", "gallery/first_steps/first_table"),
@@ -209,6 +209,7 @@ def test_the_theme_is_switched(address, browser):
         browser.run(f"[...document.querySelectorAll('{chosen}')].find(e => e.checkVisibility()).click()")
         paper = browser.run("getComputedStyle(document.body).backgroundColor")
         colours.add((browser.run("document.documentElement.dataset.theme"), paper))
+    browser.run("localStorage.clear()")
     assert {theme for theme, _ in colours} == {"light", "dark"}
     assert len(colours) == 2
 

@@ -96,7 +96,7 @@ def facts(solution, size):
 
 
 # %%
-# The picture is found from four masks on by `flat_minimum`, and from six on by projections.
+# The picture is found from four masks on by `flat_minimum`, and by projections only with eight.
 
 errors = {}
 for masks in (*FEWER, MASKS):
