@@ -54,8 +54,8 @@ def test_a_process_that_is_started_afresh_gives_the_same_bits():
     assert found.status is fm.Status.unique_flat_minimum
 
 
-#: A program that runs commands without fork and without the modules that Windows lacks. It fails if flatmin reads or writes
-#: a text in the encoding of the system, which differs between systems.
+#: A program that runs commands without fork and without the modules that Windows lacks. It fails if flatmin reads or
+#: writes a text in the encoding of the system, which differs between systems.
 ELSEWHERE = """
 import os, sys, warnings
 

@@ -90,7 +90,9 @@ def _variables(path: Path) -> dict[str, Any]:
             )
         require(3 * sum(sizes) + 3.0 * path.stat().st_size, f"reading {path.name}")
         found = loadmat(path, mat_dtype=True, chars_as_strings=False)
-    return {key: coo_array(value) if issparse(value) else value for key, value in found.items() if not key.startswith("__")}
+    return {
+        key: coo_array(value) if issparse(value) else value for key, value in found.items() if not key.startswith("__")
+    }
 
 
 def _vector(found: dict[str, Any], key: str) -> Array:
