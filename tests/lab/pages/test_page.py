@@ -104,13 +104,17 @@ def test_every_claim_stands_with_its_verdict_number_interval_and_limit(html):
     assert f"Holds: {number(claims[0].estimate)}, interval {low} to {high}; expected at most 3." in text
 
 
-def test_a_recipe_shows_its_figures_before_its_verdicts(html, tmp_path):
+def test_a_recipe_shows_its_figures_then_a_table_of_verdicts_then_details(html, tmp_path):
     """On a page of several recipes the overview, which leads to the sections, comes first all the same."""
     write_report(tmp_path / "one.html", [of_map()])
     one = (tmp_path / "one.html").read_text(encoding="utf-8")
     for text in (one, html[html.index('<section id="experiment-mapped"') :]):
-        assert 0 < text.index("<figure") < text.index('<ul class="statements">')
-    assert one.index("<figure") < one.index('<table class="overview">')
+        verdicts = text.index("<caption>Verdicts</caption>")
+        assert 0 < text.index("<figure") < verdicts < text.index('<div class="leads">')
+        assert verdicts < text.index('<ul class="statements">')
+        rows = re.findall(r"<tr><td>(\w[\w ]*)</td><td>\d\. ", text[verdicts:])
+        assert rows[:3] == ["Holds", "Fails", "Not tested here"]
+    assert '<table class="overview">' not in one
     assert html.index('<table class="overview">') < html.index("<figure")
 
 
