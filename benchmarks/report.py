@@ -30,9 +30,11 @@ from benchmarks.markdown import cells, line, machine, mark, processor, replace_b
 
 __all__ = ["cells", "line", "machine", "main", "mark"]
 
-#: Names of the markers around the long and the short tables, and around the table of loops.
-MARKER, MACHINE = "performance", "kernels"
+#: Names of the markers around the tables of all cases, of the headlines, and of loops.
+MARKER, HEADLINES, MACHINE = "performance", "headlines", "kernels"
 SHORT, LONG = ROOT / "README.md", ROOT / "docs" / "performance.md"
+#: The headlines that the README has, by the beginning of "family: case".
+FRONT = ("completion: 10k×10k", "robust PCA: 1000×1000", "dense: sensing 60×50")
 PACKAGES = (
     "flatmin", "numpy", "scipy", "numba", "cvxpy", "scs", "clarabel", "pymanopt", "tensorly", "pyrpca", "cmfrec",
     "implicit", "pyspark", "scikit-learn", "benchopt",
@@ -113,14 +115,16 @@ def write(book) -> None:
         f"`python benchmarks/report.py`"
     )
     exponents = growth.draw(book)
-    short = f"{ratios.short_table(plan.CASES, book)}\n\n{caption}."
+    front = [case for case in plan.CASES if f"{case.family}: {case.name}".startswith(FRONT)]
+    short, headlines = (f"{ratios.short_table(cases, book)}\n\n{caption}." for cases in (front, plan.CASES))
     parts = [f"{caption}. {versions(PACKAGES)}."]
     for family in plan.FAMILIES:
         cases = [case for case in plan.CASES if case.family == family]
         parts.append(f"### {family[0].upper()}{family[1:]}\n\n{ratios.family_table(family, cases, book)}")
     parts.append(exponents)
     long, reached = "\n\n".join(parts), f"{printed(book)}\n\n{caption}."
-    for file, marker, text in ((SHORT, MARKER, short), (LONG, MARKER, long), (LONG, MACHINE, reached)):
+    texts = ((SHORT, MARKER, short), (LONG, HEADLINES, headlines), (LONG, MARKER, long), (LONG, MACHINE, reached))
+    for file, marker, text in texts:
         if not replace_block(file, marker, text):
             print(f"{file.name} has no <!-- {marker} --> … <!-- /{marker} -->", file=sys.stderr)
 

@@ -29,6 +29,7 @@ SAME_SUBJECT = {
     "per_example_sam": "an optimizer and its competitor",
     "report": "a command and what it runs",
     "sweep": "a command and what it runs",
+    "sweeps": "alternating least squares, on one machine and on Spark",
     "reweighting": "a solver and the recipe that measures it",
     "phase_map": "a phase map and its display",
     "solution": "the solution and the public check of solutions",
@@ -137,4 +138,4 @@ def test_every_module_with_logic_has_a_test_file_at_its_path():
 )
 def test_every_folder_of_tests_mirrors_one_of_the_package(folder):
     place = folder.parent.relative_to(TESTS)
-    assert place.name in {"benchmarks", "stranger"} or (ROOT / place / "__init__.py").exists()
+    assert place.name in {"benchmarks", "release", "stranger"} or (ROOT / place / "__init__.py").exists()

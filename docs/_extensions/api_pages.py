@@ -21,13 +21,17 @@ from sphinx.domains.python import PyXRefRole
 GUIDES: dict[str, str] = {
     "flatmin": "tutorial",
     "flatmin.estimators": "estimators",
-    "flatmin.families": "tutorial",
-    "flatmin.measurements": "tutorial",
+    "flatmin.families": "models",
+    "flatmin.measurements": "models",
     "flatmin.nn": "networks",
     "flatmin.explorer": "explorer",
     "flatmin.lab": "sweeps",
     "flatmin.spark": "spark",
+    "flatmin.cli": "command_line",
+    "flatmin.errors": "command_line",
+    "flatmin.problem": "models",
     "flatmin.report": "command_line",
+    "flatmin.solution": "proved",
     "flatmin.testing": "architecture",
     "flatmin.losses": "theory/robust_pca",
     "flatmin.parametrizations": "theory/flatness",
@@ -113,7 +117,7 @@ def _package_page(package: str, module: ModuleType, own: list[PublicName], home:
 
 {_as_markdown(inspect.getdoc(module) or "")}
 
-{_guide(package)}
+{guide(package)}
 
 ```{{list-table}}
 :widths: 30 70
@@ -127,7 +131,7 @@ def _package_page(package: str, module: ModuleType, own: list[PublicName], home:
 """
 
 
-def _guide(package: str) -> str:
+def guide(package: str) -> str:
     """Return a line that leads to the section of the guide."""
     return f"Guide: {{doc}}`/{GUIDES[package]}`." if package in GUIDES else ""
 
@@ -149,7 +153,7 @@ def _name_page(name: PublicName) -> str:
 .. {kind}:: {name.path}
 {options}```
 
-Package: {{py:mod}}`{name.package}`. {_guide(name.package)}
+Package: {{py:mod}}`{name.package}`.
 """
 
 

@@ -361,7 +361,8 @@ def test_memory_is_that_of_the_first_repetition():
 def test_documents_have_what_loops_reach_of_the_machine(book, tmp_path, monkeypatch):
     short, long = tmp_path / "README.md", tmp_path / "performance.md"
     short.write_text("<!-- performance -->\n<!-- /performance -->\n")
-    long.write_text("<!-- kernels -->\n<!-- /kernels -->\n<!-- performance -->\n<!-- /performance -->\n")
+    markers = ("headlines", "kernels", "performance")
+    long.write_text("".join(f"<!-- {name} -->\n<!-- /{name} -->\n" for name in markers))
     monkeypatch.setattr(report, "SHORT", short)
     monkeypatch.setattr(report, "LONG", long)
     monkeypatch.setattr(growth, "IMAGES", tmp_path)
@@ -371,6 +372,10 @@ def test_documents_have_what_loops_reach_of_the_machine(book, tmp_path, monkeypa
     assert "| loop | 0.5 |" in before
     assert "kernels --large`: not run" in before
     assert "### Completion" in after
+    headlines = [line for line in before.partition("<!-- /headlines -->")[0].splitlines() if line.startswith("| ")]
+    front = [line for line in short.read_text().splitlines() if line.startswith("| ")]
+    assert len(front) == 1 + len(report.FRONT)
+    assert set(front) < set(headlines)
     assert report.printed(book) in before
 
 

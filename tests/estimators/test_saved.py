@@ -116,8 +116,11 @@ def test_foreign_and_damaged_files_are_refused(saved, tmp_path):
     with pytest.raises(InputError, match="holds a PairRegressor, expected a MatrixCompletion"):
         fm.MatrixCompletion.load(saved)
     fm.PairRegressor(0.1).fit(PAIRS, RATINGS).solution_.save(tmp_path / "solution.npz")
-    with pytest.raises(InputError, match="format version 2, expected 1"):
+    with pytest.raises(InputError, match="holds no model, expected a PairRegressor"):
         fm.PairRegressor.load(tmp_path / "solution.npz")
+    write_described(tmp_path / "later.npz", {}, {}, MODEL_VERSION + 1)
+    with pytest.raises(InputError, match=f"format version {MODEL_VERSION + 1}, newer than {MODEL_VERSION}"):
+        fm.PairRegressor.load(tmp_path / "later.npz")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from flatmin._core.arrays import Array, on_host
 from flatmin.errors import InputError
 
 __all__ = [
+    "check_version",
     "generator",
     "integers",
     "is_whole",
@@ -127,6 +128,23 @@ def whole_number(value: Any, name: str, least: int) -> int:
 def is_whole(value: Any) -> bool:
     """Return whether a value is a whole number, of Python or NumPy; truth values and durations are not."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool | np.timedelta64)
+
+
+def check_version(file: object, found: Any, newest: int) -> None:
+    """Raise `InputError` unless the version of a format that a file states is one of those that are read.
+
+    Examples
+    --------
+    >>> check_version("a.npz", 2, newest=1)
+    Traceback (most recent call last):
+    ...
+    flatmin.errors.InputError: a.npz has format version 2, newer than 1, the newest that is read here; update flatmin
+    """
+    if not is_whole(found) or found < 1:
+        raise InputError(f"{file} has format version {shown(found)}, expected a whole number from 1 to {newest}")
+    if found > newest:
+        stated = f"{file} has format version {shown(found)}, newer than {newest}"
+        raise InputError(f"{stated}, the newest that is read here; update flatmin")
 
 
 def shown(value: Any) -> str:

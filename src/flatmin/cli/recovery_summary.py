@@ -13,9 +13,12 @@ from flatmin._core.arrays import Array
 from flatmin._version import __version__
 from flatmin.families import Family
 from flatmin.problem import Problem
-from flatmin.solution import FORMAT_VERSION, Solution
+from flatmin.solution import Solution
 
-__all__ = ["as_json", "plain", "print_outcome", "print_table", "summarize"]
+__all__ = ["SUMMARY_VERSION", "as_json", "plain", "print_outcome", "print_table", "summarize"]
+
+#: The version of the fields of ``summary.json``, which all commands share.
+SUMMARY_VERSION = 1
 
 
 def summarize(
@@ -47,7 +50,7 @@ def summarize(
         "noise": None if solution.noise is None else _noise(family, problem, solution, truth),
         "seed": solution.settings.get("seed"),
         "version": __version__,
-        "format_version": FORMAT_VERSION,
+        "format_version": SUMMARY_VERSION,
     }
     if truth is not None:
         summary["relative_error"] = family.relative_error(problem, solution, truth)

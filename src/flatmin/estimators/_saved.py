@@ -81,7 +81,8 @@ class SavedEstimator(BaseEstimator):  # type: ignore[misc]
         arrays, about = read_described(path, MODEL_VERSION, "a model")
         found = about.get("estimator")
         if found != cls.__name__:
-            raise InputError(f"{path} holds a {found}, expected a {cls.__name__}")
+            content = "no model" if found is None else f"a {found}"
+            raise InputError(f"{path} holds {content}, expected a {cls.__name__}")
         packing = cls._packing()
         packing.arrays.update(arrays)
         try:

@@ -12,16 +12,19 @@ from flatmin._core.arrays import Array
 from flatmin._core.files import refused_if_damaged
 from flatmin._core.memory import require
 from flatmin._core.stored_arrays import read_entry, stored_arrays
-from flatmin._core.validation import numeric
+from flatmin._core.validation import check_version, numeric
 from flatmin.errors import InputError
 from flatmin.families import Family
 from flatmin.formats.base import check_file
 from flatmin.problem import Problem
 from flatmin.proofs.certificate import check_dual
 from flatmin.proofs.objective import Objective
-from flatmin.solution import DUALS
+from flatmin.solution import DUALS, FORMAT_VERSION
 
-__all__ = ["SavedSolution", "read_arrays", "read_solution"]
+__all__ = ["PROBLEM_VERSION", "SavedSolution", "read_arrays", "read_solution"]
+
+#: The version of the format of problem files: the keys of each family. A file without a version has version 1.
+PROBLEM_VERSION = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +52,7 @@ def read_arrays(path: Path, family: Family, given: Mapping[str, Array]) -> dict[
 
     An archive that is damaged, lacks a key or holds other arrays than finite numbers raises `InputError`.
     """
-    found, keys = _load(path, "the input", (*family.keys, "truth"))
+    found, keys = _load(path, "the input", (*family.keys, "truth"), PROBLEM_VERSION)
     arrays = found | dict(given)
     missing = [key for key in family.keys if key not in arrays and key not in family.optional]
     if missing:
@@ -64,7 +67,7 @@ def read_arrays(path: Path, family: Family, given: Mapping[str, Array]) -> dict[
 def read_solution(path: Path, family: Family, problem: Problem) -> SavedSolution:
     """Read a solution file of flatmin or another program, with or without dual vectors."""
     names = problem.parametrization.names
-    arrays, _ = _load(path, "the solution", (*names, *family.answers, *DUALS, "description"))
+    arrays, _ = _load(path, "the solution", (*names, *family.answers, *DUALS, "description"), FORMAT_VERSION)
     name = next((name for name in family.answers if name in arrays), None)
     factors = answer = None
     if all(name in arrays for name in names):
@@ -109,15 +112,17 @@ def _objective(path: Path, description: Array, problem: Problem) -> Objective:
         raise InputError(f"{path} has a damaged key 'description': its setting {error}") from error
 
 
-def _load(path: Path, role: str, wanted: tuple[str, ...]) -> tuple[dict[str, Array], list[str]]:
-    """Return the wanted arrays that an archive has, and all its keys."""
+def _load(path: Path, role: str, wanted: tuple[str, ...], newest: int) -> tuple[dict[str, Array], list[str]]:
+    """Return the wanted arrays that an archive has, and all its keys; a version newer than ``newest`` is refused."""
     check_file(path, role)
     arrays = {}
     with refused_if_damaged(f"{role} {path} is not a whole .npz archive"), zipfile.ZipFile(path) as archive:
         entries = stored_arrays(archive)
-        there = [key for key in wanted if key in entries]
+        there = [key for key in (*wanted, "format_version") if key in entries]
         require(2.0 * sum(entries[key].file_size for key in there), f"reading {path.name}")
         for key in there:
             with refused_if_damaged(f"the key {key!r} of {path} cannot be read"):
                 arrays[key] = read_entry(archive, entries[key])
+    if "format_version" in arrays:
+        check_version(path, arrays.pop("format_version").tolist(), newest)
     return arrays, list(entries)

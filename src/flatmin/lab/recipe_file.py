@@ -19,13 +19,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from flatmin._core.validation import real_number, shown
+from flatmin._core.validation import check_version, real_number, shown
 from flatmin.errors import InputError
 from flatmin.lab.recipe import RECIPES, Recipe
 
 __all__ = ["read_recipe"]
 
-KEYS = ("recipe", "repetitions", "seed", "grid", "only")
+#: The version of the format of recipe files. A file without the key ``format_version`` has version 1.
+RECIPE_VERSION = 1
+KEYS = ("recipe", "repetitions", "seed", "grid", "only", "format_version")
 
 
 def read_recipe(given: str, *, quick: bool = False) -> Recipe:
@@ -70,6 +72,7 @@ def _read(file: Path) -> dict[str, Any]:
         raise InputError(f"the recipe {file} cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:  # also whole numbers of thousands of digits
         raise InputError(f"the recipe {file} is no TOML: {error}") from error
+    check_version(f"the recipe {file}", changes.get("format_version", 1), RECIPE_VERSION)
     for key in changes:
         if key not in KEYS:
             raise InputError(f"{file} has the key {key!r}, expected one of {', '.join(KEYS)}")

@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin._core.validation import integers, numeric
+from flatmin._core.validation import check_version, integers, numeric
 from flatmin._version import __version__
 from flatmin.errors import InputError
 from flatmin.linalg.metric import Metric
@@ -30,6 +30,8 @@ from flatmin.spark.triples import LARGEST, LARGEST_VALUE, Indexed, ascending, in
 
 __all__ = ["SparkCompletion"]
 
+#: The version of the format of the folders that `SparkCompletion.write` makes.
+COMPLETION_VERSION = 1
 #: First number of columns of the factors if the user sets none. It doubles until the certificate shows that no column
 #: is missing.
 FIRST_RANK = 32
@@ -67,6 +69,13 @@ class SparkCompletion:
     costs : dict of str to float
         The seconds of each part, "read", "als", "sweeps" and "certificate"; and ``products``, the number of columns
         multiplied by the distributed dual matrix (0 if that matrix was collected on this machine).
+
+    Examples
+    --------
+    >>> ratings = spark.read.parquet("ratings.parquet")  # doctest: +SKIP
+    >>> model = SparkCompletion.fit(ratings, ["person", "film", "stars"], alpha=0.1)  # doctest: +SKIP
+    >>> model.certificate.holds  # doctest: +SKIP
+    True
     """
 
     row_ids: Array
@@ -227,6 +236,7 @@ class SparkCompletion:
             "iterations": self.solution.iterations,
             "costs": dict(self.costs),
             "version": __version__,
+            "format_version": COMPLETION_VERSION,
         }
         with session() as spark:
             description = spark.createDataFrame([(_described(about),)], "description string")
@@ -259,6 +269,7 @@ class SparkCompletion:
             try:
                 tables = {name: spark.read.parquet(f"{root}/{name}").toArrow() for name in ("rows", "columns", "about")}
                 about = json.loads(tables["about"]["description"][0].as_py())
+                check_version(path, about["format_version"], COMPLETION_VERSION)
                 sides = [_from_arrow(tables[name]) for name in ("rows", "columns")]
                 claimed = Certificate(dual=np.empty(0), **about["certificate"])
                 solution = Solution(
@@ -273,6 +284,8 @@ class SparkCompletion:
                     settings=about["settings"],
                     claimed={"status": Status[about["status"]].name, **vars(claimed)},
                 )
+            except InputError:
+                raise
             except Exception as error:
                 cause = reason(error)
                 raise InputError(f"{path} cannot be read, expected what SparkCompletion wrote: {cause}") from error

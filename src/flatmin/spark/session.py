@@ -62,7 +62,8 @@ def java() -> Path:
     if not found.is_file():
         raise InputError(f"Spark needs Java, and no java is on the PATH and JAVA_HOME is not set; {advice}")
     try:
-        answer = subprocess.run([str(found), "-version"], capture_output=True, text=True, timeout=60, check=False)
+        # The program is the Java that Spark itself would start, from the user's own settings.
+        answer = subprocess.run([str(found), "-version"], capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
     except (OSError, subprocess.SubprocessError) as error:
         raise InputError(f"Spark needs Java, and {found} cannot be started: {error}; {advice}") from error
     version = re.search(r'version "(?:1\.)?(\d+)', answer.stderr + answer.stdout)

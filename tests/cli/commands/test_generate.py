@@ -22,6 +22,7 @@ def test_a_drawn_file_says_what_the_library_draws(flatmin, tmp_path, family):
     expected = model.sample((7, 7), 1, model.usual.measurements((7, 7), 1), seed=3)
     arrays = loaded(tmp_path / "p.npz")
     np.testing.assert_array_equal(arrays.pop("truth"), expected.truth)
+    assert arrays.pop("format_version") == 1
     assert set(arrays) <= set(model.keys)
     for key, value in model.arrays(expected.problem).items():
         np.testing.assert_array_equal(arrays[key], value)

@@ -341,7 +341,7 @@ def of_another_format(file):
         (["empty.db"], "empty.db has no trials to report: no trial is finished yet; flatmin sweep makes some"),
         (["new.db"], "new.db has no trials to report: no trial is finished yet"),
         (["former.db"], "2 trials of figure-3 are left out: made by another version of the recipe"),
-        (["future.db"], "the store future.db has format version 9, expected 1"),
+        (["future.db"], "the store future.db has format version 9, newer than 1"),
         (["torn.db"], "the store torn.db cannot be read: "),
         (["good.db", "--output", "bare"], "the page bare is a directory, expected a file"),
         (["good.db", "--output", "none/x.html"], "would stand in none, which is no directory; make it first"),

@@ -34,7 +34,8 @@ def judged(*values, of=None):
 )
 def test_what_fails_is_undecided_and_is_not_tested_is_told_apart_and_counted(values, outcome, advice):
     page = experiments_page([judged(*values)])
-    assert page.sections[1].overview.lines[0].cells[0] == outcome
+    several = experiments_page([judged(*values), Finding.from_evidence(of_curves())])
+    assert several.sections[0].overview.lines[0].cells[0] == outcome
     assert page.verdict.advice == f"{advice} 2 trials failed and count for nothing.".lstrip()
     counts = {fact.name: int(fact.value) for fact in page.highlights[:4]}
     assert list(counts) == ["Claims that hold", "Claims that fail", "Undecided claims", "Claims not tested here"]

@@ -19,7 +19,7 @@ def test_an_unfinished_sweep_says_so_and_how_much_is_there():
         "Only a part of the grid has been computed: curves (9 of 45 trials). Verdicts may change with the others. "
     )
     assert page.sections[0].overview.lines[0].cells[1] == "9 of 45 trials"
-    assert "What follows is from 9 of 45 trials; 2 failed." in page.sections[1].prose
+    assert "All numbers are from 9 of 45 trials; 2 failed." in page.sections[1].parts[0].prose
     stranger = curves.experiment.trial({"method": "flat", "noise": 7.0}, 0)
     beyond = Evidence(curves.planned, [*few.results, Result(stranger, {"error": 1.0, "gap": 1.0})])
     assert size_of(beyond) == "8 trials, 7 of the grid's 45"
@@ -51,10 +51,10 @@ def test_the_part_of_the_full_grid_is_that_of_the_recipe_that_is_known():
     stranger = recipe.trial({"panel": "sensing", "method": "flat", "d": 11, "rank": 2, "m": 99}, 0)
     results = [Result(trial, {"success": True, "error": 0.0}) for trial in [*trials[:50], stranger]]
     page = experiments_page([replace(Finding.from_evidence(Evidence(recipe, results)), displays=())])
-    facts = {fact.name: fact.value for fact in page.sections[0].parts[0].facts}
+    facts = {fact.name: fact.value for fact in page.sections[0].parts[1].facts}
     assert facts["Part of the full grid"] == f"50 of {len(trials)}"
     assert "Part of the full grid" not in str(
-        experiments_page([Finding.from_evidence(of_nothing())]).sections[0].parts[0].facts
+        experiments_page([Finding.from_evidence(of_nothing())]).sections[0].parts[1].facts
     )
 
 

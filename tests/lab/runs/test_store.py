@@ -59,7 +59,7 @@ def test_another_programs_database_without_a_name_is_no_store(tmp_path):
     with sqlite3.connect(tmp_path / "other.db") as other:
         other.execute("CREATE TABLE mine (x)")
     other.close()
-    with pytest.raises(InputError, match=f"has format version 0, expected {FORMAT}"):
+    with pytest.raises(InputError, match=f"has format version 0, expected a whole number from 1 to {FORMAT}"):
         Store(tmp_path / "other.db")
 
 
@@ -68,7 +68,7 @@ def test_a_later_format_is_refused(tmp_path):
     with sqlite3.connect(tmp_path / "trials.db") as other:
         other.execute("PRAGMA user_version = 99")
     other.close()
-    with pytest.raises(InputError, match="has format version 99, expected 1"):
+    with pytest.raises(InputError, match="has format version 99, newer than 1"):
         Store(tmp_path / "trials.db")
 
 

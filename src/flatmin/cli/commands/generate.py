@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from flatmin import families
-from flatmin._core.files import atomic_path
+from flatmin._core.files import atomic_path, refused_if_unwritable
 from flatmin.cli.options import exclusive, in_options, pair, whole_numbers
 from flatmin.errors import InputError
 from flatmin.families import Family, Instance
+from flatmin.formats.archive import PROBLEM_VERSION
 from flatmin.formats.base import check_file
 from flatmin.formats.image import read_grey
 
@@ -57,11 +58,9 @@ def run(request: Request) -> int:
     arrays: dict[str, Any] = dict(model.arrays(instance.problem))
     if instance.truth is not None:
         arrays["truth"] = instance.truth
-    try:
-        with atomic_path(out) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, **arrays)
-    except OSError as error:
-        raise InputError(f"the output {out} cannot be written: {error.strerror or error}") from error
+    arrays["format_version"] = PROBLEM_VERSION
+    with refused_if_unwritable(f"the output {out}"), atomic_path(out) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, **arrays)
     return 0
 
 

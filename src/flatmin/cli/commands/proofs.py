@@ -14,7 +14,7 @@ from typing import Any
 
 from flatmin._core.progress import progress, spoken
 from flatmin.cli.output import PROOFS, destination, results_directory
-from flatmin.cli.recovery_summary import as_json
+from flatmin.cli.recovery_summary import SUMMARY_VERSION, as_json
 from flatmin.errors import InputError
 from flatmin.lab.kept_proofs import CheckedProof, check_proofs, write_proofs
 from flatmin.proofs import checker
@@ -85,7 +85,7 @@ def _summary(place: Path, checked: Sequence[CheckedProof]) -> dict[str, Any]:
     """Return the fields of ``summary.json``."""
     kinds = Counter(kind for verdict in checked for kind in verdict.statements)
     return {
-        "format_version": 1,
+        "format_version": SUMMARY_VERSION,
         "store": str(place),
         "proofs": len(checked),
         "theorems": dict(kinds),

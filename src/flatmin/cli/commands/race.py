@@ -14,12 +14,11 @@ from flatmin.cli.options import ProblemFile, in_options
 from flatmin.cli.output import RACE, destination, results_directory
 from flatmin.cli.race.pace import RacePace
 from flatmin.cli.race.runs import STORE, Runs, kept_runs
-from flatmin.cli.recovery_summary import as_json, plain
+from flatmin.cli.recovery_summary import SUMMARY_VERSION, as_json, plain
 from flatmin.errors import InputError
 from flatmin.families import Family
 from flatmin.formats.case import Case
 from flatmin.report.words import counted
-from flatmin.solution import FORMAT_VERSION
 
 __all__ = ["Request", "print_competitors", "run"]
 
@@ -85,7 +84,7 @@ def summarize(family: Family, case: Case, result: Any, seed: int | None) -> dict
         "protocol": found["protocol"],
         "seed": seed,
         "version": __version__,
-        "format_version": FORMAT_VERSION,
+        "format_version": SUMMARY_VERSION,
     }
     return {name: plain(value) for name, value in fields.items()}
 

@@ -13,11 +13,10 @@ from flatmin._version import __version__
 from flatmin.cli.answer_files import write_csv
 from flatmin.cli.fitted_estimator import are_outside, fit_fields
 from flatmin.cli.imputation.imputation_model import FACTS, ImputationModel
-from flatmin.cli.recovery_summary import plain
+from flatmin.cli.recovery_summary import SUMMARY_VERSION, plain
 from flatmin.formats.tables import Role, TypedTable
 from flatmin.report import FilledTable
 from flatmin.report.words import counted, listed, not_held_out
-from flatmin.solution import FORMAT_VERSION
 
 __all__ = ["Imputation"]
 
@@ -89,7 +88,7 @@ class Imputation:
             **fit_fields(fit, self.model.converged),
             "seconds": self.seconds,
             "version": __version__,
-            "format_version": FORMAT_VERSION,
+            "format_version": SUMMARY_VERSION,
         }
         return {name: plain(value) for name, value in fields.items()}
 

@@ -14,12 +14,11 @@ from flatmin._version import __version__
 from flatmin.cli.answer_files import write_csv
 from flatmin.cli.fitted_estimator import are_outside, fit_fields, intervals
 from flatmin.cli.rating.rating_model import RatingModel
-from flatmin.cli.recovery_summary import plain
+from flatmin.cli.recovery_summary import SUMMARY_VERSION, plain
 from flatmin.estimators._comparison import coverage
 from flatmin.formats.tables import PairTable
 from flatmin.report import HeldOutValues, RatedTable
 from flatmin.report.words import counted
-from flatmin.solution import FORMAT_VERSION
 
 __all__ = ["RatedPairs"]
 
@@ -145,7 +144,7 @@ class RatedPairs:
             **fit_fields(fit, self.model.converged),
             "seconds": self.seconds,
             "version": __version__,
-            "format_version": FORMAT_VERSION,
+            "format_version": SUMMARY_VERSION,
         }
         return {name: plain(value) for name, value in fields.items()}
 

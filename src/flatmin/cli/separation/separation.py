@@ -9,12 +9,11 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin._version import __version__
-from flatmin.cli.recovery_summary import plain
+from flatmin.cli.recovery_summary import SUMMARY_VERSION, plain
 from flatmin.cli.separation.separable import Separable, SeparableClip, SeparableDocument, SeparableTable
 from flatmin.cli.separation.separation_model import SeparationModel
 from flatmin.losses import Absolute
 from flatmin.report import SeparatedData
-from flatmin.solution import FORMAT_VERSION
 
 __all__ = ["Separation"]
 
@@ -88,7 +87,7 @@ class Separation:
             "seconds": self.seconds,
             "seed": fit.random_state,
             "version": __version__,
-            "format_version": FORMAT_VERSION,
+            "format_version": SUMMARY_VERSION,
         }
         return {name: plain(value) for name, value in (fields | dict(self.source.facts())).items()}
 

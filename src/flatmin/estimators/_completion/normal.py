@@ -31,6 +31,8 @@ __all__ = ["NormalRows", "TableRows"]
 
 #: EM stops once no covariance changes by more than this share of the table's variance.
 COVARIANCE_CHANGE = 1e-3
+#: The same in a search for the number of phantom rows, where each fit starts from the last one.
+SEARCH_CHANGE = 3 * COVARIANCE_CHANGE
 #: The largest number of EM steps.
 MAX_STEPS = 200
 #: The model is offered if an EM step takes at most this number of multiplications.
@@ -115,12 +117,14 @@ class NormalRows:
     covariance: Array
 
     @classmethod
-    def fitted(cls, table: TableRows, phantoms: float, start: Self | None = None) -> Self:
+    def fitted(
+        cls, table: TableRows, phantoms: float, start: Self | None = None, change: float = COVARIANCE_CHANGE
+    ) -> Self:
         """Return the distribution for a positive number of phantom rows, by EM from a given start."""
         found = start or cls(table.means, table.variance * np.eye(table.values.shape[1]))
         for _ in range(MAX_STEPS):
             before, found = found, found._step(table, phantoms)
-            if np.max(np.abs(found.covariance - before.covariance)) <= COVARIANCE_CHANGE * table.variance:
+            if np.max(np.abs(found.covariance - before.covariance)) <= change * table.variance:
                 break
         return found
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin.errors import InputError
-from flatmin.estimators._completion.normal import NormalRows, TableRows
+from flatmin.estimators._completion.normal import SEARCH_CHANGE, NormalRows, TableRows
 from flatmin.estimators._completion.observations import Observations
 from flatmin.parametrizations.base import Factors
 from flatmin.problem import Problem
@@ -159,7 +159,7 @@ class _Fold:
             return
         i, j, found = self.hidden.entries.rows, self.hidden.entries.cols, None
         for share in PHANTOMS:
-            found = NormalRows.fitted(table, share * len(table.values), found)
+            found = NormalRows.fitted(table, share * len(table.values), found, SEARCH_CHANGE)
             yield f"{NORMAL}{share:g}", found.filled(table)[i, j] - self.hidden.values
 
 

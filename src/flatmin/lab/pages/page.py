@@ -35,7 +35,8 @@ def experiments_page(findings: Sequence[Finding], **texts: Unpack[PageTexts]) ->
     """Return the page about the findings of one or more recipes."""
     known = texts.get("provenance") or {}
     sections = [_section(finding, known.get(finding.name)) for finding in findings]
-    sections.insert(0 if len(findings) > 1 else 1, _overview(findings))  # the figures of a single recipe come first
+    if len(findings) > 1:
+        sections.insert(0, _overview(findings))
     sections.append(_reading_guide(texts.get("command", "")))
     return Page(
         title=texts.get("title", "Experiments"),
@@ -119,26 +120,38 @@ def _address(finding: Finding, part: str = "") -> str:
 
 
 def _section(finding: Finding, provenance: Provenance | None) -> Section:
+    """Return the section of a recipe: its figures, a short table of verdicts, and then claims and settings in full."""
     recipe = finding.recipe
-    parts = [Section(_address(finding, "settings"), "Settings", facts=settings_of(finding.evidence, provenance))]
+    lost = f"; {len(finding.evidence.failed)} failed" if finding.evidence.failed else ""
+    prose = [f"All numbers are from {size_of(finding.evidence)}{lost}."]
+    if not finding.claims and not finding.trouble:
+        prose.append("No claim has been judged with these trials.")
+    leads = [Fact("Claim", _plain(recipe.claim)), Fact("Refuted by", _plain(recipe.refuted_by))]
+    parts = [
+        Section(_address(finding, "claims"), "Claims in full", prose, leads=leads, statements=_statements(finding)),
+        Section(_address(finding, "settings"), "Settings", facts=settings_of(finding.evidence, provenance)),
+    ]
     if finding.evidence.failed:
         summary, table = failures_of(finding.evidence)
         parts.append(Section(_address(finding, "failures"), "Failed trials", [summary], table=table))
-    leads = [Fact("Claim", _plain(recipe.claim)), Fact("Refuted by", _plain(recipe.refuted_by))]
-    lost = f"; {len(finding.evidence.failed)} failed" if finding.evidence.failed else ""
-    prose = [*finding.trouble, f"What follows is from {size_of(finding.evidence)}{lost}."]
-    if not finding.claims and not finding.trouble:
-        prose.append("No claim has been judged with these trials.")
     return Section(
         _address(finding),
         _plain(recipe.title),
-        prose,
-        leads=leads,
-        statements=_statements(finding),
+        finding.trouble,
         figures=[_figure(_address(finding, display.name), display) for display in finding.displays],
+        table=_verdicts(finding) if finding.claims else None,
         parts=parts,
         label=recipe.name,
     )
+
+
+def _verdicts(finding: Finding) -> Table:
+    """Return the short table of verdicts: a row for each claim, with the number that was found."""
+    rows = [
+        [kind.label, _plain(f"{index}. {claim.text[:1].upper()}{claim.text[1:]}"), in_words(claim).partition(";")[0]]
+        for index, _, kind, claim in _numbered(finding)
+    ]
+    return Table("Verdicts", ("Verdict", "Claim", "Found"), rows, folded=False, words=True)
 
 
 def _plain(text: str) -> str:

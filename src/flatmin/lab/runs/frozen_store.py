@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
 
+from flatmin._core.validation import check_version
 from flatmin.errors import InputError
 from flatmin.lab.runs.store import APPLICATION, FORMAT, TRANSACTION_TIMEOUT, Store
 
@@ -49,8 +50,8 @@ class FrozenStore(Store):
         )
         if tables and application != APPLICATION:
             raise InputError(f"{self.file} is no store of sweeps, expected one")
-        if tables and version != FORMAT:
-            raise InputError(f"the store {self.file} has format version {version}, expected {FORMAT}")
+        if tables:
+            check_version(f"the store {self.file}", version, FORMAT)
         if tables and (count := self.select(DAMAGED)[0][0]):
             raise InputError(f"{self.file} has damaged trials ({count} of them), expected values that a sweep wrote")
         return bool(tables)

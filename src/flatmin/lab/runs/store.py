@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Any
 
 from flatmin._core.files import first_bytes
+from flatmin._core.validation import check_version
 from flatmin.errors import InputError
 from flatmin.lab.runs.experiment import Experiment, Metrics, Trial
 from flatmin.lab.runs.source import library_digest
@@ -58,7 +59,17 @@ CREATE TABLE IF NOT EXISTS files (
 
 @dataclass(frozen=True)
 class Result:
-    """The result of a trial: the metrics of the cell, its wall-clock time, and the reason if it failed."""
+    """The result of a trial: the metrics of the cell, its wall-clock time, and the reason if it failed.
+
+    Examples
+    --------
+    >>> from flatmin.lab import recipes
+    >>> recipe = recipes.find("figure-3").quickly()
+    >>> Result(next(recipe.trials()), {"error": 0.5}).status
+    'done'
+    >>> Result(next(recipe.trials()), reason="out of memory").status
+    'failed'
+    """
 
     trial: Trial
     metrics: Metrics = field(default_factory=dict)
@@ -249,8 +260,8 @@ class Store:
                     database.execute(statement)
                 database.execute(f"PRAGMA application_id = {APPLICATION}")
                 database.execute(f"PRAGMA user_version = {FORMAT}")
-            elif version != FORMAT:
-                raise InputError(f"the --store {self.file} has format version {version}, expected {FORMAT}")
+            else:
+                check_version(f"the --store {self.file}", version, FORMAT)
             database.execute(FILES)
 
     def _has_no_tables(self) -> bool:

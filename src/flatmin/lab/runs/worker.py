@@ -70,12 +70,11 @@ class Worker:
         With ``again``, a trial that failed may be reserved.
         """
         key = (self.experiment.name, self.experiment.version, *trial.key)
-        there = "AND status = 'done'" if again else ""
         with self.store.transaction() as database:
             reserved = database.execute(
                 "INSERT OR IGNORE INTO claims SELECT ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM trials "
-                f"WHERE (recipe, version, parameters, seed) = (?, ?, ?, ?) {there})",
-                (*key, self.id, *key),
+                "WHERE (recipe, version, parameters, seed) = (?, ?, ?, ?) AND (status = 'done' OR NOT ?))",
+                (*key, self.id, *key, again),
             )
             return reserved.rowcount == 1
 

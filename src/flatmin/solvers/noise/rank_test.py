@@ -14,7 +14,7 @@ __all__ = ["RankTest"]
 #: Largest number of ranks that are tested above the rank of the penalised solution.
 MAX_STEPS_UP = 8
 #: Relative gradient at which fits end that are computed only for the test.
-TEST_GRADIENT = 1e-4
+TEST_GRADIENT = 1e-3
 
 #: Stacked factors and their residual.
 _Fit = tuple[Array, Array]
@@ -41,15 +41,18 @@ class RankTest:
     def passed(self, x: Array) -> _Fit:
         """Return the fit of the smallest rank near that of stacked factors x whose residual passes for noise.
 
-        Columns are removed while the residual passes, or added until it does. When time is up, the rank is the last one
-        tested. If the data determine the trace, the penalty selects no rank, and a few outliers among the measurements
+        Columns are removed while the residual passes, or added until it does. Before single columns, all those after
+        the largest drop of the singular values are removed at once. When time is up, the rank is the last one tested.
+        If the data determine the trace, the penalty selects no rank, and a few outliers among the measurements
         can increase the rank found.
         """
-        model, fit = self.noise.scaled.model, self.fit(x, TEST_GRADIENT)
+        fit = self.fit(x, TEST_GRADIENT)
         passes, column = self._passes(*fit)
+        if passes and fit[0].shape[1] > 2:
+            guess = self._reduced(fit, self._rank_before_drop(fit))
+            fit = guess if self._passes(*guess)[0] else fit
         while passes and fit[0].shape[1] > 0 and not self.clock.out_of_time:
-            U, s, V = model.canonical(fit[0])
-            smaller = self.fit(model.stack(U[:, :-1], s[:-1], V[:, :-1]), TEST_GRADIENT)
+            smaller = self._reduced(fit, fit[0].shape[1] - 1)
             if not self._passes(*smaller)[0]:
                 return self.fit(fit[0])
             fit = smaller
@@ -59,6 +62,17 @@ class RankTest:
             fit = self.fit(np.hstack([fit[0], column]), TEST_GRADIENT)
             passes, column = self._passes(*fit)
         return self.fit(fit[0])
+
+    def _rank_before_drop(self, fit: _Fit) -> int:
+        """Return the number of singular values before the largest ratio of two consecutive ones."""
+        _, s, _ = self.noise.scaled.model.canonical(fit[0])
+        return 1 + int(np.argmax(s[:-1] / np.maximum(s[1:], np.finfo(float).tiny)))
+
+    def _reduced(self, fit: _Fit, rank: int) -> _Fit:
+        """Return the fit of a smaller rank, which starts from the largest components of a fit."""
+        model = self.noise.scaled.model
+        U, s, V = model.canonical(fit[0])
+        return self.fit(model.stack(U[:, :rank], s[:rank], V[:, :rank]), TEST_GRADIENT)
 
     def _passes(self, x: Array, residual: Array) -> tuple[bool, Array]:
         """Return whether the residual passes for noise, and the new column that would reduce the residual most."""

@@ -25,7 +25,7 @@ from flatmin.solvers.vectors.uniqueness_dual import uniqueness_dual
 __all__ = ["another_interpolant", "interpolating_minimum", "prove_unique"]
 
 #: Time limit of the search for a uniqueness dual, in seconds.
-LONGEST_PROOF = 5.0
+LONGEST_PROOF = 15.0
 #: Largest number of entries of the factor for which a second solution is looked for.
 LARGEST_SEARCH = 20_000
 #: Smallest time limit of the search for a second solution, in seconds.
