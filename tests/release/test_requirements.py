@@ -10,6 +10,8 @@ from packaging.utils import canonicalize_name
 from release.lowest import constraints
 from release.requirements import ROOT, lowest, project, stated
 
+from tests.imports import statements, tree
+
 
 def test_every_dependency_has_a_lowest_version():
     lines = constraints(project()["optional-dependencies"])
@@ -29,8 +31,8 @@ def test_a_requirement_without_a_lowest_version_is_refused():
         lowest(Requirement("numpy<3"))
 
 
-#: Files next to a test, and a package whose tests are skipped without it.
-SELDOM = {"conftest", "test_penalty_rounds", "benchopt"}
+#: A file next to a test, and a package whose tests are skipped without it.
+SELDOM = {"conftest", "benchopt"}
 
 
 def imported(folder):
@@ -38,9 +40,9 @@ def imported(folder):
     found = set()
     for path in (ROOT / folder).rglob("*.py"):
         if "stranger" not in path.parts:
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            for node in statements(tree(path)):
                 names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-                names += [node.module] if isinstance(node, ast.ImportFrom) else []
+                names += [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
                 found |= {name.partition(".")[0] for name in names}
     return found - {*sys.stdlib_module_names, "flatmin", "tests", "benchmarks", "release", "stranger"} - SELDOM
 
@@ -48,10 +50,10 @@ def imported(folder):
 #: Imports that come with another package that is asked for.
 COMES_WITH = {
     "click": "typer",
+    "cycler": "matplotlib",
     "packaging": "matplotlib",
     "py4j": "pyspark",
     "_pytest": "pytest",
-    "_distutils_hack": "",
 }
 
 
