@@ -61,6 +61,7 @@ COMES_WITH = {
     ("folder", "extras"),
     [("src", ["torch", "array-api", "dask", "parquet", "excel", "video", "spark", "test"]), ("tests", ["test"])],
 )
+@pytest.mark.slow
 def test_what_is_imported_is_asked_for(folder, extras):
     homes = packages_distributions()
     asked = {canonicalize_name(r.name) for r in stated(extras)}
