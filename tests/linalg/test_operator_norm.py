@@ -216,7 +216,8 @@ class TestRandomStarts:
 
 
 def test_deflate_and_leading_triplets():
-    S = random_array((60, 50), density=0.3, random_state=np.random.default_rng(0), data_sampler=np.random.default_rng(1).normal)
+    rng, values = np.random.default_rng(0), np.random.default_rng(1)
+    S = random_array((60, 50), density=0.3, random_state=rng, data_sampler=values.normal)
     S, D = S.tocsr(), S.toarray()
     U, s, V = leading_triplets(S, 3, tol=1e-8)
     np.testing.assert_allclose(s, np.linalg.svd(D, compute_uv=False)[:3], rtol=1e-6)
