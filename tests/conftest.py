@@ -2,6 +2,7 @@
 
 import gc
 import signal
+import socket
 import sys
 from collections import defaultdict
 
@@ -16,6 +17,29 @@ settings.register_profile(
     "repeatable", derandomize=True, deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("repeatable")
+
+
+class Reached(BaseException):
+    """A test tried to reach another machine."""
+
+
+def _only_this_machine(name):
+    """Make a method of sockets refuse every address outside this machine."""
+    method = getattr(socket.socket, name)
+
+    def guarded(self, address, *rest):
+        host = str(address[0]) if isinstance(address, tuple) else ""
+        if host not in HOSTS and not host.startswith("127."):
+            raise Reached(f"{name} to {address}")
+        return method(self, address, *rest)
+
+    setattr(socket.socket, name, guarded)
+
+
+#: Names of this machine. Dask, Spark and processes of PyTorch talk to each other by them.
+HOSTS = {"", "::1", "localhost", socket.gethostname()}
+for _name in ("connect", "connect_ex"):
+    _only_this_machine(_name)
 
 #: A package that tests install elsewhere.
 collect_ignore = ["stranger"]

@@ -110,11 +110,34 @@ def test_what_a_package_shows_is_its_list_of_names(name):
         assert isinstance(value, ModuleType) or not shadowed, f"{name} binds {public} twice: a file has this name too"
 
 
-def test_import_loads_numpy_and_scipy_only():
-    loaded = json.loads(_run("import json, sys, flatmin; print(json.dumps(sorted(sys.modules)))"))
-    tops = {name.split(".")[0] for name in loaded}
-    assert not tops & HEAVY
-    assert {"flatmin", "numpy"} <= tops
+def _loaded(code):
+    """Return the modules that a program has loaded at its end."""
+    return set(json.loads(_run(f"import json, sys\n{code}\nprint(json.dumps(sorted(sys.modules)))")))
+
+
+def test_import_loads_nothing():
+    assert not _loaded("import flatmin") & (HEAVY | {"numpy", "scipy"})
+
+
+def test_first_names_load_numpy_and_the_linear_algebra_of_scipy_only():
+    later = [*flatmin.NAMES["estimators"], *flatmin.NAMES["proofs.exact"]]
+    names = sorted({*flatmin.__all__} - {*later})
+    loaded = _loaded(f"import flatmin\nfor name in {names}:\n    getattr(flatmin, name)")
+    assert not loaded & (HEAVY | {"scipy.optimize", "scipy.special", "scipy.fft", "scipy.stats"})
+    assert {"numpy", "scipy.linalg"} <= loaded
+
+
+def test_every_public_name_has_a_home():
+    """The names that type checkers see are those that are imported when they are used."""
+    block = next(node for node in tree(ROOT / "__init__.py").body if isinstance(node, ast.If))
+    seen = {
+        alias.name: node.module.removeprefix("flatmin").removeprefix(".") for node in block.body for alias in node.names
+    }
+    later = {name for module in ("estimators", "proofs.exact") for name in flatmin.NAMES[module]}
+    assert {name: home for name, home in flatmin.HOMES.items() if name not in later} == {
+        name: home for name, home in seen.items() if home
+    }
+    assert {*seen} | later | {"InputError", "__version__"} == {*flatmin.__all__}
 
 
 def test_torch_is_imported_in_three_places_only():

@@ -29,6 +29,7 @@ SAME_SUBJECT = {
     "per_example_sam": "an optimizer and its competitor",
     "report": "a command and what it runs",
     "sweep": "a command and what it runs",
+    "sweeps": "alternating least squares, on one machine and on Spark",
     "reweighting": "a solver and the recipe that measures it",
     "phase_map": "a phase map and its display",
     "solution": "the solution and the public check of solutions",

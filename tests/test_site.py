@@ -2,7 +2,6 @@
 
 import importlib.util
 import inspect
-import subprocess
 import sys
 from pathlib import Path
 
@@ -18,6 +17,23 @@ def extension(name):
     sys.modules[name] = module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+#: Public names whose docstrings need no example.
+WITHOUT_EXAMPLE = {
+    "base classes, of which CONTRIBUTING.md has a complete subclass": (
+        *("flatmin.cones.Cone", "flatmin.estimators.FlatEstimator", "flatmin.estimators.MatrixRegressor"),
+        *("flatmin.formats.Document", "flatmin.losses.Loss", "flatmin.nn.Seeker"),
+        *("flatmin.parametrizations.Parametrization", "flatmin.solvers.Solver"),
+    ),
+    "errors, whose message says all": ("flatmin.InputError", "flatmin.RecoveryError"),
+    "reports, which commands make from what they compute": (
+        *("flatmin.report.FilledTable", "flatmin.report.HeldOutValues", "flatmin.report.RatedTable"),
+        *("flatmin.report.SeparatedData", "flatmin.report.SolvedProblem", "flatmin.report.write_report"),
+        *("flatmin.report.write_imputation_report", "flatmin.report.write_rating_report"),
+        "flatmin.report.write_separation_report",
+    ),
+}
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +62,13 @@ def test_the_reference_has_every_name_of_every_public_package(pages):
     assert homes[id(importlib.import_module("flatmin").Product)].package == "flatmin"
 
 
+def test_every_public_name_has_an_example(pages):
+    exempt = {name for names in WITHOUT_EXAMPLE.values() for name in names}
+    found = pages.homes(pages.public_names()).values()
+    lacking = {name.path for name in found if callable(name.value) and ">>> " not in (inspect.getdoc(name.value) or "")}
+    assert lacking == exempt
+
+
 def test_references_of_docstrings_are_in_the_bibliography(pages):
     citations = extension("citations")
     references = {path: citations.section(text) for path, text in documented(pages)}
@@ -55,10 +78,33 @@ def test_references_of_docstrings_are_in_the_bibliography(pages):
     assert list(citations.cited('Hutchinson, "A title that nobody used", 1990. arXiv 2203.03756.')) == ["ding2024flat"]
 
 
-@pytest.mark.slow
-def test_the_site_builds_without_a_warning(pages, tmp_path):
-    pytest.importorskip("pydata_sphinx_theme")
-    build = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "docs", str(tmp_path / "html")]
-    done = subprocess.run([*build, "-d", str(tmp_path / "doctrees")], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "html" / "api" / "flatmin.flat_minimum.html").is_file()
+def test_the_course_lists_every_script_of_the_gallery():
+    course = extension("course").COURSE
+    for folder in (ROOT / "examples").iterdir():
+        if (folder / "GALLERY_HEADER.rst").is_file():
+            assert folder.name in course
+            assert {path.stem for path in folder.glob("*.py")} == set(course[folder.name])
+
+
+def test_names_are_found_in_code_and_nowhere_else(pages, monkeypatch):
+    monkeypatch.setitem(sys.modules, "api_pages", pages)
+    links = extension("guide_links")
+    text = (
+        "# Page\nflat_minimum\n## Part of `it`\n`fm.nn.SAM` and `register`\n```python\nRobustPCA().fit(X)  # prove\n```"
+    )
+    counts = {section.link: dict(names) for section, names in links.mentions("page", text).items()}
+    assert counts == {"[Part of it](../page.md#part-of-it)": {"flatmin.nn.SAM": 1, "flatmin.RobustPCA": 1}}
+    assert {"completion", "networks", "tutorial"} <= set(links.guide_pages(ROOT / "docs"))
+    assert links.sections(ROOT / "docs", "flatmin.PanelEffect")[0].page == "panels"
+
+
+def test_inventories_are_fetched_once_and_are_not_needed(tmp_path):
+    found = extension("inventories")
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "objects.inv").write_bytes(b"# Sphinx inventory version 2\n")
+    sites = {"here": (tmp_path / "site").as_uri() + "/", "absent": (tmp_path / "no").as_uri() + "/"}
+    fetched = {"here": (sites["here"], str(tmp_path / "kept" / "here.inv"))}
+    assert found.available(tmp_path / "kept", sites) == fetched
+    (tmp_path / "site" / "objects.inv").write_bytes(b"<html>")
+    assert found.available(tmp_path / "kept", sites) == fetched
+    assert found.available(tmp_path / "other", sites) == {}

@@ -1,7 +1,7 @@
 """Coverage of the 95 % intervals of traces and diagonals, and the size of their errors: 2000 trials in each setting.
 
-python -m benchmarks.nn.coverage [closed] [networks] [accuracy] [diagonals] [--trials N]    all; about an hour
-python -m benchmarks.nn.coverage --quick                                                    200 trials
+python -m benchmarks.nn.coverage [closed] [networks] [accuracy] [diagonals] [adapters] [--trials N]    about an hour
+python -m benchmarks.nn.coverage --quick                                                               200 trials
 
 ``closed``: the operators and models of `flatmin.testing.torch.trace_cases`, by `check_trace_estimator`. ``networks``:
 Hessian and Gauss-Newton matrix of a SiLU network 64-14-12-10 (1220 parameters) with cross entropy on 400 of
@@ -17,6 +17,9 @@ semidefinite matrices.
 ``diagonals``: coverage of the entries of the diagonal by Bekas's estimator and by Diag++, 60 products: the mean over
 all entries, and the lowest and highest of 20 entries. ``ok``: at least 94 % for each of these, by a binomial test of
 level 5 % corrected for their number.
+
+``adapters``: coverage of the four numbers of `adapter_flatness`, from 16 and from 60 probes, for one adapter before
+and after training. ``ok``: at least 94 % by the same test.
 
 The matrix of a network is formed once, in double precision. Without groups its eigenvalues replace it: the distribution
 of vectors that are uniform on a sphere does not depend on the basis.
@@ -36,7 +39,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 from benchmarks.report import line, machine, mark
-from flatmin.nn import Curvature
+from flatmin.nn import Curvature, LowRankAdapter, adapter_flatness
 from flatmin.nn.estimators.diagonal_entries import regressed_diagonal
 from flatmin.nn.spectrum.trace import operator_trace
 from flatmin.testing.torch import TraceScore, check_trace_estimator, trace_cases
@@ -187,7 +190,40 @@ def diagonals(trials: int) -> None:
             line([name, method, f"{np.median(errors):.1%}", *(f"{c:.3f}" for c in cells), mark(enough)])
 
 
-TABLES = {"closed": closed, "networks": network_table, "accuracy": accuracy, "diagonals": diagonals}
+def adapters(trials: int) -> None:
+    """Print how often the intervals of the flatness of an adapter cover."""
+    print(f"\n### Adapters, {trials} trials\n")
+    fields = ("trace", "weight_trace", "fibre_minimum", "excess")
+    line(["setting", "probes", *(field.replace("_", " ") for field in fields), "judged"])
+    print("|" + "---|" * (len(fields) + 3))
+    torch.manual_seed(2)
+    x = torch.randn(64, 8, dtype=torch.float64)
+    y = (x[:, 0] * x[:, 1] > 0).long() + (x[:, 2] > 1).long()
+    layers = nn.Linear(8, 12), nn.Tanh(), LowRankAdapter(nn.Linear(12, 10), rank=3), nn.Tanh(), nn.Linear(10, 3)
+    model, loss = nn.Sequential(*layers).double(), nn.CrossEntropyLoss()
+    nn.init.normal_(layers[2].B, std=0.3)
+    optimizer = torch.optim.Adam(layers[2].parameters(), 0.01)
+    for stage, steps in {"untrained": 0, "trained": 300}.items():
+        for _ in range(steps):
+            optimizer.zero_grad()
+            loss(model(x), y).backward()
+            optimizer.step()
+        exact = adapter_flatness(model, loss, (x, y), method="exact", ranks=False)
+        for probes in (16, PRODUCTS):
+            settings = {"method": "hutchinson", "max_products": probes, "ranks": False}
+            found = [adapter_flatness(model, loss, (x, y), seed=SEED + t, **settings) for t in range(trials)]
+            covered = [sum(getattr(f, key).covers(getattr(exact, key).value) for f in found) for key in fields]
+            enough = all(stats.binom.cdf(c, trials, MIN_COVERAGE) > 0.05 for c in covered)
+            line([stage, str(probes), *(f"{c / trials:.3f}" for c in covered), mark(enough)])
+
+
+TABLES = {
+    "closed": closed,
+    "networks": network_table,
+    "accuracy": accuracy,
+    "diagonals": diagonals,
+    "adapters": adapters,
+}
 
 
 def main() -> None:

@@ -113,7 +113,7 @@ def _package_page(package: str, module: ModuleType, own: list[PublicName], home:
 
 {_as_markdown(inspect.getdoc(module) or "")}
 
-{_guide(package)}
+{guide(package)}
 
 ```{{list-table}}
 :widths: 30 70
@@ -127,7 +127,7 @@ def _package_page(package: str, module: ModuleType, own: list[PublicName], home:
 """
 
 
-def _guide(package: str) -> str:
+def guide(package: str) -> str:
     """Return a line that leads to the section of the guide."""
     return f"Guide: {{doc}}`/{GUIDES[package]}`." if package in GUIDES else ""
 
@@ -149,7 +149,7 @@ def _name_page(name: PublicName) -> str:
 .. {kind}:: {name.path}
 {options}```
 
-Package: {{py:mod}}`{name.package}`. {_guide(name.package)}
+Package: {{py:mod}}`{name.package}`.
 """
 
 

@@ -16,6 +16,8 @@ DOCUMENTS = {
     "governance": "GOVERNANCE.md",
     "security": "SECURITY.md",
 }
+#: An example, which is a page of the gallery.
+SCRIPT = re.compile(r"^examples/(?!data/)(\w+/\w+)\.py$")
 #: A link to a file in Markdown.
 LINK = re.compile(r"\]\((?!https?:|#)([^)\s#]+)")
 
@@ -36,6 +38,7 @@ def _relinked(text: str, document: str, page: str) -> str:
 
     def link(found: re.Match[str]) -> str:
         target = os.path.normpath(os.path.join(os.path.dirname(document), found[1]))
+        target = SCRIPT.sub(r"docs/gallery/\1.rst", target)
         return "](" + os.path.relpath(pages.get(target, target), os.path.dirname(page))
 
     return LINK.sub(link, text)

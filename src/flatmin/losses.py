@@ -56,7 +56,14 @@ class Loss(ABC):
 
 @dataclass(frozen=True)
 class Squared(Loss):
-    """The mean squared residual ``(1/m) ‖A(X) − b‖²``."""
+    """The mean squared residual ``(1/m) ‖A(X) − b‖²``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Squared().value(np.array([1.0, -1.0, 2.0]))
+    2.0
+    """
 
     has_gross_errors: ClassVar[Literal[False]] = False
 

@@ -44,7 +44,16 @@ class RecoveryError(RuntimeError):
 
 
 class Status(Enum):
-    """How a solve ended; the value of each status is its advice."""
+    """How a solve ended; the value of each status is its advice.
+
+    Examples
+    --------
+    >>> import flatmin as fm
+    >>> fm.Status.unique_flat_minimum.certified, fm.Status.low_rank_interpolant.certified
+    (True, False)
+    >>> fm.Status.regularized_minimum.value
+    'Certified: this minimises loss + alpha · scaled trace.'
+    """
 
     unique_flat_minimum = (
         "Certified: this is the flattest solution; any other solution this flat lies within about 1 % of it."
@@ -127,6 +136,14 @@ class Noise:
     selects : bool
         Whether the penalty selects a rank. It does not if the data determine the trace (alpha then follows from the
         noise in the refit's residual), nor if many gross errors enlarge the rank of the penalised solution.
+
+    Examples
+    --------
+    >>> import flatmin as fm
+    >>> instance = fm.families.matrix_sensing.sample((8, 6), 1, 100, noise=0.3)
+    >>> noise = fm.flat_minimum(instance.problem, alpha="auto").noise
+    >>> noise.rank, noise.agrees
+    (1, True)
     """
 
     sigma: float | None
@@ -185,6 +202,17 @@ class Solution:
     claimed : dict
         What the file of a loaded solution states about it: ``status``, and every attribute of `Certificate` by name.
         Nobody has checked these statements. Empty for solutions that were not loaded.
+
+    Examples
+    --------
+    >>> import flatmin as fm
+    >>> problem = fm.Problem(fm.measurements.Entries([0, 0, 1], [0, 1, 0], (2, 2)), [2.0, 4.0, 1.0])
+    >>> solution = fm.flat_minimum(problem).raise_if_failed()
+    >>> solution.matrix.round(6)
+    array([[2., 4.],
+           [1., 2.]])
+    >>> solution.rank, solution.status.name, solution.certificate.holds
+    (1, 'unique_flat_minimum', True)
     """
 
     factors: tuple[Array, ...]

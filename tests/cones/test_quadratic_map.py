@@ -68,3 +68,22 @@ def test_leading_directions_have_the_dual_norm(cone, dtype):
     assert cone.spectrum(S, U, V, unit=1 - 1e-4).norm >= s[0] * (1 - 1e-12)
     escaping = model.escapes(S, U[:, :1], V[:, :1], 1, 0)
     assert escaping[1][0] < 1e-10 or abs(np.vdot(escaping[0], U[:, :1])) < 1e-10
+
+
+@cases
+def test_the_dual_spectrum_is_that_of_the_blocks(cone, dtype):
+    model, _, _ = _map(cone, dtype)
+    _assert_spectrum(model)
+
+
+@pytest.mark.parametrize("shape", [(7, 4), (4, 7), (5, 5)])
+def test_the_dual_spectrum_of_matrices_of_any_shape(shape):
+    _assert_spectrum(Rectangular().quadratic_map(Dense(np.random.default_rng(0).standard_normal((9, *shape))), 0.7))
+
+
+def _assert_spectrum(model):
+    y = np.random.default_rng(2).standard_normal(model.whitened.size)
+    (values, Q), K = model.dual_spectrum(y), model.dual_blocks(y)
+    assert np.all(np.diff(values) <= 1e-12)
+    np.testing.assert_allclose(K @ Q, Q * values[:, None, :], atol=1e-10)
+    np.testing.assert_allclose(Q.swapaxes(1, 2) @ Q, np.broadcast_to(np.eye(K.shape[1]), K.shape), atol=1e-12)

@@ -6,7 +6,17 @@ import pytest
 import torch
 from torch import nn
 
-from flatmin.nn import Curvature, HessianTracePenalty, TokenCrossEntropy, hessian_trace, largest_eigenvalue
+from flatmin.errors import InputError
+from flatmin.nn import (
+    Curvature,
+    HessianTracePenalty,
+    LowRankAdapter,
+    TokenCrossEntropy,
+    activation_trace,
+    adapter_flatness,
+    hessian_trace,
+    largest_eigenvalue,
+)
 from tests.nn.operators.test_token_loss import Causal, tokens
 
 CUDA = [pytest.mark.cuda, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
@@ -16,6 +26,27 @@ DEVICES = ["cpu", pytest.param("cuda", marks=CUDA)]
 @pytest.fixture(params=DEVICES)
 def device(request):
     return torch.device(request.param)
+
+
+def test_a_model_without_numbers_is_refused_in_one_sentence():
+    model, x, y = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3)), torch.ones(6, 4), torch.arange(6) % 3
+    adapted = nn.Sequential(LowRankAdapter(nn.Linear(4, 3), rank=2)).to("meta")
+    data, loss = (x, y), nn.CrossEntropyLoss()
+    on_meta = copy.deepcopy(model).to("meta")
+    measures = [
+        lambda m: Curvature(m, loss, data),
+        lambda m: hessian_trace(m, loss, data),
+        lambda m: largest_eigenvalue(m, loss, data),
+        lambda m: activation_trace(m, loss, data, layer="0"),
+        lambda m: HessianTracePenalty(m, loss, seed=0)(*data),
+        lambda m: HessianTracePenalty(m, loss, of="hessian", seed=0).objective(x.to("meta"), y.to("meta")),
+        lambda m: adapter_flatness(adapted, loss, data),
+    ]
+    for measure in measures:
+        with pytest.raises(InputError, match="on the device 'meta' and has no numbers, expected weights"):
+            measure(on_meta)
+    on_meta.to_empty(device="cpu").load_state_dict(model.state_dict())
+    assert hessian_trace(on_meta, loss, data).value == hessian_trace(model, loss, data).value
 
 
 @pytest.mark.parametrize("of", ["hessian", "gauss_newton"])

@@ -23,6 +23,7 @@ __all__ = [
     "first_bytes",
     "reason",
     "refused_if_damaged",
+    "refused_if_unwritable",
     "write_page",
 ]
 
@@ -87,11 +88,17 @@ def check_page(file: Path, generator: str, former: str) -> None:
 
 def write_page(file: Path, html: str) -> None:
     """Write a page as a whole or not at all; `InputError` is raised if it cannot be written."""
+    with refused_if_unwritable(f"the page {file}"), atomic_path(file.resolve()) as temporary:
+        temporary.write_text(html, encoding="utf-8")
+
+
+@contextmanager
+def refused_if_unwritable(target: str | Path) -> Iterator[None]:
+    """Turn an `OSError` of the block into an `InputError` that names the target and the reason."""
     try:
-        with atomic_path(file.resolve()) as temporary:
-            temporary.write_text(html, encoding="utf-8")
+        yield
     except OSError as error:
-        raise InputError(f"the page {file} cannot be written: {error.strerror or error}") from error
+        raise InputError(f"{target} cannot be written: {error.strerror or error}") from error
 
 
 @contextmanager

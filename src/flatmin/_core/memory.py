@@ -11,12 +11,12 @@ def available_bytes() -> float:
     """Return the available memory in bytes, or infinity if the system does not report it."""
     limits = []
     try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
             if line.startswith("MemAvailable:"):
                 limits.append(float(line.split()[1]) * 1024)
-        cap = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+        cap = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
         if cap != "max":
-            limits.append(float(cap) - float(Path("/sys/fs/cgroup/memory.current").read_text()))
+            limits.append(float(cap) - float(Path("/sys/fs/cgroup/memory.current").read_text(encoding="ascii")))
     except (OSError, ValueError, IndexError):
         pass
     return min(limits, default=float("inf"))

@@ -60,7 +60,17 @@ class Registry(Generic[Entry]):
         return map(self.find, self.names())
 
     def register(self, entry: Entry, name: str | None = None) -> Entry:
-        """Add an object and return it, or raise `InputError` if its kind is wrong, or its name missing or taken."""
+        """Add an object and return it, or raise `InputError` if its kind is wrong, or its name missing or taken.
+
+        Examples
+        --------
+        >>> from dataclasses import replace
+        >>> import flatmin as fm
+        >>> mine = fm.families.register(replace(fm.families.find("matrix-sensing"), name="my-model"))
+        >>> fm.families.find("my-model") is mine
+        True
+        >>> fm.families.unregister("my-model")
+        """
         name = self._checked(entry, name)
         if name in self.own() or name in self._registered or name in (self._entry_points or ()):
             raise InputError(f"there already is a {self.noun} {name!r}, expected another name")
@@ -68,7 +78,13 @@ class Registry(Generic[Entry]):
         return entry
 
     def unregister(self, name: str) -> None:
-        """Remove the object that `register` added under a name, if there is one."""
+        """Remove the object that `register` added under a name, if there is one.
+
+        Examples
+        --------
+        >>> import flatmin as fm
+        >>> fm.families.unregister("a model that nobody registered")
+        """
         self._registered.pop(name, None)
 
     def own(self) -> list[str]:
@@ -78,11 +94,25 @@ class Registry(Generic[Entry]):
         return list(self._own)
 
     def names(self) -> list[str]:
-        """Return the names of all objects, ascending."""
+        """Return the names of all objects, ascending.
+
+        Examples
+        --------
+        >>> import flatmin as fm
+        >>> fm.families.names()[:3]
+        ['bilinear-sensing', 'covariance', 'matrix-completion']
+        """
         return sorted({*self.own(), *self._registered, *self._found()})
 
     def find(self, name: str) -> Entry:
-        """Return the object of a name, or raise `InputError` if there is none or its entry point cannot be loaded."""
+        """Return the object of a name, or raise `InputError` if there is none or its entry point cannot be loaded.
+
+        Examples
+        --------
+        >>> import flatmin as fm
+        >>> fm.families.find("matrix-sensing").name
+        'matrix-sensing'
+        """
         file = name.replace("-", "_")
         if not self._own and self.package is not None and file in self._files() and name in (one := self._read(file)):
             return one[name]

@@ -13,7 +13,7 @@ from typing import IO, Any
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin._core.files import atomic_path, reason, refused_if_damaged
+from flatmin._core.files import atomic_path, reason, refused_if_damaged, refused_if_unwritable
 from flatmin._core.memory import require
 from flatmin._core.validation import check_version
 from flatmin.errors import InputError
@@ -74,11 +74,8 @@ def read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Array:
 def write_described(file: str | Path, arrays: Mapping[str, Any], description: Mapping[str, Any], version: int) -> None:
     """Write arrays and their description, whole or not at all, or raise `InputError`."""
     contents: dict[str, Any] = {**arrays, "description": json.dumps(description), "format_version": version}
-    try:
-        with atomic_path(Path(file)) as temporary, temporary.open("wb") as stream:
-            np.savez_compressed(stream, **contents)
-    except OSError as error:
-        raise InputError(f"{file} cannot be written: {error.strerror or error}") from error
+    with refused_if_unwritable(file), atomic_path(Path(file)) as temporary, temporary.open("wb") as stream:
+        np.savez_compressed(stream, **contents)
 
 
 def read_described(file: str | Path, version: int, content: str) -> tuple[dict[str, Array], dict[str, Any]]:

@@ -9,7 +9,7 @@ from fnmatch import fnmatch
 from hashlib import sha256
 from pathlib import Path
 
-from flatmin._core.files import atomic_directory, check_writable, reason
+from flatmin._core.files import atomic_directory, check_writable, reason, refused_if_unwritable
 from flatmin.errors import InputError
 from flatmin.proofs.exact import files_of
 
@@ -162,11 +162,8 @@ def _pinned(proof: Path) -> str | None:
 @contextmanager
 def results_directory(target: Path) -> Iterator[Path]:
     """Give an empty directory that becomes ``target`` if the block ends without an error."""
-    try:
-        with atomic_directory(target) as folder:
-            yield folder
-    except OSError as error:
-        raise InputError(f"the --output {target} cannot be written: {error.strerror or error}") from error
+    with refused_if_unwritable(f"the --output {target}"), atomic_directory(target) as folder:
+        yield folder
 
 
 def _replaceable(directory: Path, kind: ResultsKind) -> bool:

@@ -152,6 +152,11 @@ class QuadraticMap(ABC):
         """Return the diagonal blocks of the symmetric matrix K of a multiplier, shape (number, size, size)."""
         return self.curvature(self.dual_matrix(y))[None]
 
+    def dual_spectrum(self, y: Array) -> tuple[Array, Array]:
+        """Return the eigenvalues (number, size) of `dual_blocks`, descending, and their eigenvectors as columns."""
+        values, Q = np.linalg.eigh(self.dual_blocks(y))
+        return values[:, ::-1], Q[:, :, ::-1]
+
     def lifted(self, W: Array) -> Array:
         """Return the matrix Z that belongs to diagonal blocks W of a symmetric matrix; Z(x) is that of x xᵀ."""
         raise NotImplementedError

@@ -102,7 +102,18 @@ class StackedProduct(QuadraticMap):
 
     def normal_matrix(self, G: Array, P: Array) -> Array:
         """Return the lower triangle of ``tr(K_i P K_j G)``, from `Measurement.normal_matrix`."""
-        return self.scale**2 * self.whitened.normal_matrix(G[0], P[0])
+        return self.whitened.normal_matrix(self.scale**2 * G[0], P[0])
+
+    def dual_spectrum(self, y: Array) -> tuple[Array, Array]:
+        """Return the eigenpairs of the dilation, from the singular triplets of S."""
+        U, s, Vt = np.linalg.svd(as_array(self.dual_matrix(y)))
+        k, root = len(s), np.sqrt(0.5)
+        zero = sum(self.whitened.shape) - 2 * k
+        Q = np.zeros((1, len(U) + len(Vt), len(U) + len(Vt)))
+        Q[0, : len(U), :k], Q[0, len(U) :, :k] = root * U[:, :k], root * Vt[:k].T
+        Q[0, : len(U), k + zero :], Q[0, len(U) :, k + zero :] = root * U[:, k - 1 :: -1], -root * Vt[k - 1 :: -1].T
+        Q[0, : len(U), k : k + len(U) - k], Q[0, len(U) :, len(U) : len(U) + len(Vt) - k] = U[:, k:], Vt[k:].T
+        return np.concatenate([s, np.zeros(zero), -s[::-1]])[None], Q
 
     def lifted(self, W: Array) -> Array:
         """Return the upper right part of the only block."""

@@ -16,14 +16,26 @@ SCRIPTS = ("matrices", "completion", "descent", "pictures", "valley", "table", "
 
 @cache
 def fragment() -> str:
-    """Return the explorer as an HTML element with its style, scripts and stored results."""
+    """Return the explorer as an HTML element with its style, scripts and stored results.
+
+    Examples
+    --------
+    >>> fragment().startswith("<style>")
+    True
+    """
     scripts = "\n".join(_text(f"{name}.js") for name in SCRIPTS)
     results = f'<script type="application/json" id="explorer-results">{_text("figure_3.json")}</script>'
     return f"<style>{_text('explorer.css')}</style>\n{_text('page.html')}\n{results}\n<script>{scripts}</script>\n"
 
 
 def page() -> str:
-    """Return the explorer as a page of its own."""
+    """Return the explorer as a page of its own.
+
+    Examples
+    --------
+    >>> page().splitlines()[0], page().count("<h1>")
+    ('<!doctype html>', 1)
+    """
     style = "body { margin: 0 auto; padding: 1rem; max-width: 60rem; font: 1rem/1.6 system-ui, sans-serif; }"
     dark = "@media (prefers-color-scheme: dark) { body { background: #11151a; color: #e5e8ec; } }"
     return f"""<!doctype html>
@@ -38,7 +50,16 @@ def page() -> str:
 
 
 def write_explorer(file: Path) -> None:
-    """Write the page; an earlier one is replaced. `InputError` is raised if it cannot be written."""
+    """Write the page; an earlier one is replaced. `InputError` is raised if it cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp()) / "explorer.html"
+    >>> write_explorer(file)
+    >>> file.read_text(encoding="utf-8") == page()
+    True
+    """
     check_page(file, GENERATOR, "former page of the explorer")
     write_page(file, page())
 

@@ -19,6 +19,13 @@ class Instance:
     """A problem and the truth of its data.
 
     The truth is the true matrix (d1, d2) or, in phase retrieval, the true signal. It is None if the truth is unknown.
+
+    Examples
+    --------
+    >>> import flatmin as fm
+    >>> instance = fm.families.matrix_sensing.sample((4, 3), 1, 10, seed=0)
+    >>> instance.truth.shape, instance.problem.measurement.size
+    ((4, 3), 10)
     """
 
     problem: Problem
@@ -104,6 +111,13 @@ class Family:
     from_picture : callable or None
         ``from_picture(picture, count, *, noise=0.0, seed=0) -> Instance`` measures a grey picture (h, w) with ``count``
         masks; None if the model cannot measure pictures.
+
+    Examples
+    --------
+    >>> import flatmin as fm
+    >>> family = fm.families.find("matrix-sensing")
+    >>> family.name, sorted(family.keys)
+    ('matrix-sensing', ['A', 'b', 'shape'])
     """
 
     name: str

@@ -14,12 +14,24 @@ __all__ = ["Document", "KnownCells", "find", "register", "suffixes", "unregister
 
 
 def suffixes() -> list[str]:
-    """Return the sorted endings of all files that can hold a matrix with missing cells."""
+    """Return the sorted endings of all files that can hold a matrix with missing cells.
+
+    Examples
+    --------
+    >>> {".csv", ".npy"} <= set(suffixes())
+    True
+    """
     return sorted(suffix for document in _FORMATS for suffix in document.suffixes)
 
 
 def find(path: Path) -> type[Document] | None:
-    """Return the format of a folder, or of a file by its ending, or None if no format fits."""
+    """Return the format of a folder, or of a file by its ending, or None if no format fits.
+
+    Examples
+    --------
+    >>> find(Path("table.csv")).__name__, find(Path("thesis.docx"))
+    ('TextTable', None)
+    """
     try:
         folder = path.is_dir()
     except OSError as error:

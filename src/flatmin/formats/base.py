@@ -18,7 +18,19 @@ __all__ = ["Document", "KnownCells", "check_file"]
 
 @dataclass(frozen=True, eq=False)
 class KnownCells:
-    """The known cells of a matrix: row and column indices, which start at 0, values (m,), and the shape (d1, d2)."""
+    """The known cells of a matrix: row and column indices, which start at 0, values (m,), and the shape (d1, d2).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from flatmin.formats import KnownCells
+    >>> cells = KnownCells.from_matrix(np.array([[1.0, np.nan], [3.0, 4.0]]), "the table")
+    >>> cells.rows, cells.cols, cells.values
+    (array([0, 1, 1]), array([0, 0, 1]), array([1., 3., 4.]))
+    >>> cells.keep(np.zeros((2, 2)))
+    array([[1., 0.],
+           [3., 4.]])
+    """
 
     rows: Array
     cols: Array

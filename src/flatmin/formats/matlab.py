@@ -73,6 +73,7 @@ def _variables(path: Path) -> dict[str, Any]:
     """Return the variables of a file of version 5."""
     from scipy.io import loadmat, whosmat
     from scipy.io.matlab import matfile_version
+    from scipy.sparse import coo_array, issparse
 
     with refused_if_damaged(f"{path} is not a whole .mat file of version 5"):
         version = matfile_version(str(path))[0]
@@ -88,8 +89,10 @@ def _variables(path: Path) -> dict[str, Any]:
                 f"{path} has arrays of {sum(sizes) / 1e9:.3g} GB in {limit / UNPACKED / 1e9:.3g} GB of file"
             )
         require(3 * sum(sizes) + 3.0 * path.stat().st_size, f"reading {path.name}")
-        found = loadmat(path, mat_dtype=True, spmatrix=False, chars_as_strings=False)
-    return {key: value for key, value in found.items() if not key.startswith("__")}
+        found = loadmat(path, mat_dtype=True, chars_as_strings=False)
+    return {
+        key: coo_array(value) if issparse(value) else value for key, value in found.items() if not key.startswith("__")
+    }
 
 
 def _vector(found: dict[str, Any], key: str) -> Array:

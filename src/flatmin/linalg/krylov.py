@@ -13,7 +13,6 @@ from functools import cached_property
 
 import numpy as np
 from scipy.linalg import eigh_tridiagonal
-from scipy.special import betaincinv
 
 from flatmin._core.arrays import Array
 
@@ -130,6 +129,8 @@ def least_component(n: int, failure: float, field: type = float) -> float:
     if field is complex:
         square = -math.expm1(math.log1p(-failure) / (n - 1))
     else:
+        from scipy.special import betaincinv
+
         square = float(betaincinv(0.5, (n - 1) / 2, failure))
     return math.sqrt(max(square, np.finfo(float).tiny))
 

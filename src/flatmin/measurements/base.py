@@ -37,6 +37,15 @@ class Measurement(ABC):
         float64, or complex128 for complex sensing matrices.
     is_rank_one : bool
         Whether every ``A_i = x_i x_i*``; such maps have `amplitudes` and `superposition`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import flatmin as fm
+    >>> A = fm.measurements.Dense(np.eye(2)[None])  # one measurement, the trace
+    >>> A.size, A.forward(np.array([[1.0, 2.0], [3.0, 4.0]])), A.adjoint(np.array([2.0]))
+    (1, array([5.]), array([[2., 0.],
+           [0., 2.]]))
     """
 
     shape: tuple[int, int]

@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy import fft
 
 from flatmin._core.arrays import Array
 from flatmin._core.memory import require
@@ -269,6 +268,8 @@ class CodedDiffraction(Measurement):
 
     def _transform(self, waves: Array, inverse: bool = False) -> Array:
         """Transform over the pixels, in place. The ``inverse`` is the adjoint, which has no factor 1/n."""
+        from scipy import fft
+
         axes = tuple(range(1 - self.masks.ndim, 0))
         transform, norm = (fft.ifftn, "forward") if inverse else (fft.fftn, "backward")
         return np.asarray(transform(waves, axes=axes, norm=norm, overwrite_x=True))

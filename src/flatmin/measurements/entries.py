@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,8 @@ __all__ = ["Entries"]
 
 #: Largest number of entries for which `normal_matrix` is formed and factorized.
 LARGEST_NORMAL = 2000
+#: Number of rows of `normal_matrix` that are formed at once, so few that they stay in the cache of a processor.
+ROWS_AT_ONCE = 64
 #: Number of entries from which compiled loops are used if, in addition, `MIN_BUSY_WORK` is reached.
 MIN_BUSY_CELLS = 10_000
 #: Number of entries times columns of the factors from which compiled loops are used if there are at least
@@ -223,23 +224,22 @@ class Entries(Measurement):
     def normal_matrix(self, G: Array, P: Array) -> Array:
         """Return the lower triangle of ``tr(K_i P K_j G)``; above it the array has no meaning.
 
-        An element is the sum of four products of an entry of P and one of G. The entries of a row of the table are
-        neighbours, so a block of rows of the result is computed at once.
+        An element is the sum of four products of an entry of P and one of G.
         """
-        d1, (order, columns, pointers) = self.shape[0], self._pattern.layout
-        rows, cols = self._pattern.sorted_rows, columns + d1
+        d1, rows, cols = self.shape[0], self.rows, self.cols + self.shape[0]
         ends = (cols, rows), (rows, cols)
-        pairs = [(F[d1:, one], H[:d1, other]) for F, H in ((G, P), (P, G)) for one, other in ends]
+        pairs = [(F[d1:].take(one, 1), H[:d1].take(other, 1)) for F, H in ((G, P), (P, G)) for one, other in ends]
         M = np.zeros((self.size, self.size))
-        for row, (start, stop) in enumerate(pairwise(pointers)):
-            place = columns[start:stop]
-            M[start:stop, :stop] = sum(below[place, :stop] * along[row, :stop] for below, along in pairs)
-        if order is not None:
-            place = np.argsort(order)
-            M = (np.tril(M) + np.tril(M, -1).T)[place[:, None], place]
-        if self.weights is not None:
-            M *= self.weights
-            M *= self.weights[:, None]
+        for start in range(0, self.size, ROWS_AT_ONCE):
+            stop = min(start + ROWS_AT_ONCE, self.size)
+            block = M[start:stop, :stop]
+            for below, along in pairs:
+                product = below[self.cols[start:stop], :stop]
+                product *= along[rows[start:stop], :stop]
+                block += product
+            if self.weights is not None:
+                block *= self.weights[:stop]
+                block *= self.weights[start:stop, None]
         return M
 
     def congruence(self, P1: Metric, P2: Metric) -> Measurement:

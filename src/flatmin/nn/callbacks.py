@@ -105,6 +105,13 @@ def lightning_callback(loss: Loss | None, data: Any, every: int = 100, **options
         If an argument is out of range.
     ImportError
         If neither package is installed.
+
+    Examples
+    --------
+    >>> import lightning  # doctest: +SKIP
+    >>> callback = lightning_callback(torch.nn.MSELoss(), (x, y), every=50)  # doctest: +SKIP
+    >>> lightning.Trainer(callbacks=[callback]).fit(module, loader)  # doctest: +SKIP
+    >>> callback.history[-1]["hessian_trace"]  # doctest: +SKIP
     """
     log = TraceLog(loss, data, every, **options)
     base = _base("Callback", *_LIGHTNING)
@@ -154,6 +161,12 @@ def trainer_callback(loss: Loss | None, data: Any, every: int = 100, **options: 
         If an argument is out of range.
     ImportError
         If ``transformers`` is not installed.
+
+    Examples
+    --------
+    >>> callback = trainer_callback(None, batch, every=50)  # doctest: +SKIP
+    >>> transformers.Trainer(model, arguments, train_dataset=data, callbacks=[callback]).train()  # doctest: +SKIP
+    >>> callback.history[-1]["hessian_trace"]  # doctest: +SKIP
     """
     log = TraceLog(loss, data, every, **options)
     base = _base("TrainerCallback", "transformers")

@@ -15,7 +15,7 @@ from flatmin.errors import InputError
 from flatmin.nn.operators.per_example import PerExample, widened
 from flatmin.nn.operators.pieces import Pieces, mean_over
 from flatmin.nn.operators.square_root import loss_root
-from flatmin.nn.operators.state import unwrapped
+from flatmin.nn.operators.state import check_values, unwrapped
 from flatmin.nn.operators.streaming import Batch
 from flatmin.nn.operators.token_loss import OwnLoss, own_loss
 
@@ -180,6 +180,7 @@ class HessianTracePenalty:
 
     def _batch(self, x: Any, y: Any) -> Batch:
         """Return a batch; the first trainer's batch shows the model's own loss if no loss was given."""
+        check_values(self.model.parameters())
         if y is not None or not isinstance(x, Mapping):
             return Batch.from_pair(x, y, self.loss)
         if isinstance(self.loss, OwnLoss):

@@ -56,6 +56,16 @@ class Rescaling:
 
     The first layer is multiplied by α, the weights of the second by ``α^(−degree)``; ``points`` has one `Rescaled` for
     each α, in the order given. The matrix is the Hessian or its Gauss-Newton part, see ``of``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1)).double()
+    >>> x = torch.randn(20, 3, generator=torch.Generator().manual_seed(0)).double()
+    >>> found = rescaling(model, nn.MSELoss(), (x, x[:, :1]))
+    >>> found.pair, found.degree, len(found.values("trace"))
+    (('0', '2'), 1, 5)
     """
 
     pair: tuple[str, str]

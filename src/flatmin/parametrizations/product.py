@@ -29,6 +29,15 @@ class Product(Parametrization):
     References
     ----------
     Ding, Drusvyatskiy, Fazel, Harchaoui, "Flat minima generalize for low-rank matrix recovery", arXiv 2203.03756.
+
+    Examples
+    --------
+    >>> import flatmin as fm
+    >>> problem = fm.Problem(fm.measurements.Entries([0, 0, 1], [0, 1, 0], (2, 2)), [2.0, 4.0, 1.0])
+    >>> L, R = fm.flat_minimum(problem).factors
+    >>> problem.parametrization, (L @ R.T).round(6)
+    (Product(rank=None), array([[2., 4.],
+           [1., 2.]]))
     """
 
     rank: int | None = None

@@ -27,6 +27,15 @@ class SignedGram(HermitianModel):
     ----------
     rank : int, optional
         The largest total width ``k₊ + k₋``. ``None`` means that the solver chooses it.
+
+    Examples
+    --------
+    >>> import flatmin as fm
+    >>> A = fm.measurements.RankOne([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    >>> solution = fm.flat_minimum(fm.Problem(A, [1.0, -1.0, 0.0], fm.SignedGram()))
+    >>> solution.matrix.round(6) + 0.0, solution.signature
+    (array([[ 1.,  0.],
+           [ 0., -1.]]), [1, 1])
     """
 
     rank: int | None = None

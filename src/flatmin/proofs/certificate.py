@@ -115,6 +115,16 @@ class Certificate:
         objective). All of them lie within this Frobenius distance of X. `error_radius` gives the radius for noisy data.
     alternative : tuple of ndarray or None
         The factors of another flat minimum, if ``unique`` is False.
+
+    Examples
+    --------
+    >>> import flatmin as fm
+    >>> problem = fm.Problem(fm.measurements.Entries([0, 0, 1], [0, 1, 0], (2, 2)), [2.0, 4.0, 1.0])
+    >>> proof = fm.flat_minimum(problem).certificate
+    >>> proof.holds, proof.unique, proof.objective
+    (True, True, 'interpolating')
+    >>> round(proof.value, 6), abs(proof.relative_gap) < 1e-8
+    (4.898979, True)
     """
 
     holds: bool

@@ -34,6 +34,14 @@ class Flatness:
         ones, which are balanced.
     loss : float
         ``(1/m) ‖A(X) − b‖²``.
+
+    Examples
+    --------
+    >>> import flatmin as fm
+    >>> problem = fm.Problem(fm.measurements.Entries([0, 0, 1], [0, 1, 0], (2, 2)), [2.0, 4.0, 1.0])
+    >>> found = fm.flatness(problem, ([[2.0], [1.0]], [[1.0], [2.0]]))
+    >>> round(found.scaled_trace, 6), round(found.fibre_minimum, 6), found.loss
+    (5.0, 4.898979, 0.0)
     """
 
     hessian_trace: float

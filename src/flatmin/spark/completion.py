@@ -69,6 +69,13 @@ class SparkCompletion:
     costs : dict of str to float
         The seconds of each part, "read", "als", "sweeps" and "certificate"; and ``products``, the number of columns
         multiplied by the distributed dual matrix (0 if that matrix was collected on this machine).
+
+    Examples
+    --------
+    >>> ratings = spark.read.parquet("ratings.parquet")  # doctest: +SKIP
+    >>> model = SparkCompletion.fit(ratings, ["person", "film", "stars"], alpha=0.1)  # doctest: +SKIP
+    >>> model.certificate.holds  # doctest: +SKIP
+    True
     """
 
     row_ids: Array

@@ -158,7 +158,7 @@ def test_errors_of_files_are_named_and_leave_nothing(displays, tmp_path, monkeyp
         save_figures([displays[0], displays[0]], tmp_path / "new", ("svg",))
     assert not (tmp_path / "new").exists()
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(InputError, match=r"figures cannot be written to .*file"):
+    with pytest.raises(InputError, match=r"the figures in .*file cannot be written"):
         save_figures(displays, tmp_path / "file", ("svg",))
     assert (tmp_path / "file").read_text() == "mine"
 

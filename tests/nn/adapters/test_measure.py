@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from flatmin.errors import InputError
 from flatmin.nn import Curvature, adapter_flatness, rebalance_
+from flatmin.nn.adapters.fibre import flattest_move, smallest_trace
 from flatmin.nn.adapters.layers import find_adapters
 from tests.nn.adapters.networks import FIELDS, LOSS, check, data, dense, plain
 
@@ -33,6 +34,66 @@ def test_the_whole_hessian_has_the_same_form():
     wanted = torch.trace(B.T @ torch.einsum("ijkj->ik", H) @ B) + torch.trace(A @ torch.einsum("ijil->jl", H) @ A.T)
     whole = Curvature(model, LOSS, (x, y), parameters=[adapter.A, adapter.B]) @ torch.eye(33).double()
     assert abs(float(torch.trace(whole)) / float(1.7**2 * wanted) - 1) < 1e-10
+
+
+def whole_traces(model, adapter, loss, x, y):
+    """Return the partial traces of the whole Hessian in A and in B, and its trace in both."""
+    H = Curvature(model, loss, (x, y), parameters=[adapter.A, adapter.B]) @ torch.eye(33).double()
+    in_a, in_b = H[:18, :18].reshape(3, 6, 3, 6), H[18:, 18:].reshape(5, 3, 5, 3)
+    return torch.einsum("risi->rs", in_a), torch.einsum("iris->rs", in_b), float(torch.trace(H))
+
+
+def moved(adapter, G):
+    """Replace the factors by others of the same product."""
+    with torch.no_grad():
+        adapter.A.copy_(torch.linalg.solve(G, adapter.A))
+        adapter.B.copy_(adapter.B @ G)
+
+
+def test_the_whole_hessian_is_flattest_at_the_move_of_its_own_partial_traces():
+    """Near a fit the whole Hessian has semidefinite partial traces, which are not those of the Gauss-Newton matrix."""
+    model, adapter = plain()
+    x, _ = data()
+    generator = torch.Generator().manual_seed(3)
+    y = model(x).detach() + 0.05 * torch.randn(12, 3, generator=generator, dtype=torch.float64)
+    loss = nn.MSELoss()
+    P, Q, trace = whole_traces(model, adapter, loss, x, y)
+    assert min(torch.linalg.eigvalsh(P)[0], torch.linalg.eigvalsh(Q)[0]) > 0
+    least = float(smallest_trace(P, Q))
+    assert abs(adapter_flatness(model, loss, (x, y)).fibre_minimum.value / least - 1) > 1e-3
+    G, inverse = flattest_move(P, Q)
+    moved(adapter, G)
+    first, second, found = whole_traces(model, adapter, loss, x, y)
+    assert found == pytest.approx(least, rel=1e-10)
+    assert torch.allclose(first, second, atol=1e-10 * least)
+    for _ in range(5):  # any other factors are sharper, as near ones show to second order
+        step = torch.eye(3).double() + 0.1 * torch.randn(3, 3, generator=generator, dtype=torch.float64)
+        moved(adapter, step)
+        assert whole_traces(model, adapter, loss, x, y)[2] > least
+        moved(adapter, torch.linalg.inv(step))
+    moved(adapter, inverse)
+    assert whole_traces(model, adapter, loss, x, y)[2] == pytest.approx(trace, rel=1e-10)
+
+
+def test_an_indefinite_hessian_has_no_flattest_factors():
+    model, adapter = plain()
+    x, y = data()
+    loss = nn.MSELoss()
+    y = 30 * nn.functional.one_hot(y, 3).double()
+    P, Q, trace = whole_traces(model, adapter, loss, x, y)
+    values, vectors = torch.linalg.eigh(P)
+    if values[0] >= 0:
+        values, vectors = torch.linalg.eigh(Q)
+    assert values[0] < 0
+    traces = []
+    for size in (1.0, 10.0, 100.0):
+        stretch = torch.eye(3).double() + (size - 1) * torch.outer(vectors[:, 0], vectors[:, 0])
+        G = stretch if torch.linalg.eigvalsh(P)[0] < 0 else torch.linalg.inv(stretch)
+        moved(adapter, G)
+        traces.append(whole_traces(model, adapter, loss, x, y)[2])
+        moved(adapter, torch.linalg.inv(G))
+    assert traces[2] < -10 * abs(trace)
+    assert traces[2] < traces[1] < traces[0]
 
 
 def test_one_entry_is_enough_and_stale_numbers_are_refused():

@@ -123,6 +123,13 @@ def test_a_trace_holds_at_most_ten_copies_of_the_logits(loss, of, monkeypatch):
     assert live.peak - vectors <= 10 * 4 * 100 * 1000 * 4
 
 
+def test_a_penalty_and_its_gradient_hold_at_most_ten_copies_of_the_logits():
+    model, tokens = Tokens(), torch.randint(10, (4, 100), generator=torch.Generator().manual_seed(0))
+    with Live() as live:
+        HessianTracePenalty(model, TokenCrossEntropy(), seed=0)(tokens, tokens).backward()
+    assert live.peak <= 10 * 4 * 100 * 1000 * 4
+
+
 @pytest.mark.parametrize("name", ["linear", "conv", "norm", "attention"])
 def test_forward_mode_multiplies_as_reverse_mode_does(name, monkeypatch):
     torch.manual_seed(0)

@@ -9,8 +9,6 @@ import pytest
 import flatmin as fm
 from flatmin._core.limits import Limits
 from flatmin.solvers.completion import alternating
-from flatmin.solvers.completion.alternating import Sweeps
-from flatmin.solvers.completion.regularised_cells import RegularisedCells
 from flatmin.solvers.convex.minimum import working_memory
 from flatmin.solvers.task import Task
 
@@ -113,26 +111,6 @@ def test_weights_beyond_single_precision_go_to_another_solver():
     for wrong in (1e-80, 1e80):
         with pytest.raises(fm.InputError, match=r"weights have sizes from .*, expected zeros and sizes from 1e-75"):
             fm.measurements.Entries([0, 1], [0, 1], (2, 2), [wrong, 1.0])
-
-
-def test_the_objective_never_rises_and_extrapolation_helps():
-    problem = RegularisedCells.from_task(Task(_problem(4, (60, 50), 1500), 0.01))
-    R = np.random.default_rng(0).standard_normal((50, 8))
-    columns = problem.rows.turned(problem.columns)
-    sweeps = Sweeps(problem.rows, columns, R)
-    values = [sweeps.value]
-    for _ in range(40):
-        L, value = sweeps.next()
-        e = problem.errors(L, sweeps.R)
-        assert value == pytest.approx(float(e @ e) + problem.size(L, sweeps.R), rel=1e-9)
-        values.append(value)
-    assert np.all(np.diff(values) <= 1e-9 * values[0])
-    plain = R
-    for _ in range(40):
-        plain = columns.half(problem.rows.half(plain)[0])[0]
-    L = problem.rows.half(plain)[0]
-    e = problem.errors(L, plain)
-    assert values[-1] < float(e @ e) + problem.size(L, plain)
 
 
 def test_stopping_by_the_objective_comes_sooner_and_certifies_what_it_has(engine, tmp_path):

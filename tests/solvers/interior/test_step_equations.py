@@ -38,6 +38,20 @@ def test_a_step_fits_the_data_and_is_complementary(instance):
     np.testing.assert_allclose(dX, linear, atol=1e-7 * np.abs(path.X).max())
 
 
+@pytest.mark.parametrize("weights", [None, np.linspace(0.5, 2, 36)])
+def test_the_columns_of_cells_are_those_of_the_faces(weights):
+    instance = INSTANCES[0]
+    A = instance.problem.measurement
+    A = fm.measurements.Entries(A.rows, A.cols, A.shape, weights)
+    path = late_path(fm.Problem(A, A.forward(instance.truth)))
+    values, Q = np.linalg.eigh(path.D)
+    block = SplitBlock.from_eigenvectors(path.X[0], values[0], Q[0])
+    equations = StepEquations.from_blocks(path.model, [block], FIRST_SHIFT)
+    faces = [path.model.lifted_value(block.face(C)[None]) for C in block.basis()]
+    assert faces
+    np.testing.assert_allclose(equations.A, np.transpose(faces), atol=1e-13 * np.abs(faces).max())
+
+
 def test_the_path_goes_on_to_rounding_where_singular_values_differ_by_far():
     """The data have condition 1e5 and few cells; without the split, X loses the fit at a gap of 1e-8."""
     rng = np.random.default_rng(0)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from flatmin import families
-from flatmin._core.files import atomic_path
+from flatmin._core.files import atomic_path, refused_if_unwritable
 from flatmin.cli.options import exclusive, in_options, pair, whole_numbers
 from flatmin.errors import InputError
 from flatmin.families import Family, Instance
@@ -59,11 +59,8 @@ def run(request: Request) -> int:
     if instance.truth is not None:
         arrays["truth"] = instance.truth
     arrays["format_version"] = PROBLEM_VERSION
-    try:
-        with atomic_path(out) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, **arrays)
-    except OSError as error:
-        raise InputError(f"the output {out} cannot be written: {error.strerror or error}") from error
+    with refused_if_unwritable(f"the output {out}"), atomic_path(out) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, **arrays)
     return 0
 
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from flatmin._core.files import created_parents
+from flatmin._core.files import created_parents, refused_if_unwritable
 from flatmin.errors import InputError
 
 __all__ = ["STORE", "Runs", "kept_runs"]
@@ -64,11 +64,9 @@ def kept_runs(target: Path, wanted: bool = True) -> Iterator[Runs]:
     directory = target.with_name(f"{target.name}.partial")
     _check(target, directory)
     with ExitStack() as stack:
-        try:
+        with refused_if_unwritable(directory):
             stack.enter_context(created_parents(target))
             directory.mkdir(exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{directory} cannot be written: {error.strerror or error}") from error
         runs = Runs(target, directory)
         try:
             yield runs

@@ -34,6 +34,14 @@ class Adaptive:
     at_once : int
         Number of trials of a column in a round. Large rounds keep more processes busy, but their later trials are
         chosen without the results of the earlier ones.
+
+    Examples
+    --------
+    >>> from flatmin.lab import recipes
+    >>> recipe = recipes.find("figure-3").quickly()
+    >>> plan = Adaptive(recipe, share=0.25)
+    >>> plan.total() <= 0.25 * len(list(recipe.trials())) + 1
+    True
     """
 
     def __init__(

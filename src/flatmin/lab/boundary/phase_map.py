@@ -72,6 +72,14 @@ class PhaseMap:
     """The successes of an experiment with a `Transition`, column by column.
 
     Results that failed or lack the metric are ignored. An experiment without a transition raises `InputError`.
+
+    Examples
+    --------
+    >>> from flatmin.lab import recipes
+    >>> recipe = recipes.find("figure-3").quickly()
+    >>> columns = PhaseMap(recipe, []).columns
+    >>> sorted(columns[0].parameters), sum(columns[0].trials)
+    (['d', 'method', 'panel', 'rank'], 0)
     """
 
     def __init__(self, experiment: Experiment, results: Iterable[Result]) -> None:

@@ -78,7 +78,14 @@ def wilson(successes: Any, trials: Any, level: float = 0.95) -> tuple[Array, Arr
 
 @dataclass(frozen=True)
 class Boundary:
-    """A boundary c in units of the scale: its posterior median ``value``, and its band from ``low`` to ``high``."""
+    """A boundary c in units of the scale: its posterior median ``value``, and its band from ``low`` to ``high``.
+
+    Examples
+    --------
+    >>> boundary = Boundary(2.0, 1.8, 2.3, 0.1, True, 300)
+    >>> print(boundary.times(10.0))
+    20 (18 to 23)
+    """
 
     value: float
     low: float

@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from flatmin._core.files import atomic_path
+from flatmin._core.files import atomic_path, refused_if_unwritable
 from flatmin.errors import InputError
 from flatmin.lab.displays.base import Display
 from flatmin.lab.displays.style import printed
@@ -75,7 +75,7 @@ def save_figures(displays: Sequence[Display], directory: Any, formats: Sequence[
     check_figures(displays, directory, formats)
     directory = Path(directory)
     written = []
-    try:
+    with refused_if_unwritable(f"the figures in {directory}"):
         directory.mkdir(parents=True, exist_ok=True)
         for name, title, words, make in _pictures(displays):
             for extension in formats:
@@ -83,8 +83,6 @@ def save_figures(displays: Sequence[Display], directory: Any, formats: Sequence[
                 with printed(**{"svg.hashsalt": name}), atomic_path(path) as temporary:
                     temporary.write_bytes(FORMATS[extension](make(), name, title, words))
                 written.append(path)
-    except OSError as error:
-        raise InputError(f"figures cannot be written to {directory}: {error.strerror or error}") from error
     return written
 
 

@@ -104,7 +104,17 @@ def phase_map(
 
 @dataclass(frozen=True, eq=False)
 class FunctionMap:
-    """The results of `phase_map`; ``evidence`` has every evaluation."""
+    """The results of `phase_map`; ``evidence`` has every evaluation.
+
+    Examples
+    --------
+    >>> from flatmin.lab import phase_map
+    >>> def recovers(rank, m, seed):
+    ...     return m + seed % 5 > 10 * rank
+    >>> found = phase_map(recovers, {"rank": [1, 2], "m": range(5, 30, 5)}, repetitions=5)
+    >>> found.parameters, found.estimates[1, 25].value
+    (('rank', 'm'), 1.0)
+    """
 
     evidence: Evidence
 

@@ -26,6 +26,12 @@ class DaskCluster(Executor):
     """The workers of a Dask cluster; ``address`` is that of the scheduler, for example ``tcp://127.0.0.1:8786``.
 
     It raises `InputError` if Dask is not installed, no scheduler answers, or a worker has another version of flatmin.
+
+    Examples
+    --------
+    >>> from flatmin.lab import Store, recipes, sweep
+    >>> with Store("trials.db") as store:  # doctest: +SKIP
+    ...     sweep(recipes.find("figure-3"), store, executor=DaskCluster("tcp://scheduler:8786"))
     """
 
     def __init__(self, address: str) -> None:

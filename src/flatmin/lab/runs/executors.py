@@ -53,7 +53,15 @@ def compute(cell: Cell, trial: Trial) -> Result:
 
 
 class Serial(Executor):
-    """One cell after the other in this process."""
+    """One cell after the other in this process.
+
+    Examples
+    --------
+    >>> from flatmin.lab import recipes
+    >>> recipe = recipes.find("figure-3").quickly()
+    >>> [result.metrics for result in Serial().results(lambda parameters, seed: {"m": 1}, [next(recipe.trials())])]
+    [{'m': 1}]
+    """
 
     def results(self, cell: Cell, trials: Iterable[Trial]) -> Iterator[Result]:
         """Yield results in the order of the trials."""
@@ -61,7 +69,14 @@ class Serial(Executor):
 
 
 class Processes(Executor):
-    """Several processes of this machine, by joblib; ``count`` is their number."""
+    """Several processes of this machine, by joblib; ``count`` is their number.
+
+    Examples
+    --------
+    >>> from flatmin.lab import Store, recipes, sweep
+    >>> with Store("trials.db") as store:  # doctest: +SKIP
+    ...     sweep(recipes.find("figure-3").quickly(), store, executor=Processes(4))
+    """
 
     def __init__(self, count: int) -> None:
         self.count = count

@@ -48,7 +48,16 @@ def as_lists(rows: Sequence[Mapping[str, Any]]) -> Metrics:
 
 @dataclass(frozen=True)
 class Trial:
-    """One repetition of a cell: its parameters, the number of the repetition from 0, and the seed of all randomness."""
+    """One repetition of a cell: its parameters, the number of the repetition from 0, and the seed of all randomness.
+
+    Examples
+    --------
+    >>> from flatmin.lab import recipes
+    >>> recipe = recipes.find("figure-3").quickly()
+    >>> trial = next(recipe.trials())
+    >>> trial.repetition, sorted(trial.parameters)
+    (0, ['d', 'm', 'method', 'panel', 'rank'])
+    """
 
     parameters: Parameters
     repetition: int
@@ -67,6 +76,12 @@ class Transition:
     ``parameter`` is the name of that parameter, such as the number of measurements. ``success`` is the metric that is
     true if a trial succeeded. ``scale(parameters)`` is the unit of the boundary, such as ``r (d1 + d2)``; it may depend
     on all other parameters. A ``falling`` transition goes from success to failure, as with more and more gross errors.
+
+    Examples
+    --------
+    >>> transition = Transition("m", "success", lambda p: p["rank"] * (p["d1"] + p["d2"]))
+    >>> transition.scale({"rank": 2, "d1": 10, "d2": 8})
+    36
     """
 
     parameter: str
@@ -119,6 +134,15 @@ class Experiment:
     ------
     InputError
         If a parameter or the number of repetitions cannot be used.
+
+    Examples
+    --------
+    >>> experiment = Experiment(
+    ...     "coin", "How often a coin shows heads.", lambda parameters, seed: {"heads": seed % 2 == 0},
+    ...     grid=[{"side": [1, 2]}], repetitions=3,
+    ... )
+    >>> len(experiment.cells), len(list(experiment.trials()))
+    (2, 6)
     """
 
     name: str

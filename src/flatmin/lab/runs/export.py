@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from flatmin._core.files import atomic_path, check_writable
+from flatmin._core.files import atomic_path, check_writable, refused_if_unwritable
 from flatmin.errors import InputError
 from flatmin.lab.runs.experiment import Experiment
 from flatmin.lab.runs.store import Result
@@ -41,14 +41,17 @@ def export(file: str | Path, recipe: Experiment, results: Sequence[Result]) -> N
     """Write results as a table with one row each to a ``.csv`` or ``.parquet`` file, completely or not at all.
 
     Another ending, a file that cannot be written, or Parquet without pyarrow raise `InputError`.
+
+    Examples
+    --------
+    >>> from flatmin.lab import Store, recipes
+    >>> with Store("trials.db") as store:  # doctest: +SKIP
+    ...     export(Path("figure-3.csv"), recipes.find("figure-3"), store.results(recipes.find("figure-3")))
     """
     file = Path(file)
     write = check_export(file)
-    try:
-        with atomic_path(file) as temporary:
-            write(temporary, rows(recipe, results))
-    except OSError as error:
-        raise InputError(f"the --export {file} cannot be written: {error.strerror or error}") from error
+    with refused_if_unwritable(f"the --export {file}"), atomic_path(file) as temporary:
+        write(temporary, rows(recipe, results))
 
 
 def check_export(file: Path) -> Callable[[Path, list[Row]], None]:

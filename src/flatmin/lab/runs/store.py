@@ -59,7 +59,17 @@ CREATE TABLE IF NOT EXISTS files (
 
 @dataclass(frozen=True)
 class Result:
-    """The result of a trial: the metrics of the cell, its wall-clock time, and the reason if it failed."""
+    """The result of a trial: the metrics of the cell, its wall-clock time, and the reason if it failed.
+
+    Examples
+    --------
+    >>> from flatmin.lab import recipes
+    >>> recipe = recipes.find("figure-3").quickly()
+    >>> Result(next(recipe.trials()), {"error": 0.5}).status
+    'done'
+    >>> Result(next(recipe.trials()), reason="out of memory").status
+    'failed'
+    """
 
     trial: Trial
     metrics: Metrics = field(default_factory=dict)

@@ -41,6 +41,14 @@ class FullGrid:
     """The plan to run every repetition of every cell.
 
     It raises `InputError` if a module that the cell needs is not installed, because every trial would fail.
+
+    Examples
+    --------
+    >>> from flatmin.lab import recipes
+    >>> recipe = recipes.find("figure-3").quickly()
+    >>> plan = FullGrid(recipe)
+    >>> plan.total() == len(plan.next([]))
+    True
     """
 
     def __init__(self, experiment: Experiment) -> None:
@@ -65,7 +73,13 @@ class FullGrid:
 
 @dataclass(frozen=True)
 class SweepResult:
-    """The state of a sweep when it ended: all stored results of its trials, and whether no trial is missing."""
+    """The state of a sweep when it ended: all stored results of its trials, and whether no trial is missing.
+
+    Examples
+    --------
+    >>> SweepResult([], complete=True).failed
+    []
+    """
 
     results: list[Result]
     complete: bool

@@ -9,7 +9,9 @@ curvature in (A, B) is
 P and Q are partial traces of the curvature in A and in B. The factors (B G, G⁻¹ A) have ``Gᵀ P G`` and ``G⁻¹ Q G⁻ᵀ``.
 The smallest trace over all invertible G is ``2 ‖P^½ Q^½‖_* = 2 s² ‖M_l^½ B A M_r^½‖_*`` (nuclear norms). With the
 singular value decomposition ``P^½ Q^½ = U Λ Vᵀ``, it is attained by ``G = P^-½ U Λ^½``, for which both become Λ.
-The second derivative of ``B A`` lies in blocks off the diagonal, so the trace of the whole Hessian has the same form.
+The second derivative of ``B A`` lies in blocks off the diagonal, so the trace of the whole Hessian has the same form,
+and the same smallest value if its P and Q are positive semidefinite. If one of them has a negative eigenvalue and the
+other is not zero, the trace of the whole Hessian has no lower bound on the fibre.
 """
 
 import torch

@@ -60,6 +60,17 @@ class AdapterFlatness:
         The adapters by name, with the curvature that `rebalance_` uses.
     ranks
         The rank that each adapter needs, with its evidence, see `RankEvidence`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from flatmin import nn
+    >>> adapter = nn.LowRankAdapter(torch.nn.Linear(6, 4), rank=2)
+    >>> adapter.B.data += 1.0
+    >>> x, y = torch.randn(50, 6, generator=torch.Generator().manual_seed(0)), torch.zeros(50, 4)
+    >>> found = nn.adapter_flatness(adapter, torch.nn.MSELoss(), (x, y))
+    >>> found.trace.value > found.fibre_minimum.value, found.rank_pattern
+    (True, {'model': 1})
     """
 
     trace: TraceEstimate

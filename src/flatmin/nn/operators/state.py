@@ -16,6 +16,7 @@ __all__ = [
     "MODES",
     "Inside",
     "ModelWeights",
+    "check_values",
     "fixed_randomness",
     "in_mode",
     "is_sharded",
@@ -47,6 +48,7 @@ class ModelWeights:
         chosen = _chosen(self.model, parameters)
         self.names = list(chosen)
         self.tensors = list(chosen.values())
+        check_values(self.tensors)
         if any(is_sharded(p) for p in self.tensors):
             raise InputError(
                 "the parameters are shards of fully_shard, expected whole ones; measure a copy with the weights that "
@@ -103,6 +105,15 @@ def unwrapped(model: nn.Module) -> nn.Module:
             model = model._orig_mod  # type: ignore[assignment]
         else:
             return model
+
+
+def check_values(parameters: Iterable[Tensor]) -> None:
+    """Raise `InputError` if a parameter is on the device "meta"."""
+    if any(p.is_meta for p in parameters):
+        raise InputError(
+            "the model is on the device 'meta' and has no numbers, expected weights; call model.to_empty(device=...), "
+            "and load them"
+        )
 
 
 def is_sharded(tensor: Tensor) -> bool:

@@ -32,6 +32,15 @@ class DiagonalEstimate:
     ``values`` are unbiased, and exact if ``method`` is "exact". ``std_errors`` are their estimated standard deviations.
     ``freedom`` is the number of degrees of freedom of the intervals, None if the values are exact. ``of`` is "hessian"
     or "gauss_newton".
+
+    Examples
+    --------
+    >>> import torch
+    >>> model = torch.nn.Linear(2, 1, bias=False)
+    >>> data = torch.tensor([[1.0, 1.0], [0.0, 2.0]]), torch.zeros(2, 1)
+    >>> found = hessian_diagonal(model, torch.nn.MSELoss(), data)
+    >>> found.method, found.n_products, found.values["weight"]
+    ('exact', 2, tensor([[1., 5.]]))
     """
 
     values: Mapping[str, Tensor]

@@ -30,6 +30,13 @@ class EigenvalueEstimate:
     random start. Both bounds are widened by the observed rounding errors of the products. Some eigenvalue, not
     necessarily the extreme one, lies within ``residual`` of ``value``. ``end`` is "largest" or "smallest", and ``of``
     "hessian", "gauss_newton", or None for any other operator.
+
+    Examples
+    --------
+    >>> import torch
+    >>> found = largest_eigenvalue(torch.diag(torch.tensor([1.0, 2.0, 5.0])).double())
+    >>> round(found.value, 6), found.lower <= 5 <= found.upper, found.end
+    (5.0, True, 'largest')
     """
 
     value: float

@@ -18,8 +18,7 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin._core.facts import as_html, as_text
-from flatmin._core.files import atomic_path
-from flatmin.errors import InputError
+from flatmin._core.files import atomic_path, refused_if_unwritable
 from flatmin.proofs.certificate import LARGEST_GAP, LARGEST_RESIDUAL, Certificate
 from flatmin.proofs.exact.explicit_problem import ExplicitProblem
 
@@ -112,6 +111,16 @@ class Proof:
     certificate : Certificate or None
         The certificate of the solution. If theorems V and U enclose the value of the solution, value and bound are the
         numbers of the theorems, ``rigor`` is "exact", and ``unique`` is True only with theorem T.
+
+    Examples
+    --------
+    >>> import flatmin as fm
+    >>> problem = fm.Problem(fm.measurements.Entries([0, 0, 1], [0, 1, 0], (2, 2)), [2.0, 4.0, 1.0])
+    >>> proof = fm.prove(problem, fm.flat_minimum(problem))
+    >>> [statement.kind for statement in proof.statements]
+    ['V', 'U', 'gap', 'B', 'F', 'T']
+    >>> proof.statement("T").words[:26]
+    'X̂ fits the data exactly, '
     """
 
     subject: str
@@ -171,11 +180,8 @@ class Proof:
         """
         target, data = files_of(file)
         for path, content in ((data, self.instance), (target, self.text.encode("ascii"))):
-            try:
-                with atomic_path(path) as temporary:
-                    temporary.write_bytes(content)
-            except OSError as error:
-                raise InputError(f"{path} cannot be written: {error.strerror or error}") from error
+            with refused_if_unwritable(path), atomic_path(path) as temporary:
+                temporary.write_bytes(content)
         return data
 
     def command(self, proof: str = "proof.json", instance: str = "instance.npz") -> str:

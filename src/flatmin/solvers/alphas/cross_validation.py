@@ -67,6 +67,14 @@ class CrossValidation:
         The certified penalised solution for all data at the chosen alpha and power. Its refit would predict worse.
     fold_factors : tuple of Factors
         The factors of the solutions for the data without each fold, at the chosen alpha and power.
+
+    Examples
+    --------
+    >>> import flatmin as fm
+    >>> instance = fm.families.matrix_sensing.sample((8, 6), 1, 100, noise=0.3)
+    >>> found = fm.cross_validate(instance.problem, n_alphas=10)
+    >>> found.errors.shape, found.rule, found.solution.rank
+    ((1, 10, 5), 'best', 2)
     """
 
     metric_powers: Array

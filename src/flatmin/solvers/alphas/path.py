@@ -34,7 +34,16 @@ MOST_ALPHAS = 100_000
 
 @dataclass(frozen=True, eq=False)
 class RegularizationPath:
-    """The result of `flat_path`: descending alphas (n,), and the certified solution at each of them."""
+    """The result of `flat_path`: descending alphas (n,), and the certified solution at each of them.
+
+    Examples
+    --------
+    >>> import flatmin as fm
+    >>> instance = fm.families.matrix_sensing.sample((8, 6), 1, 100, noise=0.3)
+    >>> path = fm.flat_path(instance.problem, n_alphas=5)
+    >>> len(path), path.ranks, bool(path.losses[0] > path.losses[-1])
+    (5, array([0, 1, 1, 5, 6]), True)
+    """
 
     alphas: Array
     solutions: tuple[Solution, ...]

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import numpy as np
-from scipy.optimize import brentq
 
 from flatmin._core.arrays import Array
 from flatmin._core.limits import Clock
@@ -63,6 +62,7 @@ def _shrunk(s: Array, weight: float, power: float) -> Array:
     """
     if power == 1 or not s.any():
         return np.maximum(s - weight / 2, 0.0)
+    from scipy.optimize import brentq
 
     def excess(theta: float) -> float:
         return float(theta - weight * power / 2 * np.maximum(s - theta, 0.0).sum() ** (power - 1))

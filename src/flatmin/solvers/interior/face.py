@@ -32,11 +32,12 @@ def symmetric(blocks: Array) -> Array:
 class SplitBlock:
     """A diagonal block of X and D, split by its face.
 
-    ``tilt`` is ``V − P``, ``slack`` (k,) holds the eigenvalues of D that belong to P, and ``regular`` is ``D⁻¹``
-    outside the face. ``large`` is ``V core Vᵀ``, ``remainder`` is the rest of X, and ``negative`` is
+    ``whole`` is X, ``tilt`` is ``V − P``, ``slack`` (k,) holds the eigenvalues of D that belong to P, and ``regular``
+    is ``D⁻¹`` outside the face. ``large`` is ``V core Vᵀ``, ``remainder`` is the rest of X, and ``negative`` is
     ``−X + sym(V core Pᵀ)``.
     """
 
+    whole: Array
     P: Array
     tilt: Array
     slack: Array
@@ -59,7 +60,7 @@ class SplitBlock:
         remainder = symmetric(N @ symmetric(N.T @ X @ N - across @ inverse_core @ across.T) @ N.T)
         negative = -remainder - symmetric(V @ (N @ across).T)
         regular = symmetric((N / values[k:]) @ N.T)
-        return cls(P, tilt, values[:k], regular, symmetric(V @ core @ V.T), remainder, negative, inverse_core)
+        return cls(X, P, tilt, values[:k], regular, symmetric(V @ core @ V.T), remainder, negative, inverse_core)
 
     @property
     def inverse(self) -> Array:
@@ -68,8 +69,8 @@ class SplitBlock:
 
     def change(self, K: Array) -> Array:
         """Return ``½ sym(X K D⁻¹)`` without the part of the face, ``½ sym(V core Vᵀ K P slack⁻¹ Pᵀ)``."""
-        small = self.remainder @ K
-        return symmetric((small @ self.P / self.slack) @ self.P.T + (small + self.large @ K) @ self.regular) / 2
+        near = (self.remainder @ (K @ self.P) / self.slack) @ self.P.T
+        return symmetric(near + (self.whole @ K) @ self.regular) / 2
 
     def basis(self) -> Array:
         """Return an orthonormal basis of the matrices C (k², k, k): symmetric ones, then antisymmetric ones."""

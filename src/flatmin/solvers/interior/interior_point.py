@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import eigvalsh
 
 from flatmin._core.arrays import Array
 from flatmin.cones.quadratic_map import QuadraticMap
@@ -67,7 +68,7 @@ class InteriorPoint:
         size = float(value @ b) / float(value @ value) * float(np.abs(np.linalg.eigvalsh(K)).max())
         self.identity = np.broadcast_to(np.eye(K.shape[1]), K.shape)
         self.X, self.D = FIRST_SIZE * size * self.identity, self.identity / 2
-        self._spectrum = np.linalg.eigh(self.D)
+        self._spectrum: tuple[Array, Array] = np.linalg.eigh(self.D)
         self.y = np.zeros_like(b)
         self.shift, self.lengths = FIRST_SHIFT, (1.0, 1.0)
         self.order = K.shape[0] * K.shape[1]
@@ -113,11 +114,14 @@ class InteriorPoint:
             if number and last.progress < WORTHWHILE * best.progress:
                 break
             best = last
+            if WORTHWHILE * best.progress > SHARE**2:
+                break  # both lengths are nearly the largest ones, unless they reach one
         X, y = self.X + best.lengths[0] * best.X, self.y + best.lengths[1] * best.y
         D = (self.identity - self.model.dual_blocks(y)) / 2
         if not (np.isfinite(X).all() and np.isfinite(D).all()):
             return False
-        spectrum = np.linalg.eigh(D)
+        values, Q = self.model.dual_spectrum(y)
+        spectrum = (1 - values) / 2, Q
         if not spectrum[0].min() > 0:
             return False  # y is so large that rounding makes it infeasible: the data contradict each other
         self.lengths, self.X, self.y, self.D, self._spectrum = best.lengths, X, y, D, spectrum
@@ -133,7 +137,8 @@ class InteriorPoint:
 
 def _distance(inverse_root: Array, d: Array) -> float:
     """Return the largest t for which ``X + t d`` is positive semidefinite, infinite if there is none."""
-    low = float(np.linalg.eigvalsh(inverse_root @ d @ _transposed(inverse_root)).min())
+    changes = inverse_root @ d @ _transposed(inverse_root)
+    low = min(float(eigvalsh(part, subset_by_index=[0, 0], check_finite=False)[0]) for part in changes)
     return -1 / low if low < 0 else np.inf
 
 

@@ -24,7 +24,8 @@ from scipy.linalg import block_diag, cho_factor, cho_solve
 
 from flatmin._core.arrays import Array
 from flatmin.cones.quadratic_map import QuadraticMap
-from flatmin.solvers.interior.face import SplitBlock
+from flatmin.measurements import Entries
+from flatmin.solvers.interior.face import SplitBlock, symmetric
 from flatmin.solvers.interior.schur_complement import SchurComplement
 
 __all__ = ["StepEquations"]
@@ -54,9 +55,9 @@ class StepEquations:
         def all_of(name: str) -> Array:
             return np.stack([getattr(block, name) for block in blocks])
 
-        M = 0.25 * model.normal_matrix(all_of("remainder"), all_of("inverse"))
+        M = model.normal_matrix(all_of("remainder") / 4, all_of("inverse"))
         if any(len(block.slack) for block in blocks):
-            M += 0.25 * model.normal_matrix(all_of("large"), all_of("regular"))
+            M += model.normal_matrix(all_of("large") / 4, all_of("regular"))
         system = SchurComplement.from_lower(M, shift)
         if system is None:
             return None
@@ -123,6 +124,8 @@ class StepEquations:
 
 def _columns(model: QuadraticMap, blocks: list[SplitBlock], bases: list[Array]) -> Array:
     """Return the measurements of the parts of the faces, shape (m, number)."""
+    if isinstance(model.whitened, Entries) and model.is_product:
+        return _columns_of_cells(model, blocks[0], bases[0])
     columns = np.zeros((model.whitened.size, sum(map(len, bases))), order="F")
     W, place = np.zeros((len(blocks), *blocks[0].regular.shape)), 0
     for number, (block, basis) in enumerate(zip(blocks, bases, strict=True)):
@@ -132,3 +135,19 @@ def _columns(model: QuadraticMap, blocks: list[SplitBlock], bases: list[Array]) 
             place += 1
         W[number] = 0
     return columns
+
+
+def _columns_of_cells(model: QuadraticMap, block: SplitBlock, basis: Array) -> Array:
+    """Return the columns for cells (r, c), the combinations ``P_r sym(C) P_c + ½ (tilt_r C P_c + P_r Cᵀ tilt_c)``."""
+    entries, (d1, _) = model.whitened, model.whitened.shape
+    assert isinstance(entries, Entries)
+    (P, Q), (S, T) = ((F[entries.rows], F[d1 + entries.cols]) for F in (block.P, block.tilt))
+    even, both = _outer(P, Q), (_outer(S, Q) + _outer(P, T).swapaxes(1, 2)) / 2
+    columns = np.tensordot(even, symmetric(basis), ((1, 2), (1, 2))) + np.tensordot(both, basis, ((1, 2), (1, 2)))
+    weights = model.scale if entries.weights is None else model.scale * entries.weights[:, None]
+    return np.asarray(weights * columns)
+
+
+def _outer(L: Array, R: Array) -> Array:
+    """Return the outer products of the rows of L and R."""
+    return L[:, :, None] * R[:, None, :]

@@ -1,9 +1,9 @@
 """Trimmed least squares: fits of fixed rank to the cells without gross errors."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr
 
 from flatmin._core.arrays import Array
 from flatmin.solvers.noise.spread import relative_error
@@ -75,7 +75,7 @@ class Trimmed:
         if sigma is None:
             return None
         k, c = REJECTED, _share(REJECTED)
-        again = k * _density(k) * (k**2 - c) / (c * (2 * ndtr(k) - 1))
+        again = k * _density(k) * (k**2 - c) / (c * math.erf(k / math.sqrt(2)))
         return float(sigma * relative_error(self.residual[self.inliers], self.spare) / (1 - again))
 
 
@@ -189,4 +189,4 @@ def _density(k: float) -> float:
 
 def _share(k: float) -> float:
     """Return the mean square of standard normal numbers within ± k."""
-    return float(1 - 2 * k * _density(k) / (2 * ndtr(k) - 1))
+    return float(1 - 2 * k * _density(k) / math.erf(k / math.sqrt(2)))

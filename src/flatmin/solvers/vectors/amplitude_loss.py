@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import fft
 
 from flatmin._core.arrays import Array
 from flatmin._core.limits import Clock
@@ -54,12 +53,16 @@ class _Masks:
         return cls(small, small.conj(), np.where(seen > 0, seen, 1).astype(np.float32))
 
     def waves(self, s: Array) -> Array:
+        from scipy import fft
+
         found = np.empty_like(self.masks)
         for mask, wave in zip(self.conjugate, found, strict=True):  # one by one they stay in the cache of a processor
             wave[...] = fft.fftn(mask * s, overwrite_x=True)
         return np.asarray(found)
 
     def adjoint(self, waves: Array) -> Array:
+        from scipy import fft
+
         total = np.zeros_like(self.masks[0])
         for mask, wave in zip(self.masks, waves, strict=True):
             total += mask * fft.ifftn(wave, norm="forward", overwrite_x=True)

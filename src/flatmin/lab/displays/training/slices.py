@@ -18,6 +18,8 @@ __all__ = ["Slice", "SlicesDisplay"]
 DIRECTIONS = {"sharpest direction": 0, "flattest direction": 1}
 #: Number of points of a curve.
 POINTS = 81
+#: Distance between two columns of panels, as a share of the width, and height of a further row of panels in points.
+COLUMN_GAP, ROW_HEIGHT = 0.06, 120.0
 #: Panels end at this multiple of the largest loss in the panel where that is smallest, so that flat places are seen.
 MOST_TIMES = 4
 
@@ -60,6 +62,19 @@ class SlicesDisplay(Display):
     slices: Sequence[Slice]
 
     @property
+    def grid(self) -> tuple[int, int]:
+        """The numbers of panels in a row and of rows: two or three in a row if the display is narrow."""
+        count = max(len(self.slices), 1)
+        across = count if self.wide or count <= 3 else 2
+        return across, -(-count // across)
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """Width and height in points; each further row of panels adds to the height."""
+        width, height = super().size
+        return width, height + ROW_HEIGHT * (self.grid[1] - 1)
+
+    @property
     def words(self) -> list[str]:
         """The entries of the legend."""
         return list(DIRECTIONS) if self.slices else []
@@ -87,25 +102,30 @@ class SlicesDisplay(Display):
         if not self.slices:
             return nothing(ax)
         ax.set_axis_off()
-        count = len(self.slices)
-        gap = 0.06
-        width = (1 - gap * (count - 1)) / count
+        across, down = self.grid
+        # Shares of the height of the axes: all panels with what is between them, and what is between two rows.
+        whole, between = 1 - 0.16 / down, 0.26
+        width, height = (1 - COLUMN_GAP * (across - 1)) / across, whole / (down + between * (down - 1))
         largest = [float(s.losses.max()) for s in self.slices]
         top = min(max(largest), MOST_TIMES * min(largest)) or 1.0
         for index, each in enumerate(self.slices):
-            panel = ax.inset_axes([index * (width + gap), 0.0, width, 0.84])
+            row, column = divmod(index, across)
+            bottom = whole - height - row * (1 + between) * height
+            panel = ax.inset_axes([column * (width + COLUMN_GAP), bottom, width, height])
             panel.grid(True)
-            for row, (name, colour) in enumerate(DIRECTIONS.items()):
+            for curve, (name, colour) in enumerate(DIRECTIONS.items()):
                 style = look(colour)
                 style.pop("marker")
-                panel.plot(each.steps, each.losses[row], label=name if index == 0 else "", **style)
+                panel.plot(each.steps, each.losses[curve], label=name if index == 0 else "", **style)
             panel.set(xlim=(each.steps[0], each.steps[-1]), ylim=(-0.03 * top, 1.05 * top))
-            panel.set_title(each.label, fontsize=matplotlib.rcParams["axes.labelsize"])
+            panel.set_title(each.label, fontsize=matplotlib.rcParams["legend.fontsize"])
             panel.locator_params(nbins=3)
-            panel.set_xlabel(self.x_label or "distance in weights")
-            if index:
+            if index + across >= len(self.slices):
+                panel.set_xlabel(self.x_label or "distance in weights")
+            if column:
                 panel.tick_params(labelleft=False)
             else:
                 panel.set_ylabel(self.y_label or "loss")
+            if index == 0:
                 handles, words = panel.get_legend_handles_labels()
         ax.legend(handles, words, loc="lower left", bbox_to_anchor=(0.0, 0.99), ncols=2, borderpad=0, borderaxespad=0)

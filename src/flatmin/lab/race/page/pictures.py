@@ -89,6 +89,5 @@ def _slices(ranking: Ranking) -> SlicesDisplay | None:
         name="slices",
         title="The loss around the ends of training",
         caption=f"{SLICED} {CHOICE.format(COLUMN_NAMES[ranking.compared])}",
-        wide=True,
         slices=found,
     )
