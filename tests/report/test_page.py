@@ -52,11 +52,11 @@ class Outline(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if self.open and self.open[-1] != "style" and "math" not in self.open:
+        if self.open and self.open[-1] != "style":
             self.text.append(data)
 
     def _attributes(self, tag, attrs):
-        self.text += [attrs["alttext"]] if tag == "math" else []
+        self.text += [attrs["aria-label"]] if attrs.get("class") == "formula" else []
         self.ids += [attrs["id"]] if "id" in attrs else []
         self.headings += [int(tag[1])] if re.fullmatch("h[1-6]", tag) else []
         self.links += [attrs["href"]] if tag == "a" else []

@@ -1,21 +1,22 @@
-"""Formulas of a report as MathML, found in its sentences by the signs that only formulas have.
+"""Formulas of a report as small pictures, found in its sentences by the signs that only formulas have.
 
 The sentences of reports are also printed in terminals, so they have formulas in plain signs, such as ``‖LᵀL − RᵀR‖``.
-A browser shows MathML without any script.
+Matplotlib typesets them, because few systems have a font from which a browser can typeset MathML.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 from markupsafe import Markup
 from markupsafe import escape as escaped
 
 __all__ = ["typeset"]
 
-SUPERSCRIPTS = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ᵀᵖ", "0123456789−+⊤p", strict=True))
-SUBSCRIPTS = dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋ᵢⱼ", "0123456789+−ij", strict=True))
+SUPERSCRIPTS = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ᵀᵖ", [*"0123456789-+", r"\top ", "p"], strict=True))
+SUBSCRIPTS = dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋ᵢⱼ", "0123456789+-ij", strict=True))
 PAIRS = {"(": ")", "⟨": "⟩", "‖": "‖", "|": "|"}
 #: Signs of which one makes a word a formula, also the names of operators before a parenthesis.
 SURE = re.compile(rf"[‖⟨⟩√Σκλ{''.join(SUPERSCRIPTS)}{''.join(SUBSCRIPTS)}]|\*\(|\btr\(")
@@ -24,17 +25,26 @@ MAYBE = re.compile(r"[(|]*(?:[^\W\d_]\d?[*']?(?:\(\w\))?|\d+(?:\.\d+)?|alpha|[+�
 #: Numbers such as 9.7 × 10⁻⁷ stay text.
 POWER_OF_TEN = re.compile(r"[(−]*(?:[\d.]+\s*×\s*)?10[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+[,.;:)]*")
 OPERATORS, ENDS, ARTICLES = "+−·=≤≥/×-,", ",.;:", ("A", "a", "I")
-NAMES = {"alpha": "α"}
+#: Signs and their commands in TeX.
+COMMANDS = {
+    "−": "-", "·": r"\cdot ", "≤": r"\leq ", "≥": r"\geq ", "×": r"\times ", ",": r",\,", "Σ": r"\sum ", "‖": r"\Vert ",
+    "⟨": r"\langle ", "⟩": r"\rangle ", "λ": r"\lambda ", "κ": r"\kappa ", "alpha": r"\alpha ", "tr": r"\mathrm{tr}\,",
+}  # fmt: skip
+#: The size of letters for Matplotlib in points, and the length of an em of the page; this font has small letters.
+SIZE, EM = 10.0, 9.0
+#: Commands of SVG for the codes of a path of Matplotlib, and the number of their points.
+DRAWN = {1: ("M", 1), 2: ("L", 1), 3: ("Q", 2), 4: ("C", 3), 79: ("Z", 1)}
+HAT = "\N{COMBINING CIRCUMFLEX ACCENT}"
 TOKEN = re.compile(r"\s+|\d+(?:\.\d+)?|alpha|tr|\w|.", re.DOTALL)
 
 
 def typeset(text: object) -> Markup:
-    """Return an escaped text in which formulas are MathML; a formula that cannot be read stays as it is.
+    """Return an escaped text in which formulas are pictures; a formula that cannot be read stays as it is.
 
     Examples
     --------
-    >>> typeset("the norm ‖X‖, at most 3 < 4")
-    Markup('the norm <math alttext="‖X‖"><mo>‖</mo><mi>X</mi><mo>‖</mo></math>, at most 3 &lt; 4')
+    >>> print(typeset("3 < 4"), typeset("the norm ‖X‖")[:57], "…")
+    3 &lt; 4 the norm <svg class="formula" role="img" aria-label="‖X‖" …
     """
     parts = re.split(r"( +)", str(text))  # words, and spaces at odd positions
     out: list[str] = []
@@ -97,27 +107,50 @@ def _is_open(parts: list[str]) -> bool:
 
 
 def _math(text: str) -> str:
-    """Return MathML of a formula, or the escaped text if it has a sign that is not known or an open bracket."""
-    reader = _Reader([sign for sign in TOKEN.findall(text) if not sign.isspace()])
+    """Return the picture of a formula, or the escaped text if it has a sign that is not known or an open bracket."""
     try:
-        row = reader.row("")
+        formula = _Reader([sign for sign in TOKEN.findall(text) if not sign.isspace()]).row("")
     except (ValueError, IndexError):
         return _plain(text)
-    return f'<math alttext="{_plain(text)}">{row}</math>'
+    d, width, height, depth = _outline(formula)
+    return (
+        f'<svg class="formula" role="img" aria-label="{_plain(text)}" width="{width:.3f}em" height="{height:.3f}em" '
+        f'viewBox="0 {depth - height:.3f} {width:.3f} {height:.3f}" style="vertical-align:{-depth:.3f}em">'
+        f'<path fill="currentColor" d="{d}"/></svg>'
+    )
+
+
+@cache
+def _outline(formula: str) -> tuple[str, float, float, float]:
+    """Return the outline of a formula in TeX as SVG, its width, its height and its depth below the line, in ems."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import TextPath, text_to_path
+
+    font = FontProperties(size=SIZE, math_fontfamily="stix")
+    path = TextPath((0, 0), f"${formula}$", prop=font)
+    width, height, depth = text_to_path.get_text_width_height_descent(f"${formula}$", font, ismath=True)
+    parts, position = [], 0
+    points, codes = path.vertices / EM * [1, -1], path.codes
+    while position < len(codes):
+        command, count = DRAWN[int(codes[position])]
+        numbers = " ".join(f"{x:.3f} {y:.3f}" for x, y in points[position : position + count])
+        parts.append(command if command == "Z" else command + numbers)
+        position += count
+    return "".join(parts), width / EM, height / EM, depth / EM
 
 
 @dataclass
 class _Reader:
-    """A reader of the signs of a formula, from left to right."""
+    """A reader of the signs of a formula, from left to right, which writes it in TeX."""
 
-    tokens: list[str]
+    signs: list[str]
     position: int = 0
 
     def row(self, closing: str) -> str:
         """Read up to a closing sign, or to the end if there is none."""
         out: list[str] = []
-        while self.position < len(self.tokens):
-            if closing and self.tokens[self.position] == closing:
+        while self.position < len(self.signs):
+            if closing and self.signs[self.position] == closing:
                 return "".join(out)
             out.append(self.scripted())
         if closing:
@@ -127,52 +160,43 @@ class _Reader:
     def scripted(self) -> str:
         """Read a letter, a number, an operator, a root or a bracket, with its sub- and superscripts."""
         base, sub, sup = self.base(), "", ""
-        while self.position < len(self.tokens):
-            sign, following = self.tokens[self.position], self.tokens[self.position + 1 : self.position + 2]
+        while self.position < len(self.signs):
+            sign, following = self.signs[self.position], self.signs[self.position + 1 : self.position + 2]
             if sign in SUPERSCRIPTS:
                 sup += SUPERSCRIPTS[sign]
             elif sign in SUBSCRIPTS:
                 sub += SUBSCRIPTS[sign]
             elif sign == "'":
-                sup += "′"
-            elif sign == "*" and base.startswith("<mi>"):
+                sup += r"\prime "
+            elif sign == "*" and base.isalpha():
                 sup += "*"
+            elif sign == HAT:
+                base = rf"\hat{{{base}}}"
             elif sign == "_" and following == ["*"]:
                 sub, self.position = "*", self.position + 1
             else:
                 break
             self.position += 1
-        lower, upper = (f"<mo>{part}</mo>" if part else "" for part in (sub, sup))
-        if sub and sup:
-            return f"<msubsup>{_one(base)}{lower}{upper}</msubsup>"
-        return f"<msub>{_one(base)}{lower}</msub>" if sub else f"<msup>{_one(base)}{upper}</msup>" if sup else base
+        return base + (f"_{{{sub}}}" if sub else "") + (f"^{{{sup}}}" if sup else "")
 
     def base(self) -> str:
         """Read a letter, a number, an operator, a root or a bracket."""
-        sign = self.tokens[self.position]
+        sign = self.signs[self.position]
         self.position += 1
         if sign in PAIRS:
             inside = self.row(PAIRS[sign])
             self.position += 1
-            return f"<mo>{sign}</mo>{inside}<mo>{PAIRS[sign]}</mo>"
+            return f"{COMMANDS.get(sign, sign)}{inside}{COMMANDS.get(PAIRS[sign], PAIRS[sign])}"
         if sign == "√":
-            return f"<msqrt>{self.base()}</msqrt>"
-        if sign == "Σ":
-            return "<mo>∑</mo>"
-        if sign in OPERATORS:
-            return f"<mo>{_plain(sign)}</mo>"
-        if sign[0].isdigit():
-            return f"<mn>{sign}</mn>"
-        if sign in NAMES or sign == "tr" or sign.isalpha():
-            name = f"<mi>{NAMES.get(sign, sign)}</mi>"
-            digits = self.tokens[self.position : self.position + 1]
-            if digits and digits[0].isdigit() and sign.isupper():  # D1 and D2
-                self.position += 1
-                return f"<msub>{name}<mn>{digits[0]}</mn></msub>"
-            return name
-        raise ValueError(sign)
-
-
-def _one(base: str) -> str:
-    """Return several elements as one."""
-    return base if base.count("<mi>") + base.count("<mn>") + base.count("<mo>") == 1 else f"<mrow>{base}</mrow>"
+            return rf"\sqrt{{{self.base()}}}"
+        if sign in COMMANDS or sign in OPERATORS or sign[0].isdigit():
+            return COMMANDS.get(sign, sign)
+        if sign == "ŷ":
+            return r"\hat{y}"
+        if not (sign.isascii() and sign.isalpha()):
+            raise ValueError(sign)
+        digits = self.signs[self.position : self.position + 1]
+        if digits and digits[0].isdigit() and sign.isupper():  # D1 and D2
+            self.position += 1
+            return f"{sign}_{digits[0]}"
+        return sign

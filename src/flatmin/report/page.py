@@ -177,7 +177,7 @@ class Page:
 def render(page: Page) -> str:
     """Return the page as HTML that loads nothing; every string is escaped except the SVG of figures.
 
-    Formulas in sentences become MathML (`flatmin.report.formulas`).
+    Formulas in sentences become pictures (`flatmin.report.formulas`).
 
     Control characters and signs that turn the direction of writing, in names from files, are shown as unknown signs.
     The page has a script only if there is a table to sort, and is complete without it.
