@@ -2,6 +2,7 @@
 
 import io
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -58,15 +59,49 @@ def _loop(name, module):
     return compilation.njit(loop)
 
 
-def test_a_read_only_cache_works(tmp_path):
-    (tmp_path / "loop.py").write_text(LOOP)
-    file = tmp_path / "__pycache__"
-    file.write_text("no folder can be made here, and no file below")
+def _run(folder, code, **places):
+    """Run a program that can import the loop, where no folder of the user can be written."""
+    (folder / "loop.py").write_text(LOOP)
+    file = folder / "__pycache__"
+    if not file.exists():
+        file.write_text("no folder can be made here, and no file below")
     environment = {
         **os.environ,
-        **dict.fromkeys(("HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR"), str(file)),
-        "PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(compilation.__file__).parents[3]}",
+        **dict.fromkeys(("HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR", "TMPDIR"), str(file)),
+        "PYTHONPATH": f"{folder}{os.pathsep}{Path(compilation.__file__).parents[3]}",
+        **places,
     }
-    command = [sys.executable, "-B", "-c", "import loop; print(loop.twice(21), loop.twice.stats.cache_path)"]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert (done.returncode, done.stdout.split(), done.stderr) == (0, ["42", "None"], "")
+    command = [sys.executable, "-B", "-c", f"import loop; {code}"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, cwd=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.split()
+
+
+STATE = "print(loop.twice(21), loop.twice.stats.cache_path, sum(loop.twice.stats.cache_hits.values()))"
+
+
+def test_with_a_read_only_home_loops_are_kept_in_a_private_folder(tmp_path):
+    place = tmp_path / "temporary"
+    place.mkdir()
+    for hits in ("0", "1"):
+        answer, path, found = _run(tmp_path, STATE, TMPDIR=str(place))
+        assert (answer, found) == ("42", hits)
+    (folder,) = place.glob("flatmin-*")
+    assert Path(path).is_relative_to(folder)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    folder.chmod(0o777)  # so that others could have put code there
+    _, path, found = _run(tmp_path, STATE, TMPDIR=str(place))
+    assert found == "0"
+    assert not Path(path).is_relative_to(place)
+
+
+def test_without_any_place_to_write_loops_are_compiled(tmp_path):
+    code = f"import tempfile; tempfile.tempdir = loop.__file__; import importlib; importlib.reload(loop); {STATE}"
+    assert _run(tmp_path, code) == ["42", "None", "0"]
+
+
+def test_a_cache_that_breaks_after_all_does_not_matter(tmp_path):
+    code = f"import shutil; p = loop.twice.stats.cache_path; shutil.rmtree(p); open(p, 'w').close(); {STATE}"
+    place = tmp_path / "temporary"
+    place.mkdir()
+    assert _run(tmp_path, code, TMPDIR=str(place))[::2] == ["42", "0"]

@@ -17,8 +17,9 @@ __all__ = ["lanczos"]
 MAX_ASYMMETRY = 1e-2
 #: A residual below this number of rounding units counts as zero; the Krylov space of the start is then exhausted.
 ZERO_UNITS = 32
-#: Largest memory of the vectors of one iteration, in bytes; further vectors are not kept.
-_BASIS_MEMORY = 1 << 31
+#: Largest memory of the vectors of one iteration, in bytes; further vectors are not kept. None are if this is less than
+#: the number of vectors below, with which orthogonality would soon be lost.
+_BASIS_MEMORY, _MIN_KEPT = 1 << 31, 8
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +30,8 @@ def lanczos(
     """Return up to ``steps`` steps of the Lanczos iteration from each start (n, p); all starts are multiplied at once.
 
     The vectors of an iteration are kept for reorthogonalization until they need more than 2 GiB. From then on each one
-    follows from the two before it, and they need not be orthogonal (`Krylov.orthonormal`). After every fifth step an
+    follows from the two before it, and they need not be orthogonal (`Krylov.orthonormal`). Vectors of more than 256 MiB
+    are never kept if there are more than 8 steps. After every fifth step an
     iteration ends if ``enough`` returns true. An interrupt (Ctrl-C) after the first step ends all iterations.
     `InputError` is raised if a product is not finite or the operator is not symmetric.
     """
@@ -50,7 +52,7 @@ def lanczos(
 
 
 def _products(operator: Operator, active: list["_Iteration"]) -> Tensor:
-    W = (operator @ torch.stack([run.vector for run in active], 1).to(operator.dtype)).double()
+    W = (operator @ torch.stack([run.vector.to(operator.dtype) for run in active], 1)).double()
     if not bool(torch.isfinite(W).all()):
         raise InputError("the operator gave products that are not finite, expected finite numbers")
     return W
@@ -60,7 +62,8 @@ class _Iteration:
     """One Lanczos iteration; each vector is orthogonalized twice against all previous ones while these are kept."""
 
     def __init__(self, start: Tensor, steps: int, unit: float) -> None:
-        kept = min(steps, max(1, _BASIS_MEMORY // (8 * start.numel())))
+        kept = min(steps, _BASIS_MEMORY // (8 * start.numel()))
+        kept = 0 if kept < min(steps, _MIN_KEPT) else kept
         self.basis = torch.empty(kept, start.numel(), dtype=torch.float64, device=start.device)
         self.steps = steps
         self.before = start  # the previous vector, if it is not kept
@@ -73,7 +76,7 @@ class _Iteration:
         """Take w, the operator times ``vector``; set ``vector`` to the next one, and return whether to go on."""
         j = len(self.diagonal)
         self.size = max(self.size, float(torch.linalg.vector_norm(w)))
-        if j == len(self.basis):
+        if j and j == len(self.basis):
             self.basis = self.basis[:0].clone()  # the recurrence does not need the vectors
         if len(self.basis):
             self.basis[j] = self.vector
@@ -82,8 +85,10 @@ class _Iteration:
             w = w - basis.T @ along
             w = w - basis.T @ (basis @ w)
         else:
-            along = torch.stack([self.before @ w, self.vector @ w])
-            w = w.sub_(along[0] * self.before).sub_(along[1] * self.vector)
+            pair = [self.before, self.vector] if j else [self.vector]
+            along = torch.stack([v.double() @ w for v in pair])
+            for size, v in zip(along.tolist(), pair, strict=True):
+                w = w.sub_(v, alpha=size)
         rest = along[:-1].clone()
         if j:
             rest[-1] -= self.off_diagonal[-1]
@@ -97,7 +102,7 @@ class _Iteration:
         self.off_diagonal.append(float(torch.linalg.vector_norm(w)))
         if self.exhausted or j + 1 == self.steps or (enough and j % 5 == 4 and enough(self.krylov)):
             return False
-        self.before, self.vector = self.vector, w / self.off_diagonal[-1]
+        self.before, self.vector = self.vector, w.div_(self.off_diagonal[-1])
         return True
 
     @property
