@@ -6,7 +6,7 @@ from html import unescape
 import pytest
 
 from flatmin.report import vocabulary
-from flatmin.report.pictures.formulas import TOKEN, _Reader, typeset
+from flatmin.report.typesetting.formulas import TOKEN, _Reader, typeset
 
 
 def formulas(text):
