@@ -75,6 +75,7 @@ sphinx_gallery_conf = {
     "remove_config_comments": True,
     "reset_modules": ("matplotlib", "course.name_script"),
     "show_signature": False,
+    "thumbnail_size": (480, 220),
     "write_computation_times": False,
 }
 

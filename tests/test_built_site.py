@@ -20,7 +20,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
 
-from tests.report.chromium import BROWSER, Chromium
+from tests.report.chromium import BROWSER, CONTRASTS, Chromium
 
 ROOT = Path(__file__).parents[1]
 needs_browser = pytest.mark.skipif(BROWSER is None, reason="no chromium or google-chrome to open the site")
@@ -35,7 +35,7 @@ PAGES = (
         "completion",
         "networks",
         "claims",
-        "theory/uniqueness",
+        "theory/cross_validation",
         "api/flatmin.MatrixCompletion",
     ),
     *("gallery/index", "gallery/first_steps/first_table"),
@@ -209,6 +209,7 @@ def test_the_theme_is_switched(address, browser):
         browser.run(f"[...document.querySelectorAll('{chosen}')].find(e => e.checkVisibility()).click()")
         paper = browser.run("getComputedStyle(document.body).backgroundColor")
         colours.add((browser.run("document.documentElement.dataset.theme"), paper))
+    browser.run("localStorage.clear()")
     assert {theme for theme, _ in colours} == {"light", "dark"}
     assert len(colours) == 2
 
@@ -223,6 +224,17 @@ def test_a_page_fits_and_says_nothing_to_the_console(address, browser, page):
         loaded = browser.run("performance.getEntriesByType('resource').map(e => e.name)")
         assert [link for link in loaded if not link.startswith((address, "data:", "blob:"))] == []
         assert complaints(browser) == []
+
+
+@needs_browser
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("page", PAGES)
+def test_text_has_contrast(address, browser, page, dark):
+    browser.open(f"{address}{page}.html", dark=dark)
+    assert browser.run("document.documentElement.dataset.theme") == ("dark" if dark else "light")
+    found = browser.run(CONTRASTS)
+    assert len(found) > 20
+    assert [(ratio, text) for ratio, text, _ in found if ratio < 4.5] == []
 
 
 @needs_browser

@@ -86,6 +86,11 @@ def test_the_course_lists_every_script_of_the_gallery():
             assert {path.stem for path in folder.glob("*.py")} == set(course[folder.name])
 
 
+def test_every_package_has_a_page_of_the_guide(pages):
+    assert set(pages.GUIDES) == set(pages.public_packages())
+    assert [page for page in pages.GUIDES.values() if not (ROOT / "docs" / f"{page}.md").is_file()] == []
+
+
 def test_names_are_found_in_code_and_nowhere_else(pages, monkeypatch):
     monkeypatch.setitem(sys.modules, "api_pages", pages)
     links = extension("guide_links")

@@ -116,8 +116,8 @@ def errors(units, penalty):
 
 
 # %%
-# In equal units weight decay and trace are the same. In units from 1 to 10 the trace does as well as before, and
-# weight decay does not.
+# In equal units weight decay and the trace do about equally well. In units from 1 to 10 the trace does as well as
+# before, and weight decay does not.
 
 torch.set_num_threads(1)
 found = {(units, penalty): errors(units, penalty) for units in UNITS for penalty in STRENGTHS}

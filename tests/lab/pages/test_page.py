@@ -20,7 +20,7 @@ from flatmin.lab.pages.findings import Finding, in_words
 from flatmin.lab.pages.page import experiments_page
 from flatmin.report.words import number
 from tests.lab.findings import EVIL, SCRIPT, all_evidence, check, of_curves, of_map
-from tests.report.chromium import BROWSER, Chromium
+from tests.report.chromium import BROWSER, CONTRASTS, Chromium
 
 needs_browser = pytest.mark.skipif(
     BROWSER is None, reason="no chromium, chromium-browser or google-chrome to open the page"
@@ -45,24 +45,6 @@ STOPS = """(() => { window.stops = [...document.querySelectorAll("a[href], summa
 FOCUS = """(() => { const e = document.activeElement, s = getComputedStyle(e), r = e.getBoundingClientRect();
   return [stops.indexOf(e), e.matches(":focus-visible") && s.outlineStyle !== "none" ? parseFloat(s.outlineWidth) : 0,
     r.right > 0 && r.bottom > 0 && r.top < innerHeight && r.left < innerWidth]; })()"""
-
-
-#: Text whose colour differs too little from what is behind it: the ratio of WCAG, and what is read.
-CONTRASTS = """(() => {
-  const parse = c => (c.match(/[0-9.]+/g) || [0, 0, 0, 0]).map(Number);
-  const light = c => { const [r, g, b] = c.slice(0, 3).map(v => v / 255)
-    .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
-  const behind = e => { for (; e; e = e.parentElement) { const c = parse(getComputedStyle(e).backgroundColor);
-    if (c.length < 4 || c[3] === 1) return c; } return [255, 255, 255]; };
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), found = [];
-  while (walker.nextNode()) {
-    const e = walker.currentNode.parentElement, text = walker.currentNode.data.trim();
-    if (!text || !e.checkVisibility() || e.closest("script, style")) continue;
-    const style = getComputedStyle(e), ink = e.closest("svg") ? style.fill : style.color;
-    const [a, b] = [light(parse(ink)), light(behind(e))].sort((x, y) => y - x);
-    found.push([(a + 0.05) / (b + 0.05), text.slice(0, 40), e.closest("svg") !== null]);
-  }
-  return found; })()"""
 
 
 #: What sticks out of the window, other than what has a bar of its own to scroll by.
