@@ -20,6 +20,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -174,9 +175,19 @@ class Slices:
         return np.array([self.worst((rng.random(len(numbers)) < 0.9)[cells])[0] for _ in range(SIMULATIONS)])
 
 
-def pairs_draw(seed: int) -> Draw:
-    """Judge the intervals of a fifth of MovieLens-100k."""
-    X, y = ratings()
+def simulated_ratings(seed: int) -> tuple[Array, Array]:
+    """Return 300 000 pairs and whole numbers from 1 to 5: offsets, a matrix of rank eight, and noise, rounded."""
+    (n, d), k, m, rng = (3000, 2000), 8, 300_000, np.random.default_rng(seed)
+    pairs = np.stack(np.divmod(rng.choice(n * d, m, replace=False), d), axis=1)
+    L, R = (0.35 * rng.standard_normal((size, k)) for size in (n, d))
+    offsets = 0.4 * rng.standard_normal(n)[pairs[:, 0]] + 0.5 * rng.standard_normal(d)[pairs[:, 1]]
+    products = np.einsum("mk,mk->m", L[pairs[:, 0]], R[pairs[:, 1]])
+    return pairs, np.clip(np.round(3.6 + offsets + products + 0.85 * rng.standard_normal(m)), 1, 5)
+
+
+def pairs_draw(source: Callable[[int], tuple[Array, Array]], seed: int) -> Draw:
+    """Judge the intervals of a fifth of ratings."""
+    X, y = source(seed)
     gone = np.random.default_rng(seed).random(len(y)) < 0.2
     gone &= np.isin(X[:, 0], X[~gone, 0]) & np.isin(X[:, 1], X[~gone, 1])
     start = time.process_time()
@@ -215,7 +226,11 @@ def rows(draws: int, wanted: list[str], jobs: int) -> Iterator[tuple[str, float,
     work: list[tuple[str, str, Callable[[int], Any], int]] = [
         (one.name, one.kind, lambda seed, one=one: draw(one, seed), draws) for one in settings()
     ]
-    work.append(("MovieLens-100k, MCAR 20%", "MCAR", pairs_draw, draws))
+    sources: dict[str, Callable[[int], tuple[Array, Array]]] = {
+        "MovieLens-100k, MCAR 20%": lambda _: ratings(),
+        "simulated ratings, MCAR 20%": simulated_ratings,
+    }
+    work += [(name, "MCAR", partial(pairs_draw, source), draws) for name, source in sources.items()]
     for name, kind, judge, count in work:
         if wanted and not any(name.startswith(part) for part in wanted):
             continue

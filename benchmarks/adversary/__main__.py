@@ -1,14 +1,17 @@
 """Attack certificates: ``python -m benchmarks.adversary [--minutes M | --seeds N] [--first SEED] [--only NAME]``.
 
 All attacks get the same time. The exit status is 1 if a certificate claims something false or an attack raises an
-exception; each is printed with its seed. With ``--page`` the table also goes into that document.
+exception; each is printed with its seed. With ``--page`` the table also goes into that document. Ctrl-C ends the
+attacks and prints the table.
 """
 
 import argparse
+import signal
 import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -93,7 +96,9 @@ def main() -> int:
     if not records:
         parser.error(f"there is no attack {asked.only!r}, expected one of {', '.join(attacks())}")
     limits = (float("inf"), 60 * asked.minutes) if asked.seeds is None else (asked.seeds, float("inf"))
-    run(records, asked.first, *limits)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with suppress(KeyboardInterrupt):
+        run(records, asked.first, *limits)
     print(table(records))
     if asked.page and not replace_block(asked.page, BLOCK, table(records)):
         parser.error(f"{asked.page} lacks the marks <!-- {BLOCK} --> and <!-- /{BLOCK} -->")

@@ -1,10 +1,12 @@
 """The corpus: for each format a small valid file, and the command that reads it."""
 
+import gzip
 import io
 import os
 import sqlite3
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -30,6 +32,9 @@ MARKET = "%%MatrixMarket matrix coordinate real general\n% a comment\n3 3 6\n" +
 )
 PROGRAMME = '"one block\n3\n1\n5\n1.0 2.0 3.0\n' + "".join(f"0 1 {i} {i} -1.0\n" for i in range(1, 6))
 PROGRAMME += "1 1 1 3 0.5\n2 1 1 4 0.5\n3 1 2 3 0.5\n"
+#: Values of pairs, and a table of numbers without missing cells.
+PAIRS = "user,item,rating\n" + "".join(f"u{k % 5},i{k % 7},{k % 4}\n" for k in range(30))
+GRID = "a,b,c,d\n" + "".join(f"{k},{2 * k},{3 * k + 9 * (k == 4)},{k}\n" for k in range(1, 9))
 CHANGES = 'recipe = "figure-3"\nrepetitions = 1\nseed = 3\n[only]\npanel = ["sensing"]\n[grid]\nd = [5, 6]\n'
 
 
@@ -124,8 +129,9 @@ def _pixels(k: int, kind: str = "PNG", **options: object) -> bytes:
     return stream.getvalue()
 
 
-def _picture() -> Specimen:
-    return Specimen({"x.png": _pixels(0)}, "x.png", ["recover", "robust-pca", "x.png"])
+def _picture(kind: str = "PNG") -> Specimen:
+    name = f"x.{kind.lower()}"
+    return Specimen({name: _pixels(0, kind)}, name, ["recover", "robust-pca", name])
 
 
 def _animation(kind: str) -> Specimen:
@@ -163,17 +169,19 @@ def _proof() -> Specimen:
     return Specimen(files, "proof.json", ["check", "proof.json", "instance.npz"])
 
 
-def _model() -> Specimen:
+def _model(name: str, content: str, *words: str, victim: str = "model.npz", new: str | None = None) -> Specimen:
+    """Return the results of a command as a model, of which one file is damaged, and a table that it is used for."""
     with tempfile.TemporaryDirectory() as place:
         former = os.getcwd()
         os.chdir(place)
         try:
-            Path("t.csv").write_text(TABLE, encoding="utf-8")
-            main(["impute", "t.csv", "--output", "out", "--quiet"])
-            content = Path("out/model.npz").read_bytes()
+            Path(name).write_text(content, encoding="utf-8")
+            with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+                main([*words, name, "--output", "m"])
+            files = {f"m/{file}": Path("m", file).read_bytes() for file in ("model.npz", "summary.json")}
         finally:
             os.chdir(former)
-    return Specimen({"t.csv": TABLE.encode(), "m.npz": content}, "m.npz", ["impute", "t.csv", "--model", "m.npz"])
+    return Specimen({name: (new or content).encode(), **files}, f"m/{victim}", [*words, name, "--model", "m"])
 
 
 def _store() -> Specimen:
@@ -195,22 +203,29 @@ FORMATS: Mapping[str, Callable[[], Specimen]] = {
     "npz": _archive,
     "npy": _array,
     "csv": lambda: _text("t.csv", TABLE, "impute"),
+    "csv.gz": lambda: Specimen({"t.csv.gz": gzip.compress(TABLE.encode())}, "t.csv.gz", ["impute", "t.csv.gz"]),
     "matrix csv": lambda: _text("t.csv", "a,b,c\n1,2,\n2,4,6\n,8,12\n", "recover", "matrix-completion"),
-    "pairs": lambda: _text(
-        "r.csv", "user,item,rating\n" + "".join(f"u{k % 5},i{k % 7},{k % 4}\n" for k in range(30)), "rate"
-    ),
+    "pairs": lambda: _text("r.csv", PAIRS, "rate"),
     "mtx": lambda: _text("x.mtx", MARKET, "recover", "matrix-completion"),
     "dat-s": lambda: _text("x.dat-s", PROGRAMME, "recover", "matrix-completion"),
     "mat": _matlab,
     "parquet": _parquet,
     "xlsx": _excel,
     "image": _picture,
+    "jpeg": lambda: _picture("JPEG"),
+    "webp": lambda: _picture("WEBP"),
+    "bmp": lambda: _picture("BMP"),
     "gif": lambda: _animation("GIF"),
     "tiff": lambda: _animation("TIFF"),
     "frames": _frames,
     "video": _video,
     "solution": _solution,
-    "model": _model,
+    "model": lambda: _model("t.csv", TABLE, "impute"),
+    "model summary": lambda: _model("t.csv", TABLE, "impute", victim="summary.json"),
+    "rating model": lambda: _model("r.csv", PAIRS, "rate", new=PAIRS.replace("u", "v")),
+    "rating summary": lambda: _model("r.csv", PAIRS, "rate", victim="summary.json", new=PAIRS.replace("u", "v")),
+    "separation model": lambda: _model("s.csv", GRID, "separate"),
+    "separation summary": lambda: _model("s.csv", GRID, "separate", victim="summary.json"),
     "proof": _proof,
     "store": _store,
     "recipe": lambda: _text("x.toml", CHANGES, "recipe"),

@@ -1,5 +1,6 @@
 """Mutations of files: random changes of bytes, and changes that know the structure of text, archives and databases."""
 
+import gzip
 import io
 import os
 import re
@@ -60,6 +61,8 @@ def mutant(content: bytes, random: Random) -> bytes:
 
 def _structured(content: bytes) -> Sequence[Callable[[bytes, Random], bytes]]:
     """Return the changes that know the structure of a file, often enough that half of all changes are such."""
+    if content.startswith(b"\x1f\x8b"):
+        return (_compressed,) * len(BYTES)
     if content.startswith(b"PK\x03\x04"):
         return (_in_archive,) * len(BYTES)
     if content.startswith(b"\x93NUMPY"):
@@ -182,6 +185,14 @@ def _in_archive(content: bytes, random: Random) -> bytes:
         place = changed.rfind(b"PK\x01\x02")
         changed = changed[: place + 24] + struct.pack("<I", 4_000_000_000) + changed[place + 28 :]
     return changed
+
+
+def _compressed(content: bytes, random: Random) -> bytes:
+    """Change what a gzip file holds."""
+    try:
+        return gzip.compress(mutant(gzip.decompress(content), random), mtime=0)
+    except (OSError, EOFError, zlib.error):
+        return _flip(content, random)
 
 
 def _in_database(content: bytes, random: Random) -> bytes:

@@ -10,6 +10,7 @@ import tempfile
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout
+from importlib import import_module
 from pathlib import Path
 from unittest.mock import patch
 
@@ -92,6 +93,8 @@ def _child(root: Path, command: Sequence[str], with_pages: bool) -> None:
 
 def warm_up(specimen: Specimen) -> None:
     """Run the command of an unharmed file in this process, so that forked processes find all modules loaded."""
+    for target in PAGES:
+        import_module(target.rpartition(".")[0])
     former = os.getcwd()
     with tempfile.TemporaryDirectory() as place, open(os.devnull, "w", encoding="utf-8") as nowhere:
         for name, data in specimen.files.items():

@@ -16,7 +16,7 @@ COURSE: dict[str, tuple[str, ...]] = {
     "regression": ("trace_regression", "bilinear_sensing", "bilinear_regression", "quadratic_regression"),
     "networks": ("quadratic_network", "network_flatness", "layers", "flat_training", "trace_penalty", "adapters"),
     "theory": ("general_gram", "phase_map", "depth", "reweighting"),
-    "tutorials": (),
+    "tutorials": ("analyst", "imaging", "student"),
 }
 
 

@@ -56,6 +56,7 @@ class Outline(HTMLParser):
             self.text.append(data)
 
     def _attributes(self, tag, attrs):
+        self.text += [attrs["aria-label"]] if attrs.get("class") == "formula" else []
         self.ids += [attrs["id"]] if "id" in attrs else []
         self.headings += [int(tag[1])] if re.fullmatch("h[1-6]", tag) else []
         self.links += [attrs["href"]] if tag == "a" else []

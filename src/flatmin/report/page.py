@@ -177,13 +177,18 @@ class Page:
 def render(page: Page) -> str:
     """Return the page as HTML that loads nothing; every string is escaped except the SVG of figures.
 
+    Formulas in sentences become pictures (`flatmin.report.typesetting.formulas`).
+
     Control characters and signs that turn the direction of writing, in names from files, are shown as unknown signs.
     The page has a script only if there is a table to sort, and is complete without it.
     """
     from jinja2 import Environment, StrictUndefined
 
+    from flatmin.report.typesetting.formulas import typeset
+
     files = resources.files(__package__)
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+    environment.filters["typeset"] = typeset
     template = environment.from_string((files / "page.html").read_text(encoding="utf-8"))
     sorts = any(table.keys for section in page.sections for table in _tables(section))
     script = (files / "sort.js").read_text(encoding="utf-8") if sorts else ""

@@ -26,11 +26,9 @@ def test_predictions_are_those_of_the_same_fit_to_the_other_cells(kind):
     fold = held.folds == 1
     others = seen.copy()
     others[held.rows[fold], held.columns[fold]] = False
-    if kind == "auto":
-        size = float(found.solution.settings["alpha"]) * 2 / np.sqrt(np.prod(table.shape))
-        again = fitted(table, others, alpha=size, wanted=found.refits)
-    else:
-        again = fitted(table, others, **FITS[kind])
+    size = float(found.solution.settings["alpha"]) * 2 / np.sqrt(np.prod(table.shape))
+    size *= np.sqrt(seen.sum() / others.sum())
+    again = fitted(table, others, **{"wanted": found.refits, **FITS[kind], "alpha": size})
     expected = CellPredictor.from_fit(again).at(held.rows[fold], held.columns[fold])
     np.testing.assert_allclose(held.predictions[fold], expected, atol=2e-2)
     np.testing.assert_array_equal(held.values, table[held.rows, held.columns])
@@ -62,3 +60,12 @@ def test_cells_alone_in_their_row_cannot_be_held_out():
     found = fitted(np.eye(4), np.eye(4, dtype=bool), alpha=0.1)
     with pytest.raises(InputError, match="of the 4 observed cells none can be held out"):
         fold_fits(found, 5)
+
+
+def test_a_fit_to_fewer_cells_does_not_fit_more_noise():
+    """At the penalty that just suppresses noise in all cells, most fits to nine tenths of them have further columns."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((300, 2)) @ rng.standard_normal((2, 200)) / 2 + rng.standard_normal((300, 200))
+    found = fitted(X, rng.random(X.shape) < 0.3, wanted=False)
+    assert found.factors[0].shape[1] == 2
+    assert {fit.rows.factors.shape[1] for fit in fold_fits(found, 5).fits} == {2}

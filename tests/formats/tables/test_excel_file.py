@@ -1,5 +1,6 @@
 import datetime as dt
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -66,3 +67,32 @@ def test_other_files_are_errors(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "openpyxl", None)
     with pytest.raises(InputError, match=r"pip install 'flatmin\[excel\]'"):
         ExcelFile.read(path)
+
+
+def test_stray_cells_far_away_are_refused_before_the_sheet_is_built(tmp_path):
+    def stray(sheet):
+        sheet["XFD1048576"] = 1
+
+    with pytest.raises(InputError, match=r"has 5 values, but its last ones are in row 1048576 and column 16384"):
+        ExcelFile.read(workbook(tmp_path / "t.xlsx", [1, 2], [3, 4], change=stray))
+
+
+def test_cells_far_away_that_are_only_formatted_do_not_count(tmp_path):
+    def formatted(sheet):
+        sheet["XFD1048576"].number_format = "0.00"
+
+    file = ExcelFile.read(workbook(tmp_path / "t.xlsx", ["a", "b"], [1, 2], [3, 4], change=formatted))
+    assert (file.names, file.n_rows) == (["a", "b"], 2)
+
+
+def test_a_workbook_that_unpacks_to_far_more_than_its_size_is_refused_by_its_header(tmp_path, monkeypatch):
+    path = workbook(tmp_path / "t.xlsx", [1, 2], [3, 4])
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    bomb = tmp_path / "bomb.xlsx"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content + b" " * (12 << 20) * name.endswith("sheet1.xml"))
+    monkeypatch.setattr(openpyxl, "load_workbook", None)
+    with pytest.raises(InputError, match="would unpack to 12 MiB, over 100 times its size"):
+        ExcelFile.read(bomb)

@@ -76,3 +76,16 @@ def test_a_small_file_of_many_rows_is_refused_by_its_header(tmp_path, monkeypatc
     monkeypatch.setattr("flatmin._core.memory.available_bytes", lambda: 1e6)
     with pytest.raises(InputError, match=r"reading t\.parquet would need about"):
         ParquetFile.read(tmp_path / "t.parquet")
+
+
+@pytest.mark.parametrize("kind", ["dictionary", "string"])
+def test_texts_that_would_not_fit_when_written_out_are_refused(tmp_path, monkeypatch, kind):
+    """A thousand rows of one text of a thousand letters take a few kilobytes in the file, and a megabyte in memory."""
+    column = pa.DictionaryArray.from_arrays(pa.array(np.zeros(1000, np.int32)), pa.array(["x" * 1000]))
+    columns = {"a": column if kind == "dictionary" else column.cast(pa.string()), "b": pa.array(np.ones(1000))}
+    path = tmp_path / "t.parquet"
+    assert written(path, columns).texts(0)[-1] == "x" * 1000
+    assert path.stat().st_size < 10_000
+    monkeypatch.setattr("flatmin._core.memory.available_bytes", lambda: 1e6)
+    with pytest.raises(InputError, match=r"reading t.parquet would need"):
+        ParquetFile.read(path)

@@ -10,6 +10,7 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin.cli.fitted_estimator import MODEL, earlier_results, fitted, intervals
 from flatmin.cli.output import IMPUTATION
+from flatmin.errors import InputError
 from flatmin.estimators import MatrixCompletion
 from flatmin.estimators._comparison import compare
 from flatmin.formats.tables import Role, TableColumn, TypedTable
@@ -87,7 +88,13 @@ class ImputationModel:
     def load(cls, directory: Path) -> Self:
         """Read the model in a directory of results, or raise `InputError`."""
         columns, held_out, converged = earlier_results(directory, IMPUTATION, _known)
-        return cls(MatrixCompletion.load(directory / MODEL), columns, held_out, converged)
+        estimator = MatrixCompletion.load(directory / MODEL)
+        if len(columns) != estimator.n_features_in_:
+            raise InputError(
+                f"the --model {directory} has {len(columns)} columns in its summary and {estimator.n_features_in_} in "
+                "its model, expected the same ones; make it again"
+            )
+        return cls(estimator, columns, held_out, converged)
 
     def save(self, directory: Path) -> str:
         """Write the estimator to a directory of results, and return the name of its file."""

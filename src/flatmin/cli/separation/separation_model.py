@@ -93,6 +93,11 @@ class SeparationModel:
         estimator = RobustPCA.load(directory / MODEL)
         if scales.ndim == 0:
             scales = np.full(estimator.n_features_in_, float(scales))
+        if len(scales) != estimator.n_features_in_:
+            raise InputError(
+                f"the --model {directory} has {len(scales)} columns in its summary and {estimator.n_features_in_} in "
+                "its model, expected the same ones; make it again"
+            )
         return cls(estimator, scales, treatment, converged), summary
 
     def save(self, directory: Path) -> str:

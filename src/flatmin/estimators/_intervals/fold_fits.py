@@ -52,7 +52,7 @@ class FoldFits:
 
 
 def fold_fits(found: Completed, folds: int, row_weights: Array | None = None) -> FoldFits:
-    """Fit all cells but those of one fold, for every fold, with the penalty and the rank of a fit to all cells.
+    """Fit all cells but those of one fold, for every fold, like a fit to all cells (`fit_like`).
 
     If ``folds`` is 1, a single fold with a fifth of the cells is held out. Cells whose row or column has no others are
     never held out. ``row_weights`` (d1,) are the weights of the cells of each row, by default 1.
@@ -83,9 +83,11 @@ def fold_fits(found: Completed, folds: int, row_weights: Array | None = None) ->
 
 
 def fit_like(found: Completed, training: Array) -> Completed:
-    """Fit a part of the cells with the penalty of another fit and, if the other one is a refit, refit at its rank.
+    """Fit a part of the cells like another fit and, if the other one is a refit, refit at its rank.
 
-    A fit to this part that the other one has kept is taken instead.
+    The penalty is larger by the root of the ratio of the numbers of cells: so much larger is noise, relative to the
+    matrix, in the mean over fewer cells, and at the same penalty the fit to fewer cells would fit more of it. A fit to
+    this part that the other one has kept is taken instead.
 
     The refit starts from the fit with the strongest of the penalties in `SHARES` that has this rank, because a fit to
     fewer cells may need a weaker penalty for it.
@@ -96,7 +98,8 @@ def fit_like(found: Completed, training: Array) -> Completed:
     for known, factors in found.folds:
         if np.array_equal(known, training):
             return Completed.penalised(cells, plain(cells, replace(found.solution, factors=factors)))
-    alpha, tol = float(given["alpha"]), float(given["tol"])
+    growth = float(np.sqrt(found.cells.entries.size / len(training)))
+    alpha, tol = growth * float(given["alpha"]), float(given["tol"])
     shared = Settings(
         given["metric_power"], given["max_rank"], max(tol, FOLD_TOL) if alpha else tol, given["max_iter"], given["seed"]
     )

@@ -1,6 +1,7 @@
 """ExcelFile: the first sheet of an Excel workbook."""
 
 import datetime as dt
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -15,6 +16,10 @@ from flatmin.formats.tables.table_file import TableFile, extra, trimmed
 
 __all__ = ["ExcelFile"]
 
+#: A workbook may unpack to this multiple of its size, and a sheet may have this multiple of cells for each value; up to
+#: so many bytes or cells any multiple is accepted.
+LARGEST_RATIO, SMALL = 100, 10_000_000
+
 
 class ExcelFile(TableFile):
     """The first sheet of a workbook; other sheets, formats and formulas are kept.
@@ -28,7 +33,9 @@ class ExcelFile(TableFile):
     def __init__(self, path: Path) -> None:
         stored, self._book = (_workbook(path, values) for values in (True, False))
         sheet, self._sheet = stored.worksheets[0], self._book.worksheets[0]
-        rows = [[_text(value) for value in row] for row in sheet.iter_rows(values_only=True)]
+        last_row, last_column = _extent(path, sheet)
+        filled = sheet.iter_rows(max_row=last_row, max_col=last_column, values_only=True)
+        rows = [[_text(value) for value in row] for row in filled]
         rows = rows[: trimmed([any(row) for row in rows])]
         self._top = next((i for i, row in enumerate(rows) if any(row)), 0)
         rows = rows[self._top :]
@@ -79,7 +86,8 @@ class ExcelFile(TableFile):
         for area in self._sheet.merged_cells.ranges:
             if area.min_row <= last and area.max_row >= first:
                 raise InputError(f"{path} has merged cells {area}, expected one value in each cell; unmerge them")
-        for row, texts in zip(self._sheet.iter_rows(min_row=first, max_row=last), self._rows, strict=True):
+        cells = self._sheet.iter_rows(min_row=first, max_row=last, max_col=len(self.names))
+        for row, texts in zip(cells, self._rows, strict=True):
             for cell, text in zip(row, texts, strict=True):
                 if cell.data_type == "f" and not text:
                     raise InputError(
@@ -88,11 +96,35 @@ class ExcelFile(TableFile):
                     )
 
 
+def _check_size(path: Path) -> None:
+    """Raise `InputError` if the file promises to unpack to far more than its size, as no program writes a workbook."""
+    with refused_if_damaged(f"{path} is not a whole Excel workbook"), zipfile.ZipFile(path) as archive:
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+    if unpacked > max(LARGEST_RATIO * path.stat().st_size, SMALL):
+        raise InputError(
+            f"{path} would unpack to {unpacked / 2**20:.0f} MiB, over {LARGEST_RATIO} times its size, expected a table "
+            "as programs write it; save it as .csv"
+        )
+
+
+def _extent(path: Path, sheet: Any) -> tuple[int, int]:
+    """Return the numbers of the last row and the last column with a value; a few stray cells far away are refused."""
+    places = [(cell.row, cell.column) for cell in sheet._cells.values() if cell.value is not None]
+    rows, columns = (max(numbers, default=1) for numbers in (zip(*places, strict=True) if places else ((), ())))
+    if rows * columns > max(LARGEST_RATIO * len(places), SMALL):
+        raise InputError(
+            f"{path}: the sheet {sheet.title!r} has {len(places)} values, but its last ones are in row {rows} and "
+            f"column {columns}, expected a table; delete stray cells"
+        )
+    return rows, columns
+
+
 def _workbook(path: Path, values: bool) -> Any:
     try:
         import openpyxl
     except ImportError as error:
         raise extra("excel", "openpyxl", path.suffix) from error
+    _check_size(path)
     with refused_if_damaged(f"{path} is not a whole Excel workbook"):
         return openpyxl.load_workbook(path, data_only=values, keep_vba=path.suffix.lower() == ".xlsm")
 

@@ -18,6 +18,9 @@ __all__ = ["ParquetFile"]
 #: Memory for each cell of a table that is read, in bytes: as a number, as a Python object, and as text.
 BYTES_PER_CELL = 100.0
 
+#: Copies of each text in memory: in the table, as a Python object, and in what is written.
+TEXT_COPIES = 3.0
+
 
 class ParquetFile(TableFile):
     """A Parquet file. Columns keep their types, except that integers become double if fractions fill the column."""
@@ -40,7 +43,7 @@ class ParquetFile(TableFile):
         with refused_if_damaged(f"{path} is not a whole Parquet file"):
             promised = pyarrow.parquet.read_metadata(path)
             require(BYTES_PER_CELL * promised.num_rows * promised.num_columns, f"reading {path.name}")
-            return cls(pyarrow.parquet.read_table(path))
+            return cls(_with_texts(path))
 
     def texts(self, column: int) -> list[str]:
         """Return the cells of a column as text."""
@@ -75,6 +78,35 @@ class ParquetFile(TableFile):
         path = stem.with_name(stem.name + ".parquet")
         pyarrow.parquet.write_table(table, path)
         return path
+
+
+def _with_texts(path: Path) -> Any:
+    """Return the table of a file. Texts are read with each distinct one stored once, and written out if they fit."""
+    import pyarrow.parquet
+
+    types = {field.name: field.type for field in pyarrow.parquet.read_schema(path)}
+    kinds = pyarrow.types
+    texts = [name for name, kind in types.items() if kinds.is_string(kind) or kinds.is_large_string(kind)]
+    table = pyarrow.parquet.read_table(path, read_dictionary=texts)
+    coded = [j for j, field in enumerate(table.schema) if kinds.is_dictionary(field.type)]
+    require(TEXT_COPIES * sum(_length(table.column(j)) for j in coded), f"reading {path.name}")
+    for j in coded:
+        field = table.schema.field(j)
+        if field.name in texts:
+            column = table.column(j).cast(types[field.name])
+            table = table.set_column(j, field.with_type(column.type), column)
+    return table
+
+
+def _length(column: Any) -> int:
+    """Return the bytes of all texts in a column whose distinct values are stored once."""
+    import pyarrow.compute
+
+    kind = column.type.value_type
+    if not (pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind)):
+        return 0
+    sizes = (pyarrow.compute.binary_length(chunk.dictionary).take(chunk.indices) for chunk in column.chunks)
+    return sum(int(pyarrow.compute.sum(found).as_py() or 0) for found in sizes)
 
 
 def _described(schema: Any) -> dict[bytes, bytes] | None:
