@@ -14,7 +14,8 @@ def left_over(tensor, regressors):
     """Return what regressors leave of sensing matrices, and how many measurements that is worth."""
     m = len(tensor)
     P = np.eye(m) - regressors @ np.linalg.pinv(regressors)
-    return np.tensordot(P, tensor, 1), m - np.linalg.matrix_rank(regressors)
+    rank = np.linalg.matrix_rank(regressors) if regressors.size else 0
+    return np.tensordot(P, tensor, 1), m - rank
 
 
 def metrics(tensor, regressors, symmetric):
@@ -41,13 +42,14 @@ def joint_fit(tensor, regressors, y, alpha, *, symmetric, power=1.0):
     """
     D1, D2, m, factor = metrics(tensor, regressors, symmetric)
     d1, d2 = tensor.shape[1:]
-    X, z = cp.Variable((d1, d2), symmetric=symmetric), cp.Variable(regressors.shape[1])
+    X, z = cp.Variable((d1, d2), symmetric=symmetric), cp.Variable(max(1, regressors.shape[1]))
     rows = tensor.reshape(len(tensor), -1)
-    misfit = cp.sum_squares(rows @ cp.vec(X, order="C") + regressors @ z - y) / m
+    offsets = regressors @ z if regressors.size else 0 * z  # cvxpy 1.5 has no variables of length zero
+    misfit = cp.sum_squares(rows @ cp.vec(X, order="C") + offsets - y) / m
     penalty = cp.normNuc(tempered(D1, power) @ X @ tempered(D2, power))
     problem = cp.Problem(cp.Minimize(misfit + alpha * factor * penalty))
     problem.solve(solver=cp.CLARABEL)
-    return X.value, z.value, problem.value
+    return X.value, z.value[: regressors.shape[1]], problem.value
 
 
 def joint_bound(tensor, regressors, y, alpha, dual, *, symmetric):

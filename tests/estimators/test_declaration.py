@@ -9,7 +9,7 @@ import pytest
 import flatmin as fm
 from flatmin.estimators.base import MatrixRegressor
 
-CLASSES = [getattr(fm.estimators, name) for name in fm.ESTIMATORS]
+CLASSES = [getattr(fm.estimators, name) for name in fm.NAMES["estimators"]]
 
 
 def documented(cls, heading):

@@ -33,12 +33,12 @@ def test_scikit_learn_accepts(estimator, check):
 
 def test_every_estimator_is_importable_from_the_package():
     shells = {"FlatEstimator", "MatrixRegressor"}
-    assert set(fm.ESTIMATORS) == set(fm.estimators.__all__) - shells
-    assert all(getattr(fm, name) is getattr(fm.estimators, name) for name in fm.ESTIMATORS)
-    assert set(fm.ESTIMATORS) <= set(fm.__all__)
+    assert set(fm.NAMES["estimators"]) == set(fm.estimators.__all__) - shells
+    assert all(getattr(fm, name) is getattr(fm.estimators, name) for name in fm.NAMES["estimators"])
+    assert set(fm.NAMES["estimators"]) <= set(fm.__all__)
 
 
-@pytest.mark.parametrize("name", sorted(fm.ESTIMATORS))
+@pytest.mark.parametrize("name", sorted(fm.NAMES["estimators"]))
 def test_every_parameter_is_documented(name):
     kind = getattr(fm, name)
     pages = [inspect.cleandoc(base.__doc__ or "") for base in kind.__mro__ if base.__module__.startswith("flatmin.")]
@@ -47,7 +47,7 @@ def test_every_parameter_is_documented(name):
     assert set(inspect.signature(kind).parameters) <= described
 
 
-@pytest.mark.parametrize("name", sorted(fm.ESTIMATORS))
+@pytest.mark.parametrize("name", sorted(fm.NAMES["estimators"]))
 def test_every_transformer_names_its_output(name):
     estimator = getattr(fm, name)()
     assert hasattr(estimator, "transform") == hasattr(estimator, "set_output")

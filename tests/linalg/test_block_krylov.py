@@ -13,7 +13,7 @@ from flatmin.linalg.subspaces import deflate
 
 def _sparse(shape, seed=0, rank=3):
     rng = np.random.default_rng(seed)
-    S = random_array(shape, density=0.05, rng=rng, format="csr")
+    S = random_array(shape, density=0.05, random_state=rng, format="csr")
     low = np.linalg.qr(rng.standard_normal((shape[0], rank)))[0] @ rng.standard_normal((rank, shape[1]))
     return S, S.toarray(), low
 

@@ -148,7 +148,7 @@ class TestRandomStarts:
     def sparse(d1, d2, seed, rank=3, density=0.1):
         """Return a sparse matrix with some rows and columns empty, a low-rank part, and its singular values."""
         rng = np.random.default_rng(seed)
-        S = random_array((d1, d2), density=density, rng=rng, data_sampler=rng.standard_normal).tolil()
+        S = random_array((d1, d2), density=density, random_state=rng, data_sampler=rng.standard_normal).tolil()
         S[rng.integers(0, d1, d1 // 10)] = 0
         S[:, rng.integers(0, d2, d2 // 10)] = 0
         S = S.tocsr()
@@ -216,7 +216,8 @@ class TestRandomStarts:
 
 
 def test_deflate_and_leading_triplets():
-    S = random_array((60, 50), density=0.3, rng=np.random.default_rng(0), data_sampler=np.random.default_rng(1).normal)
+    rng, values = np.random.default_rng(0), np.random.default_rng(1)
+    S = random_array((60, 50), density=0.3, random_state=rng, data_sampler=values.normal)
     S, D = S.tocsr(), S.toarray()
     U, s, V = leading_triplets(S, 3, tol=1e-8)
     np.testing.assert_allclose(s, np.linalg.svd(D, compute_uv=False)[:3], rtol=1e-6)
@@ -367,7 +368,7 @@ def test_leading_eigenpairs_of_a_cluster_are_those_of_a_decomposition(monkeypatc
 
 def test_an_infinite_unit_bounds_the_norm_without_a_search_for_leading_vectors():
     """Many singular values are near the largest one here, and a search would compute them all."""
-    S = random_array((900, 800), density=0.02, rng=np.random.default_rng(0)).tocsr()
+    S = random_array((900, 800), density=0.02, random_state=np.random.default_rng(0)).tocsr()
     U, s, Vt = np.linalg.svd(S.toarray())
     found = top_spectrum(S, U[:, :2], Vt[:2].T, unit=np.inf)
     assert found.values == pytest.approx(s[:2])

@@ -49,7 +49,7 @@ def test_streams_differ_and_are_repeatable():
 
 
 def test_rounding_bounds_agree_between_dense_and_sparse():
-    S = random_array((40, 30), density=0.2, rng=np.random.default_rng(2), format="csr")
+    S = random_array((40, 30), density=0.2, random_state=np.random.default_rng(2), format="csr")
     np.testing.assert_array_equal(stored_entries(S, 0), np.count_nonzero(S.toarray(), axis=1))
     np.testing.assert_array_equal(stored_entries(S, 1), np.count_nonzero(S.toarray(), axis=0))
     sparse, dense = product_rounding(S, 2, 1.0), product_rounding(S.toarray(), 2, 1.0)

@@ -176,7 +176,8 @@ def _stacked(columns: Mapping[Any, Any], name: str) -> Array:
     found = []
     for label, column in columns.items():
         try:
-            found.append(np.asarray(column, dtype=float))
+            values = np.asarray(column)  # pandas below 3 turns whole numbers with gaps into floats only by itself
+            found.append(np.asarray(values if values.dtype.kind == "f" else column, dtype=float))
         except (TypeError, ValueError):
             raise InputError(
                 f"column {shown(label)} of {name} is not numeric, expected numbers; make text a column for every value"

@@ -80,7 +80,7 @@ class RaceResult:
         return sorted(rows, key=lambda row: math.inf if row[key] is None else row[key])
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all fields except the trajectories in the types of JSON. Numbers that are not finite become None."""
+        """Return all fields except trajectories and slices in the types of JSON. Numbers not finite become None."""
         fields = {
             "table": self.table,
             "summary": self.summary(),

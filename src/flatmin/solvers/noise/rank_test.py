@@ -41,21 +41,14 @@ class RankTest:
     def passed(self, x: Array) -> _Fit:
         """Return the fit of the smallest rank near that of stacked factors x whose residual passes for noise.
 
-        Columns are removed while the residual passes, or added until it does. Before single columns, all those after
-        the largest drop of the singular values are removed at once. When time is up, the rank is the last one tested.
-        If the data determine the trace, the penalty selects no rank, and a few outliers among the measurements
-        can increase the rank found.
+        Columns are removed while the residual passes, or added until it does. When time is up, the rank is the last one
+        that passed. If the data determine the trace, the penalty selects no rank, and a few outliers among the
+        measurements can increase the rank found.
         """
         fit = self.fit(x, TEST_GRADIENT)
         passes, column = self._passes(*fit)
-        if passes and fit[0].shape[1] > 2:
-            guess = self._reduced(fit, self._rank_before_drop(fit))
-            fit = guess if self._passes(*guess)[0] else fit
-        while passes and fit[0].shape[1] > 0 and not self.clock.out_of_time:
-            smaller = self._reduced(fit, fit[0].shape[1] - 1)
-            if not self._passes(*smaller)[0]:
-                return self.fit(fit[0])
-            fit = smaller
+        if passes:
+            return self.fit(self._smallest(fit)[0])
         for _ in range(min(MAX_STEPS_UP, self.widest - fit[0].shape[1])):
             if passes or self.clock.out_of_time:
                 break
@@ -63,10 +56,27 @@ class RankTest:
             passes, column = self._passes(*fit)
         return self.fit(fit[0])
 
+    def _smallest(self, fit: _Fit) -> _Fit:
+        """Return the fit of the smallest rank that passes, given one that passes.
+
+        If smaller ranks than one that fails fail too, bisection finds it. Two ranks are tried before: the one at which
+        singular values drop most, which usually passes, and the next smaller one, which then fails.
+        """
+        drop, failed = self._rank_before_drop(fit), -1
+        guesses = [drop - 1, drop]
+        while (rank := fit[0].shape[1]) > failed + 1 and not self.clock.out_of_time:
+            guess = guesses.pop() if guesses else -1
+            smaller = self._reduced(fit, guess if failed < guess < rank else (failed + rank) // 2)
+            if self._passes(*smaller)[0]:
+                fit = smaller
+            else:
+                failed = smaller[0].shape[1]
+        return fit
+
     def _rank_before_drop(self, fit: _Fit) -> int:
         """Return the number of singular values before the largest ratio of two consecutive ones."""
         _, s, _ = self.noise.scaled.model.canonical(fit[0])
-        return 1 + int(np.argmax(s[:-1] / np.maximum(s[1:], np.finfo(float).tiny)))
+        return 1 + int(np.argmax(s[:-1] / np.maximum(s[1:], np.finfo(float).tiny))) if len(s) > 1 else len(s)
 
     def _reduced(self, fit: _Fit, rank: int) -> _Fit:
         """Return the fit of a smaller rank, which starts from the largest components of a fit."""
