@@ -58,8 +58,8 @@ numpydoc_class_members_toctree = False
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
-# Scripts run when they change, on all cores; ``-D plot_gallery=0`` builds the site without running any. Each notebook can read the
-# data of the examples if it lies in the folder of its script.
+# Scripts run when they change, on all cores; ``-D plot_gallery=0`` builds the site without running any. Each notebook
+# can read the data of the examples if it lies in the folder of its script.
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
