@@ -101,7 +101,9 @@ def _fault(problem: fm.Problem, proof: Any, factors: Any, truth: Any, best: Any,
             if best <= stated and apart > proof.radius
             else None
         )
-    excess = max(0.0, float(best / stated - 1)) * (1 + 1e-9) if stated else 0.0
+    if not stated:  # every matrix that is not zero is infinitely less flat
+        return None if best or not apart else f"the truth is as flat, and lies {float(apart):.3g} away"
+    excess = max(0.0, float(best / stated - 1)) * (1 + 1e-9)
     radius = proof.error_radius(0.0, excess) if excess else proof.radius
     if radius is not None and apart > mpmath.mpf(radius):
         return f"the truth, less flat by {excess:.2g}, lies {float(apart):.3g} away, the radius is {radius:.3g}"

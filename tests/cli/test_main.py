@@ -71,3 +71,21 @@ def test_impossible_names_of_inputs_are_one_sentence(tmp_path, name):
 def test_messages_have_no_signs_that_steer_terminals():
     assert _one_line("a\n b\x1b[31m \u202ec") == "a b\\x1b[31m \\u202ec"
     assert len(_one_line("x" * 10**5)) == 2001
+
+
+@pytest.mark.parametrize("module", ["typer", "numpy", "flatmin.cli.commands.recover"])
+def test_an_interrupt_while_modules_load_is_quiet(tmp_path, module):
+    """The script that an installation makes imports `main` first; all else is loaded inside it."""
+    script = (
+        "import sys\n"
+        "class Interrupted:\n"
+        "    def find_spec(self, name, *_):\n"
+        f"        if name == {module!r}: raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupted())\n"
+        "from flatmin.cli import main\n"
+        "sys.exit(main(['recover', 'matrix-completion', 'x.mtx']))\n"
+    )
+    (tmp_path / "x.mtx").write_text(ROW)
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.mtx"]

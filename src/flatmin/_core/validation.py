@@ -2,6 +2,8 @@
 
 import math
 import operator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from flatmin.errors import InputError
 __all__ = [
     "check_version",
     "generator",
+    "in_one_line",
     "integers",
     "is_whole",
     "matrix_shape",
@@ -46,6 +49,18 @@ def numeric(value: Any, name: str, *, allow_complex: bool = False) -> Array:
     if not np.isfinite(array).all():
         raise InputError(f"{name} contains NaN or infinity, expected finite numbers")
     return array
+
+
+@contextmanager
+def in_one_line() -> Iterator[None]:
+    """Shorten a `ValueError` in the block to its first line; scikit-learn's checks append data and advice."""
+    try:
+        yield
+    except ValueError as error:
+        first, *more = str(error).splitlines() or [""]
+        if not more:
+            raise
+        raise InputError(first) from error
 
 
 def integers(value: Any, name: str) -> Array:

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import logging
 import os
 import signal
 import sys
@@ -58,6 +59,9 @@ def _run(arguments: list[str]) -> int:
     from flatmin.cli.application import command
     from flatmin.errors import InputError
 
+    logging.getLogger("matplotlib").setLevel(
+        logging.ERROR
+    )  # its advice about folders for caches is no concern of users
     usage_error: Any = typer.BadParameter.__base__
     code = 2
     try:

@@ -17,6 +17,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from flatmin._core.arrays import Array
 from flatmin._core.progress import Approach, progress
+from flatmin._core.validation import in_one_line
 from flatmin.errors import InputError
 from flatmin.estimators._declaration import estimator
 from flatmin.estimators._saved import SavedEstimator
@@ -269,7 +270,8 @@ class MatrixRegressor(RegressorMixin, FlatEstimator):  # type: ignore[misc]
         ValueError
             If X or y cannot be used; the message says why.
         """
-        X, y = validate_data(self, X, y, dtype=float, y_numeric=True)
+        with in_one_line():
+            X, y = validate_data(self, X, y, dtype=float, y_numeric=True)
         return self._fit_weighted(X, y.astype(float), sample_weight)
 
     def _fit_weighted(self, X: Array, y: Array, sample_weight: Any) -> Self:
@@ -293,7 +295,8 @@ class MatrixRegressor(RegressorMixin, FlatEstimator):  # type: ignore[misc]
     def _checked(self, X: Any) -> Array:
         """Return samples for predictions as an array (m, n_features), or raise `ValueError`."""
         check_is_fitted(self)
-        return np.asarray(validate_data(self, X, dtype=float, reset=False))
+        with in_one_line():
+            return np.asarray(validate_data(self, X, dtype=float, reset=False))
 
     @abstractmethod
     def _predict(self, X: Array) -> Array:

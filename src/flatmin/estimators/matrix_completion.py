@@ -16,7 +16,7 @@ from sklearn.utils.validation import (
 
 from flatmin._core.arrays import Array
 from flatmin._core.memory import require
-from flatmin._core.validation import integers
+from flatmin._core.validation import in_one_line, integers
 from flatmin.errors import InputError
 from flatmin.estimators._completer import Completer
 from flatmin.estimators._completion.column_types import with_column_types
@@ -258,7 +258,8 @@ class MatrixCompletion(TransformerMixin, Completer):  # type: ignore[misc]
         """Return a table, dense with NaN or sparse CSR, after scikit-learn's checks."""
         X = marked(X, self.missing_values)
         finite = {"dtype": FLOAT_DTYPES, "ensure_all_finite": "allow-nan"}
-        return validate_data(self, X, accept_sparse="csr", reset=reset, **finite)
+        with in_one_line():
+            return validate_data(self, X, accept_sparse="csr", reset=reset, **finite)
 
     def _table(self, X: Any, sample_weight: Any) -> tuple[Any, Array | None]:
         """Return the observed cells of a table, and their weights if there are any."""

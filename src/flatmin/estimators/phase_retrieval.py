@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from flatmin._core.arrays import Array
 from flatmin._core.limits import Limits
-from flatmin._core.validation import numeric
+from flatmin._core.validation import in_one_line, numeric
 from flatmin.errors import InputError
 from flatmin.estimators._declaration import estimator
 from flatmin.estimators._unpenalised import check_size
@@ -132,7 +132,8 @@ class PhaseRetrieval(MatrixRegressor):
             self.signal_ = signal.reshape(masks.shape[1:])
             return self
         imaginary = _imaginary(X)
-        X, y = validate_data(self, X if imaginary is None else np.real(X), y, dtype=float, y_numeric=True)
+        with in_one_line():
+            X, y = validate_data(self, X if imaginary is None else np.real(X), y, dtype=float, y_numeric=True)
         check_intensities(y, "y")
         return self._fit_weighted(X if imaginary is None else X + 1j * imaginary, y.astype(float), sample_weight)
 
@@ -145,7 +146,8 @@ class PhaseRetrieval(MatrixRegressor):
                 raise InputError(f"X has shape {masks.shape}, expected masks of shape {self.signal_.shape}")
             return _intensities(CodedDiffraction(masks), self.signal_.ravel()).reshape(masks.shape)
         imaginary = _imaginary(X)
-        X = validate_data(self, X if imaginary is None else np.real(X), dtype=float, reset=False)
+        with in_one_line():
+            X = validate_data(self, X if imaginary is None else np.real(X), dtype=float, reset=False)
         return self._predict(X if imaginary is None else X + 1j * imaginary)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:

@@ -8,6 +8,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from flatmin._core.arrays import Array
+from flatmin._core.validation import in_one_line
 from flatmin.errors import InputError
 from flatmin.estimators._declaration import estimator
 from flatmin.estimators.base import FlatEstimator
@@ -102,7 +103,8 @@ class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FlatEstimator
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Split a table X (n_samples, n_features), in which NaN is missing, or raise `ValueError`; y is not used."""
-        X = validate_data(self, X, dtype=float, ensure_all_finite="allow-nan", ensure_min_samples=2)
+        with in_one_line():
+            X = validate_data(self, X, dtype=float, ensure_all_finite="allow-nan", ensure_min_samples=2)
         if not (self.center is None or (isinstance(self.center, str) and self.center == "median")):
             raise InputError(f"center is {self.center!r}, expected 'median' or None")
         seen = ~np.isnan(X)
@@ -139,7 +141,8 @@ class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FlatEstimator
     def inverse_transform(self, X: Any) -> Array:
         """Return the rows (n_samples, n_features) of scores (n_samples, n_components)."""
         check_is_fitted(self)
-        T = check_array(X, dtype=float, ensure_min_features=0)
+        with in_one_line():
+            T = check_array(X, dtype=float, ensure_min_features=0)
         if T.shape[1] != self.n_components_:
             raise InputError(f"X has {T.shape[1]} columns, expected {self.n_components_}: one score a component")
         return np.asarray(T @ self.components_ + self.mean_)
@@ -222,7 +225,8 @@ class RobustPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FlatEstimator
     def _fitted_rows(self, X: Any) -> tuple[Array, Array]:
         """Return the scores of rows and which of their cells are wrong."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=float, ensure_all_finite="allow-nan", reset=False)
+        with in_one_line():
+            X = validate_data(self, X, dtype=float, ensure_all_finite="allow-nan", reset=False)
         scale = np.sqrt(self.explained_variance_)
         level, sigma = self._levels()
         T, wrong = robust_coefficients(

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d
 
 from flatmin._core.arrays import Array
-from flatmin._core.validation import shown
+from flatmin._core.validation import in_one_line, shown
 from flatmin.errors import InputError
 
 __all__ = ["PairIds", "id_array", "positions_of", "values_of_pairs"]
@@ -90,7 +90,8 @@ def values_of_pairs(y: Any, rows: Array) -> Array:
         raise InputError(
             "PairRegressor requires y to be passed, but the target y is None, expected a value for every pair in X"
         )
-    y = column_or_1d(check_array(y, ensure_2d=False, dtype=float, input_name="y"), warn=True)
+    with in_one_line():
+        y = column_or_1d(check_array(y, ensure_2d=False, dtype=float, input_name="y"), warn=True)
     check_consistent_length(rows, y)
     return np.asarray(y)
 
@@ -143,6 +144,8 @@ def id_array(given: Any, name: str) -> Array:
         raise _missing(name)
     if ids.dtype.kind == "S":
         return ids.astype(str)
+    if ids.dtype == np.float16:
+        ids = ids.astype(float)
     if ids.dtype.kind == "f" and np.all(ids == np.rint(ids)) and np.max(np.abs(ids)) < MAX_EXACT:
         return ids.astype(np.int64)
     return ids.astype(np.int64) if ids.dtype.kind == "b" else ids
