@@ -15,5 +15,5 @@ def test_what_fits_is_allowed_and_what_does_not_is_refused(monkeypatch):
 
 def test_without_a_report_of_the_system_memory_is_infinite(monkeypatch):
     assert memory.available_bytes() > 0
-    monkeypatch.setattr(memory.Path, "read_text", lambda self: (_ for _ in ()).throw(OSError()))
+    monkeypatch.setattr(memory.Path, "read_text", lambda self, encoding: (_ for _ in ()).throw(OSError()))
     assert memory.available_bytes() == float("inf")

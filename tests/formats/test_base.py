@@ -52,5 +52,5 @@ def test_pipes_and_impossible_names_are_refused_at_once(tmp_path):
         check_file(tmp_path / f"{'x' * 300}.csv")
     with pytest.raises(InputError, match="cannot be read: File name too long"):
         find(tmp_path / f"{'x' * 300}.csv")
-    with pytest.raises(InputError, match="cannot be read: embedded null"):
+    with pytest.raises(InputError, match=r"cannot be read: .*embedded null"):
         check_file(tmp_path / "x\0.csv")
