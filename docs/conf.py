@@ -1,6 +1,7 @@
 """Settings of the site. ``python -m sphinx -W docs docs/_build/html`` builds it without a network."""
 
 import sys
+from os import cpu_count
 from pathlib import Path
 
 DOCS = Path(__file__).parent
@@ -57,8 +58,8 @@ numpydoc_class_members_toctree = False
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
-# Scripts run when they change; ``-D plot_gallery=0`` builds the site without running any. Each notebook can read the
-# data of the examples if it lies in the folder of its script.
+# Scripts run when they change, on all cores; ``-D plot_gallery=0`` builds the site without running any. Each notebook
+# can read the data of the examples if it lies in the folder of its script.
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
@@ -71,7 +72,7 @@ sphinx_gallery_conf = {
     "reference_url": {"flatmin": None},
     "first_notebook_cell": "__file__ = 'notebook.py'  # in the folder of the script it finds the data of the script",
     "min_reported_time": 1,
-    "parallel": True,
+    "parallel": min(8, cpu_count() or 1),
     "remove_config_comments": True,
     "reset_modules": ("matplotlib", "course.name_script"),
     "show_signature": False,

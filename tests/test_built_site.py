@@ -62,7 +62,7 @@ def site(tmp_path_factory):
     for package in ("pydata_sphinx_theme", "sphinx_gallery"):
         pytest.importorskip(package)
     folder = tmp_path_factory.mktemp("site")
-    build = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-j", "2", "-d", str(folder / "doctrees")]
+    build = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-d", str(folder / "doctrees")]
     done = subprocess.run([*build, "docs", str(folder / "html")], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "html"

@@ -36,7 +36,7 @@ print(f"{len(table)} days, {len(names)} columns, {missing.sum()} cells of {table
 print("missing by station:", {str(s): int(missing[:, station == s].sum()) for s in np.unique(station)})
 
 # %%
-# What is missing together matters more than how much. Here cells are often missing at all stations at the same hour.
+# What is missing together matters more than how much. Half of the hours with a gap lack two or three stations at once.
 # Then the neighbours are missing too, and only the other hours of the day can help.
 
 together = np.array([missing[:, [h, h + 4, h + 8]].sum(axis=1) for h in range(4)]).ravel()
