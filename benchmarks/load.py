@@ -207,7 +207,7 @@ def main() -> int:
             grown = growth(call, asked.calls)
             worst = max(worst, grown)
             rows.append(cells([name, asked.calls, f"{grown / 2**10:.0f} KiB"]))
-        pages = max(5, asked.calls // 200)
+        pages = max(50, asked.calls // 100)
         grown = growth(lambda: page(Path(place)), pages)
         rows.append(cells(["`recover` with its page", pages, f"{grown / 2**10:.0f} KiB"]))
     print("\n".join(rows), *faults, machine(), sep="\n")

@@ -16,6 +16,8 @@ import flatmin as fm
 #: Number of attempts of each attack; every attempt of those named here takes a second or more.
 ATTEMPTS = 15
 FEW_ATTEMPTS = {"large_spectra": 2}
+#: Number of attempts of each attack in the slow test, a minute of processor time in all, and its first seed.
+MANY_ATTEMPTS, MANY_FROM = 10, 5000
 
 
 @pytest.mark.parametrize("name", attacks())
@@ -26,6 +28,14 @@ def test_no_attack_finds_a_false_claim(name):
         assert verdict.false_claim is None, f"seed {seed}: {verdict.false_claim}"
         held += verdict.held
     assert held > 0 or name == "cancelling_duals", "attacks that meet no certificate test nothing"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", attacks())
+def test_no_attack_finds_a_false_claim_in_many_attempts(name):
+    attack = attacks()[name]
+    for seed in range(MANY_FROM, MANY_FROM + MANY_ATTEMPTS * FEW_ATTEMPTS.get(name, ATTEMPTS) // 2):
+        assert attack(seed).false_claim is None, f"seed {seed}"
 
 
 def test_the_oracle_agrees_with_a_certified_minimum():

@@ -36,9 +36,10 @@ def test_the_unharmed_file_is_read(name):
     assert trial.fault_of(valid, valid.files[valid.victim], with_pages=False) is None
 
 
-def test_a_summary_with_other_columns_than_the_model_is_refused():
-    """Seeds that once ended in scikit-learn's traceback."""
-    assert fault_of_seed("model summary", 3) is None
+@pytest.mark.parametrize(("name", "seed"), [("model summary", 3), ("separation summary", 1000)])
+def test_a_summary_that_does_not_belong_to_its_model_is_refused(name, seed):
+    """These seeds once ended with a traceback."""
+    assert fault_of_seed(name, seed) is None
 
 
 @pytest.mark.parametrize("name", ["npz", "csv", "recipe"])

@@ -53,14 +53,15 @@ def numeric(value: Any, name: str, *, allow_complex: bool = False) -> Array:
 
 @contextmanager
 def in_one_line() -> Iterator[None]:
-    """Shorten a `ValueError` in the block to its first line; scikit-learn's checks append data and advice."""
+    """Shorten a `ValueError` of scikit-learn in the block, which appends all data, to its first line and what to do."""
     try:
         yield
     except ValueError as error:
         first, *more = str(error).splitlines() or [""]
         if not more:
             raise
-        raise InputError(first) from error
+        remedy = more[-1] if more[-1].startswith("Reshape") else ""
+        raise InputError(f"{first} {remedy}".strip()) from error
 
 
 def integers(value: Any, name: str) -> Array:

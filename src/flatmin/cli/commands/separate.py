@@ -99,14 +99,11 @@ def _separated(request: Request, start: float) -> Separation:
 
 def _by_model(request: Request, directory: Path, start: float) -> Separation:
     """Separate the rows of new data by an earlier model; columns of a table are found by name."""
-    model, summary = SeparationModel.load(directory)
-    reading, columns = request.reading, summary.get("columns")
-    if columns is not None:
-        names = [column["name"] for column in columns if column["role"] == "fitted"]
-        reading = replace(reading, fitted=tuple(names))
+    model, names = SeparationModel.load(directory)
+    reading = request.reading if names is None else replace(request.reading, fitted=tuple(names))
     source = read_separable(request.path, reading, request.sampling)
     order = np.arange(source.matrix.shape[1])
-    if columns is not None and isinstance(source, SeparableTable):
+    if names is not None and isinstance(source, SeparableTable):
         found = [column.name for column in source.table.fitted]
         order = np.array([found.index(name) for name in names])
     back = np.argsort(order)

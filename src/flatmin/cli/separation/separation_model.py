@@ -1,6 +1,5 @@
 """SeparationModel: robust principal components of data in the units of their columns."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -87,9 +86,9 @@ class SeparationModel:
         return cls(estimator, scales, treatment, converged)
 
     @classmethod
-    def load(cls, directory: Path) -> tuple[Self, Mapping[str, Any]]:
-        """Read the model in a directory of results, and its summary, or raise `InputError`."""
-        summary, scales, treatment, converged = earlier_results(directory, SEPARATION, _known)
+    def load(cls, directory: Path) -> tuple[Self, list[str] | None]:
+        """Read the model in a directory of results and the names of its columns or None, or raise `InputError`."""
+        names, scales, treatment, converged = earlier_results(directory, SEPARATION, _known)
         estimator = RobustPCA.load(directory / MODEL)
         if scales.ndim == 0:
             scales = np.full(estimator.n_features_in_, float(scales))
@@ -98,7 +97,7 @@ class SeparationModel:
                 f"the --model {directory} has {len(scales)} columns in its summary and {estimator.n_features_in_} in "
                 "its model, expected the same ones; make it again"
             )
-        return cls(estimator, scales, treatment, converged), summary
+        return cls(estimator, scales, treatment, converged), names
 
     def save(self, directory: Path) -> str:
         """Write the estimator to a directory of results, and return the name of its file."""
@@ -142,6 +141,9 @@ def _is_exact(X: Array, source: Separable, weight: float | None, seed: int, call
     return is_exact(problem, step=source.step, seed=seed, callback=callback)
 
 
-def _known(summary: dict[str, Any]) -> tuple[dict[str, Any], Array, str, bool]:
-    """Return a summary with the units, the treatment and whether the fit converged."""
-    return summary, np.array(summary["scales"], dtype=float), str(summary["treatment"]), bool(summary["converged"])
+def _known(summary: dict[str, Any]) -> tuple[list[str] | None, Array, str, bool]:
+    """Return the names of the fitted columns or None, the units, the treatment and whether the fit converged."""
+    columns, names = summary.get("columns"), None
+    if columns is not None:
+        names = [str(column["name"]) for column in columns if column["role"] == "fitted"]
+    return names, np.array(summary["scales"], dtype=float), str(summary["treatment"]), bool(summary["converged"])
