@@ -1,5 +1,6 @@
 """Fitted models under many callers: results stay the same, limits of threads are restored, and memory stays flat."""
 
+import mmap
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -70,5 +71,11 @@ def test_memory_stays_flat(tmp_path):
 
 
 def test_growth_is_noticed():
+    """Each call keeps a page of its own from the system: memory that was free in the process would not grow it."""
     kept = []
-    assert load.growth(lambda: kept.append(np.ones(2**17)), 20) > 5 * 2**20
+
+    def keep():
+        kept.append(mmap.mmap(-1, 2**20))
+        kept[-1].write(bytes(2**20))
+
+    assert load.growth(keep, 20) > 5 * 2**20

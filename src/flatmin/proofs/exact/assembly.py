@@ -29,7 +29,7 @@ from flatmin.proofs.objective import Objective
 __all__ = ["prove", "prove_point"]
 
 #: Largest number of doublings of the room for rounding in the test of the lower bound.
-DOUBLINGS = 5
+DOUBLINGS = 12
 #: Norm of the noise for which a radius of positive semidefinite solutions is stated, relative to the norm of the data.
 NOISE = 1e-10
 #: Theorems about a point that is farther from the solution, relative to its Frobenius norm, are refused.
