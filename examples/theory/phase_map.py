@@ -37,5 +37,5 @@ for rank, boundary in found.boundaries.items():
 # %%
 # Colours are shares of success, the line is the boundary with its band.
 
-found.plot()
+found.plot(plt.subplots(figsize=(6.4, 4.8))[1])
 plt.show()

@@ -51,6 +51,7 @@ def imported(folder):
 COMES_WITH = {
     "click": "typer",
     "cycler": "matplotlib",
+    "markupsafe": "jinja2",
     "packaging": "matplotlib",
     "py4j": "pyspark",
     "_pytest": "pytest",
