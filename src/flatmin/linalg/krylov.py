@@ -22,7 +22,7 @@ EPS = float(np.finfo(float).eps)
 #: Number of Lanczos steps before the bound is computed for the first time.
 FIRST = 5
 #: Factor by which the number of steps grows until the bound is computed again.
-AGAIN = 1.1
+AGAIN = 1.04
 #: Largest share of a component of a random start that rounding errors may remove.
 LEFT_TO_ROUNDING = 0.01
 
