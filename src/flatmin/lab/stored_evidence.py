@@ -156,13 +156,14 @@ def _add(found: StoredEvidence, name: str, parts: Sequence[_Part]) -> None:
         return
     if others:
         found.notes.append(f"{left_out}: made by another version of the recipe, so the results would not mix.")
-    merged: dict[tuple[str, int], tuple[Result, Origin]] = {}
+    merged: dict[tuple[str, int], tuple[Result, Origin | None]] = {}
     for part in parts:
         for result in part.results:
             there = merged.get(result.trial.key)
             if there is None or (there[0].reason is not None and result.reason is None):
-                merged[result.trial.key] = result, part.origins[result.trial.key]
+                merged[result.trial.key] = result, part.origins.get(result.trial.key)
     if merged:
         repeated = sum(len(part.results) for part in parts) - len(merged)
         found.evidence.append(Evidence(recipe, [result for result, _ in merged.values()]))
-        found.provenance[name] = Provenance.from_origins([origin for _, origin in merged.values()], repeated)
+        origins = [origin for _, origin in merged.values() if origin is not None]
+        found.provenance[name] = Provenance.from_origins(origins, repeated)

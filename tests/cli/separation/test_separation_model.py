@@ -72,6 +72,9 @@ def test_a_saved_model_separates_other_rows_alike(table, tmp_path):
     assert (model.parts(DATA)[2] & WRONG).sum() == WRONG.sum()
     with pytest.raises(InputError, match="fitted to rows of 6 numbers, found rows of 5"):
         loaded.parts(DATA[:, :5])
+    (tmp_path / "summary.json").write_text(json.dumps(summary | {"treatment": "kind", "scales": model.scales.tolist()}))
+    with pytest.raises(InputError, match="holds no results of flatmin separate"):
+        SeparationModel.load(tmp_path)
 
 
 def test_other_directories_are_refused(tmp_path):

@@ -69,6 +69,13 @@ def test_other_files_are_errors(tmp_path, monkeypatch):
         ExcelFile.read(path)
 
 
+def test_a_workbook_without_sheets_is_an_error(tmp_path, monkeypatch):
+    path = workbook(tmp_path / "t.xlsx", ["a"], [1])
+    monkeypatch.setattr("openpyxl.workbook.Workbook.worksheets", [])
+    with pytest.raises(InputError, match="has no sheet, expected a table in its first one"):
+        ExcelFile.read(path)
+
+
 def test_stray_cells_far_away_are_refused_before_the_sheet_is_built(tmp_path):
     def stray(sheet):
         sheet["XFD1048576"] = 1

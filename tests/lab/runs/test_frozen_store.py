@@ -51,7 +51,15 @@ def test_other_databases_and_later_formats_are_refused(tmp_path):
     ("column", "value"),
     [
         *(("finished", "x"), ("finished", b"1"), ("seconds", "fast"), ("parameters", "{"), ("parameters", "[]")),
-        *(("metrics", "nothing"), ("metrics", "3"), ("repetition", 0.5), ("status", "lost"), ("reason", b"\xff")),
+        *(
+            ("finished", 1e20),
+            ("finished", -1e12),
+            ("metrics", "nothing"),
+            ("metrics", "3"),
+            ("repetition", 0.5),
+            ("status", "lost"),
+            ("reason", b"\xff"),
+        ),
     ],
 )
 def test_values_of_other_types_than_a_sweep_writes_are_refused(tmp_path, column, value):

@@ -146,4 +146,7 @@ def _known(summary: dict[str, Any]) -> tuple[list[str] | None, Array, str, bool]
     columns, names = summary.get("columns"), None
     if columns is not None:
         names = [str(column["name"]) for column in columns if column["role"] == "fitted"]
-    return names, np.array(summary["scales"], dtype=float), str(summary["treatment"]), bool(summary["converged"])
+    treatment = summary["treatment"]
+    if treatment not in ("exact", "noisy", "given"):
+        raise ValueError(f"the treatment is {treatment!r}")
+    return names, np.array(summary["scales"], dtype=float), treatment, bool(summary["converged"])

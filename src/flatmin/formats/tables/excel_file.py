@@ -32,6 +32,8 @@ class ExcelFile(TableFile):
 
     def __init__(self, path: Path) -> None:
         stored, self._book = (_workbook(path, values) for values in (True, False))
+        if not (stored.worksheets and self._book.worksheets):
+            raise InputError(f"{path} has no sheet, expected a table in its first one")
         sheet, self._sheet = stored.worksheets[0], self._book.worksheets[0]
         last_row, last_column = _extent(path, sheet)
         filled = sheet.iter_rows(max_row=last_row, max_col=last_column, values_only=True)

@@ -19,12 +19,13 @@ __all__ = ["FrozenStore", "read_frozen"]
 T = TypeVar("T")
 #: Largest number of attempts to read a file that another process keeps changing.
 ATTEMPTS = 5
-#: The number of trials whose columns hold values of other types than those that a sweep writes.
+#: The number of trials whose columns hold other values than those that a sweep writes. The years of dates end with 9999.
 DAMAGED = """
 SELECT count(*) FROM trials LEFT JOIN sessions ON sessions.id = session WHERE
     typeof(recipe) <> 'text' OR typeof(trials.version) <> 'text' OR typeof(seed) <> 'integer' OR
     typeof(repetition) <> 'integer' OR status NOT IN ('done', 'failed') OR typeof(reason) NOT IN ('text', 'null') OR
-    typeof(seconds) <> 'real' OR typeof(finished) <> 'real' OR NOT json_valid(parameters) OR
+    typeof(seconds) <> 'real' OR typeof(finished) <> 'real' OR finished < 0 OR
+    finished >= 253402300800 OR NOT json_valid(parameters) OR
     NOT json_valid(metrics) OR json_type(parameters) <> 'object' OR json_type(metrics) <> 'object' OR
     (facts IS NOT NULL AND (NOT json_valid(facts) OR json_type(facts) <> 'object'))
 """
