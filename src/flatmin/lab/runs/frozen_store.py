@@ -19,7 +19,7 @@ __all__ = ["FrozenStore", "read_frozen"]
 T = TypeVar("T")
 #: Largest number of attempts to read a file that another process keeps changing.
 ATTEMPTS = 5
-#: The number of trials whose columns hold other values than those that a sweep writes. The years of dates end with 9999.
+#: The number of trials whose columns hold other values than those that a sweep writes. Dates end with the year 9999.
 DAMAGED = """
 SELECT count(*) FROM trials LEFT JOIN sessions ON sessions.id = session WHERE
     typeof(recipe) <> 'text' OR typeof(trials.version) <> 'text' OR typeof(seed) <> 'integer' OR
