@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import tempfile
 import time
-import traceback
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
-from benchmarks.mutants.trial import PAGES
+from benchmarks.forked import PAGES, end_with, leave_out, load_pages, run_quietly, write_to
 from flatmin.cli import main
 
 __all__ = ["Ended", "load", "run_command", "start", "wait"]
-
-#: Exit status of a child that ended with a traceback.
-TRACEBACK = 99
 
 
 @dataclass(frozen=True)
@@ -49,52 +41,28 @@ def start(words: Sequence[str], folder: Path, prepare: Callable[[], Any] | None 
 
     ``prepare`` is called in the process before the command.
     """
-    for target in PAGES:
-        import_module(target.rpartition(".")[0])
+    load_pages()
     handle, name = tempfile.mkstemp(prefix="messages-")
     child = os.fork()
     if child:
         os.close(handle)
         return child, Path(name)
-    code = TRACEBACK
-    try:
+
+    def run() -> int:
         os.setsid()
-        leave_pages_out()
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        os.dup2(handle, 2)
-        sys.stdout, sys.stderr = (open(number, "w", encoding="utf-8", closefd=False) for number in (1, 2))  # noqa: SIM115
+        leave_out(PAGES[:-1])
+        write_to(os.open(os.devnull, os.O_WRONLY), handle)
         os.chdir(folder)
         if prepare is not None:
             prepare()
-        code = main(list(words))
-    except SystemExit as error:
-        code = error.code if isinstance(error.code, int) else TRACEBACK
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        for stream in (sys.stdout, sys.stderr):
-            if stream is not None:
-                stream.flush()
-        os._exit(code)
+        return main(list(words))
+
+    end_with(run)
 
 
 def load(words: Sequence[str], fill: Callable[[Path], Any]) -> None:
     """Run a command in this process with the inputs that ``fill`` writes, so that children find its modules loaded."""
-    former = os.getcwd()
-    with tempfile.TemporaryDirectory() as place, open(os.devnull, "w", encoding="utf-8") as nowhere:
-        fill(Path(place))
-        os.chdir(place)
-        try:
-            with redirect_stdout(nowhere), redirect_stderr(nowhere):
-                main(list(words))
-        finally:
-            os.chdir(former)
-
-
-def leave_pages_out() -> None:
-    """Replace the functions that draw pages of results, most of the time of a command, by ones that write a word."""
-    for target in PAGES[:-1]:
-        patch(target, lambda path, *arguments, **options: Path(path).write_text("left out")).start()
+    run_quietly(lambda: main(list(words)), fill)
 
 
 def wait(child: int, messages: Path, begun: float = 0.0) -> Ended:

@@ -7,13 +7,10 @@ import shutil
 import signal
 import sys
 import tempfile
-import traceback
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stderr, redirect_stdout
-from importlib import import_module
 from pathlib import Path
-from unittest.mock import patch
 
+from benchmarks.forked import PAGES, end_with, leave_out, load_pages, run_quietly, write_to
 from benchmarks.mutants.corpus import Specimen
 from flatmin.cli import main
 from flatmin.errors import InputError
@@ -24,21 +21,11 @@ __all__ = ["fault_of", "warm_up"]
 
 #: Limits of a trial: processor time in seconds, memory in addition to that of the parent, and size of a file in bytes.
 SECONDS, MEMORY, FILE_SIZE = 30, 3 << 30, 100 << 20
-#: Exit status of a trial that ended with a traceback.
-TRACEBACK = 99
 #: Events of the interpreter that no file may cause.
 FORBIDDEN = ("pickle.find_class", "socket.connect", "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn")
 #: Events of the interpreter about files, whose first arguments are paths.
 CHANGES = ("os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.symlink", "os.link", "shutil.copyfile")
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
-#: Functions that write pages, which take most of the time of a trial.
-PAGES = (
-    "flatmin.cli.commands.recover.write_report",
-    "flatmin.cli.commands.impute.write_imputation_report",
-    "flatmin.cli.commands.rate.write_rating_report",
-    "flatmin.cli.commands.separate.write_separation_report",
-    "flatmin.lab.report.write_findings",
-)
 #: Parts of attacks on pages; in a page they may stand only with escaped signs.
 ATTACKS = ("<script>alert", "<img src=x", "]]></script><script>", "\u202e", "\0", "\x1b")
 
@@ -64,12 +51,10 @@ def fault_of(specimen: Specimen, content: bytes, with_pages: bool) -> str | None
 
 def _child(root: Path, command: Sequence[str], with_pages: bool) -> None:
     """Run the command with limits, and end the process."""
-    code = TRACEBACK
     faulthandler.disable()
-    try:
-        for number, name in ((1, "out"), (2, "err")):
-            os.dup2(os.open(root / name, os.O_WRONLY | os.O_CREAT), number)
-        sys.stdout, sys.stderr = (open(number, "w", encoding="utf-8", closefd=False) for number in (1, 2))  # noqa: SIM115
+
+    def run() -> int:
+        write_to(*(os.open(root / name, os.O_WRONLY | os.O_CREAT) for name in ("out", "err")))
         os.chdir(root / "work")
         tempfile.tempdir = str(root / "tmp")
         size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
@@ -77,35 +62,23 @@ def _child(root: Path, command: Sequence[str], with_pages: bool) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, size + MEMORY))
         resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_SIZE, FILE_SIZE))
         sys.addaudithook(_watch(str(root)))
-        for target in () if with_pages else PAGES:
-            patch(target, lambda path, *arguments, **options: Path(path).write_text("left out")).start()
-        code = _command(command)
-    except SystemExit as error:
-        code = error.code if isinstance(error.code, int) else TRACEBACK
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        for stream in (sys.stdout, sys.stderr):
-            if stream is not None:
-                stream.flush()
-        os._exit(code)
+        if not with_pages:
+            leave_out(PAGES)
+        return _command(command)
+
+    end_with(run)
 
 
 def warm_up(specimen: Specimen) -> None:
     """Run the command of an unharmed file in this process, so that forked processes find all modules loaded."""
-    for target in PAGES:
-        import_module(target.rpartition(".")[0])
-    former = os.getcwd()
-    with tempfile.TemporaryDirectory() as place, open(os.devnull, "w", encoding="utf-8") as nowhere:
+
+    def fill(place: Path) -> None:
         for name, data in specimen.files.items():
-            (Path(place) / name).parent.mkdir(exist_ok=True)
-            (Path(place) / name).write_bytes(data)
-        os.chdir(place)
-        try:
-            with redirect_stdout(nowhere), redirect_stderr(nowhere):
-                _command(specimen.command)
-        finally:
-            os.chdir(former)
+            (place / name).parent.mkdir(exist_ok=True)
+            (place / name).write_bytes(data)
+
+    load_pages()
+    run_quietly(lambda: _command(specimen.command), fill)
 
 
 def _command(words: Sequence[str]) -> int:
