@@ -11,17 +11,11 @@ from flatmin._core.arrays import Array
 from flatmin._version import __version__
 from flatmin.cli.recovery_summary import SUMMARY_VERSION, plain
 from flatmin.cli.separation.separable import Separable, SeparableClip, SeparableDocument, SeparableTable
-from flatmin.cli.separation.separation_model import SeparationModel
+from flatmin.cli.separation.separation_model import DECISIONS, SeparationModel
 from flatmin.losses import Absolute
 from flatmin.report import SeparatedData
 
 __all__ = ["Separation"]
-
-DECISIONS = {
-    "exact": "treated as exact: a matrix of low rank fits most cells to rounding errors",
-    "noisy": "treated as noisy: no matrix of low rank fits most cells exactly, so alpha follows from the noise",
-    "given": "treated as you chose by --alpha",
-}
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,8 +18,14 @@ from flatmin.measurements import Mask
 from flatmin.problem import Problem
 from flatmin.solvers.robust.exactness import is_exact
 
-__all__ = ["SeparationModel"]
+__all__ = ["DECISIONS", "SeparationModel"]
 
+#: What a treatment of the data means.
+DECISIONS = {
+    "exact": "treated as exact: a matrix of low rank fits most cells to rounding errors",
+    "noisy": "treated as noisy: no matrix of low rank fits most cells exactly, so alpha follows from the noise",
+    "given": "treated as you chose by --alpha",
+}
 #: Relative duality gap of a fit of noisy data. The parts do not change by as much as the noise below it.
 NOISY_GAP = 1e-6
 #: Largest number of rounds of the exact split of data that passed the test; if it takes more, they count as noisy.
@@ -48,7 +54,7 @@ class SeparationModel:
     scales : ndarray, shape (d,)
         The numbers by which the columns were divided.
     treatment : str
-        "exact" for data without noise, "noisy", or "given" if the user chose alpha.
+        A key of `DECISIONS`.
     converged : bool
         Whether the fit reached its tolerance.
     """
@@ -147,6 +153,6 @@ def _known(summary: dict[str, Any]) -> tuple[list[str] | None, Array, str, bool]
     if columns is not None:
         names = [str(column["name"]) for column in columns if column["role"] == "fitted"]
     treatment = summary["treatment"]
-    if treatment not in ("exact", "noisy", "given"):
+    if treatment not in DECISIONS:
         raise ValueError(f"the treatment is {treatment!r}")
     return names, np.array(summary["scales"], dtype=float), treatment, bool(summary["converged"])

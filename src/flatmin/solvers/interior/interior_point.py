@@ -68,7 +68,7 @@ class InteriorPoint:
         size = float(value @ b) / float(value @ value) * float(np.abs(np.linalg.eigvalsh(K)).max())
         self.identity = np.broadcast_to(np.eye(K.shape[1]), K.shape)
         self.X, self.D = FIRST_SIZE * size * self.identity, self.identity / 2
-        self._spectrum: tuple[Array, Array] = np.linalg.eigh(self.D)
+        self._spectrum: tuple[Array, Array] = np.full(K.shape[:2], 0.5), self.identity
         self.y = np.zeros_like(b)
         self.shift, self.lengths = FIRST_SHIFT, (1.0, 1.0)
         self.order = K.shape[0] * K.shape[1]
