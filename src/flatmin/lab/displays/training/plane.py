@@ -60,7 +60,8 @@ class PlaneDisplay(Display):
         """A description with the first and the last point of every course."""
         if not self.courses:
             return f"{self.title}: no trials yet."
-        lines = [f"{sentence_start(self.title)}."]
+        axes = [f"{sentence_start(self.y_label)} against {self.x_label}."] if self.x_label and self.y_label else []
+        lines = [f"{sentence_start(self.title)}.", *axes]
         for course in self.courses:
             (x0, y0), (x1, y1) = course.points[[0, -1]]
             ends = f"from gap {number(x0)}, error {number(y0)} to gap {number(x1)}, error {number(y1)}"

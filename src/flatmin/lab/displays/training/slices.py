@@ -12,7 +12,7 @@ from flatmin.lab.displays.base import Display
 from flatmin.lab.displays.style import look
 from flatmin.report.words import number
 
-__all__ = ["DRAWN", "Loss", "Slice", "SlicesDisplay", "dense_hessian"]
+__all__ = ["DRAWN", "Landscape", "Slice", "SlicesDisplay", "dense_hessian"]
 
 #: The names of the directions, with the index of their colours.
 DIRECTIONS = {"sharpest direction": 0, "flattest direction": 1}
@@ -31,8 +31,8 @@ DRAWN = (
 STEP = 1e-5
 
 
-class Loss(Protocol):
-    """A smooth function of weights of shape (n,), with its gradient."""
+class Landscape(Protocol):
+    """A loss as a smooth function of weights of shape (n,), with its gradient."""
 
     def value(self, weights: Array, /) -> float:
         """Return the loss."""
@@ -70,7 +70,7 @@ class Slice:
     curvatures: tuple[float, float]
 
     @classmethod
-    def from_loss(cls, label: str, loss: Loss, weights: Array, reach: float) -> Self:
+    def from_loss(cls, label: str, loss: Landscape, weights: Array, reach: float) -> Self:
         """Measure the loss along eigenvectors of its Hessian, up to the distance ``reach`` on both sides."""
         values, vectors = np.linalg.eigh(dense_hessian(loss.gradient, weights))
         steps = np.linspace(-reach, reach, POINTS)
@@ -134,7 +134,7 @@ class SlicesDisplay(Display):
         ax.set_axis_off()
         across, down = self.grid
         # Shares of the height of the axes: all panels with what is between them, and what is between two rows.
-        whole, between = 1 - 0.16 / down, 0.26
+        whole, between = 1 - 0.1 / down, 0.26
         width, height = (1 - COLUMN_GAP * (across - 1)) / across, whole / (down + between * (down - 1))
         largest = [float(s.losses.max()) for s in self.slices]
         top = min(max(largest), MOST_TIMES * min(largest)) or 1.0
@@ -149,7 +149,10 @@ class SlicesDisplay(Display):
                 panel.plot(each.steps, each.losses[curve], label=name if index == 0 else "", **style)
             panel.set(xlim=(each.steps[0], each.steps[-1]), ylim=(-0.03 * top, 1.05 * top))
             panel.set_title(each.label, fontsize=matplotlib.rcParams["legend.fontsize"])
-            panel.locator_params(nbins=3)
+            panel.locator_params(axis="y", nbins=3)
+            # No numbers at the ends, because those of neighbouring panels would touch.
+            inner = float(f"{0.6 * each.steps[-1]:.1g}")
+            panel.set_xticks([-inner, 0, inner], [number(-inner), "0", number(inner)])
             # Three labels in a narrow row would touch each other.
             if index + across >= len(self.slices) and (self.wide or across < 3 or column == 1):
                 panel.set_xlabel(self.x_label or "distance in weights")
