@@ -103,7 +103,11 @@ class Entries(Measurement):
 
     def adjoint(self, y: Array) -> Array:
         """Return the matrix with the entries y and zeros elsewhere."""
-        return np.asarray(self.adjoint_operator(y).toarray())
+        if self.repeats > 1:
+            return np.asarray(self.adjoint_operator(y).toarray())
+        found = np.zeros(self.shape)
+        found[self.rows, self.cols] = self._weighted(y)
+        return found
 
     def forward_factors(self, L: Array, R: Array) -> Array:
         """Return the observed entries of ``L Rᵀ``, without forming it."""
