@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.faults.spark_fit import SPARK_FIT, spark_fit
 from benchmarks.forked import PAGES, end_with, leave_out, load_pages, run_quietly, write_to
 from flatmin.cli import main
 
@@ -55,14 +56,18 @@ def start(words: Sequence[str], folder: Path, prepare: Callable[[], Any] | None 
         os.chdir(folder)
         if prepare is not None:
             prepare()
-        return main(list(words))
+        return spark_fit(float(words[-1])) if words[0] == SPARK_FIT else main(list(words))
 
     end_with(run)
 
 
 def load(words: Sequence[str], fill: Callable[[Path], Any]) -> None:
-    """Run a command in this process with the inputs that ``fill`` writes, so that children find its modules loaded."""
-    run_quietly(lambda: main(list(words)), fill)
+    """Run a command in this process with the inputs that ``fill`` writes, so that children find its modules loaded.
+
+    A fit on Spark is not run, because processes cannot share the Java process that it starts.
+    """
+    if words[0] != SPARK_FIT:
+        run_quietly(lambda: main(list(words)), fill)
 
 
 def wait(child: int, messages: Path, begun: float = 0.0) -> Ended:

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.faults.child import Ended, load, run_command, start, wait
+from benchmarks.faults.spark_fit import SPARK_FIT, written_alpha
 from flatmin.lab.runs.frozen_store import read_frozen
 
 __all__ = ["JOBS", "Job"]
@@ -75,9 +76,14 @@ class Job:
             return ended.seconds, digests | {self.digest(folder)}
 
     def digest(self, folder: Path) -> str:
-        """Return a digest of what the output has, apart from times."""
+        """Return a digest of what the output has, apart from times.
+
+        A fit on Spark adds numbers in any order, so alpha stands for its output.
+        """
         if self.output is None:
             return ""
+        if self.name == SPARK_FIT:
+            return written_alpha(folder / self.output)
         place, total = folder / self.output, hashlib.sha256()
         for name in self.compared or ("",):
             content = (place / name if name else place).read_bytes() if (place / name).exists() else b"missing"
@@ -91,15 +97,18 @@ class Job:
         return int(read_frozen(folder / self.store, lambda store: store.select(DONE)[0][0]) or 0)
 
     def killed(self, rng: np.random.Generator) -> str | None:
-        """Kill the command at a random moment, and return a sentence about what it left wrong, or None."""
+        """Kill the command at a random moment, and return a sentence about what it left wrong, or None.
+
+        Half of the kills are of the process alone, and half of all processes that it started.
+        """
         seconds, digests = self.complete
-        with tempfile.TemporaryDirectory() as place:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:  # Java may live on for a moment
             folder = Path(place) / "work"
             shutil.copytree(self.former, folder)
             child, messages = start(self.words, folder)
             time.sleep(float(rng.uniform(0, 1.1 * seconds)))
-            before = self.n_done(folder)
-            os.killpg(child, signal.SIGKILL) if _leads(child) else os.kill(child, signal.SIGKILL)
+            before, alone = self.n_done(folder), rng.random() < 0.5
+            os.kill(child, signal.SIGKILL) if alone or not _leads(child) else os.killpg(child, signal.SIGKILL)
             wait(child, messages)
             if self.output is not None and self.digest(folder) not in digests:
                 return "the output is neither the old one nor the new one"
@@ -174,5 +183,6 @@ JOBS = {
             store="out.partial/runs.db",
         ),
         Job("report", ("report", "s.db", "--output", "page.html", "--quiet"), (), "page.html", ()),
+        Job(SPARK_FIT, (SPARK_FIT, "0.2"), ("0.1",), "out"),
     )
 }

@@ -125,7 +125,7 @@ def test_without_an_exchange_of_names_the_next_run_repairs(tmp_path, monkeypatch
         with atomic_directory(target) as folder:
             (folder / name).touch()
         assert os.listdir(target) == [name]
-    target.rename(tmp_path / ".flatmin-former-out")
+    target.rename(tmp_path / f"{_files.FORMER}out")
     with pytest.raises(Interrupted):
         _interrupt(atomic_directory(target), lambda path: None, Interrupted)
     assert os.listdir(tmp_path) == ["out"]

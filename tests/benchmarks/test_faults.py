@@ -1,5 +1,6 @@
 """Commands that are killed, interrupted, or run under other faults, lose nothing and end in one sentence."""
 
+import shutil
 import sys
 
 import numpy as np
@@ -11,6 +12,7 @@ if sys.platform != "linux":
 from benchmarks.faults.__main__ import tried
 from benchmarks.faults.conditions import CONDITIONS
 from benchmarks.faults.kills import JOBS, Job
+from benchmarks.faults.spark_fit import SPARK_FIT
 
 #: Conditions that take a second or less.
 QUICK = ("vanished", "protected")
@@ -19,6 +21,11 @@ QUICK = ("vanished", "protected")
 @pytest.mark.slow
 @pytest.mark.parametrize("name", JOBS)
 def test_a_killed_command_leaves_the_old_output_or_the_new_one_and_loses_no_trial(name):
+    if name == SPARK_FIT:
+        for package in ("pyspark", "pyarrow"):
+            pytest.importorskip(package)
+        if shutil.which("java") is None:
+            pytest.skip("there is no Java on this machine")
     for seed in range(3):
         assert JOBS[name].killed(np.random.default_rng(seed)) is None
     assert JOBS[name].goes_on() is None

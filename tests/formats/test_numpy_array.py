@@ -38,3 +38,10 @@ def test_a_damaged_header_is_one_sentence(tmp_path, shape):
     (tmp_path / "x.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(72))
     with pytest.raises(InputError, match=r"is not a whole \.npy file of numbers"):
         NumpyArray.read(tmp_path / "x.npy")
+
+
+def test_a_header_of_python_2_is_read_without_a_warning(tmp_path, recwarn):
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (3L, 3L), }".ljust(117) + b"\n"
+    (tmp_path / "x.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(72))
+    assert NumpyArray.read(tmp_path / "x.npy").cells.dense().shape == (3, 3)
+    assert not recwarn.list

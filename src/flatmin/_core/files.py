@@ -24,13 +24,14 @@ __all__ = [
     "reason",
     "refused_if_damaged",
     "refused_if_unwritable",
+    "temporary_directory",
     "write_page",
 ]
 
 #: Beginning of the names of directories that are being written.
 MARK = ".flatmin-"
 #: Beginning of the name of a former directory while it is replaced in two steps.
-FORMER = ".flatmin-former-"
+FORMER = ".former-flatmin-"
 #: Age in seconds from which a directory that no process holds is the remainder of a killed process.
 ABANDONED = 60.0
 #: Of the system calls renameat2 (Linux) and renamex_np (macOS): the flag that exchanges two names, and the directory
@@ -125,14 +126,26 @@ def atomic_directory(target: Path) -> Iterator[Path]:
     processes left in the same parent directory.
     """
     with created_parents(target):
-        _tidy(target)
-        temporary = Path(tempfile.mkdtemp(prefix=MARK, dir=target.parent))
-        try:
-            with _held(temporary):
-                yield temporary
-                _put(temporary, target)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+        _restore(target)
+        with temporary_directory(target.parent, MARK) as temporary:
+            yield temporary
+            _put(temporary, target)
+
+
+@contextmanager
+def temporary_directory(parent: Path, mark: str) -> Iterator[Path]:
+    """Yield an empty directory, whose name begins with ``mark`` and which is removed at the end.
+
+    Directories of this mark that killed processes left are removed first, but not on Windows.
+    """
+    for path in parent.glob(f"{mark}*"):
+        _remove_if_abandoned(path)
+    temporary = Path(tempfile.mkdtemp(prefix=mark, dir=parent))
+    try:
+        with _held(temporary):
+            yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _put(temporary: Path, target: Path) -> None:
@@ -178,18 +191,18 @@ def _former(target: Path) -> Path:
     return target.with_name(FORMER + target.name)
 
 
-def _tidy(target: Path) -> None:
-    """Give a former directory its name back if it was not replaced, and remove what killed processes left."""
+def _restore(target: Path) -> None:
+    """Give a former directory its name back if it was not replaced, otherwise remove it."""
     former = _former(target)
     with suppress(OSError):
         if former.is_dir() and not target.exists():
             former.rename(target)
-        for path in target.parent.glob(f"{MARK}*"):
-            if not path.name.startswith(FORMER) or path == former:
-                _remove_if_abandoned(path)
+        _remove_if_abandoned(former)
 
 
 def _remove_if_abandoned(path: Path) -> None:
+    if os.name != "posix":  # where no lock tells whether a directory is in use
+        return
     with suppress(OSError):
         if time.time() - path.lstat().st_mtime > ABANDONED:
             with _held(path):
@@ -201,7 +214,7 @@ def _held(directory: Path) -> Iterator[None]:
     """Hold a lock on a directory, which ends with the process; raise `OSError` if another process holds it."""
     try:
         import fcntl
-    except ImportError:  # on Windows nothing is removed that may be in use: a used directory cannot be removed there
+    except ImportError:  # on Windows, where nothing asks for the lock
         yield
         return
     handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)

@@ -5,6 +5,7 @@ Headers are checked before any memory is taken.
 
 import json
 import math
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,7 +34,9 @@ def read_array(stream: IO[bytes], size: int) -> Array:
     version = np.lib.format.read_magic(stream)
     if version not in HEADERS:
         raise ValueError(f"it has version {version[0]}.{version[1]} of the format, expected 1.0 or 2.0")
-    shape, by_columns, kind = HEADERS[version](stream)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of headers that Python 2 wrote
+        shape, by_columns, kind = HEADERS[version](stream)
     if kind.hasobject:
         raise ValueError("Object arrays cannot be read")
     promised, rest = math.prod(shape) * kind.itemsize, size - stream.tell()

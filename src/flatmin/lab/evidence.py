@@ -67,6 +67,13 @@ class Evidence:
             groups.setdefault(tuple(result.trial.parameters[name] for name in names), []).append(result)
         return {key: Evidence(self.experiment, groups[key]) for key in sorted(groups)}
 
+    def draws(self) -> dict[int, Evidence]:
+        """Return one part for each draw, with its seed: the results that saw the same draw."""
+        groups: dict[int, list[Result]] = {}
+        for result in self.results:
+            groups.setdefault(result.trial.seed, []).append(result)
+        return {seed: Evidence(self.experiment, results) for seed, results in groups.items()}
+
     def unrolled(self, *names: str) -> Evidence:
         """Return evidence with one result for each entry of metrics that are lists; ``names`` become parameters.
 

@@ -99,14 +99,15 @@ class Entries(Measurement):
 
     def forward(self, X: Array) -> Array:
         """Return the observed entries of X."""
-        return self._weighted(X.real[self.rows, self.cols])
+        return self._weighted(X.real.ravel().take(self._pattern.flat))
 
     def adjoint(self, y: Array) -> Array:
         """Return the matrix with the entries y and zeros elsewhere."""
         if self.repeats > 1:
             return np.asarray(self.adjoint_operator(y).toarray())
-        found = np.zeros(self.shape)
-        found[self.rows, self.cols] = self._weighted(y)
+        values = self._weighted(y)
+        found = np.zeros(self.shape, values.dtype)
+        found.ravel()[self._pattern.flat] = values
         return found
 
     def forward_factors(self, L: Array, R: Array) -> Array:
@@ -340,6 +341,11 @@ class _Pattern:
 
         return Cells.from_positions(self.rows, self.cols, self.shape)
 
+    @cached_property
+    def flat(self) -> Array:
+        """The positions of the entries in a matrix whose rows follow each other."""
+        return self.rows.astype(np.int64) * self.shape[1] + self.cols
+
     @property
     def sorted_rows(self) -> Array:
         """The rows of the entries after sorting."""
@@ -358,7 +364,7 @@ class _Pattern:
         """The order that sorts the entries by row and column (None if sorted), then columns and pointers of rows."""
         if len(self.rows) >= MIN_COMPILED_CELLS:
             return self.cells.order, self.cells.indices, self.cells.pointers
-        cell = self.rows.astype(np.int64, copy=False) * self.shape[1] + self.cols
+        cell = self.flat
         order = None if np.all(cell[1:] >= cell[:-1]) else np.argsort(cell, kind="stable")
         pointers = np.concatenate([[0], np.cumsum(np.bincount(self.rows, minlength=self.shape[0]))])
         return order, self.cols[slice(None) if order is None else order].astype(np.int32), pointers.astype(np.int32)

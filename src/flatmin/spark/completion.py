@@ -1,6 +1,5 @@
 """SparkCompletion: a completed matrix whose cells Spark holds, with its certificate, predictions and files."""
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,8 +24,9 @@ from flatmin.spark.als import MOST_ITERATIONS, fit_als
 from flatmin.spark.distributed_cells import DistributedCells
 from flatmin.spark.distributed_certificate import MAX_COLLECTED, CertifiedFactors, certify_factors, regularization
 from flatmin.spark.session import is_frame, session
+from flatmin.spark.stored_factors import arrow_table, read_factors, write_factors
 from flatmin.spark.sweeps import sweep
-from flatmin.spark.triples import LARGEST, LARGEST_VALUE, Indexed, ascending, indexed, placed, read, readable, reason
+from flatmin.spark.triples import LARGEST, LARGEST_VALUE, Indexed, indexed, placed, read, readable, reason
 
 __all__ = ["SparkCompletion"]
 
@@ -208,7 +208,7 @@ class SparkCompletion:
         for name, ids, factor, side in zip(
             names, (self.row_ids, self.column_ids), self.factors, ("_flat_row", "_flat_column"), strict=True
         ):
-            known = spark.createDataFrame(_arrow(ids, factor, "_flat_id", side))
+            known = spark.createDataFrame(arrow_table(ids, factor, "_flat_id", side))
             out = out.join(known, out[name] == known["_flat_id"], "left").drop("_flat_id")
         dot = functions.expr("aggregate(zip_with(_flat_row, _flat_column, (x, y) -> x * y), 0D, (s, z) -> s + z)")
         return out.withColumn("prediction", functions.coalesce(dot, functions.lit(0.0))).drop(
@@ -218,12 +218,14 @@ class SparkCompletion:
     def write(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the factors as Parquet to any place that Spark can write to.
 
-        The folder has three parts: ``rows`` and ``columns`` (with the fields id and features), and ``about``.
+        The folder has three parts: ``rows`` and ``columns`` (with the fields id and features), and ``about``. A former
+        folder on this machine is replaced as a whole: if the process is killed, the old one or the new one is complete.
+        In another file system the parts are replaced one after another, and `load` refuses parts of two completions.
 
         Raises
         ------
         InputError
-            If the path exists and ``overwrite`` is False, or cannot be written.
+            If the folder exists and ``overwrite`` is False, if it has other files, or if it cannot be written.
         """
         statements = self.solution.statements
         about = {
@@ -238,20 +240,8 @@ class SparkCompletion:
             "version": __version__,
             "format_version": COMPLETION_VERSION,
         }
-        with session() as spark:
-            description = spark.createDataFrame([(_described(about),)], "description string")
-            frames = {
-                "rows": spark.createDataFrame(_arrow(self.row_ids, self.factors[0])),
-                "columns": spark.createDataFrame(_arrow(self.column_ids, self.factors[1])),
-                "about": description.coalesce(1),
-            }
-            for name, frame in frames.items():
-                try:
-                    frame.write.mode("overwrite" if overwrite else "error").parquet(f"{str(path).rstrip('/')}/{name}")
-                except Exception as error:
-                    raise InputError(
-                        f"{path} cannot be written, expected a new folder or overwrite=True: {reason(error)}"
-                    ) from error
+        sides = (self.row_ids, self.factors[0]), (self.column_ids, self.factors[1])
+        write_factors(path, sides, about, overwrite)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -264,32 +254,28 @@ class SparkCompletion:
         InputError
             If there are no such files, or they cannot be read.
         """
-        root = str(path).rstrip("/")
-        with session() as spark:
-            try:
-                tables = {name: spark.read.parquet(f"{root}/{name}").toArrow() for name in ("rows", "columns", "about")}
-                about = json.loads(tables["about"]["description"][0].as_py())
-                check_version(path, about["format_version"], COMPLETION_VERSION)
-                sides = [_from_arrow(tables[name]) for name in ("rows", "columns")]
-                claimed = Certificate(dual=np.empty(0), **about["certificate"])
-                solution = Solution(
-                    factors=(sides[0][1], sides[1][1]),
-                    status=Status.not_checked,
-                    certificate=None,
-                    flatness=Flatness(**about["flatness"]),
-                    history={},
-                    seconds=about["seconds"],
-                    iterations=about["iterations"],
-                    undetermined=(np.arange(0), np.arange(0)),
-                    settings=about["settings"],
-                    claimed={"status": Status[about["status"]].name, **vars(claimed)},
-                )
-            except InputError:
-                raise
-            except Exception as error:
-                cause = reason(error)
-                raise InputError(f"{path} cannot be read, expected what SparkCompletion wrote: {cause}") from error
-        return cls(sides[0][0], sides[1][0], about["alpha"], solution, about["costs"])
+        try:
+            sides, about = read_factors(path)
+            check_version(path, about["format_version"], COMPLETION_VERSION)
+            claimed = Certificate(dual=np.empty(0), **about["certificate"])
+            solution = Solution(
+                factors=(sides[0][1], sides[1][1]),
+                status=Status.not_checked,
+                certificate=None,
+                flatness=Flatness(**about["flatness"]),
+                history={},
+                seconds=about["seconds"],
+                iterations=about["iterations"],
+                undetermined=(np.arange(0), np.arange(0)),
+                settings=about["settings"],
+                claimed={"status": Status[about["status"]].name, **vars(claimed)},
+            )
+            return cls(sides[0][0], sides[1][0], about["alpha"], solution, about["costs"])
+        except InputError:
+            raise
+        except Exception as error:
+            cause = reason(error)
+            raise InputError(f"{path} cannot be read, expected what SparkCompletion wrote: {cause}") from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -426,30 +412,3 @@ def _places(known: Array, ids: Any) -> Array:
         raise InputError(f"ids are {ids.dtype.name}, expected {known.dtype.name} as in the fit")
     at = np.minimum(np.searchsorted(known, ids), len(known) - 1)
     return np.where(known[at] == ids, at, -1)
-
-
-def _arrow(ids: Array, factor: Array, id_name: str = "id", name: str = "features") -> Any:
-    """Return the ids and the rows of a factor as an Arrow table."""
-    pyarrow = import_module("pyarrow")
-    ends = np.arange(len(factor) + 1, dtype=np.int32) * factor.shape[1]
-    lists = pyarrow.ListArray.from_arrays(pyarrow.array(ends, pyarrow.int32()), pyarrow.array(factor.ravel()))
-    return pyarrow.table({id_name: pyarrow.array(ids), name: lists})
-
-
-def _from_arrow(table: Any) -> tuple[Array, Array]:
-    """Return the sorted ids and the rows of a factor."""
-    ids, order = ascending(table["id"])
-    factor = np.array(list(table["features"].combine_chunks().to_numpy(zero_copy_only=False)))
-    return ids, factor[order].reshape(len(ids), -1)
-
-
-def _described(about: Mapping[str, Any]) -> str:
-    """Return facts, which may be numbers of NumPy, as JSON."""
-    return json.dumps(about, default=_plain)
-
-
-def _plain(value: Any) -> Any:
-    """Return a number of NumPy as a Python number, which JSON can hold."""
-    if isinstance(value, np.generic):
-        return value.item()
-    raise TypeError(f"{type(value).__name__} has no place in a description")

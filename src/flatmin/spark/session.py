@@ -18,12 +18,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from flatmin._core.files import temporary_directory
 from flatmin._core.memory import available_bytes
 from flatmin.errors import InputError
 from flatmin.spark.triples import reason
 
 __all__ = ["is_frame", "java", "require_spark", "session"]
 
+#: Beginning of the names of the temporary directories of local sessions.
+MARK = "flatmin-spark-"
 #: Oldest version of Java on which Spark 4 runs.
 OLDEST_JAVA = 17
 #: Size of the stack of Spark's driver, which processes long plans recursively.
@@ -92,9 +95,10 @@ def session(owner: Any = None) -> Iterator[Any]:
     """Yield a SparkSession: that of the DataFrame ``owner``, else the active one, else a local one.
 
     The local session is stopped afterwards. It uses all cores of this machine, has no web page, and keeps its files and
-    its log in a temporary directory. Its Java process is used again by later sessions and ends with this process, or at
-    once if the start is interrupted. To use a cluster, start a session first. Errors are those of `require_spark`, and
-    `InputError` for a session of Spark Connect, which has no RDDs.
+    its log in a temporary directory; directories that killed processes left are removed. Its Java process is used again
+    by later sessions and ends with this process, or at once if the start is interrupted. To use a cluster, start a
+    session first. Errors are those of `require_spark`, and `InputError` for a session of Spark Connect, which has no
+    RDDs.
     """
     require_spark()
     logger = logging.getLogger("DataFrameQueryContextLogger")  # repeats exceptions as JSON
@@ -110,9 +114,8 @@ def session(owner: Any = None) -> Iterator[Any]:
                 _expect_workers(found)
                 yield found
                 return
-            own_files = tempfile.TemporaryDirectory(prefix="flatmin-spark-", ignore_cleanup_errors=True)
-            with own_files as directory, _interrupts():
-                own = _start(Path(directory))
+            with temporary_directory(Path(tempfile.gettempdir()), MARK) as directory, _interrupts():
+                own = _start(directory)
                 try:
                     yield own
                 finally:

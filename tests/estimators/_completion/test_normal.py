@@ -70,6 +70,31 @@ def test_missing_cells_have_their_conditional_mean(table):
         np.testing.assert_array_equal(x[o], row[o])
 
 
+@pytest.mark.parametrize("missing", [0.2, 0.5, 0.8])
+def test_compiled_loops_take_the_same_step(missing, monkeypatch):
+    rng = np.random.default_rng(0)
+    values = np.where(rng.random((70, 9)) < missing, np.nan, rng.standard_normal((70, 9)))
+    plain = NormalRows.fitted(TableRows(values), 2.0)
+    monkeypatch.setattr("flatmin.estimators._completion.normal.MIN_COMPILED_CELLS", 0)
+    table = TableRows(values)
+    assert all(half.compiled for half in table.halves)
+    assert sum(len(half.rows) for half in table.halves) == 70
+    compiled = NormalRows.fitted(table, 2.0)
+    np.testing.assert_allclose(compiled.mean, plain.mean, atol=1e-12)
+    np.testing.assert_allclose(compiled.covariance, plain.covariance, atol=1e-12)
+
+
+def test_rows_of_many_and_of_few_missing_cells_have_the_same_conditional_distribution(table):
+    """The sum of conditional covariances is that of dense formulas, whichever of the two inverses a row uses."""
+    model = NormalRows.fitted(table, 2.0)
+    want, S = np.zeros((6, 6)), model.covariance
+    for row in table.values:
+        o, m = np.flatnonzero(~np.isnan(row)), np.flatnonzero(np.isnan(row))
+        want[np.ix_(m, m)] += S[np.ix_(m, m)] - S[np.ix_(m, o)] @ np.linalg.solve(S[np.ix_(o, o)], S[np.ix_(o, m)])
+    assert all(len(half.rows) for half in table.halves)
+    np.testing.assert_allclose(model._expected(table)[1], want, atol=1e-10)
+
+
 def test_the_ridge_has_the_covariance_of_the_rows(table):
     found = NormalRows.fitted(table, 2.0)
     R = found.rows.columns

@@ -17,32 +17,29 @@ CELL = {"panel": "completion", "m": 60, "decay": 0.01, "spare": 1, "start": "zer
 def test_the_quick_version_has_no_minimum_between():
     finding = quick_finding("adapter-decay", seed=5)
     check_finding(finding, holding=1)
-    assert len(finding.displays) == 2
+    assert len(finding.displays) == 4
 
 
-def test_the_optimum_is_the_least_of_loss_and_nuclear_norm(monkeypatch):
+def test_the_optimum_is_the_least_of_loss_and_nuclear_norm():
     cvxpy = pytest.importorskip("cvxpy")
-    seen = {}
-
-    def kept(A, b, decay, start, unit, descend=adapter_decay._descended):
-        seen.update(A=A, b=b, decay=decay, width=start.shape[2], value=descend(A, b, decay, start, unit)[0])
-        return descend(A, b, decay, start, unit)
-
-    monkeypatch.setattr(adapter_decay, "_descended", kept)
     found = adapter_decay.train(CELL, 3)
+    rng = np.random.default_rng(3)
+    draw = adapter_decay.Draw.sample(CELL, rng)
+    start = draw.start(CELL, rng)
     X = cvxpy.Variable((10, 10))
-    loss = cvxpy.sum_squares(seen["A"] @ cvxpy.vec(X, order="C") - seen["b"]) / 60
-    least = cvxpy.Problem(cvxpy.Minimize(loss + seen["decay"] * cvxpy.normNuc(X))).solve(solver="SCS", eps=1e-9)
+    loss = cvxpy.sum_squares(draw.A @ cvxpy.vec(X, order="C") - draw.b) / 60
+    least = cvxpy.Problem(cvxpy.Minimize(loss + draw.decay * cvxpy.normNuc(X))).solve(solver="SCS", eps=1e-9)
     assert found["converged"]
     assert abs(found["excess"]) < 1e-8
-    assert seen["value"] == pytest.approx(least, rel=1e-5)
-    assert seen["width"] == found["rank"] + 1
+    assert draw.value(draw.descended(start)) == pytest.approx(least, rel=1e-5)
+    assert start.shape[2] == found["rank"] + 1
 
 
 def test_a_saddle_is_no_local_minimum():
-    rng = np.random.default_rng(0)
-    A, start = np.eye(100)[:60], np.zeros((2, 10, 3))
-    assert adapter_decay._descended(A, rng.standard_normal(60), 1e-3, start, 1.0)[2] is False
+    draw = adapter_decay.Draw.sample(CELL, np.random.default_rng(0))
+    zero = np.zeros(60)
+    assert not draw.gradient(zero).any()
+    assert not draw.is_minimum(zero)
 
 
 def verdicts(**changes):

@@ -6,8 +6,23 @@ import numpy as np
 import pytest
 
 import flatmin as fm
-from flatmin.lab import PhaseMap, Store, recipes, sweep
+from flatmin.lab import Evidence, PhaseMap, Store, recipes, sweep
+from flatmin.lab.pages.findings import Finding
 from flatmin.lab.recipes import depth, figure_3, figure_4, robust_pca
+
+
+def check_courses(displays):
+    """Check that gaps are not negative, as is certified, and that slices have the curvatures that they state."""
+    for display in displays:
+        if display.name == "courses":
+            assert all(course.points.min() >= -1e-6 for course in display.courses)
+            assert len(display.courses) > 1
+            assert display.optima
+        if display.name == "slices":
+            for each in display.slices:
+                middle, length = len(each.steps) // 2, each.steps[1] - each.steps[0]
+                bent = np.diff(each.losses[:, middle - 1 : middle + 2], 2)[:, 0] / length**2
+                assert bent == pytest.approx(np.array(each.curvatures), abs=0.1 * each.curvatures[0])
 
 
 @pytest.mark.parametrize("name", recipes.names())
@@ -22,6 +37,9 @@ def test_a_few_cells_of_every_recipe_are_made(name, tmp_path):
     assert outcome.complete
     assert not outcome.failed
     assert len({frozenset(result.metrics) for result in outcome.results}) == 1
+    finding = Finding.from_evidence(Evidence(recipe, outcome.results))
+    assert not finding.trouble
+    check_courses(finding.displays)
     if recipe.transition is not None:
         assert all(type(result.metrics[recipe.transition.success]) is bool for result in outcome.results)
         assert sum(sum(column.trials) for column in PhaseMap(recipe, outcome.results).columns) == len(cells)

@@ -82,3 +82,14 @@ def test_a_rank_that_stays_fails():
     verdicts = {claim.text: claim.verdict for claim in study.judge(Evidence(recipe, results))}
     assert verdicts["cubic: the effective rank at the end, in the mean over draws"] == "fails"
     assert verdicts["cubic: the excess of the trace over its least value at the end, in the mean over draws"] == "holds"
+
+
+def test_equal_neurons_fit_with_the_least_trace_and_gradients_are_slopes_of_the_loss():
+    networks, start = study.Networks.sample(1, 5, 8, 6, "sinh", 0)
+    equal = networks.equal_neurons()
+    assert networks.loss(equal)[0] < 1e-20
+    assert networks.trace(equal) == pytest.approx(networks.equal_trace())
+    assert networks.ranks(equal) == pytest.approx([1.0])
+    flat, along = start.ravel(), np.random.default_rng(1).standard_normal(48)
+    slope = (networks.value(flat + 1e-6 * along) - networks.value(flat - 1e-6 * along)) / 2e-6
+    assert networks.gradient(flat) @ along == pytest.approx(slope, rel=1e-6)

@@ -46,8 +46,19 @@ def test_sharpness_is_the_largest_eigenvalue_of_the_hessian():
 def test_a_weighted_norm_is_the_one_of_a_linear_programme():
     A, b = drawn()
     weights = np.random.default_rng(1).uniform(0.5, 2.0, 12)
-    x, bound = least_weighted_norm(A, b, weights)
+    x, bound, _ = least_weighted_norm(A, b, weights)
     best = linprog(np.concatenate([weights, weights]), A_eq=np.hstack([A, -A]), b_eq=b).fun
     assert np.allclose(A @ x, b)
     assert weights @ np.abs(x) == pytest.approx(best)
     assert bound == pytest.approx(best)
+
+
+def test_the_gap_is_certified_for_other_data_and_zero_at_the_least_sharpness():
+    A, b = drawn()
+    found = least_sharpness(A, b)
+    assert 0 <= found.gap(A, *found.factors) <= 1e-3
+    rng = np.random.default_rng(3)
+    for _ in range(3):
+        u, v = rng.standard_normal((2, 12))
+        least = least_sharpness(A, A @ (u * v)).value
+        assert found.gap(A, u, v) * found.bound >= sharpness(A, u, v) - least

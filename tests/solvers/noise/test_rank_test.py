@@ -23,6 +23,16 @@ def test_the_rank_of_the_signal_is_found(width):
     np.testing.assert_allclose(residual, scaled.b - scaled.model.value(x), atol=1e-10)
 
 
+def test_the_rank_before_the_drop_is_tried_before_that_of_the_solution(monkeypatch):
+    scaled = Scaled.from_problem(PROBLEM, 1.0, 0, weighted=False)
+    test = RankTest(SimulatedNoise.from_problem(PROBLEM, scaled, 0), scaled.penalty(0.01), 100, 10, Clock())
+    U, _, V = scaled.model.leading(scaled.model.dual_matrix(scaled.b), 4, 0)
+    tried, fit = list[int](), RankTest.fit
+    monkeypatch.setattr(RankTest, "fit", lambda self, x, tol=None: tried.append(x.shape[1]) or fit(self, x, tol))
+    assert test.passed(scaled.model.stack(U, np.array([1.0, 0.7, 0.002, 0.002]), V))[0].shape[1] == 2
+    assert tried == [2, 1, 2]
+
+
 def test_the_largest_rank_is_a_limit():
     scaled = Scaled.from_problem(PROBLEM, 1.0, 0, weighted=False)
     test = RankTest(SimulatedNoise.from_problem(PROBLEM, scaled, 0), scaled.penalty(0.01), 100, 1, Clock())

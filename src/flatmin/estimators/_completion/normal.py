@@ -26,6 +26,7 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin.estimators._completion.observations import Observations
 from flatmin.estimators._completion.projection import RowModel
+from flatmin.linalg.kernels import MIN_COMPILED_CELLS
 
 __all__ = ["NormalRows", "TableRows"]
 
@@ -82,16 +83,58 @@ class TableRows:
         return float(np.mean((self.values - self.means)[~self.missing] ** 2)) or 1.0
 
     @cached_property
-    def groups(self) -> list[tuple[Array, Array]]:
-        """Groups of k rows with equally many missing cells: their positions (k, 1), and the missing columns (k, q)."""
-        counts = self.missing.sum(axis=1)
+    def halves(self) -> "tuple[_Selection, _Selection]":
+        """The missing cells of the rows that miss at most half of their cells, and the observed cells of the others."""
+        few = 2 * np.count_nonzero(self.missing, axis=1) <= self.missing.shape[1]
+        compiled = np.count_nonzero(~self.missing) >= MIN_COMPILED_CELLS
+        missing, observed = np.flatnonzero(few), np.flatnonzero(~few)
+        return (
+            _Selection(missing, self.missing[missing], bool(compiled)),
+            _Selection(observed, ~self.missing[observed], bool(compiled)),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Selection:
+    """Cells that are selected in some rows of a table.
+
+    ``rows`` (k,) has the positions of these rows, and ``selected`` (k, d) says which of their cells are selected.
+    Computations run in a loop that is ``compiled`` if it saves more time than loading Numba takes.
+    """
+
+    rows: Array
+    selected: Array
+    compiled: bool
+
+    def solved(self, S: Array, T: Array) -> tuple[Array, Array]:
+        """Return ``(S_cc)⁻¹ t_c`` for the selected columns c of every row t of T, and the sum of all ``(S_cc)⁻¹``.
+
+        S (d, d) is symmetric and positive definite. Solutions (k, d) and the sum (d, d) are 0 outside these columns.
+        """
+        if self.compiled:
+            from flatmin.linalg.kernels.submatrices import submatrix_inverses
+
+            return submatrix_inverses(S, T, self.selected)
+        solutions, d = np.zeros(T.shape), len(S)
+        total = np.zeros(d * d)
+        for rows, columns in self._groups:
+            i, j = columns[:, :, None], columns[:, None, :]
+            C = np.linalg.inv(S[i, j])
+            solutions[rows, columns] = np.einsum("kij,kj->ki", C, T[rows, columns])
+            total += np.bincount((i * d + j).ravel(), C.ravel(), d * d)
+        return solutions, total.reshape(d, d)
+
+    @cached_property
+    def _groups(self) -> list[tuple[Array, Array]]:
+        """Groups of k rows with q selected cells each: their positions (k, 1), and the selected columns (k, q)."""
+        counts = self.selected.sum(axis=1)
         return [group for q in np.unique(counts[counts > 0]) for group in self._chunks(np.flatnonzero(counts == q), q)]
 
     def _chunks(self, rows: Array, q: int) -> Iterator[tuple[Array, Array]]:
         step = max(1, CHUNK_ENTRIES // int(q) ** 2)
         for i in range(0, len(rows), step):
             part = rows[i : i + step]
-            yield part[:, None], np.nonzero(self.missing[part])[1].reshape(-1, q)
+            yield part[:, None], np.nonzero(self.selected[part])[1].reshape(-1, q)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,19 +187,18 @@ class NormalRows:
     def _expected(self, table: TableRows) -> tuple[Array, Array]:
         """Return the expected rows minus μ, shape (n, d), and the sum of their conditional covariances, shape (d, d).
 
-        Let P be the inverse of Σ. Given its observed cells o, the missing cells of a row have the covariance
-        ``(P_mm)⁻¹`` and the mean ``μ_m − (P_mm)⁻¹ P_mo (x_o − μ_o)``.
+        Let P be the inverse of Σ. Given its observed cells o, the missing cells m of a row have the covariance
+        ``(P_mm)⁻¹ = Σ_mm − Σ_mo (Σ_oo)⁻¹ Σ_om`` and the mean ``μ_m − (P_mm)⁻¹ P_mo (x_o − μ_o) = μ_m + Σ_mo (Σ_oo)⁻¹
+        (x_o − μ_o)``. Each row uses the smaller one of the two inverses.
         """
-        P, d = np.linalg.inv(self.covariance), len(self.mean)
-        P = (P + P.T) / 2
-        Z = np.where(table.missing, 0.0, table.values - self.mean)
-        pulls, sums = Z @ P, np.zeros(d * d)
-        for rows, columns in table.groups:
-            i, j = columns[:, :, None], columns[:, None, :]
-            C = np.linalg.inv(P[i, j])
-            Z[rows, columns] = -np.einsum("kij,kj->ki", C, pulls[rows, columns])
-            sums += np.bincount((i * d + j).ravel(), C.ravel(), d * d)
-        return Z, sums.reshape(d, d)
+        S, P = self.covariance, np.linalg.inv(self.covariance)
+        P, Z = (P + P.T) / 2, np.where(table.missing, 0.0, table.values - self.mean)
+        missing, observed = table.halves
+        solutions, uncertain = missing.solved(P, Z[missing.rows] @ P)
+        Z[missing.rows] -= solutions
+        solutions, known = observed.solved(S, Z[observed.rows])
+        Z[observed.rows] = np.where(observed.selected, Z[observed.rows], solutions @ S)
+        return Z, uncertain + len(observed.rows) * S - S @ known @ S
 
     @cached_property
     def rows(self) -> RowModel:

@@ -22,11 +22,25 @@ EIGENVECTORS = 4
 
 @dataclass(frozen=True)
 class LeastSharpness:
-    """A fit x of least sharpness, its sharpness at balanced factors, and the certified lower bound for all fits."""
+    """A fit x of least sharpness, its sharpness at balanced factors, and the certified lower bound for all fits.
+
+    For other data b, the bound is ``bound · ⟨price, b⟩``; `price` proves it.
+    """
 
     x: Array
     value: float
     bound: float
+    price: Array
+
+    @property
+    def factors(self) -> tuple[Array, Array]:
+        """The balanced factors u and v of x."""
+        root = np.sqrt(np.abs(self.x))
+        return root, np.sign(self.x) * root
+
+    def gap(self, A: Array, u: Array, v: Array) -> float:
+        """Return the sharpness of factors less the bound for the data that they fit, relative to ``bound``."""
+        return max(sharpness(A, u, v) / self.bound - float(self.price @ (A @ (u * v))), 0.0)
 
 
 def sharpness(A: Array, u: Array, v: Array) -> float:
@@ -37,15 +51,18 @@ def sharpness(A: Array, u: Array, v: Array) -> float:
     return float(np.linalg.eigvalsh((A * (u**2 + v**2)) @ A.T)[-1]) * 2 / len(A)
 
 
-def least_weighted_norm(A: Array, b: Array, weights: Array) -> tuple[Array, float]:
-    """Return x with ``A x = b`` and the least ``Σ q_j |x_j|``, and the lower bound of this norm that is certified.
+def least_weighted_norm(A: Array, b: Array, weights: Array) -> tuple[Array, float, Array]:
+    """Return x with ``A x = b`` and the least ``Σ q_j |x_j|``, its certified lower bound, and a vector y.
+
+    For other data b' the bound times ``⟨y, b'⟩`` is a lower bound of the least norm.
 
     `flat_minimum` weights coordinates by ``w_j = (1/m) Σ_i a_ij²``. For the unknowns ``y_j = x_j w_j / q_j`` these
     weights are ``q_j² / w_j``, so that the flat value of y is four times the norm.
     """
     scale = weights / np.mean(A**2, axis=0)
     flat = flat_minimum(Problem(Dense(A * scale), b, Hadamard(2)))
-    return flat.matrix[:, 0] * scale, float(flat.checked_certificate.lower_bound) / 4
+    dual = flat.duals[0]
+    return flat.matrix[:, 0] * scale, float(flat.checked_certificate.lower_bound) / 4, dual / (dual @ b)
 
 
 def least_sharpness(A: Array, b: Array) -> LeastSharpness:
@@ -75,5 +92,5 @@ def least_sharpness(A: Array, b: Array) -> LeastSharpness:
         if value <= (1 + GAP) * programme.fun:
             break
         cuts += [(A.T @ z) ** 2 for z in vectors[:, -EIGENVECTORS:].T]
-    bound = least_weighted_norm(A, b, shares @ rows / shares.sum())[1]
-    return LeastSharpness(found, 4 / m * value, 4 / m * bound)
+    _, bound, price = least_weighted_norm(A, b, shares @ rows / shares.sum())
+    return LeastSharpness(found, 4 / m * value, 4 / m * bound, price)

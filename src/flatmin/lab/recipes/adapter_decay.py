@@ -18,14 +18,20 @@ Refuted by: local minima with an excess between 0.1 and 30 %, failures of smalle
 columns, or more failures from B = 0 than from large weights.
 """
 
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from scipy.optimize import minimize
 
 from flatmin._core.arrays import Array
+from flatmin.families.base import relative_distance
 from flatmin.lab.claims import Claim
 from flatmin.lab.displays import CurvesDisplay, Display, ScatterDisplay
+from flatmin.lab.displays.training.plane import Course
+from flatmin.lab.displays.training.slices import Slice, dense_hessian
+from flatmin.lab.displays.training.training_displays import training_displays
 from flatmin.lab.evidence import Evidence
 from flatmin.lab.recipe import Recipe
 from flatmin.lab.runs.experiment import Block, Metrics, Parameters
@@ -33,9 +39,10 @@ from flatmin.lab.runs.store import Result
 from flatmin.measurements import Dense
 from flatmin.parametrizations import Product
 from flatmin.problem import Problem
+from flatmin.solution import Solution
 from flatmin.solvers.choose import flat_minimum
 
-__all__ = ["RECIPE", "judge", "show", "train"]
+__all__ = ["RECIPE", "Draw", "judge", "show", "train"]
 
 SIZE, RANK = 10, 2
 #: Size of the frozen weights relative to the change, and standard deviation of the entries of a large start.
@@ -51,63 +58,101 @@ LOUD = 1.05
 SMALL = 1e-4
 #: Relative excesses up to this are rounding.
 ROUNDING = 1e-9
+#: Words for the starts.
+STARTS = {"zero": "from B = 0", "large": "from large weights"}
+#: Number of points of a course, and distance in weights of slices of the loss.
+POINTS, REACH = 60, 1.0
+
+
+@dataclass(frozen=True)
+class Draw:
+    """The measurements of the change of an adapter, the strength of weight decay, and the certified optimum."""
+
+    A: Array
+    b: Array
+    change: Array
+    steepest: float
+    decay: float
+    optimum: Solution
+
+    @classmethod
+    def sample(cls, parameters: Parameters, rng: np.random.Generator) -> Self:
+        """Draw the measurements and the change, and certify the optimum."""
+        m, cells = int(parameters["m"]), parameters["panel"] == "completion"
+        A = np.eye(SIZE**2)[rng.permutation(SIZE**2)[:m]] if cells else rng.standard_normal((m, SIZE**2))
+        change = rng.standard_normal((SIZE, RANK)) @ rng.standard_normal((RANK, SIZE))
+        frozen = FROZEN * rng.standard_normal((SIZE, SIZE))
+        b = A @ (frozen + change).ravel() - A @ frozen.ravel()
+        steepest = float(np.linalg.norm((b @ A).reshape(SIZE, SIZE), 2)) * 2 / m
+        decay = float(parameters["decay"]) * steepest
+        # With metric_power 0 the penalty of flat_minimum is alpha times this unit times the nuclear norm.
+        unit = 4 * float(np.sum(A**2)) / A.size
+        problem = Problem(Dense(A.reshape(m, SIZE, SIZE)), b, Product())
+        return cls(A, b, change, steepest, decay, flat_minimum(problem, alpha=decay / unit, metric_power=0))
+
+    def start(self, parameters: Parameters, rng: np.random.Generator) -> Array:
+        """Return B and A to start from, shape (2, SIZE, columns)."""
+        sizes = np.linalg.svd(self.optimum.matrix, compute_uv=False)
+        width = max(int(np.sum(sizes > SMALL * sizes[0])) + int(parameters["spare"]), 1)
+        if parameters["start"] == "large":
+            return LARGE * rng.standard_normal((2, SIZE, width))
+        return np.stack([np.zeros((SIZE, width)), rng.standard_normal((SIZE, width)) / np.sqrt(SIZE)])
+
+    def value(self, flat: Array) -> float:
+        """Return the loss plus weight decay of the entries of B and A."""
+        return self.objective(flat)[0]
+
+    def gradient(self, flat: Array) -> Array:
+        """Return the gradient."""
+        return self.objective(flat)[1]
+
+    def objective(self, flat: Array) -> tuple[float, Array]:
+        """Return value and gradient."""
+        left, right = flat.reshape(2, SIZE, -1)
+        residual = self.A @ (left @ right.T).ravel() - self.b
+        back = (2 / len(self.b) * residual @ self.A).reshape(SIZE, SIZE)
+        gradient = np.stack([back @ right, back.T @ left]).ravel() + self.decay * flat
+        return float(residual @ residual) / len(self.b) + self.decay / 2 * float(flat @ flat), gradient
+
+    def descended(self, start: Array, seen: Callable[[Array], object] | None = None) -> Array:
+        """Return the entries of B and A to which a descent leads; ``seen`` is called with those after each step."""
+        options = {"maxiter": 20_000, "maxfun": 40_000, "ftol": 1e-16, "gtol": 1e-9 * self.steepest, "maxcor": 30}
+        settings: dict[str, Any] = {"jac": True, "method": "L-BFGS-B", "options": options, "callback": seen}
+        return np.asarray(minimize(self.objective, start.ravel(), **settings).x)
+
+    def is_minimum(self, flat: Array) -> bool:
+        """Return whether these entries are a local minimum of the objective."""
+        curvature = np.linalg.eigvalsh(dense_hessian(self.gradient, flat))
+        stationary = np.linalg.norm(self.gradient(flat)) <= STATIONARY * self.steepest
+        return bool(stationary and curvature[0] >= CONVEX * curvature[-1])
+
+    def error(self, flat: Array) -> float:
+        """Return the relative error of the change of the weights."""
+        left, right = flat.reshape(2, SIZE, -1)
+        return relative_distance(left @ right.T, self.change)
+
+    def excess(self, flat: Array) -> float:
+        """Return the relative excess of the objective over that of the certified optimum."""
+        return self.value(flat) / self.optimum.checked_certificate.lower_bound - 1
 
 
 def train(parameters: Parameters, seed: int) -> Metrics:
     """Return the excess, rank and norm of one training run over those of the certified optimum."""
     rng = np.random.default_rng(seed)
-    m, cells = int(parameters["m"]), parameters["panel"] == "completion"
-    A = np.eye(SIZE**2)[rng.permutation(SIZE**2)[:m]] if cells else rng.standard_normal((m, SIZE**2))
-    change = rng.standard_normal((SIZE, RANK)) @ rng.standard_normal((RANK, SIZE))
-    frozen = FROZEN * rng.standard_normal((SIZE, SIZE))
-    b = A @ (frozen + change).ravel() - A @ frozen.ravel()
-    steepest = float(np.linalg.norm((b @ A).reshape(SIZE, SIZE), 2)) * 2 / m
-    decay = float(parameters["decay"]) * steepest
-    # With metric_power 0 the penalty of flat_minimum is alpha times this unit times the nuclear norm.
-    unit = 4 * float(np.sum(A**2)) / A.size
-    problem = Problem(Dense(A.reshape(m, SIZE, SIZE)), b, Product())
-    optimum = flat_minimum(problem, alpha=decay / unit, metric_power=0)
-    sizes = np.linalg.svd(optimum.matrix, compute_uv=False)
-    rank = int(np.sum(sizes > SMALL * sizes[0]))
-    width = max(rank + int(parameters["spare"]), 1)
-    if parameters["start"] == "large":
-        start = LARGE * rng.standard_normal((2, SIZE, width))
-    else:
-        start = np.stack([np.zeros((SIZE, width)), rng.standard_normal((SIZE, width)) / np.sqrt(SIZE)])
-    value, factors, converged = _descended(A, b, decay, start, steepest)
-    found = np.linalg.svd(factors[0] @ factors[1].T, compute_uv=False)
-    certificate = optimum.checked_certificate
-    excess = value / certificate.lower_bound - 1
+    draw = Draw.sample(parameters, rng)
+    start = draw.start(parameters, rng)
+    flat = draw.descended(start)
+    left, right = flat.reshape(start.shape)
+    found, sizes = (np.linalg.svd(X, compute_uv=False) for X in (left @ right.T, draw.optimum.matrix))
     return {
-        "excess": excess,
-        "converged": converged,
-        "failed": bool(excess >= FAR),
+        "excess": draw.excess(flat),
+        "converged": draw.is_minimum(flat),
+        "failed": bool(draw.excess(flat) >= FAR),
         "rank": int(np.sum(found > SMALL * found[0])),
-        "width": width,
+        "width": start.shape[2],
         "norm": float(found.sum() / sizes.sum()),
-        "gap": float(certificate.relative_gap),
+        "gap": float(draw.optimum.checked_certificate.relative_gap),
     }
-
-
-def _descended(A: Array, b: Array, decay: float, start: Array, unit: float) -> tuple[float, Array, bool]:
-    """Return the objective and the factors (B, A) to which a descent leads, and whether it is a local minimum."""
-    m, shape = len(b), start.shape
-
-    def objective(flat: Array) -> tuple[float, Array]:
-        left, right = flat.reshape(shape)
-        residual = A @ (left @ right.T).ravel() - b
-        back = (2 / m * residual @ A).reshape(SIZE, SIZE)
-        gradient = np.stack([back @ right, back.T @ left]).ravel() + decay * flat
-        return float(residual @ residual) / m + decay / 2 * float(flat @ flat), gradient
-
-    options = {"maxiter": 20_000, "maxfun": 40_000, "ftol": 1e-16, "gtol": 1e-9 * unit, "maxcor": 30}
-    found = minimize(objective, start.ravel(), jac=True, method="L-BFGS-B", options=options)
-    value, slope = objective(found.x)
-    step = 1e-5 * max(float(np.abs(found.x).max()), 1e-3)
-    rows = [objective(found.x + step * e)[1] - objective(found.x - step * e)[1] for e in np.eye(found.x.size)]
-    curvature = np.linalg.eigvalsh(np.array(rows) + np.array(rows).T)
-    converged = np.linalg.norm(slope) <= STATIONARY * unit and curvature[0] >= CONVEX * curvature[-1]
-    return value, found.x.reshape(shape), bool(converged)
 
 
 def judge(evidence: Evidence) -> list[Claim]:
@@ -189,7 +234,6 @@ def show(evidence: Evidence) -> list[Display]:
         )
     if rows:
         found = Evidence(evidence.planned, rows)
-        starts = {"zero": "from B = 0", "large": "from large weights"}
         figures.append(
             CurvesDisplay.from_evidence(
                 found,
@@ -198,12 +242,43 @@ def show(evidence: Evidence) -> list[Display]:
                 x="spare",
                 y="failed",
                 by="start",
-                labels={start: starts[start] for start in found.levels("start")},
+                labels={start: STARTS[start] for start in found.levels("start")},
                 x_label="columns minus the rank of the optimum",
                 y_label="share with an excess above 30 %",
             )
         )
+        figures += _of_one_draw(found)
     return figures
+
+
+def _of_one_draw(evidence: Evidence) -> list[Display]:
+    """Return three courses on the draw with the largest excess, and the loss around their ends."""
+    worst = max(evidence.results, key=lambda result: (result.trial.parameters["spare"] == 0, result.metrics["excess"]))
+    courses = []
+    runs = (("zero", 0, STARTS["zero"]), ("large", 0, STARTS["large"]), ("large", 1, "with a spare column"))
+    for place, (start, spare, words) in enumerate(runs):
+        parameters = {**worst.trial.parameters, "spare": spare, "start": start}
+        rng = np.random.default_rng(worst.trial.seed)
+        draw = Draw.sample(parameters, rng)
+        first = draw.start(parameters, rng)
+        seen = [first.ravel()]
+        draw.descended(first, lambda flat, seen=seen: seen.append(flat.copy()))  # type: ignore[misc]
+        shown = [seen[at] for at in np.unique(np.geomspace(1, len(seen), POINTS).astype(int)) - 1]
+        points = np.array([(draw.excess(flat), draw.error(flat)) for flat in shown])
+        courses.append(Course(words, place, points, Slice.from_loss(words, draw, shown[-1], REACH)))
+    U, sizes, Vt = np.linalg.svd(draw.optimum.matrix)
+    optimum = np.concatenate([(F * np.sqrt(sizes)).ravel() for F in (U, Vt.T)])
+    return training_displays(
+        courses,
+        "One draw: descents to the optimum or to a failure",
+        recipe=evidence.name,
+        optima=[draw.error(optimum)],
+        star="certified optimum",
+        places=[Slice.from_loss("certified optimum", draw, optimum, REACH)],
+        gap="relative excess over the certified optimum",
+        caption="Of all draws the one with the largest excess of a local minimum.",
+        around="The loss includes weight decay.",
+    )
 
 
 def _grid(**values: Any) -> list[Block]:

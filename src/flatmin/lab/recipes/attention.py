@@ -19,8 +19,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from flatmin._core.arrays import Array
 from flatmin.lab.claims import Claim
 from flatmin.lab.displays import CurvesDisplay, Display, ScatterDisplay
+from flatmin.lab.displays.training.plane import Course
+from flatmin.lab.displays.training.training_displays import training_displays
 from flatmin.lab.evidence import Evidence
 from flatmin.lab.recipe import Recipe
 from flatmin.lab.recipes._attention_margin import (
@@ -44,23 +47,32 @@ PER_DECADE = 4
 
 def lean(parameters: Parameters, seed: int) -> Metrics:
     """Return the normalized margin gaps along one training."""
-    n, tokens, d = (int(parameters[name]) for name in ("n", "tokens", "d"))
-    data = AttentionData.sample(n, tokens, d, seed)
+    data = _data(parameters, seed)
     nuclear, frobenius = largest_nuclear_margin(data), largest_frobenius_margin(data)
-    steps = int(parameters["steps"])
-    decades = int(np.log10(steps / 10) * PER_DECADE)
-    at = {round(steps / 10 ** (i / PER_DECADE)) for i in range(decades + 1)}
-    seen = [(t, W) for t, W in enumerate(trained(data, float(parameters["start"]), STEP, steps, seed), 1) if t in at]
+    seen = _recorded(data, parameters, seed)
     gaps = [nuclear.excess(data, W, "nuc") for _, W in seen]
     return {
         "certified": nuclear.gap,
-        "finished": len(seen) == len(at),
+        "finished": seen[-1][0] == parameters["steps"],
         "nuclear": gaps[-1],
         "frobenius": frobenius.excess(data, seen[-1][1], "fro"),
         "decade": gaps[-1] / gaps[-1 - PER_DECADE] if len(gaps) > PER_DECADE else None,
         "step": [t for t, _ in seen],
         "gap": gaps,
     }
+
+
+def _data(parameters: Parameters, seed: int) -> AttentionData:
+    n, tokens, d = (int(parameters[name]) for name in ("n", "tokens", "d"))
+    return AttentionData.sample(n, tokens, d, seed)
+
+
+def _recorded(data: AttentionData, parameters: Parameters, seed: int) -> list[tuple[int, Array]]:
+    """Return the matrices W along one training with the numbers of their steps, which are spaced geometrically."""
+    steps = int(parameters["steps"])
+    decades = int(np.log10(steps / 10) * PER_DECADE)
+    at = {round(steps / 10 ** (i / PER_DECADE)) for i in range(decades + 1)}
+    return [(t, W) for t, W in enumerate(trained(data, float(parameters["start"]), STEP, steps, seed), 1) if t in at]
 
 
 def judge(evidence: Evidence) -> list[Claim]:
@@ -116,7 +128,30 @@ def show(evidence: Evidence) -> list[Display]:
     title = "Where training ends: gaps to the largest margins of both norms"
     logs = {"x_log": True, "y_log": True}
     displays.append(ScatterDisplay.from_evidence(evidence, "ends", title, by="start", labels=WORDS, **axes, **logs))  # type: ignore[arg-type]
-    return displays
+    return displays + _of_one_draw(evidence.select(tokens=evidence.levels("tokens")[:1]))
+
+
+def _of_one_draw(evidence: Evidence) -> list[Display]:
+    """Return the courses from all starts on the first draw."""
+    if not len(evidence):
+        return []
+    seed, parameters = min(evidence.draws()), evidence.results[0].trial.parameters
+    data = _data(parameters, seed)
+    nuclear, frobenius = largest_nuclear_margin(data), largest_frobenius_margin(data)
+    courses = []
+    for place, (start, words) in enumerate(WORDS.items()):
+        seen = _recorded(data, {**parameters, "start": start}, seed)
+        points = [(nuclear.excess(data, W, "nuc"), frobenius.excess(data, W, "fro")) for _, W in seen]
+        courses.append(Course(words, place, np.array(points)))
+    return training_displays(
+        courses,
+        f"One draw of {parameters['tokens']} tokens: towards which norm",
+        recipe=evidence.name,
+        optima=[frobenius.excess(data, nuclear.matrix, "fro")],
+        star="certified largest nuclear margin",
+        gap="normalized margin gap, nuclear norm",
+        error="normalized margin gap, Frobenius norm",
+    )
 
 
 _STARTS = (SMALL, SMALLER, PRODUCT)

@@ -17,7 +17,6 @@ with slower warm-up, or constant step sizes at which the prediction is right.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 
@@ -26,8 +25,9 @@ from flatmin.families import matrix_sensing, sparse_regression
 from flatmin.families.base import Instance, relative_distance
 from flatmin.lab.claims import Claim, interval, shared_level
 from flatmin.lab.displays import CurvesDisplay, Display, ScatterDisplay
-from flatmin.lab.displays.training.plane import PlaneDisplay
-from flatmin.lab.displays.training.slices import Slice, SlicesDisplay
+from flatmin.lab.displays.training.plane import Course
+from flatmin.lab.displays.training.slices import Slice
+from flatmin.lab.displays.training.training_displays import training_displays
 from flatmin.lab.evidence import Evidence
 from flatmin.lab.recipe import Recipe
 from flatmin.lab.recipes._edge_of_stability import BilinearLoss, central_flow, gradient_descent
@@ -62,37 +62,37 @@ BOTH = shared_level(2)
 def follow(parameters: Parameters, seed: int) -> Metrics:
     """Return predicted and measured flatness and loss of one draw at one step size."""
     instance = _instance(str(parameters["factors"]), seed)
-    course = _Course(instance, seed)
+    draw = _Draw(instance, seed)
     warmup, share = int(parameters["warmup"]), float(parameters["share"])
-    size = 2 / (course.flat_sharpness + share * (course.free_sharpness - course.flat_sharpness))
+    size = 2 / (draw.flat_sharpness + share * (draw.free_sharpness - draw.flat_sharpness))
     steps = warmup + warmup // 2 or CONSTANT_STEPS
 
     def step_size(t: int) -> float:
         return size * min(1.0, 0.2 + 0.8 * t / warmup if warmup else 1.0)
 
-    flow = list(central_flow(course.loss, course.start, step_size, steps))
-    descent = list(gradient_descent(course.loss, course.start, step_size, steps, noise=NOISE, seed=seed))
+    flow = list(central_flow(draw.loss, draw.start, step_size, steps))
+    descent = list(gradient_descent(draw.loss, draw.start, step_size, steps, noise=NOISE, seed=seed))
     edge = np.array([state.covariance.any() for state in flow])
     found: Metrics = {"edge_steps": int(edge.sum()), "diverged": len(descent) < steps}
     if len(descent) < steps:
         return found | dict.fromkeys(MEASURED)
     # The average of two successive iterates is free of most of the oscillation, whose sign alternates.
-    means = [(a + b) / 2 for a, b in zip([course.start, *descent], descent, strict=False)]
-    predicted, measured = course.gap(flow[-1].weights), course.gap(means[-1])
+    means = [(a + b) / 2 for a, b in zip([draw.start, *descent], descent, strict=False)]
+    predicted, measured = draw.gap(flow[-1].weights), draw.gap(means[-1])
     spread = np.array([np.trace(state.covariance) / step_size(t + 1) for t, state in enumerate(flow)])
-    losses = np.array([course.loss.value(state.weights) for state in flow]) + spread
-    own = np.array([course.loss.value(w) for w in descent])
+    losses = np.array([draw.loss.value(state.weights) for state in flow]) + spread
+    own = np.array([draw.loss.value(w) for w in descent])
     at = np.unique(np.geomspace(1, steps, POINTS).round().astype(int)) - 1
     return found | {
         "predicted": predicted,
         "measured": measured,
         "departure": abs(measured / predicted - 1),
-        "free_ratio": course.free_gap / measured if measured else None,
+        "free_ratio": draw.free_gap / measured if measured else None,
         "loss_ratio": float(own[edge].sum() / losses[edge].sum()) if edge.any() else None,
-        "predicted_gaps": [course.gap(flow[t].weights) for t in at],
-        "predicted_errors": [course.error(flow[t].weights) for t in at],
-        "measured_gaps": [course.gap(means[t]) for t in at],
-        "measured_errors": [course.error(means[t]) for t in at],
+        "predicted_gaps": [draw.gap(flow[t].weights) for t in at],
+        "predicted_errors": [draw.error(flow[t].weights) for t in at],
+        "measured_gaps": [draw.gap(means[t]) for t in at],
+        "measured_errors": [draw.error(means[t]) for t in at],
     }
 
 
@@ -105,7 +105,7 @@ def _instance(factors: str, seed: int) -> Instance:
     return Instance(Problem(problem.measurement, problem.data / size, problem.parametrization), drawn.truth / size)
 
 
-class _Course:
+class _Draw:
     """One draw: its loss, its certified flattest value, a start, and where the gradient flow leads from there."""
 
     def __init__(self, instance: Instance, seed: int) -> None:
@@ -176,8 +176,8 @@ def _of_family(evidence: Evidence, slowest: int) -> Iterator[Claim]:
 def _slopes(evidence: Evidence) -> list[float]:
     """Return for each draw the slope of a line through the measured against the predicted gaps of its step sizes."""
     slopes = []
-    for points in _draws(evidence):
-        x, y = np.array([(p["predicted"], p["measured"]) for p in points if not p["diverged"]]).reshape(-1, 2).T
+    for draw in evidence.draws().values():
+        x, y = (draw.values(metric).astype(float) for metric in ("predicted", "measured"))
         if len(x) > 1:
             slopes.append(float(np.polyfit(x, y, 1)[0]))
     return slopes
@@ -185,15 +185,8 @@ def _slopes(evidence: Evidence) -> list[float]:
 
 def _by_draw(evidence: Evidence, metric: str) -> list[float]:
     """Return the mean of a metric over the step sizes of each draw."""
-    values = [[p[metric] for p in points if p[metric] is not None] for points in _draws(evidence)]
-    return [float(np.mean(found)) for found in values if found]
-
-
-def _draws(evidence: Evidence) -> list[list[dict[str, Any]]]:
-    draws: dict[int, list[dict[str, Any]]] = {}
-    for result in evidence.results:
-        draws.setdefault(result.trial.seed, []).append(result.metrics)
-    return list(draws.values())
+    found = [draw.values(metric) for draw in evidence.draws().values()]
+    return [float(np.mean(values)) for values in found if len(values)]
 
 
 def show(evidence: Evidence) -> list[Display]:
@@ -237,46 +230,37 @@ def _of_one_draw(evidence: Evidence) -> list[Display]:
     """Return the courses of the first draw at its step sizes, and slices of its loss."""
     if not len(evidence):
         return []
-    seed = min(result.trial.seed for result in evidence.results)
-    own = [result for result in evidence.results if result.trial.seed == seed]
-    course = _Course(_instance(MATRICES, seed), seed)
-    kinds = {
-        "gradient descent": ("measured_gaps", "measured_errors"),
-        "central flow": ("predicted_gaps", "predicted_errors"),
-    }
-    factors = [np.pad(F, ((0, 0), (0, WIDTH)))[:, :WIDTH] for F in course.flattest.solution.factors]
+    seed = min(evidence.draws())
+    draw = _Draw(_instance(MATRICES, seed), seed)
+    courses: list[Course] = []
+    own = [result for result in evidence.draws()[seed].results if not result.metrics["diverged"]]
+    for kind, prefix in (("gradient descent", "measured"), ("central flow", "predicted")):
+        for result in own:
+            label = f"{kind}, {result.trial.parameters['share']:.0%}"
+            axes = [result.metrics[f"{prefix}_gaps"], result.metrics[f"{prefix}_errors"]]
+            courses.append(Course(label, len(courses), np.column_stack(axes)))
+    factors = [np.pad(F, ((0, 0), (0, WIDTH)))[:, :WIDTH] for F in draw.flattest.solution.factors]
     flattest = np.concatenate([F.ravel() for F in factors])
-    size = 2 / course.flat_sharpness
+    size = 2 / draw.flat_sharpness
     ends = {
         "certified flattest": flattest,
-        "central flow": _end(course, lambda t: size * min(1.0, 0.2 + 0.8 * t / 500)),
-        "gradient flow": _end(course, lambda t: 0.1 if t < 500 else 1.0, stable=True),
+        "central flow": _end(draw, lambda t: size * min(1.0, 0.2 + 0.8 * t / 500)),
+        "gradient flow": _end(draw, lambda t: 0.1 if t < 500 else 1.0, stable=True),
     }
-    slices = [Slice.from_loss(name, course.loss.value, w, course.loss.hessian(w), REACH) for name, w in ends.items()]
-    return [
-        PlaneDisplay.from_evidence(
-            Evidence(evidence.experiment, own),
-            "courses",
-            "One draw: gradient descent and its central flow",
-            gaps=kinds,
-            by="share",
-            optimum=course.error(flattest),
-            labels={share: f"{share:.0%}" for share in evidence.levels("share")},
-            caption="Steps are 2/λ, with λ from the flattest solution's sharpness (0%) to the gradient flow's (100%).",
-        ),
-        SlicesDisplay(
-            name="slices",
-            title="The loss around three ends of training",
-            slices=slices,
-            recipe=evidence.name,
-            caption="The central flow has the step size at which the certified flattest solution is just stable.",
-        ),
-    ]
+    return training_displays(
+        courses,
+        "One draw: gradient descent and its central flow",
+        recipe=evidence.name,
+        optima=[draw.error(flattest)],
+        places=[Slice.from_loss(name, draw.loss, w, REACH) for name, w in ends.items()],
+        caption="Steps are 2/λ, with λ from the flattest solution's sharpness (0%) to the gradient flow's (100%).",
+        around="The central flow has the step size at which the certified flattest solution is just stable.",
+    )
 
 
-def _end(course: _Course, step_size: Callable[[int], float], *, stable: bool = False) -> Array:
+def _end(draw: _Draw, step_size: Callable[[int], float], *, stable: bool = False) -> Array:
     """Return the weights after 750 steps of a flow."""
-    *_, last = central_flow(course.loss, course.start, step_size, 750, stable=stable)
+    *_, last = central_flow(draw.loss, draw.start, step_size, 750, stable=stable)
     return last.weights
 
 

@@ -27,6 +27,9 @@ from flatmin._core.arrays import Array
 from flatmin.errors import InputError
 from flatmin.lab.claims import Claim
 from flatmin.lab.displays import CurvesDisplay, Display
+from flatmin.lab.displays.training.plane import Course
+from flatmin.lab.displays.training.slices import Slice
+from flatmin.lab.displays.training.training_displays import training_displays
 from flatmin.lab.evidence import Evidence
 from flatmin.lab.recipe import Recipe
 from flatmin.lab.runs.experiment import Metrics, Parameters
@@ -46,6 +49,8 @@ STEP = 0.02
 #: Steps without noise before the start and before a measurement: QUIET at a time, until losses are at most FITTED, at
 #: most MOST times.
 QUIET, FITTED, MOST = 1000, 1e-6, 20
+#: Standard deviation of the noise, and number of steps with it and distance in weights of slices of the loss.
+LABEL_NOISE, SHOWN_STEPS, REACH = 1.0, 20_000, 0.5
 #: Standard deviation of the weights at the start, and of the labels in units of √neurons.
 START, LABELS = 0.5, 0.5
 
@@ -105,10 +110,27 @@ class Networks:
 
     def equal_trace(self) -> Array:
         """Return the trace of the networks that fit with equal neurons: the least one if φ''' > 0."""
-        function, slope = ACTIVATIONS[self.activation]
-        z = np.vectorize(lambda y: brentq(lambda t: float(function(t)) - y, -60.0, 60.0))(self.labels / self.width)
-        slopes = self.width * slope(z) ** 2
+        slopes = self.width * ACTIVATIONS[self.activation][1](self._equal()) ** 2
         return np.asarray(2 / self.labels.shape[1] * ((self.inputs**2).sum(axis=2) * slopes).sum(axis=1))
+
+    def equal_neurons(self) -> Array:
+        """Return the weights of least norm of these networks, shape (b, width, d)."""
+        neuron = np.linalg.pinv(self.inputs) @ self._equal()[..., None]
+        return np.repeat(np.swapaxes(neuron, 1, 2), self.width, axis=1)
+
+    def _equal(self) -> Array:
+        """Return the z, shape (b, n), with which equal neurons fit."""
+        function = ACTIVATIONS[self.activation][0]
+        find = np.vectorize(lambda y: brentq(lambda t: float(function(t)) - y, -60.0, 60.0))
+        return np.asarray(find(self.labels / self.width))
+
+    def value(self, flat: Array) -> float:
+        """Return the loss of one network, whose weights are a vector."""
+        return float(self.loss(flat.reshape(1, self.width, -1))[0])
+
+    def gradient(self, flat: Array) -> Array:
+        """Return the gradient of this loss, from a step of gradient descent."""
+        return (flat - self.descended(flat.reshape(1, self.width, -1), 1).ravel()) / STEP
 
     def ranks(self, weights: Array) -> Array:
         """Return the effective rank of the weights of each network, projected on the span of its data."""
@@ -207,7 +229,37 @@ def show(evidence: Evidence) -> list[Display]:
             y_label="trace / least trace − 1",
             **axes,
         ),
+        *_of_one_draw(evidence.select(activation=list(POSITIVE))),
     ]
+
+
+def _of_one_draw(evidence: Evidence) -> list[Display]:
+    """Return the courses of the first draw, and the loss around three of its networks."""
+    courses = []
+    for place, result in enumerate(evidence.results):
+        at = result.trial.parameters
+        axes = [np.reshape(result.metrics[name], (-1, int(at["draws"])))[:, 0] for name in ("excess", "rank")]
+        courses.append(Course(f"{at['activation']}{'' if at['noise'] else ', no noise'}", place, np.column_stack(axes)))
+    if not courses:
+        return []
+    at, seed = evidence.results[0].trial.parameters, evidence.results[0].trial.seed
+    n, d, width = (int(at[name]) for name in ("n", "d", "width"))
+    networks, start = Networks.sample(1, n, d, width, POSITIVE[0], seed)
+    fitted = networks.fitted(start)
+    noisy = networks.fitted(networks.descended(fitted, SHOWN_STEPS, LABEL_NOISE, np.random.default_rng([seed, 1])))
+    ends = {"equal neurons": networks.equal_neurons(), "without noise": fitted, "with label noise": noisy}
+    return training_displays(
+        courses,
+        "One draw: trace and rank of the features",
+        recipe=evidence.name,
+        optima=[1.0],
+        star="equal neurons",
+        places=[Slice.from_loss(name, networks, W.ravel(), REACH) for name, W in ends.items()],
+        gap="trace / least trace − 1",
+        error="effective rank",
+        caption="Equal neurons have the least trace, and features of rank one.",
+        around=f"The activation is {POSITIVE[0]}; label noise acts for {SHOWN_STEPS} steps.",
+    )
 
 
 _SIZES: dict[str, list[int]] = {"n": [5], "d": [8], "width": [6]}
@@ -216,11 +268,13 @@ RECIPE = Recipe(
     __doc__,
     seek,
     grid=[
-        {"activation": list(ACTIVATIONS), "noise": [1.0], **_SIZES, "steps": [300000], "draws": [12]},
+        {"activation": list(ACTIVATIONS), "noise": [LABEL_NOISE], **_SIZES, "steps": [300000], "draws": [12]},
         {"activation": list(POSITIVE), "noise": [0.0], **_SIZES, "steps": [20000], "draws": [12]},
     ],
     repetitions=1,
-    quick={"grid": [{"activation": list(ACTIVATIONS), "noise": [1.0], **_SIZES, "steps": [20000], "draws": [4]}]},
+    quick={
+        "grid": [{"activation": list(ACTIVATIONS), "noise": [LABEL_NOISE], **_SIZES, "steps": [20000], "draws": [4]}]
+    },
     consecutive=True,
     judge=judge,
     show=show,

@@ -24,7 +24,10 @@ Refuted by: a minimum below the bound, a limit of gradient flow further above it
 exponent in depth is outside ±0.1.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import reduce
 from itertools import accumulate, pairwise
 from typing import Any
@@ -36,6 +39,9 @@ from scipy.linalg import expm
 from flatmin._core.arrays import Array
 from flatmin.lab.claims import Claim, shared_level
 from flatmin.lab.displays import CurvesDisplay, Display
+from flatmin.lab.displays.training.plane import Course
+from flatmin.lab.displays.training.slices import Slice
+from flatmin.lab.displays.training.training_displays import training_displays
 from flatmin.lab.evidence import Evidence
 from flatmin.lab.power_law import claim_of_ratio, power_law
 from flatmin.lab.recipe import Recipe
@@ -45,7 +51,7 @@ from flatmin.parametrizations.chain import Chain
 from flatmin.problem import Problem
 from flatmin.solvers.choose import flat_minimum
 
-__all__ = ["RECIPE", "aligned", "chain_sharpness", "flow", "judge", "measure", "show"]
+__all__ = ["RECIPE", "ChainLoss", "aligned", "chain_sharpness", "judge", "measure", "show"]
 
 INPUTS, ROWS = 5, 4
 DEPTHS, WIDTHS, CONDITIONS = (2, 3, 4, 5, 6, 7, 8), (1, 2, 4), (1.0, 10.0)
@@ -55,6 +61,8 @@ START = 0.2
 CONVERGED, MOST_STEPS = 1e-6, 20_000
 #: Size of the random changes of basis between layers that lead to other minima.
 CHANGE = 1.5
+#: Depths whose courses are shown, and the distance in weights of slices of the loss.
+SHOWN, REACH = (2, 4, 8), 0.4
 #: Largest exponent in depth, of either sign, of a ratio that does not depend on depth.
 EVEN = 0.1
 
@@ -64,19 +72,24 @@ def measure(parameters: Parameters, seed: int) -> Metrics:
     return (_regression if parameters["panel"] == "regression" else _matrix)(parameters, seed)
 
 
-def _regression(parameters: Parameters, seed: int) -> Metrics:
-    depth, condition = int(parameters["depth"]), float(parameters["condition"])
-    width = INPUTS * int(parameters["width"])
-    rng = np.random.default_rng(seed)
+def _drawn(width: int, depth: int, condition: float, rng: np.random.Generator) -> ChainLoss:
+    """Return the loss of a draw, with layers to start from."""
     basis = np.linalg.qr(rng.standard_normal((INPUTS, INPUTS)))[0]
     C = (basis * np.geomspace(1 / condition, 1, INPUTS)) @ basis.T
     w = rng.standard_normal((1, INPUTS))
     w /= np.linalg.norm(w)
-    sizes = (INPUTS, *[width] * (depth - 1), 1)
+    sizes = (INPUTS, *[INPUTS * width] * (depth - 1), 1)
     start = [START * rng.standard_normal((k, j)) / (np.sqrt(k) + np.sqrt(j)) for j, k in pairwise(sizes)]
+    return ChainLoss(start, C, w)
+
+
+def _regression(parameters: Parameters, seed: int) -> Metrics:
+    depth, rng = int(parameters["depth"]), np.random.default_rng(seed)
+    loss = _drawn(int(parameters["width"]), depth, float(parameters["condition"]), rng)
+    C, w = loss.C, loss.w
     bound = 2 * depth * float((w @ C @ w.T).item())
     found = {"aligned": aligned(C, w, depth) / bound, "flow": None, "changed": None, "gap": None}
-    layers = flow(start, C, w)
+    layers = loss.limit()
     if layers is not None:
         found["flow"] = chain_sharpness(layers, C) / bound
         found["changed"] = chain_sharpness(_other_minimum(layers, rng), C) / bound
@@ -89,8 +102,7 @@ def _matrix(parameters: Parameters, seed: int) -> Metrics:
     X /= np.linalg.norm(X, 2)
     width = ROWS * int(parameters["width"])
     solution = flat_minimum(Problem(Identity(X.shape), X.ravel(), Chain((width,) * (depth - 1))))
-    C, bound = np.eye(ROWS) / X.size, 2 * depth / X.size
-    layers = list(solution.factors)
+    layers, C, bound = list(solution.factors), np.eye(ROWS) / X.size, 2 * depth / X.size
     found: Metrics = {"aligned": None, "flow": chain_sharpness(layers, C) / bound}
     found["changed"] = chain_sharpness(_other_minimum(layers, rng), C) / bound
     return found | {"gap": float(solution.checked_certificate.relative_gap)}
@@ -117,29 +129,52 @@ def aligned(C: Array, w: Array, depth: int) -> float:
     return float(2 * size ** (2 - 2 / depth) * np.max(np.linalg.eigvals(C @ inner).real))
 
 
-def flow(start: list[Array], C: Array, w: Array) -> list[Array] | None:
-    """Return the layers to which gradient flow of ``(X − w) C (X − w)ᵀ`` converges, None if it takes too long."""
-    ends = np.cumsum([W.size for W in start])[:-1]
+@dataclass(frozen=True)
+class ChainLoss:
+    """The loss ``(X − w) C (X − w)ᵀ`` with ``X = W_N ⋯ W_1``, as a function of all entries of layers like ``start``."""
 
-    def layers_of(flat: Array) -> list[Array]:
-        return [part.reshape(W.shape) for part, W in zip(np.split(flat, ends), start, strict=True)]
+    start: list[Array]
+    C: Array
+    w: Array
 
-    def slope(_: float, flat: Array) -> Array:
-        layers = layers_of(flat)
-        ahead = list(accumulate(layers[:-1], lambda R, W: W @ R, initial=np.eye(len(C))))
-        back, parts = -2 * (layers[-1] @ ahead[-1] - w) @ C, []
+    def layers(self, flat: Array) -> list[Array]:
+        """Return the layers with these entries."""
+        ends = np.cumsum([W.size for W in self.start])[:-1]
+        return [part.reshape(W.shape) for part, W in zip(np.split(flat, ends), self.start, strict=True)]
+
+    def distance(self, layers: list[Array]) -> Array:
+        """Return ``X − w``."""
+        return np.asarray(reduce(lambda X, W: W @ X, layers) - self.w)
+
+    def value(self, flat: Array) -> float:
+        """Return the loss."""
+        away = self.distance(self.layers(flat))
+        return float((away @ self.C @ away.T).item())
+
+    def gradient(self, flat: Array) -> Array:
+        """Return the gradient, in one vector."""
+        layers = self.layers(flat)
+        ahead = list(accumulate(layers[:-1], lambda R, W: W @ R, initial=np.eye(len(self.C))))
+        back, parts = 2 * (layers[-1] @ ahead[-1] - self.w) @ self.C, []
         for W, R in zip(reversed(layers), reversed(ahead), strict=True):
             parts.append((back @ R.T).ravel())
             back = W.T @ back
         return np.concatenate(parts[::-1])
 
-    solver = DOP853(slope, 0.0, np.concatenate([W.ravel() for W in start]), np.inf, rtol=1e-8, atol=1e-11)
-    for _ in range(MOST_STEPS):
-        solver.step()
-        layers = layers_of(solver.y)
-        if np.linalg.norm((reduce(lambda X, W: W @ X, layers) - w) @ C) <= CONVERGED:
-            return layers
-    return None
+    def flow(self) -> Iterator[list[Array]]:
+        """Yield the layers after each step of gradient flow from the start, until it converges or takes too long."""
+        flat = np.concatenate([W.ravel() for W in self.start])
+        solver = DOP853(lambda _, w: -self.gradient(w), 0.0, flat, np.inf, rtol=1e-8, atol=1e-11)
+        for _ in range(MOST_STEPS):
+            solver.step()
+            yield self.layers(solver.y)
+            if np.linalg.norm(self.distance(self.layers(solver.y)) @ self.C) <= CONVERGED:
+                return
+
+    def limit(self) -> list[Array] | None:
+        """Return the layers to which gradient flow converges, None if it takes too long."""
+        steps = list(self.flow())
+        return steps[-1] if len(steps) < MOST_STEPS else None
 
 
 def _other_minimum(layers: list[Array], rng: np.random.Generator) -> list[Array]:
@@ -155,8 +190,7 @@ def _other_minimum(layers: list[Array], rng: np.random.Generator) -> list[Array]
 def judge(evidence: Evidence) -> list[Claim]:
     """Return claims about the bound, about exponents in depth, about width, and about other minima."""
     ratios = [value for metric in ("aligned", "flow", "changed") for value in evidence.values(metric)]
-    text = "The smallest sharpness of a minimum over the bound"
-    claims = [Claim.from_smallest(text, ratios, above=1 - 1e-5)]
+    claims = [Claim.from_smallest("The smallest sharpness of a minimum over the bound", ratios, above=1 - 1e-5)]
     regression, matrix = evidence.select(panel="regression"), evidence.select(panel="matrix")
     share = [result.metrics["flow"] is not None for result in regression.results]
     claims.append(Claim.from_share("The share of gradient flows that converge", share, above=0.95))
@@ -168,7 +202,7 @@ def judge(evidence: Evidence) -> list[Claim]:
         excess = part.values("flow") / condition
         claims.append(Claim.from_largest(f"{words}: the largest ratio over the condition number", excess, below=1.05))
         claims += _even(f"{words}: the exponent in depth of the ratio", part)
-        wide = [_mean_of_logs(draw, WIDTHS[-1]) - _mean_of_logs(draw, WIDTHS[0]) for draw in _draws(part)]
+        wide = [_mean_of_logs(draw, WIDTHS[-1]) - _mean_of_logs(draw, WIDTHS[0]) for draw in part.draws().values()]
         text = f"{words}: the ratio at width {WIDTHS[-1]}× over that at width {WIDTHS[0]}×"
         level, both = shared_level(2), np.exp([value for value in wide if np.isfinite(value)])
         claims.append(claim_of_ratio(f"{text}, 95 % together with the next", both, level=level, above=0.95))
@@ -176,15 +210,9 @@ def judge(evidence: Evidence) -> list[Claim]:
     claims.append(Claim.from_largest("Matrices: the largest relative gap", matrix.values("gap"), below=1e-6))
     claims += _even("certified flattest layers of a matrix: the exponent in depth of the ratio", matrix)
     text = f"{DEPTHS[-1]} layers: the ratio of other minima, in the geometric mean"
-    deepest = [draw.values("changed") for draw in _draws(regression.select(depth=DEPTHS[-1]))]
+    deepest = [draw.values("changed") for draw in regression.select(depth=DEPTHS[-1]).draws().values()]
     typical = [float(np.exp(np.mean(np.log(ratios)))) for ratios in deepest if len(ratios)]
     return [*claims, claim_of_ratio(text, typical, above=10)]
-
-
-def _draws(part: Evidence) -> list[Evidence]:
-    """Return the evidence of each draw; all depths, widths and condition numbers see the same draws."""
-    seeds = dict.fromkeys(result.trial.seed for result in part.results)
-    return [Evidence(part.experiment, [r for r in part.results if r.trial.seed == seed]) for seed in seeds]
 
 
 def _mean_of_logs(draw: Evidence, width: int) -> float:
@@ -195,13 +223,12 @@ def _mean_of_logs(draw: Evidence, width: int) -> float:
 def _even(text: str, part: Evidence) -> Iterator[Claim]:
     """Give the two claims that the ratio does not depend on depth, from the exponent of each draw."""
     exponents = []
-    for draw in _draws(part):
+    for draw in part.draws().values():
         rows = [r for r in draw.results if r.metrics["flow"] is not None]
         if len({r.trial.parameters["depth"] for r in rows}) > 1:
             depths, ratios = zip(*((r.trial.parameters["depth"], r.metrics["flow"]) for r in rows), strict=True)
             exponents.append(power_law(depths, ratios)[0])
-    limits = ({"above": -EVEN}, {"below": EVEN})
-    for limit, other in zip(limits, ("next", "last"), strict=True):
+    for limit, other in (({"above": -EVEN}, "next"), ({"below": EVEN}, "last")):
         words = f"{text}, mean over draws, 95 % together with the {other}"
         yield Claim.from_mean(words, exponents, level=shared_level(2), **limit)
 
@@ -213,23 +240,42 @@ def show(evidence: Evidence) -> list[Display]:
     axes |= {"reference": {"lower bound": 1.0}}
     regression, matrix = evidence.select(panel="regression", width=WIDTHS[0]), evidence.select(panel="matrix")
     if len(regression):
-        by = axes | {
-            "by": "condition",
-            "labels": {c: f"condition number {c:g}" for c in regression.levels("condition")},
-        }
-        title, caption = (
-            "Where gradient flow ends",
-            "Width 1×. No minimum is below the bound, which is linear in depth.",
-        )
-        figures.append(CurvesDisplay.from_evidence(regression, "flow", title, y="flow", caption=caption, **by))
-        title = "Other minima with the same weights w"
+        labels = {c: f"condition number {c:g}" for c in regression.levels("condition")}
+        by: dict[str, Any] = axes | {"by": "condition", "labels": labels}
+        caption = "Width 1×. No minimum is below the bound, which is linear in depth."
+        by |= {"y": "flow", "caption": caption}
+        figures.append(CurvesDisplay.from_evidence(regression, "flow", "Where gradient flow ends", **by))
         caption = "Changes of basis between the layers of gradient flow's limit make it sharper, not the function."
-        others: dict[str, Any] = by | {"y": "changed", "y_log": True, "caption": caption}
-        figures.append(CurvesDisplay.from_evidence(regression, "changed", title, **others))
+        by |= {"y": "changed", "y_log": True, "caption": caption}
+        figures.append(CurvesDisplay.from_evidence(regression, "changed", "Other minima with the same weights w", **by))
+        figures += _of_one_draw(regression)
     if len(matrix):
         title, caption = "Certified flattest layers of a matrix", "These layers have the least trace of the Hessian."
         figures.append(CurvesDisplay.from_evidence(matrix, "layers", title, y="flow", caption=caption, **axes))
     return figures
+
+
+def _of_one_draw(evidence: Evidence) -> list[Display]:
+    """Return the courses of gradient flow at three depths on the first draw, and the loss around their ends."""
+    courses = []
+    for place, depth in enumerate(SHOWN):
+        loss, points = _drawn(1, depth, 1.0, np.random.default_rng(min(evidence.draws()))), []
+        for layers in loss.flow():
+            x = loss.w + loss.distance(layers)
+            bound = 2 * depth * np.linalg.norm(x) ** (-2 / depth) * (x @ loss.C @ x.T).item()
+            points.append((chain_sharpness(layers, loss.C) / bound - 1, np.linalg.norm(x - loss.w)))
+        end = Slice.from_loss(f"{depth} layers", loss, np.concatenate([W.ravel() for W in layers]), REACH)
+        courses.append(Course(end.label, place, np.array(points), end))
+    return training_displays(
+        courses,
+        "One draw: gradient flow by depth",
+        recipe=evidence.name,
+        optima=[0.0],
+        star="aligned layers",
+        gap="sharpness over its lower bound, less 1",
+        error="distance of w from w*",
+        caption="Condition number 1, where layers that are aligned attain the bound.",
+    )
 
 
 RECIPE = Recipe(

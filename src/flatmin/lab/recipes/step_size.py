@@ -16,6 +16,7 @@ not larger than that of the best step size inside.
 """
 
 from collections.abc import Iterator
+from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
@@ -25,9 +26,13 @@ from flatmin.families import sparse_regression
 from flatmin.families.base import relative_distance
 from flatmin.lab.claims import Claim, shared_level
 from flatmin.lab.displays import CurvesDisplay, Display, ScatterDisplay
+from flatmin.lab.displays.training.plane import Course
+from flatmin.lab.displays.training.slices import Slice
+from flatmin.lab.displays.training.training_displays import training_displays
 from flatmin.lab.evidence import Evidence
 from flatmin.lab.power_law import claim_of_ratio
 from flatmin.lab.recipe import Recipe
+from flatmin.lab.recipes._edge_of_stability import BilinearLoss
 from flatmin.lab.recipes._least_sharpness import least_sharpness, least_weighted_norm, sharpness
 from flatmin.lab.runs.experiment import Metrics, Parameters, as_lists
 
@@ -43,6 +48,8 @@ INSIDE, LAST, BEYOND = SHARES[:-2], SHARES[-2], SHARES[-1]
 START = 0.15
 #: Number of steps, and the relative misfit up to which weights count as a fit.
 STEPS, FITS = 20_000, 1e-5
+#: Step sizes whose courses are shown, with their number of steps, and the distance in weights of slices of the loss.
+SHOWN, SHOWN_STEPS, REACH = (0.3, 0.7, 0.95), 5000, 0.6
 #: Words for the four ends of the claim about errors, with the metric that has their error.
 ENDS = {
     "gradient flow": "flow_error",
@@ -52,14 +59,18 @@ ENDS = {
 }
 
 
+def _sample(truth: str, seed: int) -> tuple[Array, Array, Array]:
+    """Return the matrix, the data and the truth of a draw."""
+    instance = sparse_regression.sample(LENGTH, TRUTHS[truth], EQUATIONS, seed=seed)
+    assert instance.truth is not None
+    return instance.problem.measurement.matrices()[:, :, 0], instance.problem.data, instance.truth[:, 0]
+
+
 def train(parameters: Parameters, seed: int) -> Metrics:
     """Return norm, sharpness and error of the fit of every step size, relative to the certified ends."""
-    instance = sparse_regression.sample(LENGTH, TRUTHS[str(parameters["truth"])], EQUATIONS, seed=seed)
-    A, b = instance.problem.measurement.matrices()[:, :, 0], instance.problem.data
-    assert instance.truth is not None
-    truth = instance.truth[:, 0]
+    A, b, truth = _sample(str(parameters["truth"]), seed)
     flattest = least_sharpness(A, b)
-    sparsest, norm = least_weighted_norm(A, b, np.ones(LENGTH))
+    sparsest, norm, _ = least_weighted_norm(A, b, np.ones(LENGTH))
     steps = np.array(SHARES) * 2 / flattest.bound
     weights = [flow_limit(A, b, START), *descend(A, b, START, steps)]
     rows: list[dict[str, Any]] = []
@@ -78,20 +89,24 @@ def train(parameters: Parameters, seed: int) -> Metrics:
 
 def descend(A: Array, b: Array, start: float, steps: Array) -> list[tuple[Array, Array] | None]:
     """Return the weights (u, v) to which gradient descent with each step size converges, None where it does not."""
+    size = float(np.linalg.norm(b))
+    with np.errstate(over="ignore", invalid="ignore"):
+        for state in islice(_descent(A, b, start, steps), 0, STEPS + 1, 100):
+            misfit = np.linalg.norm(state[2], axis=1) / size
+            if np.all((misfit <= 1e-3 * FITS) | ~np.isfinite(misfit)):
+                break
+    return [(u, v) if fits else None for u, v, fits in zip(*state[:2], misfit <= FITS, strict=True)]
+
+
+def _descent(A: Array, b: Array, start: float, steps: Array) -> Iterator[tuple[Array, Array, Array]]:
+    """Yield u, v and ``A (u ∘ v) − b`` before each step, a row for each step size."""
     u = np.full((len(steps), A.shape[1]), start)
     v, eta = np.zeros_like(u), 2 / len(A) * steps[:, None]
-    size, misfit = float(np.linalg.norm(b)), np.full(len(steps), np.inf)
-    with np.errstate(over="ignore", invalid="ignore"):
-        for step in range(STEPS):
-            residual = (u * v) @ A.T - b
-            if step % 100 == 0:
-                misfit = np.linalg.norm(residual, axis=1) / size
-                if np.all((misfit <= 1e-3 * FITS) | ~np.isfinite(misfit)):
-                    break
-            gradient = eta * (residual @ A)
-            u, v = u - gradient * v, v - gradient * u
-        misfit = np.linalg.norm((u * v) @ A.T - b, axis=1) / size
-    return [(u[i], v[i]) if misfit[i] <= FITS else None for i in range(len(steps))]
+    while True:
+        residual = (u * v) @ A.T - b
+        yield u, v, residual
+        gradient = eta * (residual @ A)
+        u, v = u - gradient * v, v - gradient * u
 
 
 def flow_limit(A: Array, b: Array, start: float) -> tuple[Array, Array]:
@@ -222,7 +237,35 @@ def show(evidence: Evidence) -> list[Display]:
                 caption="Each point is a fit, its colour the step size over 2 / λ*. Both certified ends are at one.",
             ),
         )
+        figures += _of_one_draw(evidence.select(truth="sparse"))
     return figures
+
+
+def _of_one_draw(evidence: Evidence) -> list[Display]:
+    """Return the courses of three step sizes on the first draw, and the loss around their ends."""
+    A, b, truth = _sample("sparse", min(evidence.draws()))
+    flattest = least_sharpness(A, b)
+    loss = BilinearLoss(np.stack([np.diag(row) for row in A]), b)
+
+    steps = islice(_descent(A, b, START, np.array(SHOWN) * 2 / flattest.bound), SHOWN_STEPS)
+    at = {round(step) for step in np.geomspace(1, SHOWN_STEPS - 1, 40)}
+    # The average of two successive iterates is free of most of the oscillation at the edge of stability.
+    pairs = enumerate(pairwise(np.stack([u, v]) for u, v, _ in steps))
+    seen = [(before + after) / 2 for step, (before, after) in pairs if step + 1 in at]
+    courses = []
+    for i, share in enumerate(SHOWN):
+        points = [(flattest.gap(A, u[i], v[i]), relative_distance(u[i] * v[i], truth)) for u, v in seen]
+        end = Slice.from_loss(f"step {share:g}", loss, seen[-1][:, i].ravel(), REACH)
+        courses.append(Course(end.label, i, np.array(points), end))
+    return training_displays(
+        courses,
+        "One sparse truth: three step sizes",
+        recipe=evidence.name,
+        optima=[relative_distance(flattest.x, truth)],
+        places=[Slice.from_loss("certified flattest", loss, np.concatenate(flattest.factors), REACH)],
+        gap="gap to the certified least sharpness",
+        caption=f"Steps are in units of 2 / λ*; the courses end after {SHOWN_STEPS} steps.",
+    )
 
 
 RECIPE = Recipe(

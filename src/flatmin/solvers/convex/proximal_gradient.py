@@ -1,5 +1,7 @@
 """Accelerated proximal gradient method for penalised tables so narrow that each step computes all singular values."""
 
+from weakref import WeakKeyDictionary
+
 import numpy as np
 from scipy.linalg import eigh
 
@@ -31,6 +33,9 @@ EXTRA_CHECKS = 0.5
 POWER_STEPS = 20
 #: Factor by which the estimate of the largest curvature is increased, so that steps are short enough.
 SAFETY_FACTOR = 1.05
+
+#: The results of `_curvature` for the models in memory, by seed.
+_CURVATURES: WeakKeyDictionary[QuadraticMap, dict[int, float]] = WeakKeyDictionary()
 
 
 def applies_to(model: QuadraticMap, penalty: float, max_rank: int | None) -> bool:
@@ -72,15 +77,22 @@ def proximal_gradient(
         Z, outcome = (U * s) @ V.T, Outcome(U, s, V, start[1], -np.inf)
     outcome.bound, outcome.converged = -np.inf, False
     step = 1 / _curvature(model, limits.seed)
-    ahead, momentum, reached, gaps = Z, 1.0, 0, list[float]()
+    ahead, spare = Z.copy(), np.empty_like(Z)  # operations in place take half the time
+    momentum, reached, gaps = 1.0, 0, list[float]()
     while not clock.exhausted:
-        gradient = _dual(model, b - model.measured(ahead))
-        point = _shrunk(ahead + step * gradient, step / penalty, turned)
-        following = (point[0] * point[1]) @ point[2].T
-        if np.vdot(ahead - following, following - Z) > 0:
+        following = _dual(model, b - model.measured(ahead))
+        following *= step
+        following += ahead
+        point = _shrunk(following, step / penalty, turned)
+        np.matmul(point[0] * point[1], point[2].T, out=following)
+        moved = np.subtract(following, Z, out=spare)
+        ahead -= following
+        if np.vdot(ahead, moved) > 0:
             momentum = 1.0
         grown = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
-        ahead, Z, momentum = following + (momentum - 1) / grown * (following - Z), following, grown
+        np.multiply(moved, (momentum - 1) / grown, out=ahead)
+        ahead += following
+        Z, spare, momentum = following, Z, grown
         clock.iterations += 1
         if clock.iterations % CHECK_EVERY and not clock.exhausted:
             continue
@@ -104,7 +116,15 @@ def _dual(model: QuadraticMap, y: Array) -> Array:
 
 
 def _curvature(model: QuadraticMap, seed: int) -> float:
-    """Return a number that is very likely slightly above the largest eigenvalue of ``q* q``."""
+    """Return a number that is very likely slightly above the largest eigenvalue of ``q* q``, computed once."""
+    known = _CURVATURES.setdefault(model, {})
+    if seed not in known:
+        known[seed] = _power_estimate(model, seed)
+    return known[seed]
+
+
+def _power_estimate(model: QuadraticMap, seed: int) -> float:
+    """Return the estimate of power steps, which are deterministic for a seed."""
     Z, largest = np.random.default_rng(seed).standard_normal(model.whitened.shape), 1.0
     for _ in range(POWER_STEPS):
         Z = _dual(model, model.measured(Z / np.linalg.norm(Z)))

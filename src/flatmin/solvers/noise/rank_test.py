@@ -41,14 +41,24 @@ class RankTest:
     def passed(self, x: Array) -> _Fit:
         """Return the fit of the smallest rank near that of stacked factors x whose residual passes for noise.
 
-        Columns are removed while the residual passes, or added until it does. When time is up, the rank is the last one
-        that passed. If the data determine the trace, the penalty selects no rank, and a few outliers among the
-        measurements can increase the rank found.
+        The rank after which the singular values of x drop most usually passes, while the next smaller one fails. It is
+        tried before that of x, whose fit is slow if its last columns follow noise. Otherwise columns are removed while
+        the residual passes, or added until it does. When time is up, the rank is the last one that passed. If the data
+        determine the trace, the penalty selects no rank, and a few outliers among the measurements can increase the
+        rank found.
         """
+        _, s, _ = self.noise.scaled.model.canonical(x)
+        failed, guess = -1, _rank_before_drop(np.append(s, 0.0) + 1 / self.penalty)  # a penalty has reduced s
+        if guess < len(s):
+            fit = self._reduced(x, guess)
+            if self._passes(*fit)[0]:
+                return self.fit(self._smallest(fit, failed, [guess - 1])[0])
+            failed = guess
         fit = self.fit(x, TEST_GRADIENT)
         passes, column = self._passes(*fit)
         if passes:
-            return self.fit(self._smallest(fit)[0])
+            drop = _rank_before_drop(self.noise.scaled.model.canonical(fit[0])[1])
+            return self.fit(self._smallest(fit, failed, [drop - 1, drop])[0])
         for _ in range(min(MAX_STEPS_UP, self.widest - fit[0].shape[1])):
             if passes or self.clock.out_of_time:
                 break
@@ -56,32 +66,25 @@ class RankTest:
             passes, column = self._passes(*fit)
         return self.fit(fit[0])
 
-    def _smallest(self, fit: _Fit) -> _Fit:
-        """Return the fit of the smallest rank that passes, given one that passes.
+    def _smallest(self, fit: _Fit, failed: int, guesses: list[int]) -> _Fit:
+        """Return the fit of the smallest rank above ``failed`` that passes, given one that passes.
 
-        If smaller ranks than one that fails fail too, bisection finds it. Two ranks are tried before: the one at which
-        singular values drop most, which usually passes, and the next smaller one, which then fails.
+        If smaller ranks than one that fails fail too, bisection finds it. The guesses are tried before, the last one
+        first.
         """
-        drop, failed = self._rank_before_drop(fit), -1
-        guesses = [drop - 1, drop]
         while (rank := fit[0].shape[1]) > failed + 1 and not self.clock.out_of_time:
             guess = guesses.pop() if guesses else -1
-            smaller = self._reduced(fit, guess if failed < guess < rank else (failed + rank) // 2)
+            smaller = self._reduced(fit[0], guess if failed < guess < rank else (failed + rank) // 2)
             if self._passes(*smaller)[0]:
                 fit = smaller
             else:
                 failed = smaller[0].shape[1]
         return fit
 
-    def _rank_before_drop(self, fit: _Fit) -> int:
-        """Return the number of singular values before the largest ratio of two consecutive ones."""
-        _, s, _ = self.noise.scaled.model.canonical(fit[0])
-        return 1 + int(np.argmax(s[:-1] / np.maximum(s[1:], np.finfo(float).tiny))) if len(s) > 1 else len(s)
-
-    def _reduced(self, fit: _Fit, rank: int) -> _Fit:
-        """Return the fit of a smaller rank, which starts from the largest components of a fit."""
+    def _reduced(self, x: Array, rank: int) -> _Fit:
+        """Return the fit of a smaller rank, which starts from the largest components of stacked factors."""
         model = self.noise.scaled.model
-        U, s, V = model.canonical(fit[0])
+        U, s, V = model.canonical(x)
         return self.fit(model.stack(U[:, :rank], s[:rank], V[:, :rank]), TEST_GRADIENT)
 
     def _passes(self, x: Array, residual: Array) -> tuple[bool, Array]:
@@ -98,3 +101,8 @@ class RankTest:
         shape = model.value(column)
         size = max(float(residual @ shape) / max(float(shape @ shape), 1e-300), 0.0)
         return bool(passes), np.asarray(np.sqrt(size) * column)
+
+
+def _rank_before_drop(s: Array) -> int:
+    """Return the number of singular values before the largest ratio of two consecutive ones."""
+    return 1 + int(np.argmax(s[:-1] / np.maximum(s[1:], np.finfo(float).tiny))) if len(s) > 1 else len(s)

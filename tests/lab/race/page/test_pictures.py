@@ -27,7 +27,7 @@ def test_competitors_from_the_flattest_to_the_sharpest_are_shown():
     assert len(plane.courses) == 4
     assert [course.label for course in plane.courses] == [each.label for each in slices.slices]
     assert slices.slices[0].curvatures == (6.0, 0.0)
-    assert plane.optimum == 1e-3
+    assert plane.optima == [1e-3]
     gaps = {
         name: sorted(r["flatness_gap"] for r in ranking.result.table if r["competitor"] == name) for name in fitting
     }

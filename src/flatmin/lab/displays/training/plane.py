@@ -1,42 +1,40 @@
 """Display of trainings as courses in the plane of flatness gap and error, with the certified optimum marked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self, Unpack
+from typing import Any
 
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.errors import InputError
 from flatmin.lab.displays.axes import halo, legend, nothing, scale_of
-from flatmin.lab.displays.base import Display, Frame
-from flatmin.lab.displays.levels import By, check_metric, labelled, sentence_start
+from flatmin.lab.displays.base import Display
+from flatmin.lab.displays.levels import sentence_start
+from flatmin.lab.displays.scatter import Cloud
 from flatmin.lab.displays.style import background, look
-from flatmin.lab.evidence import Evidence
+from flatmin.lab.displays.training.slices import Slice
 from flatmin.report.words import number
 
-__all__ = ["MARKS", "Course", "PlaneDisplay"]
+__all__ = ["MARKS", "STAR", "Course", "PlaneDisplay"]
 
 #: Smallest gap and error that the logarithmic axes show. Smaller ones, such as zeros, are drawn there.
 SMALLEST = 1e-4
-#: The entry of the legend for the certified optimum.
-OPTIMUM = "certified flattest solution"
+#: The usual entry of the legend for the star.
+STAR = "certified flattest solution"
 #: How the marks of a figure are read.
 MARKS = "A course begins at a hollow circle and ends at a filled mark. The star has the gap 0, at the end of the axis."
 
 
 @dataclass(frozen=True, eq=False)
-class Course:
-    """One training: a label, the index of its colour and marker, and its points (gap, error) in order, shape (n, 2)."""
+class Course(Cloud):
+    """One training: a cloud whose points (gap, error) are in order, and the loss around its last weights, if known."""
 
-    label: str
-    look: int
-    points: Array
+    end: Slice | None = None
 
 
 @dataclass(kw_only=True)
 class PlaneDisplay(Display):
-    """Trainings as courses in the plane of flatness gap and error, both logarithmic; see `from_evidence`.
+    """Trainings as courses in the plane of flatness gap and error, both logarithmic.
 
     Examples
     --------
@@ -46,80 +44,30 @@ class PlaneDisplay(Display):
     """
 
     courses: Sequence[Course]
-    #: The error of the certified flattest solution; None if it is not known.
-    optimum: float | None = None
-
-    @classmethod
-    def from_evidence(
-        cls,
-        evidence: Evidence,
-        name: str,
-        title: str,
-        *,
-        gaps: Mapping[str, tuple[str, str]],
-        by: By = None,
-        optimum: float | None = None,
-        labels: Mapping[Any, str] | None = None,
-        **frame: Unpack[Frame],
-    ) -> Self:
-        """Collect courses that trials recorded as lists.
-
-        Parameters
-        ----------
-        evidence : Evidence
-            The results; each trial gives one course for each entry of ``gaps``.
-        name, title, by, labels, **frame
-            As for `CurvesDisplay`.
-        gaps : dict
-            For each kind of course its words in the legend, and the metrics with the lists of gaps and of errors.
-        optimum : float, optional
-            The error of the certified flattest solution.
-
-        Raises
-        ------
-        InputError
-            If no trial has a metric, or its lists differ in length.
-        """
-        parts = labelled(evidence, by, labels)
-        courses = []
-        for kind, (words, metrics) in enumerate(gaps.items()):
-            for metric in metrics:
-                check_metric(evidence, metric)
-            for label, _, part in parts:
-                for result in part.results:
-                    lists: list[Any] = [result.metrics.get(metric) for metric in metrics]
-                    if any(values is None for values in lists):
-                        continue
-                    if len({len(values) for values in lists}) > 1:
-                        raise InputError(f"the lists {metrics[0]} and {metrics[1]} differ in length, expected pairs")
-                    text = ", ".join(word for word in (words, label) if word)
-                    place = kind * len(parts) + [each[0] for each in parts].index(label)
-                    courses.append(Course(text, place, np.column_stack(lists).astype(float)))
-        heading = cls.heading(name, title, evidence.name, frame, "flatness gap", "relative error", [MARKS])
-        return cls(courses=courses, optimum=optimum, **heading)
+    #: The errors of certified flattest solutions; mostly one, and none if it is not known.
+    optima: Sequence[float] = ()
+    #: The entry of the legend for these solutions, which are drawn as stars.
+    star: str = STAR
 
     @property
     def words(self) -> list[str]:
         """The entries of the legend."""
         labels = dict.fromkeys(course.label for course in self.courses if course.label)
-        return [*labels, *([OPTIMUM] * self._has_optimum)]
-
-    @property
-    def _has_optimum(self) -> bool:
-        return self.optimum is not None and bool(self.courses)
+        return [*labels, *([self.star] if self.optima and self.courses else [])]
 
     @property
     def alt(self) -> str:
         """A description with the first and the last point of every course."""
         if not self.courses:
             return f"{self.title}: no trials yet."
-        lines = [f"{sentence_start(self.title)}."]
+        axes = [f"{sentence_start(self.y_label)} against {self.x_label}."] if self.x_label and self.y_label else []
+        lines = [f"{sentence_start(self.title)}.", *axes]
         for course in self.courses:
             (x0, y0), (x1, y1) = course.points[[0, -1]]
             ends = f"from gap {number(x0)}, error {number(y0)} to gap {number(x1)}, error {number(y1)}"
             lines.append(f"{course.label or 'A run'}: {ends}.")
-        if self.optimum is not None:
-            lines.append(f"The {OPTIMUM} has the gap 0 and the error {number(self.optimum)}.")
+        if self.optima:
+            lines.append(f"{sentence_start(self.star)}: gap 0, error {' or '.join(map(number, self.optima))}.")
         return " ".join(lines)
 
     def table(self) -> tuple[list[str], list[Sequence[Any]]]:
@@ -138,11 +86,11 @@ class PlaneDisplay(Display):
             return nothing(ax)
         ax.grid(True)
         everything = np.concatenate([points for _, points in drawn])
-        optimum = [max(self.optimum, SMALLEST)] if self.optimum is not None else []
-        # Some room at the left is for the star, whose gap is zero.
-        left = [everything[:, 0].min() / 2] if optimum else []
+        optima = [max(error, SMALLEST) for error in self.optima]
+        # Some room at the left is for the stars, whose gap is zero.
+        left = [everything[:, 0].min() / 2] if optima else []
         scale_of(ax, "x", [*everything[:, 0], *left], self.x_label, logarithmic=True)
-        scale_of(ax, "y", [*everything[:, 1], *optimum], self.y_label, logarithmic=True)
+        scale_of(ax, "y", [*everything[:, 1], *optima], self.y_label, logarithmic=True)
         named: set[str] = set()
         for course, points in drawn:
             style = look(course.look)
@@ -153,10 +101,10 @@ class PlaneDisplay(Display):
             label = course.label if course.label not in named else ""
             named.add(course.label)
             ax.plot(*points[-1], marker=mark, ms=7, mec=background(), mew=0.8, label=label, **ends)
-        if optimum:
+        if optima:
             ink = matplotlib.rcParams["text.color"]
             star = {"marker": "*", "ms": 15, "color": ink, "mec": background(), "ls": "none", "clip_on": False}
-            ax.plot(ax.get_xlim()[0], optimum[0], zorder=5, label=OPTIMUM, **star)
+            ax.plot([ax.get_xlim()[0]] * len(optima), optima, zorder=5, label=self.star, **star)
         legend(ax)
 
     @staticmethod

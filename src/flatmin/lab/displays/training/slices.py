@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from flatmin.lab.displays.base import Display
 from flatmin.lab.displays.style import look
 from flatmin.report.words import number
 
-__all__ = ["Slice", "SlicesDisplay"]
+__all__ = ["DRAWN", "Landscape", "Slice", "SlicesDisplay", "dense_hessian"]
 
 #: The names of the directions, with the index of their colours.
 DIRECTIONS = {"sharpest direction": 0, "flattest direction": 1}
@@ -22,6 +22,38 @@ POINTS = 81
 COLUMN_GAP, ROW_HEIGHT = 0.06, 120.0
 #: Panels end at this multiple of the largest loss in the panel where that is smallest, so that flat places are seen.
 MOST_TIMES = 4
+#: What a figure shows, for its caption.
+DRAWN = (
+    "Directions are those of the largest and the smallest curvature. All panels have the same axes; steep curves leave "
+    "them at the top."
+)
+#: Distance of the gradients whose difference is a row of the Hessian, relative to the largest weight.
+STEP = 1e-5
+
+
+class Landscape(Protocol):
+    """A loss as a smooth function of weights of shape (n,), with its gradient."""
+
+    def value(self, weights: Array, /) -> float:
+        """Return the loss."""
+
+    def gradient(self, weights: Array, /) -> Array:
+        """Return the gradient, shape (n,)."""
+
+
+def dense_hessian(gradient: Callable[[Array], Array], weights: Array) -> Array:
+    """Return the Hessian of a function at weights of shape (n,), from differences of 2n gradients.
+
+    Examples
+    --------
+    >>> dense_hessian(lambda w: 4 * w**3, np.array([1.0, 0.5])).round(6)
+    array([[12.,  0.],
+           [ 0.,  3.]])
+    """
+    step = STEP * max(float(np.abs(weights).max()), 1e-3)
+    moves = step * np.eye(weights.size)
+    rows = np.array([gradient(weights + move) - gradient(weights - move) for move in moves])
+    return np.asarray((rows + rows.T) / (4 * step))
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,13 +70,11 @@ class Slice:
     curvatures: tuple[float, float]
 
     @classmethod
-    def from_loss(
-        cls, label: str, loss: Callable[[Array], float], weights: Array, hessian: Array, reach: float
-    ) -> Self:
-        """Measure the loss along eigenvectors of its dense Hessian, up to the distance ``reach`` on both sides."""
-        values, vectors = np.linalg.eigh(hessian)
+    def from_loss(cls, label: str, loss: Landscape, weights: Array, reach: float) -> Self:
+        """Measure the loss along eigenvectors of its Hessian, up to the distance ``reach`` on both sides."""
+        values, vectors = np.linalg.eigh(dense_hessian(loss.gradient, weights))
         steps = np.linspace(-reach, reach, POINTS)
-        losses = np.array([[loss(weights + t * vectors[:, at]) for t in steps] for at in (-1, 0)])
+        losses = np.array([[loss.value(weights + t * vectors[:, at]) for t in steps] for at in (-1, 0)])
         return cls(label, steps, losses, (float(values[-1]), float(values[0])))
 
 
@@ -54,9 +84,9 @@ class SlicesDisplay(Display):
 
     Examples
     --------
-    >>> bowl = Slice.from_loss("bowl", lambda w: float(w @ w), np.zeros(2), np.diag([2.0, 2.0]), 1.0)
+    >>> bowl = Slice("bowl", np.array([-1.0, 0.0, 1.0]), np.array([[2.0, 0.0, 2.0], [1.0, 0.0, 1.0]]), (4.0, 2.0))
     >>> SlicesDisplay(name="slices", title="A bowl", slices=[bowl]).alt
-    'A bowl. bowl: curvature 2 along the sharpest, 2 along the flattest direction.'
+    'A bowl. bowl: curvature 4 along the sharpest, 2 along the flattest direction.'
     """
 
     slices: Sequence[Slice]
@@ -104,7 +134,7 @@ class SlicesDisplay(Display):
         ax.set_axis_off()
         across, down = self.grid
         # Shares of the height of the axes: all panels with what is between them, and what is between two rows.
-        whole, between = 1 - 0.16 / down, 0.26
+        whole, between = 1 - 0.1 / down, 0.26
         width, height = (1 - COLUMN_GAP * (across - 1)) / across, whole / (down + between * (down - 1))
         largest = [float(s.losses.max()) for s in self.slices]
         top = min(max(largest), MOST_TIMES * min(largest)) or 1.0
@@ -119,8 +149,12 @@ class SlicesDisplay(Display):
                 panel.plot(each.steps, each.losses[curve], label=name if index == 0 else "", **style)
             panel.set(xlim=(each.steps[0], each.steps[-1]), ylim=(-0.03 * top, 1.05 * top))
             panel.set_title(each.label, fontsize=matplotlib.rcParams["legend.fontsize"])
-            panel.locator_params(nbins=3)
-            if index + across >= len(self.slices):
+            panel.locator_params(axis="y", nbins=3)
+            # No numbers at the ends, because those of neighbouring panels would touch.
+            inner = float(f"{0.6 * each.steps[-1]:.1g}")
+            panel.set_xticks([-inner, 0, inner], [number(-inner), "0", number(inner)])
+            # Three labels in a narrow row would touch each other.
+            if index + across >= len(self.slices) and (self.wide or across < 3 or column == 1):
                 panel.set_xlabel(self.x_label or "distance in weights")
             if column:
                 panel.tick_params(labelleft=False)

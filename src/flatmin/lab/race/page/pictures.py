@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from flatmin.lab.displays import Display, save_figures
-from flatmin.lab.displays.training.plane import MARKS, Course, PlaneDisplay
-from flatmin.lab.displays.training.slices import Slice, SlicesDisplay
+from flatmin.lab.displays.training.plane import Course
+from flatmin.lab.displays.training.slices import Slice
+from flatmin.lab.displays.training.training_displays import training_displays
 from flatmin.lab.race.page.headline import COLUMN_NAMES
 from flatmin.lab.race.page.ranking import Ranking
 from flatmin.lab.race.result import RaceResult
@@ -17,10 +18,6 @@ __all__ = ["pictures", "write_pictures"]
 
 CHOICE = (
     "From the flattest competitor to the sharpest, of those that fit if any does; of each the run with the median {}."
-)
-SLICED = (
-    "The training loss around the last weights of a run, along the directions of the largest and the smallest "
-    "curvature. All panels have the same axes; steep curves leave them at the top."
 )
 #: Largest number of competitors in a picture.
 MOST = 4
@@ -33,7 +30,10 @@ def pictures(ranking: Ranking) -> list[Display]:
     shown by the run whose last gap is the median of its runs. There are no courses without errors or gaps, or if all
     solutions are equally flat.
     """
-    return [picture for picture in (_courses(ranking), _slices(ranking)) if picture is not None]
+    result, caption = ranking.result, CHOICE.format(COLUMN_NAMES[ranking.compared])
+    optima = [] if result.flattest_error is None else [result.flattest_error]
+    courses = list(_courses(ranking))
+    return training_displays(courses, "From start to end", optima=optima, caption=caption, around=caption)
 
 
 def write_pictures(folder: Path, result: RaceResult) -> None:
@@ -53,41 +53,18 @@ def _shown(ranking: Ranking) -> Iterator[dict[str, Any]]:
             yield runs[(len(runs) - 1) // 2]
 
 
-def _courses(ranking: Ranking) -> PlaneDisplay | None:
+def _courses(ranking: Ranking) -> Iterator[Course]:
+    """Yield the courses of these runs. They have no points if the race has no errors or no gaps to compare."""
     result = ranking.result
-    if result.flattest is None or ranking.determined or not ranking.has_errors:
-        return None
-    found = []
+    plane = result.flattest is not None and not ranking.determined and ranking.has_errors
     for row in _shown(ranking):
-        curves = result.trajectories[row["competitor"], row["seed"]]
-        points = np.column_stack([curves["flatness_gap"], curves["relative_error"]])
-        looks = ranking.looks[row["competitor"]]
-        found.append(Course(row["competitor"], looks, points[np.isfinite(points).all(axis=1)]))
-    if not found:
-        return None
-    return PlaneDisplay(
-        name="courses",
-        title="From start to end",
-        caption=f"{CHOICE.format('gap')} {MARKS}",
-        x_label="flatness gap",
-        y_label="relative error",
-        courses=found,
-        optimum=result.flattest_error,
-    )
-
-
-def _slices(ranking: Ranking) -> SlicesDisplay | None:
-    found = []
-    for row in _shown(ranking):
-        kept = ranking.result.slices.get((row["competitor"], row["seed"]))
+        name, key = row["competitor"], (row["competitor"], row["seed"])
+        curves, kept = result.trajectories[key], result.slices.get(key)
+        points = np.empty((0, 2))
+        if plane:
+            points = np.column_stack([curves["flatness_gap"], curves["relative_error"]])
+        end = None
         if kept is not None:
             losses, (largest, smallest) = np.stack([kept["sharpest"], kept["flattest"]]), kept["curvatures"]
-            found.append(Slice(row["competitor"], kept["steps"], losses, (float(largest), float(smallest))))
-    if not found:
-        return None
-    return SlicesDisplay(
-        name="slices",
-        title="The loss around the ends of training",
-        caption=f"{SLICED} {CHOICE.format(COLUMN_NAMES[ranking.compared])}",
-        slices=found,
-    )
+            end = Slice(name, kept["steps"], losses, (float(largest), float(smallest)))
+        yield Course(name, ranking.looks[name], points, end)
