@@ -67,21 +67,30 @@ def estimators() -> dict[str, tuple[Callable[[], Any], tuple[Any, ...]]]:
     X, pairs = table()[:20, :8], np.array([[k % 7, k % 5] for k in range(35)])
     B = rng.standard_normal((40, 4, 4))
     features = rng.standard_normal((40, 4))
-    return {
-        "MatrixCompletion": (lambda: fm.MatrixCompletion(alpha=0.01), (X,)),
-        "RobustPCA": (lambda: fm.RobustPCA(), (np.nan_to_num(X),)),
-        "PairRegressor": (lambda: fm.PairRegressor(alpha=0.01), (pairs, pairs @ [1.0, 2.0])),
-        "TraceRegressor": (
-            lambda: fm.TraceRegressor(alpha=0.01, shape=(4, 4)),
-            (B.reshape(40, 16), B[:, 0, 0] + B[:, 1, 2]),
-        ),
-        "QuadraticNetworkRegressor": (
-            lambda: fm.QuadraticNetworkRegressor(alpha=0.01),
-            (features, features[:, 0] ** 2),
-        ),
-        "CovarianceSketch": (lambda: fm.CovarianceSketch(alpha=0.01), (features, features[:, 0] ** 2 + 1)),
-        "PhaseRetrieval": (lambda: fm.PhaseRetrieval(alpha=0.01), (features, features[:, 0] ** 2)),
+    treated = np.zeros(X.shape, bool)
+    treated[-1, -2:] = True
+    data: dict[str, tuple[Any, ...]] = {
+        "MatrixCompletion": (X,),
+        "RobustPCA": (np.nan_to_num(X),),
+        "PanelEffect": (np.nan_to_num(X), treated),
+        "PairRegressor": (pairs, pairs @ [1.0, 2.0]),
+        "TraceRegressor": (B.reshape(40, 16), B[:, 0, 0] + B[:, 1, 2]),
+        "BilinearRegressor": (features, features[:, 0] * features[:, 3]),
+        "QuadraticNetworkRegressor": (features, features[:, 0] ** 2),
+        "CovarianceSketch": (features, features[:, 0] ** 2 + 1),
+        "PhaseRetrieval": (features, features[:, 0] ** 2),
     }
+
+    def maker(name: str, **chosen: Any) -> Callable[[], Any]:
+        shape = {"shape": (4, 4)} if name.startswith("TraceRegressor") else {}
+        settings = {} if name == "RobustPCA" else chosen
+        return lambda: getattr(fm, name)(**settings, **shape)
+
+    found = {name: (maker(name, alpha=0.01), samples) for name, samples in data.items()}
+    for name, samples in data.items():
+        if hasattr(fm, f"{name}CV"):
+            found[f"{name}CV"] = maker(f"{name}CV", alphas=(0.1, 0.01), cv=2), samples
+    return found
 
 
 def outcome(name: str) -> tuple[np.ndarray, ...]:

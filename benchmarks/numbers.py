@@ -18,7 +18,7 @@ import flatmin as fm
 from benchmarks.load import estimators
 from benchmarks.markdown import cells, replace_block
 
-__all__ = ["FAMILIES", "INPUTS", "PREDICTED", "verdict_of_estimator", "verdict_of_family"]
+__all__ = ["ESTIMATORS", "FAMILIES", "INPUTS", "verdict_of_estimator", "verdict_of_family"]
 
 BLOCK = "numbers"
 FAMILIES = (
@@ -76,8 +76,13 @@ INPUTS: dict[str, Callable[[Any], Any]] = {
     "a duplicated column": lambda X: _columns(X, 1),
     "text": lambda X: np.array(X).astype(str),
 }
-#: Estimators that are compared here, all but variants that choose alpha by cross-validation.
-PREDICTED = tuple(estimators())
+ESTIMATORS = tuple(estimators())
+#: The columns of the three tables.
+TABLES = (
+    tuple(name for name in ESTIMATORS if not name.endswith("CV")),
+    tuple(name for name in ESTIMATORS if name.endswith("CV")),
+    FAMILIES,
+)
 
 
 def verdict_of_estimator(name: str, change: str) -> str:
@@ -86,7 +91,9 @@ def verdict_of_estimator(name: str, change: str) -> str:
 
     def answer() -> Any:
         changed = INPUTS[change](X)
-        model = make().fit(changed, *(y[: len(changed)] for y in rest))
+        model = make().fit(changed, *(y[tuple(map(slice, changed.shape[: np.ndim(y)]))] for y in rest))
+        if name == "PanelEffect":
+            return model.counterfactual_
         return model.transform(changed) if name == "RobustPCA" else model.predict(changed)
 
     return _verdict(answer)
@@ -104,6 +111,11 @@ def verdict_of_family(name: str, change: str) -> str:
         return fm.flat_minimum(changed).matrix
 
     return _verdict(answer)
+
+
+def verdict(name: str, change: str) -> str:
+    """Return the verdict on an estimator or a family."""
+    return (verdict_of_family if name in FAMILIES else verdict_of_estimator)(name, change)
 
 
 def _verdict(answer: Callable[[], Any]) -> str:
@@ -125,15 +137,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--page", type=Path, help=f"a document with the marks <!-- {BLOCK} --> and <!-- /{BLOCK} -->")
     asked = parser.parse_args()
-    columns = [*((name, verdict_of_estimator) for name in PREDICTED), *((name, verdict_of_family) for name in FAMILIES)]
-    rows, faults = [cells(["numbers", *(name for name, _ in columns)]), cells(["---"] * (1 + len(columns)))], []
-    for change in INPUTS:
-        verdicts = [judge(name, change) for name, judge in columns]
-        for (name, _), verdict in zip(columns, verdicts, strict=True):
-            if verdict not in ("yes", "no"):
-                faults.append(f"{name}, {change}: {verdict}")
-                print(" ".join(faults[-1].split())[:300], flush=True)
-        rows.append(cells([change, *(verdict if verdict in ("yes", "no") else "**fault**" for verdict in verdicts)]))
+    rows, faults = [], []
+    for names in TABLES:
+        rows += ["", cells(["numbers", *names]), cells(["---"] * (1 + len(names)))]
+        for change in INPUTS:
+            verdicts = [verdict(name, change) for name in names]
+            for name, found in zip(names, verdicts, strict=True):
+                if found not in ("yes", "no"):
+                    faults.append(f"{name}, {change}: {found}")
+                    print(" ".join(faults[-1].split())[:300], flush=True)
+            rows.append(cells([change, *(found if found in ("yes", "no") else "**fault**" for found in verdicts)]))
     print("\n".join(rows))
     if asked.page and not replace_block(asked.page, BLOCK, "\n".join(rows)):
         parser.error(f"{asked.page} lacks the marks <!-- {BLOCK} --> and <!-- /{BLOCK} -->")

@@ -19,8 +19,8 @@ from benchmarks.mutants.mutations import mutant
 from benchmarks.mutants.trial import fault_of, warm_up
 
 BLOCK = "mutants"
-#: Of so many mutants one has its pages written.
-PAGES_EVERY = 20
+#: Of so many mutants one has its pages written and methods compared.
+THOROUGH_EVERY = 20
 
 
 def main() -> int:
@@ -70,7 +70,7 @@ def fault_of_seed(name: str, seed: int) -> str | None:
     """Return what a command did wrong with the mutant of a format and a seed, or None."""
     valid = _ready(name)
     content = mutant(valid.files[valid.victim], np.random.default_rng([seed, *name.encode()]))
-    return fault_of(valid, content, seed % PAGES_EVERY == 0)
+    return fault_of(valid, content, seed % THOROUGH_EVERY == 0)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """One trial: a command reads a mutant in a forked process with limits, and what it did is judged."""
 
 import faulthandler
+import gc
 import os
 import resource
 import shutil
@@ -9,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from unittest.mock import patch
 
 from benchmarks.forked import PAGES, end_with, leave_out, load_pages, run_quietly, write_to
 from benchmarks.mutants.corpus import Specimen
@@ -21,6 +23,8 @@ __all__ = ["fault_of", "warm_up"]
 
 #: Limits of a trial: processor time in seconds, memory in addition to that of the parent, and size of a file in bytes.
 SECONDS, MEMORY, FILE_SIZE = 30, 3 << 30, 100 << 20
+#: Comparisons of methods, which fit a table several times more.
+COMPARISONS = ("flatmin.cli.imputation.imputation_model.compare", "flatmin.cli.rating.rating_model.compare_pairs")
 #: Events of the interpreter that no file may cause.
 FORBIDDEN = ("pickle.find_class", "socket.connect", "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn")
 #: Events of the interpreter about files, whose first arguments are paths.
@@ -30,8 +34,11 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 ATTACKS = ("<script>alert", "<img src=x", "]]></script><script>", "\u202e", "\0", "\x1b")
 
 
-def fault_of(specimen: Specimen, content: bytes, with_pages: bool) -> str | None:
-    """Return a sentence about what a command did wrong with a mutant, or None; pages are written if asked for."""
+def fault_of(specimen: Specimen, content: bytes, thorough: bool) -> str | None:
+    """Return a sentence about what a command did wrong with a mutant, or None.
+
+    Pages and comparisons of methods, which take most of the time, are made if ``thorough``.
+    """
     root = Path(tempfile.mkdtemp(prefix="mutant-")).resolve()
     try:
         work = root / "work"
@@ -42,14 +49,14 @@ def fault_of(specimen: Specimen, content: bytes, with_pages: bool) -> str | None
         before = _listing(root)
         child = os.fork()
         if not child:
-            _child(root, specimen.command, with_pages)
+            _child(root, specimen.command, thorough)
         _, status = os.waitpid(child, 0)
         return _judged(root, before, status)
     finally:
         shutil.rmtree(root, ignore_errors=True)
 
 
-def _child(root: Path, command: Sequence[str], with_pages: bool) -> None:
+def _child(root: Path, command: Sequence[str], thorough: bool) -> None:
     """Run the command with limits, and end the process."""
     faulthandler.disable()
 
@@ -62,11 +69,19 @@ def _child(root: Path, command: Sequence[str], with_pages: bool) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, size + MEMORY))
         resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_SIZE, FILE_SIZE))
         sys.addaudithook(_watch(str(root)))
-        if not with_pages:
+        if not thorough:
             leave_out(PAGES)
+            _leave_out_comparisons()
         return _command(command)
 
     end_with(run)
+
+
+def _leave_out_comparisons() -> None:
+    """Compare no methods on held-out values, as if there were too few."""
+    for target in COMPARISONS:
+        if target.rpartition(".")[0] in sys.modules:
+            patch(target, lambda *arguments: None).start()
 
 
 def warm_up(specimen: Specimen) -> None:
@@ -79,6 +94,7 @@ def warm_up(specimen: Specimen) -> None:
 
     load_pages()
     run_quietly(lambda: _command(specimen.command), fill)
+    gc.freeze()  # so that a collection in a child does not copy the memory of this process
 
 
 def _command(words: Sequence[str]) -> int:

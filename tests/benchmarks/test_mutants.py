@@ -33,7 +33,7 @@ def test_a_mutant_is_read_or_refused_in_one_sentence(name):
 @pytest.mark.parametrize("name", ["mtx", pytest.param("model", marks=pytest.mark.slow)])
 def test_the_unharmed_file_is_read(name):
     valid = specimen(name)
-    assert trial.fault_of(valid, valid.files[valid.victim], with_pages=False) is None
+    assert trial.fault_of(valid, valid.files[valid.victim], thorough=False) is None
 
 
 @pytest.mark.parametrize(("name", "seed"), [("model summary", 3), ("separation summary", 1000)])
@@ -72,6 +72,6 @@ def test_a_trial_notices(monkeypatch, deed, fault):
         return scope["code"]
 
     monkeypatch.setattr(trial, "_command", command)
-    found = trial.fault_of(PLAIN, b"", with_pages=True)
+    found = trial.fault_of(PLAIN, b"", thorough=True)
     assert found is not None
     assert re.search(fault, found), found

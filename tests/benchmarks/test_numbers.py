@@ -8,7 +8,7 @@ from benchmarks import numbers
 
 
 @pytest.mark.sampled(30)
-@pytest.mark.parametrize(("name", "change"), list(product(numbers.PREDICTED, numbers.INPUTS)))
+@pytest.mark.parametrize(("name", "change"), list(product(numbers.ESTIMATORS, numbers.INPUTS)))
 def test_an_estimator_answers_or_refuses(name, change):
     assert numbers.verdict_of_estimator(name, change) in ("yes", "no")
 

@@ -40,4 +40,4 @@ def test_pages_have_them_with_escaped_signs(verb):
     text = "\n".join(lines).encode()
     hostile = Specimen({"t.csv": text}, "t.csv", [verb, "t.csv"])
     warm_up(hostile)  # Matplotlib makes folders when it is loaded
-    assert fault_of(hostile, text, with_pages=True) is None
+    assert fault_of(hostile, text, thorough=True) is None

@@ -94,6 +94,30 @@ def test_a_full_disk_is_one_sentence_and_what_was_kept_stays(store):
     assert sweep(recipe, store).complete
 
 
+def fill_at_once(file, sessions):
+    """Record a trial in a new store that has no space for it, with rows for so many processes."""
+    recipe = made.recipe_of()
+    with Store(file) as store:
+        for pid in range(sessions):
+            with store.transaction() as database:
+                database.execute("INSERT INTO sessions VALUES (NULL, 'host', ?, 0, '{}')", (pid,))
+        (pages,) = store.select("PRAGMA page_count")[0]
+        store.select(f"PRAGMA max_page_count = {pages}")
+        store.record(recipe, Result(next(recipe.trials()), {"file": bytes(10_000)}))
+
+
+@pytest.mark.parametrize(("sessions", "left"), [(0, []), (1, []), (2, ["trials.db"])])
+def test_a_store_on_a_disk_that_is_full_before_its_first_trial_is_deleted(tmp_path, sessions, left):
+    """It stays if another process uses it too, and if it is not new."""
+    with pytest.raises(InputError, match="database or disk is full"):
+        fill_at_once(tmp_path / "trials.db", sessions)
+    assert os.listdir(tmp_path) == left
+    Store(tmp_path / "trials.db").close()
+    with pytest.raises(InputError, match="database or disk is full"):
+        fill_at_once(tmp_path / "trials.db", 0)
+    assert os.listdir(tmp_path) == ["trials.db"]
+
+
 @pytest.mark.skipif(os.name != "posix", reason="open files cannot be deleted elsewhere")
 @pytest.mark.parametrize("replaced", [False, True])
 def test_a_store_that_is_deleted_in_the_middle_is_one_sentence(store, replaced):

@@ -71,7 +71,7 @@ def run(request: Request) -> int:
         if request.export.resolve() == request.store.resolve():
             raise InputError(f"the --export {request.export} is the --store, expected another file")
     pace, stop, alarm = SweepPace(), threading.Event(), Alarm()
-    with _executor(request) as executor, closing(Store(request.store)) as store:
+    with _executor(request) as executor, Store(request.store) as store:
         if not request.quiet:
             _print_notes(store, recipe)
         with _stopped_by_interruption(stop), progress(not request.quiet, pace) as show:

@@ -55,6 +55,8 @@ CREATE TABLE IF NOT EXISTS files (
     recipe TEXT NOT NULL, version TEXT NOT NULL, parameters TEXT NOT NULL, seed INTEGER NOT NULL,
     name TEXT NOT NULL, content BLOB NOT NULL, PRIMARY KEY (recipe, version, parameters, seed, name))
 """
+#: A query that gives 0 for a store without trials that no other process uses.
+UNUSED = "SELECT (SELECT count(*) FROM trials) + max((SELECT count(*) FROM sessions) - 1, 0)"
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,8 @@ class Result:
 class Store:
     """A file of trials, which is created if it does not exist; None keeps trials in memory, for this process only.
 
-    A file that cannot be created or read, or is not a store, raises `InputError`.
+    A file that cannot be created or read, or is not a store, raises `InputError`. As a context manager, a store that
+    was created here is deleted again if an `InputError`, such as of a full disk, ends the block before any trial.
 
     Examples
     --------
@@ -97,12 +100,14 @@ class Store:
     [{'error': 0.0}]
     """
 
+    _is_new = False
+
     def __init__(self, file: str | Path | None) -> None:
         self.file = Path("memory" if file is None else file)
         # SQLite gives names such as ":memory:" another meaning, so the path is absolute.
         self._path, self._identity = None if file is None else self.file.absolute(), None
         self._lock = threading.RLock()
-        is_new = self._path is not None and not self._path.exists()
+        self._is_new = self._path is not None and not self._path.exists()
         if file is not None:
             check_store(self.file)
         with self._errors_explained():
@@ -113,10 +118,7 @@ class Store:
                 self._open()
                 self._identity = self._file_identity()
             except BaseException as error:
-                is_empty = is_new and isinstance(error, Exception) and self._has_no_tables()
-                self._database.close()
-                if is_empty:  # such as on a full disk
-                    self._delete()
+                self._close_or_delete(isinstance(error, Exception), "SELECT count(*) FROM sqlite_master")
                 raise
 
     def __enter__(self) -> Store:
@@ -125,7 +127,8 @@ class Store:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        with self._lock:
+            self._close_or_delete(isinstance(error, InputError), UNUSED)
 
     def close(self) -> None:
         """Close the file."""
@@ -264,16 +267,14 @@ class Store:
                 check_version(f"the --store {self.file}", version, FORMAT)
             database.execute(FILES)
 
-    def _has_no_tables(self) -> bool:
-        """Return whether no process has made tables in the file."""
+    def _close_or_delete(self, failed: bool, query: str) -> None:
+        """Close the file, and delete it with those of SQLite next to it if it is new, failed, and the query gives 0."""
         try:
-            return not self._database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+            delete = failed and self._is_new and not self._database.execute(query).fetchone()[0]
         except sqlite3.Error:
-            return False
-
-    def _delete(self) -> None:
-        """Delete the file and those that SQLite keeps next to it."""
-        for ending in ("", "-wal", "-shm"):
+            delete = False
+        self._database.close()
+        for ending in ("", "-wal", "-shm") if delete else ():
             with suppress(OSError):
                 Path(f"{self._path}{ending}").unlink(missing_ok=True)
 
