@@ -13,17 +13,27 @@ from benchmarks.adversary.oracle import exact, flat_fit, metrics, misfit, upper_
 
 import flatmin as fm
 
-#: Number of attempts of each attack; every attempt of those named here takes a second or more.
-ATTEMPTS = 15
-FEW_ATTEMPTS = {"large_spectra": 2}
-#: Number of attempts of each attack in the slow test, a minute of processor time in all, and its first seed.
-MANY_ATTEMPTS, MANY_FROM = 10, 5000
+#: Number of problems of each attack that take about a second of processor time.
+PER_SECOND = {
+    **{"cancelling_duals": 60, "cancelling_uniqueness_duals": 12, "designed_inputs": 9, "far_fits": 9},
+    **{"ill_conditioned": 20, "inaccurate_rivals": 30, "integer_truths": 30, "large_spectra": 0.4, "proofs": 45},
+    **{"second_minima": 22, "sparse_truths": 65, "splits": 30, "strict_radii": 35},
+}
+#: Seconds of each attack in the default tests and in the slow ones: half a minute and five minutes in all.
+SHORT, LONG = 4.0, 40.0
+#: First seed of the slow tests.
+LONG_FROM = 5000
+
+
+def number(name, seconds):
+    """Return the number of problems of an attack that take so many seconds, two at least."""
+    return max(2, round(PER_SECOND[name] * seconds))
 
 
 @pytest.mark.parametrize("name", attacks())
 def test_no_attack_finds_a_false_claim(name):
     attack, held = attacks()[name], 0
-    for seed in range(FEW_ATTEMPTS.get(name, ATTEMPTS)):
+    for seed in range(number(name, SHORT)):
         verdict = attack(seed)
         assert verdict.false_claim is None, f"seed {seed}: {verdict.false_claim}"
         held += verdict.held
@@ -34,7 +44,7 @@ def test_no_attack_finds_a_false_claim(name):
 @pytest.mark.parametrize("name", attacks())
 def test_no_attack_finds_a_false_claim_in_many_attempts(name):
     attack = attacks()[name]
-    for seed in range(MANY_FROM, MANY_FROM + MANY_ATTEMPTS * FEW_ATTEMPTS.get(name, ATTEMPTS) // 2):
+    for seed in range(LONG_FROM, LONG_FROM + number(name, LONG)):
         assert attack(seed).false_claim is None, f"seed {seed}"
 
 

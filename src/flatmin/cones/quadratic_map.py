@@ -150,7 +150,7 @@ class QuadraticMap(ABC):
 
     def dual_blocks(self, y: Array) -> Array:
         """Return the diagonal blocks of the symmetric matrix K of a multiplier, shape (number, size, size)."""
-        return self.curvature(self.dual_matrix(y))[None]
+        return self.curvature(self.whitened.adjoint(self.scale * y))[None]
 
     def dual_spectrum(self, y: Array) -> tuple[Array, Array]:
         """Return the eigenvalues (number, size) of `dual_blocks`, descending, and their eigenvectors as columns."""

@@ -10,6 +10,7 @@ from flatmin.estimators._completion.normal import NormalRows, TableRows
 from flatmin.estimators._completion.observations import Observations, Strengths
 from flatmin.estimators._completion.relaxation import FOLDS, Relaxation, _Fold, relaxation
 from flatmin.solvers.alphas.folds import splits
+from flatmin.solvers.noise.quick_path import QuickPath
 
 SETTINGS = {"metric_power": 1.0, "max_rank": None, "max_iter": None, "seed": 0}
 
@@ -105,3 +106,21 @@ def test_the_search_for_a_penalty_in_many_cells_ends_before_a_large_rank(monkeyp
     many = relaxation(cells, noise, SETTINGS)
     assert {"offsets", "refit", "1"} <= set(many.errors) < set(few.errors)
     assert many.errors == pytest.approx({name: few.errors[name] for name in many.errors}, rel=0.1)
+
+
+def test_a_narrow_table_with_many_cells_has_no_limit_on_ranks(monkeypatch):
+    """Its ranks are never large, and fits with unlimited rank are faster."""
+    limits, start = list[int | None](), QuickPath.__init__
+
+    def watched(self, problem, settings):
+        limits.append(settings["max_rank"])
+        start(self, problem, settings)
+
+    monkeypatch.setattr(QuickPath, "__init__", watched)
+    monkeypatch.setattr("flatmin.estimators._completion.relaxation.MAX_CELLS", 100)
+    monkeypatch.setattr("flatmin.estimators._completion.relaxation.MANY_CELLS", 100)
+    cells = cells_of(220, 0.05)
+    noise = fm.flat_minimum(cells.problem, alpha="auto").noise
+    relaxation(cells, noise, SETTINGS)
+    relaxation(cells, noise, SETTINGS | {"max_rank": 3})
+    assert limits == [None, 3]

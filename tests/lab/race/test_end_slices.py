@@ -19,7 +19,7 @@ def test_directions_are_those_of_the_dense_hessian():
     values = np.linalg.eigvalsh(
         Curvature(model, nn.MSELoss(), data) @ torch.eye(sum(map(torch.numel, before))).double()
     )
-    found = end_slices(task, model)
+    found = end_slices(model, task.loss_of, task.reach)
     assert found["curvatures"] == pytest.approx([values[-1], values[0]], rel=1e-6)
     steps, half = np.array(found["steps"]), len(found["steps"]) // 2
     assert steps[-1] == -steps[0] == task.reach
@@ -36,7 +36,7 @@ def test_directions_are_those_of_the_dense_hessian():
 def test_networks_and_flat_losses_have_slices():
     task = NetworkTask.digits(width=4, images=(20, 10))
     model = task.model(0).train()
-    found = end_slices(task, model)
+    found = end_slices(model, task.loss_of, task.reach)
     assert found["curvatures"][0] > found["curvatures"][1]
     assert np.isfinite(found["sharpest"] + found["flattest"]).all()
     assert model.training

@@ -68,3 +68,16 @@ def test_an_adapter_that_cannot_fit_is_none():
     impossible = AdaptedNetwork(network.inputs, network.frozen, np.ones(4), -np.ones(5), 2)
     assert impossible.fit(adapter) is None
     assert impossible.flattened(adapter, impossible.adapter_trace) is None
+
+
+def test_a_descent_stays_on_the_fits_and_lowers_the_trace():
+    network, adapter = drawn(3)
+    start = network.fit(adapter + 0.1)
+    seen = list(network.descent(start, network.adapter_trace, 300))
+    traces = [network.adapter_trace(z)[0] for z in seen]
+    assert (np.diff(traces) <= 0).all()
+    assert max(np.linalg.norm(network.misfit(z)) for z in seen) <= 1e-7 * np.linalg.norm(network.targets)
+    assert traces[-1] < 0.2 * traces[0]
+    along = np.random.default_rng(0).standard_normal(start.size)
+    slope = (network.value(start + 0.1 + 1e-6 * along) - network.value(start + 0.1 - 1e-6 * along)) / 2e-6
+    assert network.gradient(start + 0.1) @ along == pytest.approx(slope, rel=1e-6)

@@ -18,7 +18,7 @@ def test_the_quick_version_finds_adapters_above_the_certified_bound():
     finding = quick_finding("adapters-and-weights", seed=11)
     assert not finding.trouble
     assert [claim.verdict for claim in finding.claims[:2]] == ["holds", "holds"]
-    assert len(finding.displays) == 3
+    assert len(finding.displays) == 5
 
 
 def test_flattest_frozen_weights_compute_the_same_and_have_the_least_trace():

@@ -242,6 +242,8 @@ def test_equally_flat_has_intervals_that_hold_together():
 @pytest.mark.parametrize("name", ["equally-flat", "training"])
 def test_figures_take_any_part_of_the_grid(name):
     recipe, metrics = recipes.find(name), {"equally-flat": shown_fits, "training": rising}[name]
+    if name == "training":  # its figures train a few algorithms
+        recipe = replace(recipe, grid=[{**block, "budget": (40,)} for block in recipe.grid])
     assert recipe.show(Evidence(recipe, [])) == []
     figures = recipe.show(evidence_of(recipe, metrics))
     assert len({figure.name for figure in figures}) == len(figures) >= 3

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from flatmin.linalg.kernels.submatrices import LANES, submatrix_inverses
+from flatmin.linalg.kernels.submatrices import LANES, Submatrices
 
 
 @pytest.mark.parametrize("n", [1, LANES, 2 * LANES + 5])
@@ -17,13 +17,13 @@ def test_solutions_and_sum_are_those_of_dense_submatrices(n, share):
         inverse = np.linalg.inv(S[np.ix_(c, c)])
         row[c] = inverse @ t[c]
         total[np.ix_(c, c)] += inverse
-    solutions, found = submatrix_inverses(S, T, selected)
+    solutions, found = Submatrices(selected).inverses(S, T)
     np.testing.assert_allclose(solutions, want, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(found, total, rtol=1e-9, atol=1e-12)
     np.testing.assert_array_equal(found, found.T)
 
 
 def test_no_rows_have_the_sum_zero():
-    solutions, total = submatrix_inverses(np.eye(3), np.zeros((0, 3)), np.zeros((0, 3), bool))
+    solutions, total = Submatrices(np.zeros((0, 3), bool)).inverses(np.eye(3), np.zeros((0, 3)))
     assert solutions.shape == (0, 3)
     np.testing.assert_array_equal(total, np.zeros((3, 3)))

@@ -18,7 +18,7 @@ def late_path(problem):
     """Return an iterate at which D has tiny eigenvalues."""
     scaled = Scaled.from_problem(problem, 1.0, 0)
     path = InteriorPoint(scaled.model, scaled.b)
-    while path.gap > 1e-7:
+    while path.gap > 1e-8:
         assert path.step()
     return path
 

@@ -19,7 +19,7 @@ Schneider, "Analysis of incomplete climate data", Journal of Climate 14, 2001 (E
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -112,9 +112,8 @@ class _Selection:
         S (d, d) is symmetric and positive definite. Solutions (k, d) and the sum (d, d) are 0 outside these columns.
         """
         if self.compiled:
-            from flatmin.linalg.kernels.submatrices import submatrix_inverses
-
-            return submatrix_inverses(S, T, self.selected)
+            found: tuple[Array, Array] = self._submatrices.inverses(S, T)
+            return found
         solutions, d = np.zeros(T.shape), len(S)
         total = np.zeros(d * d)
         for rows, columns in self._groups:
@@ -123,6 +122,12 @@ class _Selection:
             solutions[rows, columns] = np.einsum("kij,kj->ki", C, T[rows, columns])
             total += np.bincount((i * d + j).ravel(), C.ravel(), d * d)
         return solutions, total.reshape(d, d)
+
+    @cached_property
+    def _submatrices(self) -> Any:
+        from flatmin.linalg.kernels.submatrices import Submatrices
+
+        return Submatrices(self.selected)
 
     @cached_property
     def _groups(self) -> list[tuple[Array, Array]]:

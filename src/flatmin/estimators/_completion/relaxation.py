@@ -172,7 +172,7 @@ class _SingleFold(_Fold):
     @cached_property
     def _path(self) -> QuickPath:
         given, large = self.settings["max_rank"], self.large_rank
-        most = given if large == np.inf else int(min(large, given or np.inf))
+        most = given if large > min(self.training.shape) else int(min(large, given or np.inf))
         return QuickPath(self.training, {**self.settings, "max_rank": most})
 
     @cached_property

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from flatmin._core.arrays import Array
-from flatmin.lab.race.tasks import Task
 
 __all__ = ["end_slices", "extreme_directions"]
 
@@ -20,16 +19,16 @@ EXHAUSTED = 1e-10
 POINTS = 41
 
 
-def end_slices(task: Task, model: nn.Module) -> dict[str, list[float]]:
+def end_slices(model: nn.Module, loss: Callable[[nn.Module], Tensor], reach: float) -> dict[str, list[float]]:
     """Return steps, the losses at these steps along the sharpest and the flattest direction, and both curvatures.
 
-    The lists are called "steps", "sharpest", "flattest" and "curvatures". Steps are distances in weights, and reach as
-    far as `Task.reach` on both sides. The model, which is not changed, is in evaluation mode.
+    The lists are called "steps", "sharpest", "flattest" and "curvatures". Steps are distances in weights, up to
+    ``reach`` on both sides. The model, which is not changed, is in evaluation mode.
     """
     model = copy.deepcopy(model).eval()
     parameters = [p for p in model.parameters() if p.requires_grad]
     sizes = [p.numel() for p in parameters]
-    slope = _flat(torch.autograd.grad(_loss(task, model), parameters, create_graph=True))
+    slope = _flat(torch.autograd.grad(loss(model), parameters, create_graph=True))
 
     def product(vector: Array) -> Array:
         if not slope.requires_grad:  # the loss is linear
@@ -39,7 +38,7 @@ def end_slices(task: Task, model: nn.Module) -> dict[str, list[float]]:
         return np.asarray(_flat(bent).double())
 
     curvatures, directions = extreme_directions(product, sum(sizes))
-    weights, steps = [p.detach().clone() for p in parameters], np.linspace(-task.reach, task.reach, POINTS)
+    weights, steps = [p.detach().clone() for p in parameters], np.linspace(-reach, reach, POINTS)
     losses = []
     for direction in directions:
         parts = [d.view_as(p) for d, p in zip(torch.split(torch.from_numpy(direction), sizes), weights, strict=True)]
@@ -47,7 +46,7 @@ def end_slices(task: Task, model: nn.Module) -> dict[str, list[float]]:
             for step in steps:
                 for p, start, part in zip(parameters, weights, parts, strict=True):
                     p.copy_(start + float(step) * part.to(start))
-                losses.append(float(_loss(task, model)))
+                losses.append(float(loss(model)))
     sharpest, flattest = losses[:POINTS], losses[POINTS:]
     return {"steps": steps.tolist(), "sharpest": sharpest, "flattest": flattest, "curvatures": list(curvatures)}
 
@@ -73,11 +72,6 @@ def extreme_directions(product: Callable[[Array], Array], n: int) -> tuple[tuple
     projected = products @ basis.T
     values, vectors = np.linalg.eigh((projected + projected.T) / 2)
     return (float(values[-1]), float(values[0])), (vectors[:, [-1, 0]].T @ basis)
-
-
-def _loss(task: Task, model: nn.Module) -> Tensor:
-    value: Tensor = task.loss(model(task.inputs), task.targets)
-    return value
 
 
 def _flat(parts: tuple[Tensor, ...]) -> Tensor:

@@ -87,7 +87,7 @@ def judged_run(competitor: Competitor, entry: Entry, protocol: Protocol, budget:
         if not diverged:
             rank, balance = task.rank_and_balance(model)
             score = task.tuning_score(model)
-            slices = {} if entry.seed == protocol.tuning_seed else end_slices(task, model)
+            slices = {} if entry.seed == protocol.tuning_seed else end_slices(model, task.loss_of, task.reach)
     row = {
         "competitor": competitor.name,
         "seed": entry.seed,

@@ -1,6 +1,6 @@
 """Quadratic networks with a low-rank adapter: the traces of the Hessian in the adapter and in the merged weights."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +56,14 @@ class AdaptedNetwork:
         by_b, by_a = self.inputs[:, :, None] * (signed @ A)[:, None], signed[:, :, None] * (self.inputs @ B)[:, None]
         return np.concatenate([part.reshape(len(self.inputs), -1) for part in (by_b, by_a)], axis=1)
 
+    def value(self, adapter: Array) -> float:
+        """Return the loss."""
+        return float(np.mean(self.misfit(adapter) ** 2))
+
+    def gradient(self, adapter: Array) -> Array:
+        """Return the gradient of the loss."""
+        return np.asarray(2 / len(self.targets) * self.misfit(adapter) @ self.slopes(adapter))
+
     def adapter_trace(self, adapter: Array) -> tuple[float, Array]:
         """Return the trace in (B, A), ``(2/m) Σ ‖∂y_i/∂(B, A)‖²``, and its gradient."""
         x, m = self.inputs, len(self.inputs)
@@ -99,6 +107,23 @@ class AdaptedNetwork:
         exact = self.fit(found) if np.isfinite(found).all() else None
         allowed = exact is not None and (below is None or below[0](exact)[0] <= below[1] * (1 + CAP_ROUNDING))
         return exact if allowed else None
+
+    def descent(self, start: Array, trace: Trace, steps: int) -> Iterator[Array]:
+        """Yield the adapters along gradient descent of a trace among adapters that fit.
+
+        A step follows the gradient along all fits and is then corrected, so that it fits. It is repeated with half the
+        length if the trace does not fall.
+        """
+        adapter, length = start, 1e-5
+        for _ in range(steps):
+            yield adapter
+            value, gradient = trace(adapter)
+            slopes = self.slopes(adapter)
+            moved = adapter - length * (gradient - np.linalg.lstsq(slopes, slopes @ gradient, rcond=None)[0])
+            for _ in range(3):
+                moved = moved - np.linalg.lstsq(self.slopes(moved), self.misfit(moved), rcond=None)[0]
+            falls = self._fits(moved) and trace(moved)[0] < value
+            adapter, length = (moved, 1.2 * length) if falls else (adapter, length / 2)
 
     def _fits(self, adapter: Array) -> bool:
         misfit = float(np.linalg.norm(self.misfit(adapter)))

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,10 +28,11 @@ from scipy.optimize import linprog
 from torch import Tensor, nn
 
 from flatmin._core.arrays import Array
+from flatmin.lab.race.end_slices import end_slices
 from flatmin.lab.runs.experiment import Metrics, as_lists
 from flatmin.nn.spectrum.trace import hessian_trace
 
-__all__ = ["measure"]
+__all__ = ["course", "measure"]
 
 #: The names of the quantities that are measured of a network.
 MEASURES = ("loss", "trace", "excess", "test_error", "wrong")
@@ -40,6 +42,8 @@ PENALTY = 1e-2
 LAST = 1e-2
 #: Size of the random disturbance of a lookup table before training, relative to the table's weights.
 DISTURBANCE = 0.05
+#: Number of points of a course, and distance in weights of slices of the loss.
+POINTS, REACH = 20, 0.5
 
 
 @dataclass(frozen=True)
@@ -139,9 +143,21 @@ class _Training:
 
     def minimise(self, steps: int, *, zeros_elsewhere: bool = False, rate: float = 1e-2) -> list[_Network]:
         """Return the networks after Adam on loss and trace; ``zeros_elsewhere`` adds targets 0 on unseen vertices."""
+        for _ in self.descent(steps, zeros_elsewhere=zeros_elsewhere, rate=rate):
+            pass
+        return self.networks()
+
+    def networks(self) -> list[_Network]:
+        """Return the networks as they are now."""
+        every = zip(self.W.detach(), self.b.detach(), self.a.detach(), self.bias, strict=True)
+        return [_Network(W.clone(), b.clone() if has else None, a.clone()) for W, b, a, has in every]
+
+    def descent(self, steps: int, *, zeros_elsewhere: bool = False, rate: float = 1e-2) -> Iterator[int]:
+        """Yield the number of each step before it is taken."""
         c = self.x.shape[2] + self.bias
         optimizer = torch.optim.Adam([self.W, self.b, self.a], lr=rate)
         for step in range(steps):
+            yield step
             optimizer.param_groups[0]["lr"] = rate * (0.501 + 0.5 * math.cos(math.pi * step / steps))
             z, out = self._forward(self.x)
             trace = 2 * (z.square().sum(2) + c * ((z > 0) * self.a[:, None].square()).sum(2)).mean(1)
@@ -151,8 +167,6 @@ class _Training:
             optimizer.zero_grad()
             value.sum().backward()
             optimizer.step()
-        every = zip(self.W.detach(), self.b.detach(), self.a.detach(), self.bias, strict=True)
-        return [_Network(W.clone(), b.clone() if has else None, a.clone()) for W, b, a, has in every]
 
 
 def _random(d: int, width: int, seed: int, *, bias: bool) -> _Network:
@@ -170,6 +184,26 @@ def _disturbed(network: _Network, seed: int) -> _Network:
         for p in (network.W, network.b, network.a)
     ]
     return _Network(*moved)
+
+
+def _start(kind: str, bias: bool, width: int, sample: _Sample, seed: int) -> _Network:
+    """Return a disturbed lookup table, if the kind is "table", or a random network."""
+    if kind == "table":
+        return _disturbed(_mixture(sample, 0.0), seed)
+    return _random(sample.x.shape[1], width, seed, bias=bias)
+
+
+def course(kind: str, bias: bool, d: int, n: int, width: int, steps: int, seed: int) -> tuple[Array, dict[str, Any]]:
+    """Return excess and error along the training of one network, shape (k, 2), and slices of the loss at its end."""
+    sample = _Sample.draw(d, n, seed)
+    training = _Training([sample], [_start(kind, bias, width, sample, seed)])
+    at, points = {round(step) for step in np.linspace(0, steps - 1, POINTS)}, []
+    for step in training.descent(steps):
+        if step in at:
+            row = training.networks()[0].measure(sample)
+            points.append((row["excess"], row["test_error"]))
+    x, y = sample.x[sample.seen], sample.y[sample.seen]
+    return np.array(points), end_slices(training.networks()[0].module(), lambda f: (f(x) - y).square().mean(), REACH)
 
 
 def measure(kind: str, bias: bool, d: int, n: int, width: int, steps: int, draws: int, seed: int) -> Metrics:
@@ -191,11 +225,7 @@ def measure(kind: str, bias: bool, d: int, n: int, width: int, steps: int, draws
         share = float(kind.removeprefix("rule ").rstrip("%")) / 100
         found = row([_mixture(sample, share, bias=bias) for sample in samples])
         return absent | found | ({"alone": [_alone(sample, bias=bias) for sample in samples]} if share == 1 else {})
-    if kind == "table":
-        starts = [_disturbed(_mixture(sample, 0.0), seed + s) for s, sample in enumerate(samples)]
-    else:
-        starts = [_random(d, width, seed + s, bias=bias) for s in range(draws)]
-    training = _Training(samples, starts)
+    training = _Training(samples, [_start(kind, bias, width, each, seed + s) for s, each in enumerate(samples)])
     if kind != "zero elsewhere":
         return absent | row(training.minimise(steps))
     held = row(training.minimise(steps, zeros_elsewhere=True))

@@ -18,7 +18,8 @@ such compromise, or flattest merged weights that do not err less.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 
@@ -26,6 +27,9 @@ from flatmin._core.arrays import Array
 from flatmin.families.base import relative_distance
 from flatmin.lab.claims import Claim
 from flatmin.lab.displays import CurvesDisplay, Display, ScatterDisplay
+from flatmin.lab.displays.training.plane import Course
+from flatmin.lab.displays.training.slices import Slice
+from flatmin.lab.displays.training.training_displays import training_displays
 from flatmin.lab.evidence import Evidence
 from flatmin.lab.power_law import claim_of_ratio
 from flatmin.lab.recipe import Recipe
@@ -34,7 +38,7 @@ from flatmin.lab.runs.experiment import Metrics, Parameters, as_lists
 from flatmin.measurements import RankOne
 from flatmin.parametrizations import SignedGram
 from flatmin.problem import Problem
-from flatmin.solvers.choose import flat_minimum
+from flatmin.solvers.flattest import Flattest
 
 __all__ = ["RECIPE", "adapt", "judge", "show"]
 
@@ -45,23 +49,51 @@ STARTS = 4
 NEARLY = 1.05
 #: The trace in U counts as sharp from this many times the certified least one.
 SHARP = 2.0
+#: Number of steps of courses, and distance in weights of slices of the loss.
+SHOWN_STEPS, REACH = 300, 0.3
 #: The adapters that are compared.
 TRAINED, ADAPTER, WEIGHTS, BOTH = "trained", "flattest adapter", "flattest weights", "compromise"
 METHODS = (TRAINED, ADAPTER, WEIGHTS, BOTH)
 
 
+@dataclass(frozen=True)
+class _Draw:
+    """A network with an adapter, the teacher's hidden weights, and the certified flattest network of any weights."""
+
+    network: AdaptedNetwork
+    teacher: Array
+    flattest: Flattest
+
+    @classmethod
+    def sample(cls, parameters: Parameters, rng: np.random.Generator) -> Self:
+        x, outputs = rng.standard_normal((SAMPLES, INPUTS)), np.repeat([1.0, -1.0], NEURONS // 2)
+        frozen = rng.standard_normal((INPUTS, NEURONS))
+        if parameters["frozen"] == "flattest":
+            frozen = _flattest(frozen, outputs, x)
+        change = rng.standard_normal((INPUTS, COLUMNS)) @ rng.standard_normal((COLUMNS, NEURONS))
+        teacher = frozen + change * float(parameters["change"]) * np.linalg.norm(frozen) / np.linalg.norm(change)
+        targets = (x @ teacher) ** 2 @ outputs
+        flattest = Flattest.from_problem(Problem(RankOne(x), targets, SignedGram()))
+        return cls(AdaptedNetwork(x, frozen, outputs, targets, COLUMNS), teacher, flattest)
+
+    def gap(self, adapter: Array) -> float:
+        """Return the certified flatness gap of the merged weights."""
+        return self.flattest.gap(tuple(np.hsplit(self.network.merged(adapter), 2)))
+
+    def error(self, function: Array) -> float:
+        """Return the relative error of the symmetric matrix of a quadratic function."""
+        return relative_distance(function, self.function(self.teacher))
+
+    def function(self, weights: Array) -> Array:
+        """Return the symmetric matrix of the function of hidden weights."""
+        return np.asarray((weights * self.network.outputs) @ weights.T)
+
+
 def adapt(parameters: Parameters, seed: int) -> Metrics:
     """Return the traces and the errors of four adapters that fit one instance."""
     rng = np.random.default_rng(seed)
-    x, outputs = rng.standard_normal((SAMPLES, INPUTS)), np.repeat([1.0, -1.0], NEURONS // 2)
-    frozen = rng.standard_normal((INPUTS, NEURONS))
-    if parameters["frozen"] == "flattest":
-        frozen = _flattest(frozen, outputs, x)
-    change = rng.standard_normal((INPUTS, COLUMNS)) @ rng.standard_normal((COLUMNS, NEURONS))
-    teacher = frozen + change * float(parameters["change"]) * np.linalg.norm(frozen) / np.linalg.norm(change)
-    targets = (x @ teacher) ** 2 @ outputs
-    certificate = flat_minimum(Problem(RankOne(x), targets, SignedGram())).checked_certificate
-    network = AdaptedNetwork(x, frozen, outputs, targets, COLUMNS)
+    draw = _Draw.sample(parameters, rng)
+    network, certificate = draw.network, draw.flattest.solution.checked_certificate
     found = _searched(network, rng)
     least = certificate.lower_bound
     rows: list[dict[str, Any]] = []
@@ -71,7 +103,7 @@ def adapt(parameters: Parameters, seed: int) -> Metrics:
             adapter = found[method]
             row["adapter"] = network.adapter_trace(adapter)[0] / network.adapter_trace(found[ADAPTER])[0]
             row["weights"] = network.weight_trace(adapter)[0] / least
-            row["error"] = relative_distance(*((U * outputs) @ U.T for U in (network.merged(adapter), teacher)))
+            row["error"] = draw.error(draw.function(network.merged(adapter)))
         rows.append(row)
     # With every row of one method missing, the lists would lack these names.
     empty = dict.fromkeys(("adapter", "weights", "error"), [None] * len(rows))
@@ -89,11 +121,7 @@ def _flattest(weights: Array, outputs: Array, x: Array) -> Array:
 
 def _searched(network: AdaptedNetwork, rng: np.random.Generator) -> dict[str, Array]:
     """Return the best adapter of each kind over several starts; without any fit there is none."""
-    starts = []
-    for _ in range(STARTS):
-        A = rng.standard_normal(NEURONS * COLUMNS) / np.sqrt(NEURONS)
-        fitted = network.fit(np.concatenate([0.1 * rng.standard_normal(INPUTS * COLUMNS), A]))
-        starts += [fitted] if fitted is not None else []
+    starts = [fitted for _ in range(STARTS) if (fitted := _trained(network, rng)) is not None]
     if not starts:
         return {}
     in_adapter, in_weights = network.adapter_trace, network.weight_trace
@@ -108,6 +136,11 @@ def _searched(network: AdaptedNetwork, rng: np.random.Generator) -> dict[str, Ar
         WEIGHTS: _least(in_weights, [calm, nearly, *free]),
         BOTH: nearly,
     }
+
+
+def _trained(network: AdaptedNetwork, rng: np.random.Generator) -> Array | None:
+    A = rng.standard_normal(NEURONS * COLUMNS) / np.sqrt(NEURONS)
+    return network.fit(np.concatenate([0.1 * rng.standard_normal(INPUTS * COLUMNS), A]))
 
 
 def _least(trace: Trace, adapters: Sequence[Array | None]) -> Array:
@@ -168,7 +201,34 @@ def show(evidence: Evidence) -> list[Display]:
     ):
         axes: dict[str, Any] = {"x": "frozen", "x_label": "frozen weights", "y": metric, "y_label": y_label}
         figures.append(CurvesDisplay.from_evidence(rows, metric, title, centre="median", **axes, **common))
-    return figures
+    return figures + _of_one_draw(evidence)
+
+
+def _of_one_draw(evidence: Evidence) -> list[Display]:
+    """Return the courses from one trained adapter to flatter ones, and the loss around their ends."""
+    seed = min(evidence.draws())
+    rng = np.random.default_rng(seed)
+    draw = _Draw.sample(evidence.draws()[seed].results[-1].trial.parameters, rng)
+    network, start = draw.network, _trained(draw.network, rng)
+    if start is None:
+        return []
+    courses = []
+    kinds = (("trace in (B, A)", network.adapter_trace), ("trace in U", network.weight_trace))
+    for place, (words, trace) in enumerate(kinds):
+        seen = list(network.descent(start, trace, SHOWN_STEPS))
+        points = [(draw.gap(z), draw.error(draw.function(network.merged(z)))) for z in seen]
+        courses.append(Course(words, place, np.array(points), Slice.from_loss(words, network, seen[-1], REACH)))
+    return training_displays(
+        courses,
+        "One draw: descents of a trace from a trained adapter",
+        recipe=evidence.name,
+        optima=[draw.error(draw.flattest.solution.matrix)],
+        places=[Slice.from_loss(TRAINED, network, start, REACH)],
+        gap="flatness gap in U",
+        error="relative error of the function",
+        caption="All points fit the data. The certified network need not have an adapter of low rank.",
+        around="Weights are those of the adapter; titles are the traces that were lowered.",
+    )
 
 
 RECIPE = Recipe(

@@ -10,6 +10,8 @@ Refuted by: weight decay that does as well in bad units, an error of the penalty
 inputs with larger errors.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from flatmin._core.arrays import Array
@@ -19,6 +21,9 @@ from flatmin.lab.evidence import Evidence
 from flatmin.lab.recipe import Recipe
 from flatmin.lab.recipes._tuning.strengths import REGRESSION, claim_of_ratio_of_errors, errors_display, tried
 from flatmin.lab.runs.experiment import Metrics, Parameters
+
+if TYPE_CHECKING:
+    from flatmin.lab.recipes._tuning.tuned import Setting
 
 __all__ = ["RECIPE", "judge", "show", "train"]
 
@@ -30,28 +35,37 @@ SCALES = (1.0, 10.0)
 TEST = 1000
 
 ISOTROPIC, SCALED, ROTATED = "isotropic", "scales 1 to 10", "scaled, rotated"
+#: Methods whose courses are shown.
+SHOWN = ("plain", "weight decay", "trace penalty", "SAM")
 METHODS = [name for name in REGRESSION if name != "standardized + trace"]
 
 
 def train(parameters: Parameters, seed: int) -> Metrics:
     """Return the test errors of one method in one choice of units, divided by the variance of the targets."""
+    from flatmin.lab.recipes._tuning.tuned import tuned_errors
+
+    method = str(parameters["method"])
+    strengths = tried(REGRESSION[method], int(parameters["tried"]))
+    return tuned_errors(_setting(parameters, seed, int(parameters["draws"])), method, strengths, seed)
+
+
+def _setting(parameters: Parameters, seed: int, draws: int) -> "Setting":
+    """Return data, networks and training of a number of draws."""
     from torch import nn
 
     from flatmin.lab.networks import signed_squares
-    from flatmin.lab.recipes._tuning.tuned import Data, Setting, mean_squared_error_over_variance, tuned_errors
+    from flatmin.lab.recipes._tuning.tuned import Data, Setting, mean_squared_error_over_variance
 
-    d, n, width, draws, steps, count = (int(parameters[k]) for k in ("d", "n", "width", "draws", "steps", "tried"))
+    d, n, width, steps = (int(parameters[k]) for k in ("d", "n", "width", "steps"))
     matrix = _units(d, seed)[str(parameters["inputs"])]
     samples = [_draw(d, n, seed + s) for s in range(draws)]
-    setting = Setting(
+    return Setting(
         data=Data.from_draws([[(x @ matrix, y) for x, y in draw] for draw in samples]),
         network=lambda d: signed_squares(d, width),
         loss=nn.MSELoss(),
         error=mean_squared_error_over_variance,
         steps=steps,
     )
-    method = str(parameters["method"])
-    return tuned_errors(setting, method, tried(REGRESSION[method], count), seed)
 
 
 def _draw(d: int, n: int, seed: int) -> list[tuple[Array, Array]]:
@@ -96,8 +110,17 @@ def judge(evidence: Evidence) -> list[Claim]:
 
 
 def show(evidence: Evidence) -> list[Display]:
-    """Return the test errors of all methods."""
-    return [errors_display(evidence, "inputs", "error over the variance", log=True)]
+    """Return the test errors of all methods, and the courses of four of them on the first draw in bad units."""
+    shown = evidence.select(inputs=SCALED, method=list(SHOWN)).results
+    figures = [errors_display(evidence, "inputs", "error over the variance", log=True)]
+    if not shown:
+        return figures
+    from flatmin.lab.recipes._tuning.quadratic_courses import quadratic_courses
+
+    first, seed = shown[0].trial.parameters, shown[0].trial.seed
+    strengths = {str(result.trial.parameters["method"]): result.metrics["strength"][0] for result in shown}
+    title = "One draw in bad units: training by four methods"
+    return [*figures, *quadratic_courses(_setting(first, seed, 1), strengths, seed, title, evidence.name)]
 
 
 _BLOCK = {"inputs": [ISOTROPIC, SCALED, ROTATED], "method": METHODS}

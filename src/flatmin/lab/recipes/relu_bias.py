@@ -15,6 +15,9 @@ from typing import Any
 
 from flatmin.lab.claims import Claim
 from flatmin.lab.displays import Display, ScatterDisplay
+from flatmin.lab.displays.training.plane import Course
+from flatmin.lab.displays.training.slices import Slice
+from flatmin.lab.displays.training.training_displays import training_displays
 from flatmin.lab.evidence import Evidence
 from flatmin.lab.recipe import Recipe
 from flatmin.lab.runs.experiment import Metrics, Parameters
@@ -74,12 +77,39 @@ def show(evidence: Evidence) -> list[Display]:
     """Return displays of errors on unseen points against trace / smallest trace, with and without biases."""
     axes: dict[str, Any] = {"x": "excess", "x_label": "trace over the smallest trace − 1", "by": "network"}
     axes |= {"y": "test_error", "y_label": "mean squared error on unseen points"}
-    return [
+    figures = [
         ScatterDisplay.from_evidence(
             evidence.select(bias=bias).unrolled(), name, f"Error and excess trace, {words} biases", **axes
         )
         for bias, name, words in ((True, "biases", "with"), (False, "no-biases", "without"))
     ]
+    return [*figures, *(_of_one_draw(evidence) if len(evidence) else [])]
+
+
+def _of_one_draw(evidence: Evidence) -> list[Display]:
+    """Return the courses of three trainings on the first draw, and the loss around their ends."""
+    from flatmin.lab.recipes._relu_networks import course
+
+    sizes = {name: _QUICK_SIZES[name][0] for name in ("d", "n", "width", "steps")}
+    courses: list[Course] = []
+    for words, kind, bias in (
+        ("random start", TRAINED, True),
+        ("table", DISTURBED, True),
+        ("no biases", TRAINED, False),
+    ):
+        points, slices = course(kind, bias, **sizes, seed=min(evidence.draws()))
+        courses.append(Course(words, len(courses), points, Slice.from_lists(words, slices)))
+    return training_displays(
+        courses,
+        "One draw: training for flatness from three starts",
+        recipe=evidence.name,
+        optima=[0.0, 1.0],
+        star="flattest: rule (error 0) and table (error 1)",
+        gap="trace over the smallest trace − 1",
+        error="mean squared error on unseen points",
+        caption="Networks of {width} neurons fit {n} points in {d} dimensions.".format(**sizes),
+        around="The loss is that of the data, without the penalty on the trace.",
+    )
 
 
 def _resolve(parameters: Parameters) -> Parameters | None:
@@ -90,7 +120,7 @@ def _resolve(parameters: Parameters) -> Parameters | None:
 
 
 _KINDS: list[str] = [*MIXTURES, TRAINED, DISTURBED]
-_QUICK_SIZES = {"d": [6], "n": [32], "width": [40], "steps": [600], "draws": [3]}
+_QUICK_SIZES: dict[str, list[int]] = {"d": [6], "n": [32], "width": [40], "steps": [600], "draws": [3]}
 _SIZES: dict[str, list[int]] = {"d": [8], "n": [60], "width": [100], "steps": [2500], "draws": [6]}
 RECIPE = Recipe(
     "relu-bias",

@@ -19,9 +19,9 @@ data determine the trace.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.stats import rankdata
@@ -35,6 +35,9 @@ from flatmin.lab.rank_correlation import claim_of_instances, rank_correlation
 from flatmin.lab.recipe import Recipe
 from flatmin.lab.runs.experiment import Metrics, Parameters, Trial
 from flatmin.lab.runs.store import Result
+
+if TYPE_CHECKING:
+    from flatmin.lab.race import FactoredTask, RaceResult
 
 __all__ = ["RECIPE", "judge", "show", "train"]
 
@@ -72,6 +75,8 @@ KINDS = {
 KIND_WORDS = {"small": "from smaller weights", "more": "loss and flatness or norm", "loss": "loss alone"}
 #: Algorithms for families whose data determine the trace.
 FEW = ("adam", "gradient-descent-large", "gradient-descent-small", "trace-penalty-decaying", "weight-decay")
+#: Algorithms whose courses are shown.
+SHOWN = ("gradient-descent-large", "gradient-descent-medium", "gradient-descent-small", "trace-penalty-decaying")
 #: Claimed lower limit of the correlation.
 CORRELATION = 0.5
 #: Number of shuffles of an instance's errors, for the null distribution.
@@ -82,6 +87,27 @@ ROUNDING = 1e-9
 
 def train(parameters: Parameters, seed: int) -> Metrics:
     """Return gap, error and loss of one algorithm on one instance, from two starts."""
+    task, result = _raced(parameters, seed, [str(parameters["algorithm"])], 2)
+    first, second = result.table
+    return {
+        "flatness_gap": first["flatness_gap"],
+        "relative_error": first["relative_error"],
+        "loss": first["loss"] / task.zero_loss,
+        "fits": bool(first["loss"] <= task.fit_loss),
+        "diverged": first["diverged"],
+        "rank": first["rank"],
+        "gradients": first["gradients"],
+        "step_size": first["step_size"],
+        "second_gap": second["flatness_gap"],
+        "second_error": second["relative_error"],
+        "second_fits": bool(second["loss"] <= task.fit_loss),
+        "error_of_flattest": task.error(task.flattest.solution.factors),
+        "certified": task.flattest.holds,
+    }
+
+
+def _raced(parameters: Parameters, seed: int, algorithms: list[str], runs: int) -> tuple[FactoredTask, RaceResult]:
+    """Return the task of an instance, and the race of algorithms on it from a number of starts."""
     from flatmin.lab.race import FactoredTask, race
     from flatmin.nn.threads import one_torch_thread
 
@@ -89,33 +115,12 @@ def train(parameters: Parameters, seed: int) -> Metrics:
     model, settings = MODELS[name], SETTINGS.get(name, {})
     degrees = 2 * d - 1 if model.determined else model.rank * (2 * d - model.rank)
     m = None if model.multiple is None else round(model.multiple * degrees)
+    # Not the seed of the instance, from which initial weights would equal numbers in the truth.
+    seeds = range(seed + 1, seed + 1 + runs)
     with one_torch_thread():
         instance = families.find(name).sample((d, d), model.rank, m, seed=seed, **settings)
         task = FactoredTask(instance.problem, instance.truth)
-        result = race(
-            task,
-            [str(parameters["algorithm"])],
-            budget=int(parameters["budget"]),
-            # Not the seed of the instance, from which initial weights would equal numbers in the truth.
-            seeds=(seed + 1, seed + 2),
-            trials=TRIALS,
-        )
-        first, second = result.table
-        return {
-            "flatness_gap": first["flatness_gap"],
-            "relative_error": first["relative_error"],
-            "loss": first["loss"] / task.zero_loss,
-            "fits": bool(first["loss"] <= task.fit_loss),
-            "diverged": first["diverged"],
-            "rank": first["rank"],
-            "gradients": first["gradients"],
-            "step_size": first["step_size"],
-            "second_gap": second["flatness_gap"],
-            "second_error": second["relative_error"],
-            "second_fits": bool(second["loss"] <= task.fit_loss),
-            "error_of_flattest": task.error(task.flattest.solution.factors),
-            "certified": task.flattest.holds,
-        }
+        return task, race(task, algorithms, budget=int(parameters["budget"]), seeds=seeds, trials=TRIALS)
 
 
 @dataclass(frozen=True)
@@ -170,10 +175,8 @@ class _Instance:
 
 def _instances(evidence: Evidence) -> Iterator[_Instance]:
     """Give the instances of one family, each with the results of the algorithms that fit it."""
-    by_seed: dict[int, list[Result]] = {}
-    for result in evidence.results:
-        by_seed.setdefault(result.trial.seed, []).extend([result] if result.metrics["fits"] else [])
-    return (_Instance(seed, results) for seed, results in by_seed.items())
+    for seed, draw in evidence.draws().items():
+        yield _Instance(seed, [result for result in draw.results if result.metrics["fits"]])
 
 
 def judge(evidence: Evidence) -> list[Claim]:
@@ -233,7 +236,18 @@ def show(evidence: Evidence) -> list[Display]:
         axes |= {"labels": {name: model.words for name, model in MODELS.items()}}
         caption = "The gap of all these runs is 0. They differ in their loss, that is, in how well they fit."
         figures.append(ScatterDisplay.from_evidence(determined, "no-gap", title, caption=caption, **axes, **error))
-    return figures
+    shown = evidence.select(family="matrix-sensing", algorithm=list(SHOWN))
+    return figures + (_of_one_draw(shown) if len(shown) else [])
+
+
+def _of_one_draw(evidence: Evidence) -> list[Display]:
+    """Return the courses of a few algorithms on the first instance, and the loss around their ends."""
+    from flatmin.lab.race.page.pictures import pictures
+    from flatmin.lab.race.page.ranking import Ranking
+
+    parameters, algorithms = evidence.results[0].trial.parameters, evidence.levels("algorithm")
+    _, result = _raced(parameters, min(evidence.draws()), algorithms, 1)
+    return [replace(display, recipe=evidence.name) for display in pictures(Ranking(result))]
 
 
 def _correlations(evidence: Evidence) -> Evidence:

@@ -5,27 +5,32 @@ import numpy as np
 from flatmin._core.arrays import Array
 from flatmin.linalg.kernels.compilation import compiled
 
-__all__ = ["submatrix_inverses"]
+__all__ = ["Submatrices"]
 
 #: Number of rows of the table whose submatrices are inverted at once, in the last axis of an array. It is a multiple of
 #: the numbers that a processor multiplies at once.
 LANES = 32
 
 
-def submatrix_inverses(S: Array, T: Array, selected: Array) -> tuple[Array, Array]:
-    """Return ``(S_cc)⁻¹ t_c`` for the selected columns c of every row t of T, and the sum of all ``(S_cc)⁻¹``.
+class Submatrices:
+    """The principal submatrices of a matrix (d, d) at the columns that the rows of ``selected`` (n, d) select."""
 
-    S (d, d) is symmetric and positive definite, T (n, d) has the right-hand sides, and ``selected`` (n, d) is Boolean.
-    The solutions, shape (n, d), and the inverses in the sum, shape (d, d), are zero outside the selected columns.
-    """
-    d, counts = len(S), np.count_nonzero(selected, axis=1)
-    most, pointers = int(counts.max(initial=0)), np.concatenate([[0], np.cumsum(counts)])
-    work = np.empty((most + 1, most, LANES)), np.empty((most + 1, LANES)), np.empty((most + 1, LANES))
-    solutions, total = np.zeros(T.shape), np.zeros((d, d))
-    order = np.argsort(counts, kind="stable")
-    given = np.ascontiguousarray(S), np.ascontiguousarray(T), order, pointers, np.nonzero(selected)[1]
-    _inverted(*given, *work, solutions, total)
-    return solutions, total + np.tril(total, -1).T
+    def __init__(self, selected: Array) -> None:
+        counts = np.count_nonzero(selected, axis=1)
+        self._order, self._most = np.argsort(counts, kind="stable"), int(counts.max(initial=0))
+        self._pointers, self._columns = np.concatenate([[0], np.cumsum(counts)]), np.nonzero(selected)[1]
+
+    def inverses(self, S: Array, T: Array) -> tuple[Array, Array]:
+        """Return ``(S_cc)⁻¹ t_c`` for the selected columns c of every row t of T (n, d), and the sum of all (S_cc)⁻¹.
+
+        S (d, d) is symmetric and positive definite. The solutions, shape (n, d), and the inverses in the sum, shape
+        (d, d), are zero outside the selected columns.
+        """
+        k, solutions, total = self._most, np.zeros(T.shape), np.zeros(S.shape)
+        work = np.empty((k + 1, k, LANES)), np.empty((k + 1, LANES)), np.empty((k + 1, LANES))
+        given = np.ascontiguousarray(S), np.ascontiguousarray(T), self._order, self._pointers, self._columns
+        _inverted(*given, *work, solutions, total)
+        return solutions, total + np.tril(total, -1).T
 
 
 @compiled

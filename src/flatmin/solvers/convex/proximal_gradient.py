@@ -21,10 +21,12 @@ MAX_SIDE = 128
 MIN_SHARE = 0.1
 #: Number of steps between two computations of the gap, called checks.
 CHECK_EVERY = 10
-#: The method gives up if the gap remains above this share of its value `PATIENCE` checks before.
+#: The same in a fit to a given gap, which ends at the first check that finds it.
+CHECK_QUICK_FIT_EVERY = 5
+#: The method gives up if the gap remains above this share of its value `PATIENCE` steps before.
 SLOW_GAP_RATIO = 0.5
-#: Number of checks between two gaps that are compared.
-PATIENCE = 5
+#: Number of steps between two gaps that are compared.
+PATIENCE = 50
 #: Gap at which the further steps end that improve the certificate after the tolerance is met.
 REFINED_GAP = 1e-12
 #: Largest number of further checks once the tolerance is met, relative to the number of checks until then.
@@ -68,7 +70,7 @@ def proximal_gradient(
     Imaging Sciences 2(1), 2009. O'Donoghue, Candès, "Adaptive restart for accelerated gradient schemes", Foundations of
     Computational Mathematics 15, 2015.
     """
-    tol = limits.tol if tol is None else tol
+    every, tol = (CHECK_EVERY, limits.tol) if tol is None else (CHECK_QUICK_FIT_EVERY, tol)
     turned = model.whitened.shape[0] < model.whitened.shape[1]
     if start is None:
         Z, outcome = np.zeros(model.whitened.shape), Outcome.zero(model.whitened.shape, b)
@@ -94,7 +96,7 @@ def proximal_gradient(
         ahead += following
         Z, spare, momentum = following, Z, grown
         clock.iterations += 1
-        if clock.iterations % CHECK_EVERY and not clock.exhausted:
+        if clock.iterations % every and not clock.exhausted:
             continue
         residual = b - model.measured(Z)
         outcome.improve_bound(b, penalty * residual, _norm(penalty * _dual(model, residual), turned), penalty)
@@ -106,7 +108,7 @@ def proximal_gradient(
             outcome.converged, reached = True, reached or len(gaps)
             if tol > LARGEST_GAP or gaps[-1] <= REFINED_GAP or len(gaps) > (1 + EXTRA_CHECKS) * reached + 1:
                 break
-        elif len(gaps) > PATIENCE and gaps[-1] > SLOW_GAP_RATIO * gaps[-1 - PATIENCE]:
+        elif len(gaps) > PATIENCE // every and gaps[-1] > SLOW_GAP_RATIO * gaps[-1 - PATIENCE // every]:
             break
     return outcome
 

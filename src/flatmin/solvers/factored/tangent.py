@@ -21,6 +21,8 @@ __all__ = ["TangentSpace", "Weights", "solve_definite"]
 MAX_WEIGHT = 1e8
 #: Share of the largest trace of a block that is added to the diagonal of all blocks before they are inverted.
 RIDGE = 1e-10
+#: Number of entries up to which products with a matrix take less time than with a sparse one.
+SMALL_MATRIX = 10_000
 #: Ratio of eigenvalues of a block below which the data do not determine its row or column.
 SINGULAR_RATIO = 1e-12
 
@@ -155,7 +157,8 @@ class TangentSpace:
 
     def _dual_matrix(self, y: Array) -> tuple[Any, Any]:
         """Return S and its adjoint."""
-        S = self.model.dual_matrix(y)
+        model, small = self.model, len(self.U) * len(self.V) <= SMALL_MATRIX
+        S = model.whitened.adjoint(model.scale * y) if small else model.dual_matrix(y)
         return S, S.T if self.model.is_product else S
 
     def project(self, d: Array) -> Array:

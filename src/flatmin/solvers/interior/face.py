@@ -7,6 +7,7 @@ With ``core = Pᵀ X P`` and ``V = X P core⁻¹``, the block X is ``V core Vᵀ
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -52,6 +53,9 @@ class SplitBlock:
         """Split a block X by the eigenvalues of D, in ascending order, and their eigenvectors."""
         k = min(int(np.count_nonzero(values < FACE)), MOST_COLUMNS) if values[0] < TINY else 0
         P, N = Q[:, :k], Q[:, k:]
+        regular = symmetric((N / values[k:]) @ N.T)
+        if not k:
+            return cls(X, P, P, values[:k], regular, np.zeros_like(X), X, -X, np.zeros((0, 0)))
         core, across = P.T @ X @ P, N.T @ X @ P
         units = np.sqrt(np.outer(np.diagonal(core), np.diagonal(core)))
         inverse_core = symmetric(np.linalg.inv(symmetric(core) / units) / units)
@@ -59,7 +63,6 @@ class SplitBlock:
         V = P + tilt
         remainder = symmetric(N @ symmetric(N.T @ X @ N - across @ inverse_core @ across.T) @ N.T)
         negative = -remainder - symmetric(V @ (N @ across).T)
-        regular = symmetric((N / values[k:]) @ N.T)
         return cls(X, P, tilt, values[:k], regular, symmetric(V @ core @ V.T), remainder, negative, inverse_core)
 
     @property
@@ -74,14 +77,7 @@ class SplitBlock:
 
     def basis(self) -> Array:
         """Return an orthonormal basis of the matrices C (k², k, k): symmetric ones, then antisymmetric ones."""
-        k, root = len(self.slack), np.sqrt(0.5)
-        rows, cols = np.tril_indices(k)
-        off = rows != cols
-        C, place = np.zeros((k * k, k, k)), np.arange(len(rows))
-        C[place, rows, cols] = C[place, cols, rows] = np.where(off, root, 1.0)
-        rows, cols, place = rows[off], cols[off], np.arange(len(rows), k * k)
-        C[place, rows, cols], C[place, cols, rows] = root, -root
-        return C
+        return _basis(len(self.slack))
 
     def face(self, C: Array) -> Array:
         """Return ``sym(V C Pᵀ)``, from which ``P C Pᵀ`` drops out without rounding if C is antisymmetric."""
@@ -95,3 +91,16 @@ class SplitBlock:
     def aims(self, basis: Array) -> Array:
         """Return ``tr(Cᵀ slack)`` for the elements of a basis."""
         return np.asarray(np.einsum("qaa,a->q", basis, self.slack))
+
+
+@cache
+def _basis(k: int) -> Array:
+    root = np.sqrt(0.5)
+    rows, cols = np.tril_indices(k)
+    off = rows != cols
+    C, place = np.zeros((k * k, k, k)), np.arange(len(rows))
+    C[place, rows, cols] = C[place, cols, rows] = np.where(off, root, 1.0)
+    rows, cols, place = rows[off], cols[off], np.arange(len(rows), k * k)
+    C[place, rows, cols], C[place, cols, rows] = root, -root
+    C.flags.writeable = False
+    return C

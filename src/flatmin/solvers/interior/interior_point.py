@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import eigvalsh
+from scipy.linalg import eigvalsh, lapack
 
 from flatmin._core.arrays import Array
 from flatmin.cones.quadratic_map import QuadraticMap
@@ -25,7 +25,7 @@ FIRST_SIZE = 2.0
 #: Share of the distance to the boundary that a step takes.
 SHARE = 0.95
 #: Power in Mehrotra's rule: the centring weight is ``(mu after an affine step / mu)`` to this power.
-CENTRING_POWER = 3
+CENTRING_POWER = 2
 #: Largest number of corrections of a step. A correction is kept if it makes the product of both step lengths longer by
 #: the factor ``WORTHWHILE``.
 MOST_CORRECTIONS = 3
@@ -97,9 +97,10 @@ class InteriorPoint:
         """Take a step, and return whether one was possible; otherwise nothing changes."""
         values, Q = self._spectrum
         try:
-            roots = np.linalg.inv(np.linalg.cholesky(self.X)), _transposed(Q / np.sqrt(values)[:, None, :])
+            factors = np.linalg.cholesky(self.X)
         except np.linalg.LinAlgError:
             return False
+        roots = np.stack([lapack.dtrtri(L, lower=1)[0] for L in factors]), _transposed(Q / np.sqrt(values)[:, None, :])
         blocks = [SplitBlock.from_eigenvectors(*parts) for parts in zip(self.X, values, Q, strict=True)]
         equations = StepEquations.from_blocks(self.model, blocks, self.shift)
         if equations is None:
@@ -137,9 +138,16 @@ class InteriorPoint:
 
 def _distance(inverse_root: Array, d: Array) -> float:
     """Return the largest t for which ``X + t d`` is positive semidefinite, infinite if there is none."""
-    changes = inverse_root @ d @ _transposed(inverse_root)
-    low = min(float(eigvalsh(part, subset_by_index=[0, 0], check_finite=False)[0]) for part in changes)
+    low = min(map(_smallest_eigenvalue, inverse_root @ d @ _transposed(inverse_root)))
     return -1 / low if low < 0 else np.inf
+
+
+def _smallest_eigenvalue(matrix: Array) -> float:
+    """Return the smallest eigenvalue of a symmetric matrix, in single precision: steps end well before the boundary."""
+    values, *_, failed = lapack.ssyevr(matrix, compute_v=0, range="I", il=1, iu=1)
+    if failed or not np.isfinite(values[0]):
+        values = eigvalsh(matrix, subset_by_index=[0, 0], check_finite=False)
+    return float(values[0])
 
 
 def _transposed(blocks: Array) -> Array:

@@ -1,6 +1,6 @@
 """Display of the loss along the flattest and the sharpest direction at several weights, as small multiples."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -20,6 +20,8 @@ DIRECTIONS = {"sharpest direction": 0, "flattest direction": 1}
 POINTS = 81
 #: Distance between two columns of panels, as a share of the width, and height of a further row of panels in points.
 COLUMN_GAP, ROW_HEIGHT = 0.06, 120.0
+#: Height of a panel's title with its distance from the legend, and height of what is around the axes, in points.
+TITLE_HEIGHT, AROUND = 21.0, 80.0
 #: Panels end at this multiple of the largest loss in the panel where that is smallest, so that flat places are seen.
 MOST_TIMES = 4
 #: What a figure shows, for its caption.
@@ -76,6 +78,13 @@ class Slice:
         steps = np.linspace(-reach, reach, POINTS)
         losses = np.array([[loss.value(weights + t * vectors[:, at]) for t in steps] for at in (-1, 0)])
         return cls(label, steps, losses, (float(values[-1]), float(values[0])))
+
+    @classmethod
+    def from_lists(cls, label: str, lists: Mapping[str, Any]) -> Self:
+        """Take the slices of a network from the lists that `flatmin.lab.race.end_slices.end_slices` returns."""
+        largest, smallest = map(float, lists["curvatures"])
+        losses = np.array([lists["sharpest"], lists["flattest"]], float)
+        return cls(label, np.array(lists["steps"], float), losses, (largest, smallest))
 
 
 @dataclass(kw_only=True)
@@ -134,7 +143,7 @@ class SlicesDisplay(Display):
         ax.set_axis_off()
         across, down = self.grid
         # Shares of the height of the axes: all panels with what is between them, and what is between two rows.
-        whole, between = 1 - 0.1 / down, 0.26
+        whole, between = 1 - TITLE_HEIGHT / (self.size[1] - AROUND), 0.26
         width, height = (1 - COLUMN_GAP * (across - 1)) / across, whole / (down + between * (down - 1))
         largest = [float(s.losses.max()) for s in self.slices]
         top = min(max(largest), MOST_TIMES * min(largest)) or 1.0

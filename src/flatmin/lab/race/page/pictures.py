@@ -63,8 +63,5 @@ def _courses(ranking: Ranking) -> Iterator[Course]:
         points = np.empty((0, 2))
         if plane:
             points = np.column_stack([curves["flatness_gap"], curves["relative_error"]])
-        end = None
-        if kept is not None:
-            losses, (largest, smallest) = np.stack([kept["sharpest"], kept["flattest"]]), kept["curvatures"]
-            end = Slice(name, kept["steps"], losses, (float(largest), float(smallest)))
+        end = None if kept is None else Slice.from_lists(name, kept)
         yield Course(name, ranking.looks[name], points, end)

@@ -95,6 +95,11 @@ class Task(ABC):
     def facts(self) -> Iterator[Any]:
         """Yield all arrays, tensors, numbers and words that define the task, for `digest`."""
 
+    def loss_of(self, model: nn.Module) -> Tensor:
+        """Return the training loss of a model on all data."""
+        value: Tensor = self.loss(model(self.inputs), self.targets)
+        return value
+
     def tuning_score(self, model: nn.Module) -> float:
         """Return the number by which step sizes are chosen, smaller is better. By default it is the training loss."""
         return self.observe(model).loss

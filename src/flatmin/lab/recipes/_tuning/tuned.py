@@ -18,7 +18,7 @@ from flatmin.lab.runs.experiment import Metrics, as_lists
 from flatmin.nn.spectrum.trace import hessian_trace
 from flatmin.nn.threads import one_torch_thread
 
-__all__ = ["Data", "Setting", "mean_squared_error_over_variance", "tuned_errors"]
+__all__ = ["Data", "Setting", "errors", "mean_squared_error_over_variance", "training", "tuned_errors"]
 
 #: Inputs (S, n, d) and targets (S, n, …) of S seeds.
 Samples = tuple[Tensor, Tensor]
@@ -105,7 +105,7 @@ def _tuned(setting: Setting, method: Method, strengths: Sequence[float], seed: i
     best: dict[int, tuple[dict[str, Any], nn.Module]] = {}
     for strength in strengths:
         model = _train(setting, data, method, strength, seed)
-        validation, error = (_errors(setting, model, part) for part in (data.validation, data.test))
+        validation, error = (errors(setting, model, part) for part in (data.validation, data.test))
         for s in range(len(model)):
             if s not in best or validation[s] <= best[s][0]["validation"]:
                 at_edge = strength in (strengths[0], strengths[-1])
@@ -128,21 +128,28 @@ def _loss_and_trace(network: nn.Module, loss: nn.Module, x: Tensor, y: Tensor) -
 
 def _train(setting: Setting, data: Data, method: Method, strength: float, seed: int) -> Replicas:
     """Return networks trained with one strength."""
+    *_, model = training(setting, data, method, strength, seed)
+    return model
+
+
+def training(setting: Setting, data: Data, method: Method, strength: float, seed: int) -> Iterator[Replicas]:
+    """Yield the networks, which are always the same object, at their start and after each step of training."""
     x, y = data.train
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = Replicas([setting.network(x.shape[-1]) for _ in range(len(x))])
-    training = method.start(model, setting.loss, setting.lr, strength)
-    sizes = [group["lr"] for group in training.optimizer.param_groups]
+    run = method.start(model, setting.loss, setting.lr, strength)
+    sizes = [group["lr"] for group in run.optimizer.param_groups]
     batches = _batches(x.shape[1], setting.batch, seed)
+    yield model
     for step in range(setting.steps):
-        for group, size in zip(training.optimizer.param_groups, sizes, strict=True):
+        for group, size in zip(run.optimizer.param_groups, sizes, strict=True):
             group["lr"] = size * (1 - step / setting.steps)
         index = next(batches)
-        training.optimizer.zero_grad()
-        training.objective(x[:, index], y[:, index].flatten(0, 1)).backward()  # type: ignore[no-untyped-call]
-        training.optimizer.step()
-    return model
+        run.optimizer.zero_grad()
+        run.objective(x[:, index], y[:, index].flatten(0, 1)).backward()  # type: ignore[no-untyped-call]
+        run.optimizer.step()
+        yield model
 
 
 def _batches(n: int, size: int | None, seed: int) -> Iterator[Any]:
@@ -157,7 +164,8 @@ def _batches(n: int, size: int | None, seed: int) -> Iterator[Any]:
 
 
 @torch.no_grad()
-def _errors(setting: Setting, model: Replicas, samples: Samples) -> list[float]:
+def errors(setting: Setting, model: Replicas, samples: Samples) -> list[float]:
+    """Return the error of each network on its samples."""
     x, y = samples
-    errors: list[float] = setting.error(model(x).unflatten(0, x.shape[:2]), y).nan_to_num(torch.inf).tolist()
-    return errors
+    found: list[float] = setting.error(model(x).unflatten(0, x.shape[:2]), y).nan_to_num(torch.inf).tolist()
+    return found
