@@ -159,7 +159,7 @@ def _of_family(evidence: Evidence, slowest: int) -> Iterator[Claim]:
         text = f"{start} the slope of the measured on the predicted flatness gap over step sizes"
         yield Claim.from_mean(f"{text}, {both}", slopes, level=BOTH, **limit)
     low, high = interval(slopes, BOTH)
-    text = f"{start} how far the interval of this slope is from 1; 0 if it contains 1"
+    text = f"{start} the distance between 1 and the interval of the slope, 0 if it contains 1"
     yield Claim.exact(text, max(low - 1, 1 - high, 0), below=0) if len(slopes) > 1 else Claim.open(text, below=0)
     for limit in ({"above": 0.9}, {"below": 1.1}):
         text = f"{start} the measured over the predicted loss, summed over the steps at the edge"

@@ -181,7 +181,9 @@ def _of_errors(evidence: Evidence, which: str) -> list[Claim]:
     claims = []
     for d, limit in ((5, {"above": 2.0}), (1, {"below": 2.0})):
         pairs = evidence.select(d=d).pairs("error", "method", DECAY, LARGE)
-        text = f"d = {d}, largest n{which}: the error of the large step over that of weight decay, in the geometric mean"
+        text = (
+            f"d = {d}, largest n{which}: the error of the large step over that of weight decay, in the geometric mean"
+        )
         claims.append(claim_of_ratio(text, pairs[:, 1] / pairs[:, 0], **limit))
     return claims
 
