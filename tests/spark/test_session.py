@@ -224,6 +224,41 @@ def test_a_session_of_our_own_leaves_nothing_behind(tmp_path, work):
     assert not list(tmp_path.iterdir())
 
 
+KILLED = """
+from pyspark import SparkContext
+from flatmin.errors import InputError
+from flatmin.spark.session import session
+
+def kill():
+    SparkContext._gateway.proc.kill()
+    SparkContext._gateway.proc.wait()
+
+try:
+    with session() as spark:
+        kill()
+        spark.range(3).count()
+except InputError as error:
+    print(error)
+for _ in range(2):
+    with session() as spark:
+        print(spark.range(3).count())
+    kill()
+"""
+
+
+@pytest.mark.slow
+def test_a_java_process_that_is_killed_is_one_sentence_and_the_next_session_starts_another(tmp_path):
+    if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
+        pytest.skip("there is no Java on this machine")
+    environment = {**os.environ, "JDK_JAVA_OPTIONS": EAGER}
+    command = [sys.executable, "-W", "ignore", "-c", KILLED]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    sentence, *counts = done.stdout.splitlines()
+    assert sentence.startswith("the Java process of Spark ended with status -9 during the work, expected it to last; ")
+    assert counts == ["3", "3"]
+
+
 @pytest.mark.parametrize("trouble", ["they have no pyarrow, flatmin", "No module named 'flatmin'"])
 def test_workers_that_lack_what_a_fit_needs(trouble):
     def collect():

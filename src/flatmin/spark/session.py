@@ -98,7 +98,7 @@ def session(owner: Any = None) -> Iterator[Any]:
     its log in a temporary directory; directories that killed processes left are removed. Its Java process is used again
     by later sessions and ends with this process, or at once if the start is interrupted. To use a cluster, start a
     session first. Errors are those of `require_spark`, and `InputError` for a session of Spark Connect, which has no
-    RDDs.
+    RDDs, and if the Java process ends in the middle.
     """
     require_spark()
     logger = logging.getLogger("DataFrameQueryContextLogger")  # repeats exceptions as JSON
@@ -116,10 +116,11 @@ def session(owner: Any = None) -> Iterator[Any]:
                 return
             with temporary_directory(Path(tempfile.gettempdir()), MARK) as directory, _interrupts():
                 own = _start(directory)
-                try:
-                    yield own
-                finally:
-                    own.stop()
+                with _java_expected():
+                    try:
+                        yield own
+                    finally:
+                        own.stop()
         finally:
             logger.setLevel(level)
 
@@ -163,6 +164,8 @@ def _active() -> Any:
 
 def _start(directory: Path) -> Any:
     """Start a session that keeps all its files, with the log, in a directory."""
+    if _status_of_java() is not None:
+        _forget_java()
     builder = import_module("pyspark.sql").SparkSession.builder
     quiet = directory / "log4j2.properties"
     quiet.write_text(LOGGING)
@@ -205,6 +208,28 @@ def _start(directory: Path) -> Any:
             del os.environ["PYSPARK_PYTHON"]
 
 
+@contextmanager
+def _java_expected() -> Iterator[None]:
+    """Turn an error that arises because the Java process has ended into an `InputError`, and let the next fit start."""
+    try:
+        yield
+    except Exception as error:
+        status = _status_of_java()
+        if status is None:
+            raise
+        _end_java(error)
+        raise InputError(
+            f"the Java process of Spark ended with status {status} during the work, expected it to last; if the system "
+            "killed it, memory may be short: use fewer values, or a cluster"
+        ) from error
+
+
+def _status_of_java() -> int | None:
+    """Return the exit status of the Java process that this process started; None while it runs, or without one."""
+    process = getattr(import_module("pyspark").SparkContext._gateway, "proc", None)
+    return None if process is None else process.poll()
+
+
 def _end_java(error: BaseException) -> None:
     """End the Java process of a failed start, and reset pyspark. Perhaps only frames of the error know the process."""
     context = import_module("pyspark").SparkContext
@@ -215,6 +240,12 @@ def _end_java(error: BaseException) -> None:
         if getattr(process, "pid", None) is not None:
             process.kill()
             process.wait()
+    _forget_java()
+
+
+def _forget_java() -> None:
+    """Let pyspark start another Java process."""
+    context = import_module("pyspark").SparkContext
     context._gateway = context._jvm = context._active_spark_context = None
     import_module("pyspark.sql").SparkSession._instantiatedSession = None
 

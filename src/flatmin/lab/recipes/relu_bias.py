@@ -27,8 +27,6 @@ __all__ = ["RECIPE", "judge", "measure_networks", "show"]
 #: The constructed networks, named by the share of the output that the rule computes; a lookup table computes the rest.
 MIXTURES = [f"rule {share}%" for share in (0, 25, 50, 75, 100)]
 TABLE, RULE, TRAINED, DISTURBED, HELD = MIXTURES[0], MIXTURES[-1], "trained", "table", "zero elsewhere"
-#: Largest number of steps of the courses.
-SHOWN_STEPS = 1000
 
 
 def measure_networks(parameters: Parameters, seed: int) -> Metrics:
@@ -92,16 +90,14 @@ def _of_one_draw(evidence: Evidence) -> list[Display]:
     """Return the courses of three trainings on the first draw, and the loss around their ends."""
     from flatmin.lab.recipes._relu_networks import course
 
-    (seed, part), *_ = evidence.draws().items()
-    sizes = {name: int(part.results[0].trial.parameters[name]) for name in ("d", "n", "width", "steps")}
-    sizes["steps"] = min(sizes["steps"], SHOWN_STEPS)
+    sizes = {name: _QUICK_SIZES[name][0] for name in ("d", "n", "width", "steps")}
     courses: list[Course] = []
     for words, kind, bias in (
         ("random start", TRAINED, True),
         ("table", DISTURBED, True),
         ("no biases", TRAINED, False),
     ):
-        points, slices = course(kind, bias, **sizes, seed=seed)
+        points, slices = course(kind, bias, **sizes, seed=min(evidence.draws()))
         courses.append(Course(words, len(courses), points, Slice.from_lists(words, slices)))
     return training_displays(
         courses,
@@ -111,6 +107,7 @@ def _of_one_draw(evidence: Evidence) -> list[Display]:
         star="flattest: rule (error 0) and table (error 1)",
         gap="trace over the smallest trace − 1",
         error="mean squared error on unseen points",
+        caption="Networks of {width} neurons fit {n} points in {d} dimensions.".format(**sizes),
         around="The loss is that of the data, without the penalty on the trace.",
     )
 
@@ -123,7 +120,7 @@ def _resolve(parameters: Parameters) -> Parameters | None:
 
 
 _KINDS: list[str] = [*MIXTURES, TRAINED, DISTURBED]
-_QUICK_SIZES = {"d": [6], "n": [32], "width": [40], "steps": [600], "draws": [3]}
+_QUICK_SIZES: dict[str, list[int]] = {"d": [6], "n": [32], "width": [40], "steps": [600], "draws": [3]}
 _SIZES: dict[str, list[int]] = {"d": [8], "n": [60], "width": [100], "steps": [2500], "draws": [6]}
 RECIPE = Recipe(
     "relu-bias",
