@@ -46,7 +46,7 @@ def main() -> int:
             rows.append(cells([name, asked.mutants, counts[name], f"{slowest:.2f} s"]))
             print(rows[-1], flush=True)
             worst = max(worst, slowest)
-    rows.append(cells(["**all**", n, counts.total(), f"{worst:.2f} s"]))
+    rows.append(cells(["**all**", f"{n:,}".replace(",", " "), counts.total(), f"{worst:.2f} s"]))
     print(rows[-1])
     if asked.page and not replace_block(asked.page, BLOCK, "\n".join(rows)):
         parser.error(f"{asked.page} lacks the marks <!-- {BLOCK} --> and <!-- /{BLOCK} -->")
