@@ -51,7 +51,7 @@ def verdicts(**changes):
         found = {
             "method": list(adapters_and_weights.METHODS),
             "adapter": [2.0, 1.0, 3.0 * scatter, 1.05],
-            "weights": [2.0, 2.1 * scatter, 1.2, 1.25],
+            "weights": [2.0, 2.5 * scatter, 1.2, 1.25],
             "error": [0.5, 0.5 * scatter, 0.3, 0.4],
             "gap": 1e-10,
         }
@@ -64,12 +64,13 @@ def verdicts(**changes):
     [
         ({}, set()),
         ({"gap": lambda n: 1e-3}, {0}),
-        ({"weights": lambda n: [2.0, 2.1, 0.9, 0.9]}, {1}),
+        ({"weights": lambda n: [2.0, 2.1, 0.9, 0.9]}, {1, 5, 12}),
         ({"weights": lambda n: [None] * 4}, {2}),
-        ({"weights": lambda n: [1.3, 1.2 + 0.001 * n, 1.2, 1.2]}, {3, 4, 8, 9}),
-        ({"weights": lambda n: [2.0, 2.1, 1.2, 1.4 + 0.001 * n]}, {6, 11}),
-        ({"adapter": lambda n: [2.0, 1.0, 1.1 + 0.01 * n, 1.05]}, {5, 10}),
-        ({"error": lambda n: [0.5, 0.3, 0.5 + 0.01 * n, 0.4]}, {7, 12}),
+        ({"weights": lambda n: [2.0, 2.1, 1.2, 1.25]}, {3, 10}),
+        ({"weights": lambda n: [1.3, 1.2 + 0.001 * n, 1.2, 1.2]}, {3, 4, 6, 10, 11, 13}),
+        ({"weights": lambda n: [2.0, 2.5, 1.2, 1.4 + 0.001 * n]}, {8, 15}),
+        ({"adapter": lambda n: [2.0, 1.0, 1.1 + 0.01 * n, 1.05]}, {7, 14}),
+        ({"error": lambda n: [0.5, 0.3, 0.5 + 0.01 * n, 0.4]}, {9, 16}),
     ],
 )
 def test_every_claim_can_fail(changes, failing):

@@ -1,5 +1,7 @@
 """The recipe of ReLU networks and dimension: derivatives by differences, and controls of its claims."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -76,6 +78,24 @@ def test_exponents_that_worsen_with_dimension_hold_and_equal_ones_fail(exponent,
     claim = claims["Large step: by how much the exponent of the error in n rises with each dimension"]
     assert claim.verdict == verdict
     assert claim.estimate == pytest.approx((exponent(5) - exponent(1)) / 4, abs=1e-6)
+
+
+def test_runs_above_the_edge_are_counted_and_left_out_of_the_claims_about_stable_runs():
+    evidence = _evidence(lambda d: -0.8)
+    odd = [r for r in evidence.select(method=study.LARGE, n=256).results if r.trial.repetition == 0]
+    results = [
+        replace(r, metrics=r.metrics | {"edge": 1.3, "error": 100 * r.metrics["error"]}) if r in odd else r
+        for r in evidence.results
+    ]
+    claims = {claim.text: claim for claim in study.judge(Evidence(evidence.experiment, results))}
+    share = claims["Large step: the share of runs above 2.2/η"]
+    assert share.estimate == len(odd) / len(evidence.select(method=study.LARGE).results)
+    exponent = "d = 5: exponent of the error in n, 95 % together over dimensions"
+    assert claims[f"Large step, stable runs alone, {exponent}"].estimate == pytest.approx(-0.799)
+    assert claims[f"Large step, {exponent}"].estimate > 0
+    ratio = "d = 5, largest n{}: the error of the large step over that of weight decay, in the geometric mean"
+    assert claims[ratio.format(", stable runs alone")].estimate == pytest.approx(1)
+    assert claims[ratio.format("")].estimate == pytest.approx(10)
 
 
 @pytest.mark.slow

@@ -4,7 +4,9 @@ One head classifies sequences whose optimal token has the score 1 and whose othe
 normalized gradient descent, which follows the gradient flow of the exponential loss at another speed. A margin is
 compared with the largest one of its norm: for the nuclear norm a certified optimum, from the dual vector of
 `flat_minimum`, and for the Frobenius norm a nonnegative least-squares problem. Sheen, Chen, Wang, Zhou 2024 (arXiv
-2403.08699) prove the first lean for diagonal weights and for aligned ones; general starts and limits are ours.
+2403.08699) prove the first lean for diagonal weights and for aligned ones; general starts and limits are ours. The
+text of the later work arXiv 2602.11137, which conjectures a lean to the nuclear norm, could not be read; the claim that
+is tested here is ours, not its authors'.
 
 Claim: trained apart from a small start, key and query approach the largest margin of the nuclear norm. In the mean over
 draws the normalized margin gap ends below 0.02, it decreases by at least half in the last decade of steps, and nine of
