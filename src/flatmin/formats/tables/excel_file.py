@@ -32,7 +32,7 @@ class ExcelFile(TableFile):
     bytes_per_byte = 400.0
 
     def __init__(self, path: Path) -> None:
-        with warnings.catch_warnings(record=True) as told:
+        with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
             stored, self._book = (_workbook(path, values) for values in (True, False))
         if not (stored.worksheets and self._book.worksheets):
@@ -58,8 +58,8 @@ class ExcelFile(TableFile):
                 f"the workbook has {len(stored.worksheets)} sheets; the first one, {sheet.title!r}, is read"
             )
 
-        if told:
-            sentence = " ".join(str(told[0].message).split())
+        if warned:
+            sentence = " ".join(str(warned[0].message).split())
             self.notes.append(f"a part of the workbook is neither read nor written: {sentence}")
 
     @classmethod
