@@ -43,6 +43,7 @@ class SweepSchedule:
     double_below: float = 1e-6  #: Relative change of the objective below which sweeps run in double precision.
     max_sweeps: int = 200  #: Largest number of sweeps in a stage.
     min_added: int = 8  #: Number of columns that may always be added at a time.
+    growth: int = 3  #: Number of columns that may be added at a time, in units of those before.
     #: Columns whose singular values are at most this multiple of the last change of the objective are dropped, if the
     #: objective hardly rises. The multiples are tried in this order.
     dropped: tuple[float, ...] = (0.5, 0.05, 0.005)
@@ -146,7 +147,7 @@ class _Search:
             return L, R
         self.far = self._is_far(L, R)
         self.capped = self.far and self.converged
-        if self.far:
+        if self.far and by_gap:
             self._record_gap(L, R)
         if self.far or not by_gap:
             return L, R
@@ -206,9 +207,11 @@ class _Search:
         return L, R
 
     def _widened(self, problem: RegularisedCells, L: Array, R: Array) -> tuple[Array, Array]:
-        """Return the factors with new columns that lower the objective: at most ``min_added``, or as many as before."""
+        """Return the factors with new columns that lower the objective: ``min_added``, or ``growth`` times as many as before."""
+        count = min(max(SCHEDULE.min_added, SCHEDULE.growth * L.shape[1]), self.widest - L.shape[1])
+        if not count:
+            return L, R
         U, _, V = problem.canonical(L, R)
-        count = min(max(SCHEDULE.min_added, L.shape[1]), self.widest - L.shape[1])
         S = problem.dual_matrix(problem.errors(L, R))  # computed again below, to save memory
         u, values, v = problem.escapes(S, U, V, count, self.task.limits.seed, rough=True)
         del S
