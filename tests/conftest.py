@@ -24,21 +24,22 @@ class Reached(BaseException):
 
 
 def _only_this_machine(name):
-    """Make a method of sockets refuse every address outside this machine."""
+    """Make a method of sockets, whose last argument is an address, refuse every address outside this machine."""
     method = getattr(socket.socket, name)
 
-    def guarded(self, address, *rest):
+    def guarded(self, *arguments):
+        address = arguments[-1]
         host = str(address[0]) if isinstance(address, tuple) else ""
         if host not in HOSTS and not host.startswith("127."):
             raise Reached(f"{name} to {address}")
-        return method(self, address, *rest)
+        return method(self, *arguments)
 
     setattr(socket.socket, name, guarded)
 
 
 #: Names of this machine. Dask, Spark and processes of PyTorch talk to each other by them.
 HOSTS = {"", "::1", "localhost", socket.gethostname()}
-for _name in ("connect", "connect_ex"):
+for _name in ("connect", "connect_ex", "sendto"):
     _only_this_machine(_name)
 
 #: A package that tests install elsewhere.

@@ -1,6 +1,5 @@
 """Files and directories are written whole or not at all, and memory is asked for before it hurts."""
 
-import fcntl
 import os
 import signal
 import subprocess
@@ -14,6 +13,7 @@ from flatmin._core import files as _files
 from flatmin._core import memory as _memory
 from flatmin._core.files import atomic_directory, atomic_path, first_bytes, reason
 from flatmin.errors import InputError
+from tests.systems import needs_posix
 
 
 class Interrupted(BaseException):
@@ -80,6 +80,7 @@ for number in range(10**9):
 """
 
 
+@needs_posix
 def test_a_killed_process_leaves_the_old_directory_or_the_new_one(tmp_path, monkeypatch):
     target = tmp_path / "out"
     for delay in (0.0, 0.003, 0.011):
@@ -106,6 +107,7 @@ def test_a_directory_that_another_process_writes_is_not_removed(tmp_path, monkey
         assert first.exists()
         assert second.exists()
     (tmp_path / ".flatmin-held").mkdir()
+    fcntl = pytest.importorskip("fcntl")
     handle = os.open(tmp_path / ".flatmin-held", os.O_RDONLY)
     fcntl.flock(handle, fcntl.LOCK_EX)
     with atomic_directory(tmp_path / "a"):
@@ -165,6 +167,7 @@ def test_the_first_bytes_of_a_file_to_write_over(tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+@needs_posix
 @pytest.mark.parametrize(
     ("name", "message"),
     [

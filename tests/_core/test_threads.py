@@ -8,6 +8,7 @@ import pytest
 from threadpoolctl import ThreadpoolController
 
 from flatmin._core.threads import ThreadLimit, one_thread
+from tests.systems import needs_posix
 
 
 class Library(ThreadLimit):
@@ -113,7 +114,7 @@ def test_an_exception_restores_the_number(per_thread):
     assert library.read() == [4]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@needs_posix
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_fork_is_not_limited_by_threads_that_it_has_not():
     library = Library(per_thread=False)

@@ -14,6 +14,7 @@ if sys.platform != "linux":
 from benchmarks import load
 
 import flatmin as fm
+from tests.systems import needs_posix
 
 FEW = ("MatrixCompletion", "RobustPCA", "PhaseRetrieval")
 
@@ -46,6 +47,7 @@ def test_a_result_that_changes_is_noticed():
         load.latencies(Drifting(), np.ones(3), 5.0)
 
 
+@needs_posix
 def test_a_fork_after_the_import_fits_the_same():
     expected = load.outcome("MatrixCompletion")
     reader, writer = os.pipe()

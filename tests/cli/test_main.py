@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from flatmin.cli import _one_line
+from tests.systems import needs_full_device
 
 ROW = "%%MatrixMarket matrix coordinate real general\n2 2 3\n1 1 1\n1 2 2\n2 1 2\n"
 
@@ -22,6 +23,7 @@ def flatmin(folder, *words, **options):
     return done.returncode, done.stderr.decode().splitlines()
 
 
+@needs_full_device
 def test_a_full_device_for_the_outcome_is_one_sentence(tmp_path):
     with open("/dev/full", "w") as full:
         code, lines = flatmin(tmp_path, "--help", stdout=full)

@@ -8,6 +8,7 @@ import pytest
 from flatmin import InputError
 from flatmin.formats import KnownCells, find
 from flatmin.formats.base import check_file
+from tests.systems import needs_posix
 
 MATRIX = np.array([[1.0, np.nan], [np.nan, 4.0]])
 
@@ -44,6 +45,7 @@ def test_files_are_checked(tmp_path):
             check_file(path)
 
 
+@needs_posix
 def test_pipes_and_impossible_names_are_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "x.csv")
     with pytest.raises(InputError, match="is a pipe or a device, expected a file"):

@@ -41,6 +41,14 @@ def test_pairs_share_a_draw():
     assert evidence.pairs("error", "method", "x", "z").shape == (0, 2)
 
 
+def test_draws_are_parts_by_seed():
+    draws = evidence_of(ROWS).draws()
+    assert {seed: [result.trial.parameters["method"] for result in part.results] for seed, part in draws.items()} == {
+        3: ["x", "y"],
+        5: ["x"],
+    }
+
+
 def test_lists_are_unrolled_into_results():
     rows = evidence_of(ROWS).unrolled("stage")
     assert len(rows) == 6

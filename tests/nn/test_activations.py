@@ -125,3 +125,11 @@ def test_what_cannot_be_used_is_refused():
         activation_trace(flat, CROSS, DATA, layer="1")
     with pytest.raises(InputError, match="no samples"):
         activation_trace(mlp(), CROSS, [], layer="0")
+
+
+@pytest.mark.parametrize("layer", [["0"], None, 0, "nine"])
+def test_a_layer_is_the_name_of_a_submodule(layer):
+    with pytest.raises(InputError, match=r"layer is .*, expected the name of a submodule: 0"):
+        activation_trace(
+            nn.Sequential(nn.Linear(3, 1)), nn.MSELoss(), (torch.ones(2, 3), torch.ones(2, 1)), layer=layer
+        )

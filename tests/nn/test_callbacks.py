@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import warnings
 
 import pytest
@@ -53,10 +54,52 @@ def test_a_part_of_the_module_can_be_measured():
     assert log.measure(outer, 1)["hessian_trace"] == hessian_trace(outer["net"], nn.MSELoss(), data()).value
 
 
-@pytest.mark.parametrize("options", [{"every": 0}, {"part": "net"}])
-def test_bad_arguments_are_one_sentence(options):
-    with pytest.raises(InputError, match="expected"):
-        TraceLog(nn.MSELoss(), data(), **options)
+BAD = {
+    "every": ({"every": 0}, "every is 0, expected a whole number"),
+    "part": ({"part": "net"}, "part is a str, expected a function"),
+    "option": ({"metod": "exact"}, "hessian_trace has no option 'metod', did you mean 'method'"),
+    "method": ({"method": "exakt"}, "method is 'exakt', expected one of auto, exact"),
+    "of": ({"of": "fisher"}, "of is 'fisher', expected one of hessian, gauss_newton"),
+    "number": ({"max_products": 3}, "max_products is 3, expected at least 8"),
+    "target": ({"target_std_error": -1.0}, "target_std_error is -1.0, expected a positive"),
+    "groups": ({"groups": "layers"}, "groups is 'layers', expected 'parameter', 'module'"),
+    "seed": ({"seed": -1}, "seed is -1, expected a whole number"),
+    "name": ({"name": 3}, "name is 3, expected the key"),
+    "loss": ({"loss": "mse"}, "loss is 'mse', expected a module, a function"),
+}
+
+
+@pytest.mark.parametrize(("options", "sentence"), BAD.values(), ids=BAD)
+def test_bad_arguments_are_one_sentence_before_the_training_begins(options, sentence):
+    for made in (TraceLog, lightning_callback, trainer_callback):
+        with pytest.raises(InputError, match=sentence):
+            made(**{"loss": nn.MSELoss(), "data": data(), **options})
+
+
+def test_good_options_draw_no_random_numbers_and_fit_models_of_any_size():
+    state = torch.get_rng_state()
+    for options in ({"method": "exact", "max_products": 20}, {"method": "hutch++", "target_std_error": 1e-9}, {}):
+        TraceLog(nn.MSELoss(), data(), **options, groups={"last": ["3.weight"]}, parameters=["3.weight"])
+    TraceLog(nn.MSELoss(), data(), method="xtrace", max_products=10**6)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_loss_that_is_nan_does_not_end_the_training_and_warns_once():
+    model, log = network(), TraceLog(nn.MSELoss(), data(), 1)
+    with torch.no_grad():
+        model[0].weight.fill_(torch.nan)
+    with pytest.warns(RuntimeWarning, match="the trace at step 1 is NaN: batch 0: the loss is nan"):
+        row = log.measure(model, 1)
+    assert all(math.isnan(number) for number in row.values())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        log.measure(model, 2)
+    with torch.no_grad():
+        model[0].weight.fill_(0.0)
+    assert log.measure(model, 3)["hessian_trace"] > 0
+    assert [row["step"] for row in log.history] == [1, 2, 3]
+    with pytest.raises(InputError, match=r"model is a str, expected a torch.nn.Module"):
+        log.measure("net", 4)
 
 
 def test_a_missing_library_is_named(monkeypatch):
@@ -117,7 +160,7 @@ def test_lightning_logs_saves_and_goes_on(tmp_path):
     assert again.history[:2] == callback.history[:2]
 
 
-def trainer_run(folder, callbacks=(), resume=None, **options):
+def trainer_run(folder, callbacks=(), resume=None, prepare=lambda trainer: None, **options):
     transformers = pytest.importorskip("transformers")
     pytest.importorskip("accelerate")
     transformers.set_seed(0)
@@ -128,8 +171,39 @@ def trainer_run(folder, callbacks=(), resume=None, **options):
         report_to=[], disable_tqdm=True, save_strategy="steps", **options,
     )  # fmt: skip
     trainer = transformers.Trainer(model, arguments, train_dataset=tokens(), callbacks=list(callbacks))
+    prepare(trainer)
     trainer.train(resume_from_checkpoint=resume)
     return trainer
+
+
+@pytest.mark.slow
+def test_the_log_of_the_trainer_reaches_its_reports(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    measured = {"of": "gauss_newton", "method": "hutchinson", "max_products": 8}
+    seen = []
+
+    class Report(transformers.TrainerCallback):
+        """Stands for TensorBoard and others, which come before the callbacks of the user."""
+
+        def on_log(self, args, state, control, logs, **kwargs):
+            seen.append((state.global_step, dict(logs)))
+
+        def on_train_begin(self, args, state, control, **kwargs):
+            pass
+
+    def prepared(trainer):
+        trainer.add_callback(trainer_callback(None, batch(), 3, log=trainer.log, **measured))
+
+    trainer = trainer_run(tmp_path / "logged", [Report()], prepare=prepared)
+    assert [step for step, logs in seen if KEYS[0] in logs] == [3, 6]
+    assert [step for step, logs in seen if "loss" in logs] == [3, 6]  # the rows of the trainer itself are not lost
+    rows = [row for row in trainer.state.log_history if KEYS[0] in row]
+    assert [row["step"] for row in rows] == [3, 6]
+    again = trainer_callback(None, batch(), 3, **measured)
+    again.on_train_begin(None, trainer.state, None)
+    assert [set(row) for row in again.history] == [{"step", *KEYS}] * 2
+    with pytest.raises(InputError, match="log is a str, expected the method log of a trainer"):
+        trainer_callback(None, batch(), log="tensorboard")
 
 
 def tokens():

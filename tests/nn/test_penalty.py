@@ -211,3 +211,30 @@ def test_a_hook_that_changes_a_layer_is_noticed(n):
     x, y = randn(n, 4, seed=1), torch.arange(n) % C
     penalty, other = (HessianTracePenalty(model, nn.CrossEntropyLoss(), probe=p, seed=0) for p in ("auto", "vjp"))
     assert penalty(x, y).item() == pytest.approx(other(x, y).item(), rel=1e-12)
+
+
+def test_bad_batches_are_one_sentence():
+    model, x = seeded(NETWORKS["mlp"]), randn(N, 4, seed=1)
+    penalty, nan = HessianTracePenalty(model, nn.CrossEntropyLoss(), seed=0), torch.full((N, 4), torch.nan).double()
+    tokens = {"x": x}
+    for call, sentence in (
+        (lambda: penalty(x), r"the targets are missing, expected a batch \(x, y\)"),
+        (lambda: penalty([tokens]), "the targets are missing"),
+        (lambda: penalty(tokens), "a batch has x, expected 'labels'"),
+        (lambda: penalty(x[:0], LABELS[:0]), "the batch is empty, expected at least one sample"),
+        (lambda: penalty(nan, LABELS), "the batch has NaN, expected numbers"),
+        (lambda: penalty.objective(x, LABELS, torch.nan), "alpha is nan, expected a finite number"),
+        (lambda: penalty.objective(x, LABELS, "a"), "alpha is 'a', expected a finite number"),
+        (lambda: penalty.load_state_dict({}), "the state has no 'calls', expected one that"),
+        (lambda: HessianTracePenalty(model)(x, LABELS), "loss is missing, expected one, or batches that are mappings"),
+    ):
+        with pytest.raises(fm.InputError, match=sentence):
+            call()
+    half = HessianTracePenalty(seeded(NETWORKS["mlp"]).half(), nn.CrossEntropyLoss())
+    with pytest.raises(fm.InputError, match=r"the parameters are float16, .* expected float32; use torch.autocast"):
+        half(x.half(), LABELS)
+    with torch.no_grad():
+        model[0].bias.fill_(torch.nan)
+    for call in (penalty, penalty.objective):
+        with pytest.raises(fm.InputError, match=r"the parameter 0.bias is not finite, expected finite weights"):
+            call(x, LABELS)

@@ -21,6 +21,7 @@ from tests.proofs.exact.best_witness import instance_bytes, packed
 from tests.proofs.exact.elimination import inverse as exact_inverse
 from tests.proofs.exact.elimination import is_semidefinite
 from tests.proofs.exact.proof_file import seal
+from tests.systems import needs_full_device
 
 DRAWS = 100
 
@@ -357,6 +358,7 @@ def test_the_status_does_not_depend_on_the_encoding_of_the_output(tmp_path, sett
     assert done.stdout.isascii()
 
 
+@needs_full_device
 def test_an_output_that_cannot_be_written_is_no_verdict(tmp_path):
     text, instance = proof_of("integer sensing")
     (tmp_path / "proof.json").write_bytes(text)

@@ -5,15 +5,18 @@ format got a new version; files of earlier versions stay as they are, and must s
 """
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
 import flatmin as fm
 from flatmin._core.arrays import Array
 from flatmin.cli import main
+from flatmin.cli.output import IMPUTATION, SUMMARY_VERSION, read_summary
 from flatmin.estimators._saved import MODEL_VERSION
 from flatmin.formats.archive import PROBLEM_VERSION, read_arrays
 from flatmin.lab import Result, Store, recipes
@@ -145,11 +148,29 @@ class KeptFormat:
         return DATA / self.pattern.format(version)
 
 
+def _write_summary(file: Path) -> None:
+    table = file.with_suffix(".csv")
+    np.savetxt(table, HOLES, delimiter=",")
+    answer = file.with_suffix("")
+    assert main(["impute", str(table), "--output", str(answer), "--quiet"]) == 0
+    (answer / "summary.json").replace(file)
+    shutil.rmtree(answer)
+    table.unlink()
+
+
+def _read_summary(file: Path) -> list[object]:
+    with TemporaryDirectory() as folder:
+        shutil.copy(file, Path(folder) / "summary.json")
+        fields = read_summary(Path(folder))
+    return [fields["format_version"], fields["confidence"], IMPUTATION.fields <= fields.keys()]
+
+
 FORMATS = {
     "problem": KeptFormat(PROBLEM_VERSION, "problem-{}.npz", _write_problem, _read_problem),
     "solution": KeptFormat(FORMAT_VERSION, "solution-{}.npz", _write_solution, _read_solution),
     "proof": KeptFormat(1, "proof-{}.json", _write_proof, _read_proof),
     "store": KeptFormat(FORMAT, "store-{}.db", _write_store, _read_store),
+    "summary": KeptFormat(SUMMARY_VERSION, "summary-{}.json", _write_summary, _read_summary),
     "recipe": KeptFormat(RECIPE_VERSION, "recipe-{}.toml", _write_recipe, _read_recipe),
     **{f"model {name}": KeptFormat(MODEL_VERSION, f"model-{name}-{{}}.npz", *_model(name)) for name in MODELS},
 }

@@ -10,6 +10,7 @@ from release.dependencies import bill_of_materials, installed, table
 from release.requirements import ROOT, project, stated
 
 import flatmin
+from flatmin.cli import main
 
 yaml = pytest.importorskip("yaml")
 
@@ -104,6 +105,24 @@ def test_the_recipe_for_conda_asks_for_what_the_package_needs():
     assert recipe["about"]["summary"] == project()["description"]
 
 
+def test_the_commands_of_the_conda_recipe_end_well(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    commands = [line for part in read("conda/recipe.yaml")["tests"] for line in part.get("script", [])]
+    assert len(commands) >= 3
+    for line in commands:
+        program, *words = line.split()
+        assert program == "flatmin"
+        assert main(words) == 0, line
+    capsys.readouterr()
+
+
+def test_every_name_that_flatmin_exports_has_a_stability():
+    page = (ROOT / "docs" / "stability.md").read_text(encoding="utf-8")
+    table = page[page.index("## Names") : page.index("## File formats")]
+    named = {*re.findall(r"`(?:flatmin\.)?(\w+)`", table)}
+    assert {*flatmin.__all__} - {*flatmin.estimators.__all__} - {"__version__"} <= named
+
+
 def test_workflows_and_templates_can_be_read():
     folder = ROOT / ".github"
     for file in folder.rglob("*.yml"):
@@ -132,10 +151,9 @@ def test_releases_are_published_without_a_password():
 def test_the_changelog_has_this_version_in_the_usual_form():
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     versions = re.findall(r"^## \[(.+?)\](?: - (\S+))?$", text, re.MULTILINE)
-    assert flatmin.__version__ in dict(versions)
+    assert flatmin.__version__ in dict(versions) or "Unreleased" in dict(versions)
     for name, day in versions:
-        assert re.fullmatch(r"Unreleased|\d+\.\d+\.\d+", name)
-        assert name == "Unreleased" or re.fullmatch(r"Unreleased|\d{4}-\d{2}-\d{2}", day)
+        assert (name == "Unreleased" and not day) or re.fullmatch(r"\d+\.\d+\.\d+ \d{4}-\d{2}-\d{2}", f"{name} {day}")
     kinds = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
     assert {*re.findall(r"^### (.+)$", text, re.MULTILINE)} <= kinds
 

@@ -67,6 +67,8 @@ def test_tests_can_reach_this_machine_only():
         opened.connect(("example.org", 80))
     with socket.socket() as opened, pytest.raises(Reached):
         opened.connect_ex(("192.0.2.1", 80))
+    with socket.socket(type=socket.SOCK_DGRAM) as opened, pytest.raises(Reached):
+        opened.sendto(b"", ("192.0.2.1", 9))
     with pytest.raises(Reached):
         urllib.request.urlopen("http://192.0.2.1/")
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()):

@@ -61,7 +61,7 @@ import os, sys, warnings
 
 for name in ("fcntl", "resource", "pwd", "grp", "termios"):
     sys.modules[name] = None
-for name in ("fork", "forkpty", "getuid", "sched_getaffinity"):
+for name in {"fork", "forkpty", "getuid", "sched_getaffinity"} & {*dir(os)}:
     delattr(os, name)
 warnings.simplefilter("ignore")
 warnings.filterwarnings("error", category=EncodingWarning, module="flatmin")

@@ -1,6 +1,5 @@
 """Fits of estimators for the commands: whether they converged, their intervals, and the results of earlier commands."""
 
-import json
 import threading
 import time
 import warnings
@@ -15,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from flatmin._core.arrays import Array
 from flatmin._core.progress import progress, spoken
-from flatmin.cli.output import ResultsKind
+from flatmin.cli.output import ResultsKind, read_summary
 from flatmin.errors import InputError
 
 __all__ = [
@@ -150,13 +149,17 @@ def coverage_rows(summary: Mapping[str, Any], held_out: str) -> dict[str, str]:
 
 def earlier_results(directory: Path, kind: ResultsKind, read: Callable[[dict[str, Any]], Found]) -> Found:
     """Return what ``read`` takes from the summary of earlier results that have a model, or raise `InputError`."""
+    nothing = f"the --model {directory} holds no results of flatmin {kind.command}"
     try:
-        summary = json.loads((directory / "summary.json").read_text(encoding="utf-8"))
+        summary = read_summary(directory)
+    except InputError as error:
+        raise InputError(f"{nothing}: {error}") from error
+    try:
         if not kind.fields <= summary.keys():
             raise KeyError
         found = read(summary)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"the --model {directory} holds no results of flatmin {kind.command}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(nothing) from error
     if not (directory / MODEL).is_file():
         raise InputError(f"the --model {directory} has no {MODEL}; it was made by another model, pass that one")
     return found

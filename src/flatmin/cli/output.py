@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from flatmin._core.files import atomic_directory, check_writable, reason, refused_if_unwritable
+from flatmin._core.validation import check_version
 from flatmin.errors import InputError
+from flatmin.formats.base import check_file
 from flatmin.proofs.exact import files_of
 
 __all__ = [
@@ -20,11 +23,17 @@ __all__ = [
     "RATING",
     "RECOVERY",
     "SEPARATION",
+    "SUMMARY_VERSION",
     "ResultsKind",
     "check_proof_place",
     "destination",
+    "read_summary",
     "results_directory",
 ]
+
+
+#: The version of the fields of ``summary.json``, which all commands share.
+SUMMARY_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -166,13 +175,26 @@ def results_directory(target: Path) -> Iterator[Path]:
         yield folder
 
 
+def read_summary(directory: Path) -> dict[str, Any]:
+    """Return the fields of the summary in a directory of results, or raise `InputError`."""
+    file = directory / "summary.json"
+    check_file(file, "the summary")
+    try:
+        fields = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"the summary {file} cannot be read: {error}; it should be JSON written by flatmin") from error
+    if not isinstance(fields, dict) or "format_version" not in fields:
+        raise InputError(f"the summary {file} has no format_version, expected a file written by flatmin")
+    check_version(f"the summary {file}", fields["format_version"], SUMMARY_VERSION)
+    return fields
+
+
 def _replaceable(directory: Path, kind: ResultsKind) -> bool:
     try:
         if not any(directory.iterdir()):
             return True
-        summary = json.loads((directory / "summary.json").read_text(encoding="utf-8"))
-        return isinstance(summary, dict) and kind.fields <= summary.keys()
-    except (OSError, ValueError):
+        return kind.fields <= read_summary(directory).keys()
+    except (OSError, InputError):
         return False
 
 

@@ -11,14 +11,12 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin._version import __version__
+from flatmin.cli.output import SUMMARY_VERSION
 from flatmin.families import Family
 from flatmin.problem import Problem
 from flatmin.solution import Solution
 
-__all__ = ["SUMMARY_VERSION", "as_json", "plain", "print_outcome", "print_table", "summarize"]
-
-#: The version of the fields of ``summary.json``, which all commands share.
-SUMMARY_VERSION = 1
+__all__ = ["as_json", "plain", "print_outcome", "print_table", "summarize"]
 
 
 def summarize(

@@ -144,6 +144,8 @@ def check_file(path: Path, role: str = "the input") -> None:
         with path.open("rb") as stream:
             if not stream.read(1):
                 raise InputError(f"{role} {path} is empty")
+    except InputError:
+        raise
     except FileNotFoundError as error:
         raise InputError(f"{role} {path} does not exist") from error
     except (OSError, ValueError) as error:

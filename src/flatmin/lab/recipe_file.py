@@ -21,6 +21,7 @@ from typing import Any
 
 from flatmin._core.validation import check_version, real_number, shown
 from flatmin.errors import InputError
+from flatmin.formats.base import check_file
 from flatmin.lab.recipe import RECIPES, Recipe
 
 __all__ = ["read_recipe"]
@@ -66,6 +67,7 @@ def read_recipe(given: str, *, quick: bool = False) -> Recipe:
 
 
 def _read(file: Path) -> dict[str, Any]:
+    check_file(file, "the recipe")
     try:
         changes = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:

@@ -6,6 +6,7 @@ from typing import Any, Unpack
 import torch
 from torch import Tensor, nn
 
+from flatmin._core.validation import shown
 from flatmin.errors import InputError
 from flatmin.nn.estimators.base import TraceEstimate
 from flatmin.nn.operators.curvature import Curvature, CurvatureOptions, shows_options
@@ -109,9 +110,9 @@ def activation_trace(
     curvature = Curvature.from_arguments(model, loss, data, **options)
     inner = curvature.weights.model
     known = dict(inner.named_modules())
-    if layer not in known:
+    if not isinstance(layer, str) or layer not in known:
         names = ", ".join(name for name in known if name)
-        raise InputError(f"layer is {layer!r}, expected the name of a submodule: {names}")
+        raise InputError(f"layer is {shown(layer)}, expected the name of a submodule: {names}")
     shift = torch.zeros(_shape(curvature, layer), dtype=curvature.dtype, device=curvature.device)
     shifted = curvature.on(ModelWeights(ShiftedActivations(inner, layer, shift), ["shift"]))
     return hessian_trace(
@@ -122,8 +123,8 @@ def activation_trace(
 def _shape(curvature: Curvature, layer: str) -> list[int]:
     """Return the shape of one sample's activation, from the first batch of any process."""
     sizes: tuple[int, ...] = ()
-    with curvature.processes.collective():
-        for batch, run in curvature.evaluations():
+    with curvature.processes.collective(), curvature.evaluations() as evaluations:
+        for batch, run in evaluations:
             sizes = run(partial(_checked_shape, curvature, batch, layer))
             break
     count = curvature.processes.largest(len(sizes))

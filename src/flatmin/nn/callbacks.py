@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
+import torch
 from torch import nn
 
-from flatmin._core.validation import whole_number
+from flatmin._core.validation import is_whole, shown, whole_number
 from flatmin.errors import InputError
-from flatmin.nn.estimators.base import TraceEstimate
+from flatmin.nn.operators.curvature import check_options
 from flatmin.nn.operators.streaming import Loss
 from flatmin.nn.spectrum.trace import hessian_trace
 
@@ -19,6 +22,8 @@ __all__ = ["TraceLog", "lightning_callback", "trainer_callback"]
 
 #: Packages that have Lightning's class of callbacks, in the order in which they are tried.
 _LIGHTNING = ("lightning.pytorch", "pytorch_lightning")
+#: Number of weights of the model on which options are tried, and largest number of products with it.
+_TRIED = 120
 
 
 class TraceLog:
@@ -35,12 +40,17 @@ class TraceLog:
     part : callable, optional
         A function from the trained module to the module that is measured, for instance ``lambda module: module.net``.
     **options
-        Other arguments of `hessian_trace`.
+        Other arguments of `hessian_trace`. They are tried on a small model at once, so that no mistake ends a training.
 
     Attributes
     ----------
     history : list of dict
         For each measurement the ``step``, the trace and the ends of its interval.
+
+    Raises
+    ------
+    InputError
+        If an argument is out of range.
 
     Examples
     --------
@@ -64,19 +74,37 @@ class TraceLog:
         **options: Any,
     ) -> None:
         self.loss, self.data, self.every = loss, data, whole_number(every, "every", 1)
+        if loss is not None and not callable(loss):
+            raise InputError(f"loss is {shown(loss)}, expected a module, a function of outputs and targets, or None")
+        if not isinstance(name, str) or not name:
+            raise InputError(f"name is {shown(name)}, expected the key of the trace in the log, a text")
+        check_options(hessian_trace, options)
+        _try(options)
         if part is not None and not callable(part):
             raise InputError(f"part is a {type(part).__name__}, expected a function of the trained module")
         self.name, self.part, self.options = name, part, options
         self.history: list[dict[str, float]] = []
+        self._failed = False
 
     def measure(self, model: nn.Module, step: int) -> dict[str, float] | None:
-        """Measure after a step if it is due, once; return the trace and the ends of its interval."""
+        """Measure after a step if it is due, once; return the trace and the ends of its interval.
+
+        A measurement that raises `InputError`, as at a loss that is NaN, gives NaN; the first one also gives a warning.
+        """
+        if not isinstance(model, nn.Module):
+            raise InputError(f"model is a {type(model).__name__}, expected a torch.nn.Module")
         if step < 1 or step % self.every or (self.history and self.history[-1]["step"] == step):
             return None
-        with _in_full_precision(model):
-            measured = model if self.part is None else self.part(model)
-            found: TraceEstimate = hessian_trace(measured, self.loss, self.data, **self.options)
-        numbers = found.value, *found.interval
+        try:
+            with _in_full_precision(model):
+                measured = model if self.part is None else self.part(model)
+                found = hessian_trace(measured, self.loss, self.data, **self.options)
+            numbers = found.value, *found.interval
+        except InputError as error:
+            numbers = math.nan, math.nan, math.nan
+            if not self._failed:
+                warnings.warn(f"the trace at step {step} is NaN: {error}", RuntimeWarning, stacklevel=2)
+            self._failed = True
         row = dict(zip((self.name, f"{self.name}_low", f"{self.name}_high"), numbers, strict=True))
         self.history.append({"step": step, **row})
         return row
@@ -139,17 +167,28 @@ def lightning_callback(loss: Loss | None, data: Any, every: int = 100, **options
     return LightningTrace()
 
 
-def trainer_callback(loss: Loss | None, data: Any, every: int = 100, **options: Any) -> Any:
+def trainer_callback(
+    loss: Loss | None,
+    data: Any,
+    every: int = 100,
+    *,
+    log: Callable[[dict[str, float]], None] | None = None,
+    **options: Any,
+) -> Any:
     """Return a callback of Hugging Face's ``Trainer`` that logs the trace of the Hessian every n steps.
 
     The numbers are rows of ``trainer.state.log_history``, with the keys ``step``, ``epoch``, ``hessian_trace``,
-    ``hessian_trace_low`` and ``hessian_trace_high``. The history is part of each checkpoint (``trainer_state.json``),
-    and continues in a resumed run. The weights and random numbers of the run are the same as without the callback.
+    ``hessian_trace_low`` and ``hessian_trace_high``. TensorBoard, W&B and other reports get them only with
+    ``log=trainer.log``, because the trainer does not pass its log to callbacks. The history is part of each checkpoint
+    (``trainer_state.json``), and continues in a resumed run. The weights and random numbers of the run are the same as
+    without the callback.
 
     Parameters
     ----------
     loss, data, every, **options
         As for `TraceLog`. ``loss=None`` is the loss of the model itself, for batches that are mappings with labels.
+    log : callable, optional
+        The method ``log`` of the trainer, which then writes the rows itself and passes them to all reports.
 
     Returns
     -------
@@ -164,27 +203,52 @@ def trainer_callback(loss: Loss | None, data: Any, every: int = 100, **options: 
 
     Examples
     --------
-    >>> callback = trainer_callback(None, batch, every=50)  # doctest: +SKIP
-    >>> transformers.Trainer(model, arguments, train_dataset=data, callbacks=[callback]).train()  # doctest: +SKIP
+    >>> trainer = transformers.Trainer(model, arguments, train_dataset=data)  # doctest: +SKIP
+    >>> callback = trainer_callback(None, batch, every=50, log=trainer.log)  # doctest: +SKIP
+    >>> trainer.add_callback(callback)  # doctest: +SKIP
+    >>> trainer.train()  # doctest: +SKIP
     >>> callback.history[-1]["hessian_trace"]  # doctest: +SKIP
     """
-    log = TraceLog(loss, data, every, **options)
+    if log is not None and not callable(log):
+        raise InputError(f"log is a {type(log).__name__}, expected the method log of a trainer")
+    traces = TraceLog(loss, data, every, **options)
     base = _base("TrainerCallback", "transformers")
 
     class TrainerTrace(base):  # type: ignore[misc, valid-type]
         """Measures at the end of a step."""
 
-        history = property(lambda self: log.history)
+        history = property(lambda self: traces.history)
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            rows = (row for row in state.log_history if log.name in row)
-            log.history[:] = [{key: number for key, number in row.items() if key != "epoch"} for row in rows]
+            keys = ("step", traces.name, f"{traces.name}_low", f"{traces.name}_high")
+            rows = (row for row in state.log_history if traces.name in row)
+            traces.history[:] = [{key: row[key] for key in keys if key in row} for row in rows]
 
         def on_step_end(self, args: Any, state: Any, control: Any, *, model: Any, **kwargs: Any) -> None:
-            if log.measure(model, state.global_step) is not None:
-                state.log_history.append({"epoch": state.epoch, **log.history[-1]})
+            row = traces.measure(model, state.global_step)
+            if row is None:
+                return
+            if log is None:
+                state.log_history.append({"epoch": state.epoch, **traces.history[-1]})
+                return
+            due = control.should_log
+            log(row)
+            control.should_log = due  # which the trainer resets after every row
 
     return TrainerTrace()
+
+
+def _try(options: Mapping[str, Any]) -> None:
+    """Raise `InputError` if the options of `hessian_trace` cannot be used, by measuring a linear model of zeros."""
+    given = {name: value for name, value in options.items() if name not in ("parameters", "distributed")}
+    if not isinstance(given.get("groups"), str):
+        given.pop("groups", None)
+    if is_whole(given.get("max_products")):
+        given["max_products"] = min(given["max_products"], _TRIED)
+    size = 1 if given.get("method") == "exact" else _TRIED
+    with torch.random.fork_rng(devices=[]):
+        model = nn.Linear(size, 1, bias=False)
+    hessian_trace(model, nn.MSELoss(), (torch.zeros(1, size), torch.zeros(1, 1)), **given)
 
 
 def _base(name: str, *packages: str) -> type:

@@ -1,5 +1,6 @@
 """The trace of the Hessian as a differentiable penalty for training."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -9,15 +10,17 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._pytree import tree_leaves
 
-from flatmin._core.validation import whole_number
+from flatmin._core.validation import real_number, shown, whole_number
 from flatmin.errors import InputError
 from flatmin.nn.operators.per_example import PerExample, widened
 from flatmin.nn.operators.pieces import Pieces, mean_over
-from flatmin.nn.operators.square_root import loss_root
+from flatmin.nn.operators.square_root import known_loss, loss_root
 from flatmin.nn.operators.state import check_values, unwrapped
 from flatmin.nn.operators.streaming import Batch
-from flatmin.nn.operators.token_loss import OwnLoss, own_loss
+from flatmin.nn.operators.token_loss import LABELS, OwnLoss, own_loss
+from flatmin.nn.targets import check_targets
 
 __all__ = ["HessianTracePenalty", "twice_differentiable"]
 
@@ -69,8 +72,9 @@ class HessianTracePenalty:
     Raises
     ------
     InputError
-        If an argument is out of range; when called, if the loss has no root, the outputs are not a real tensor,
-        parameters are complex, no parameter requires a gradient, or the model has reentrant checkpoints.
+        If an argument is out of range; when called, if the loss has no root, the batch is empty or does not suit the
+        loss, the batch or all outputs are NaN, the outputs are not a real tensor, parameters are complex or float16, no
+        parameter requires a gradient, or the model has reentrant checkpoints.
 
     Notes
     -----
@@ -147,10 +151,12 @@ class HessianTracePenalty:
             return self._mean(batch, self._of_piece)
         if self.probe == "per_example":
             raise InputError("outputs were given with probe='per_example', expected none; use penalty.objective(x, y)")
-        return self._value(outputs if isinstance(outputs, Tensor) else outputs.logits, batch.y, None)
+        return self._value(getattr(outputs, "logits", outputs), batch.y, None)
 
     def objective(self, x: Any, y: Any = None, alpha: float = 1.0) -> Tensor:
         """Return ``loss(model(x), y) + alpha * penalty(x, y)`` from a single forward pass, a scalar tensor."""
+        if not (isinstance(alpha, Tensor) or math.isfinite(real_number(alpha))):
+            raise InputError(f"alpha is {shown(alpha)}, expected a finite number")
         batch = self._batch(x, y)
         if not self._is_due():
             return torch.as_tensor(self.loss(batch.outputs(self.model, self.loss), batch.y))
@@ -158,14 +164,26 @@ class HessianTracePenalty:
 
     def _of_piece(self, batch: Batch) -> Tensor:
         with twice_differentiable(self.model), self._recording() as layers, self._untouched() as model:
-            outputs = batch.outputs(model, self.loss)
+            outputs = self._outputs(batch, model)
         return self._value(outputs, batch.y, layers)
 
     def _objective_of_piece(self, alpha: float, batch: Batch) -> Tensor:
         with twice_differentiable(self.model), self._recording() as layers:
-            outputs = batch.outputs(self.model, self.loss)
+            outputs = self._outputs(batch, self.model)
         total: Tensor = self.loss(outputs, batch.y) + alpha * self._value(outputs, batch.y, layers)
         return total
+
+    def _outputs(self, batch: Batch, model: Callable[..., Any]) -> Any:
+        """Return the outputs of a batch; raise `InputError` if they do not suit the loss, or weights are NaN."""
+        outputs = batch.outputs(model, self.loss)
+        check_targets(known_loss(self.loss) or self.loss, outputs, batch.y)
+        if isinstance(outputs, Tensor) and bool(outputs.isnan().all()):
+            for name, p in self.model.named_parameters():
+                if not bool(torch.isfinite(p).all()):
+                    raise InputError(
+                        f"the parameter {name} is not finite, expected finite weights; reduce the step size"
+                    )
+        return outputs
 
     def _mean(self, batch: Batch, function: Callable[[Batch], Tensor]) -> Tensor:
         """Return the mean of a function over the pieces of a batch, which is divided only if it would not fit."""
@@ -181,7 +199,22 @@ class HessianTracePenalty:
     def _batch(self, x: Any, y: Any) -> Batch:
         """Return a batch; the first trainer's batch shows the model's own loss if no loss was given."""
         check_values(self.model.parameters())
+        if any(p.dtype == torch.float16 for p in self.model.parameters()):
+            raise InputError(
+                "the parameters are float16, in which squared gradients underflow, expected float32; use torch.autocast"
+            )
+        batch = self._unchecked(x, y)
+        if not batch.size:
+            raise InputError("the batch is empty, expected at least one sample")
+        numbers = (t for t in tree_leaves((batch.x, batch.y)) if isinstance(t, Tensor) and t.is_floating_point())
+        if any(bool(t.isnan().any()) for t in numbers):
+            raise InputError("the batch has NaN, expected numbers; remove these samples")
+        return batch
+
+    def _unchecked(self, x: Any, y: Any) -> Batch:
         if y is not None or not isinstance(x, Mapping):
+            if isinstance(self.loss, OwnLoss):
+                raise InputError(f"loss is missing, expected one, or batches that are mappings with {LABELS!r}")
             return Batch.from_pair(x, y, self.loss)
         if isinstance(self.loss, OwnLoss):
             with torch.enable_grad(), self._untouched() as model:
@@ -195,6 +228,9 @@ class HessianTracePenalty:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore a state that `state_dict` returned."""
+        for key in ("calls", "generator"):
+            if key not in state:
+                raise InputError(f"the state has no {key!r}, expected one that state_dict() of a penalty returned")
         self.calls = int(state["calls"])
         self.generator.set_state(state["generator"].cpu())
         self._agreed = dict(state.get("agreed", {}))

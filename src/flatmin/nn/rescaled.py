@@ -278,8 +278,8 @@ def _scaled(model: nn.Module, pair: tuple[str, str], alpha: float, degree: int) 
 def _change(curvature: Curvature, scaled: nn.Module) -> float:
     """Return ``‖f' − f‖ / ‖f‖`` over all data, with the same random numbers for both."""
     sums = torch.zeros(2, dtype=torch.float64, device=curvature.device)
-    with curvature.processes.collective(), in_mode(scaled, curvature.mode):
-        for batch, run in curvature.evaluations():
+    with curvature.processes.collective(), in_mode(scaled, curvature.mode), curvature.evaluations() as evaluations:
+        for batch, run in evaluations:
             before, after = (_numbers(run(partial(_outputs, curvature, batch, other))) for other in (None, scaled))
             sums += torch.stack([(after - before).square().sum(), before.square().sum()])
     (difference, size), _ = curvature.processes.sums(sums, 0.0)

@@ -284,6 +284,8 @@ def test_a_log_that_may_not_be_read_is_one_sentence(place):
 
 def said_by_nobody(place, function):
     """Return what a function returns where permissions count: to root they do not."""
+    if not hasattr(os, "fork"):
+        pytest.skip("this system has other permissions")
     if os.geteuid() != 0:
         return function()
     for parent in place.parents[:3]:  # those of pytest, of its run, and of its process

@@ -11,6 +11,7 @@ from flatmin.lab import Processes, Result, Store, sweep
 from flatmin.lab.runs.frozen_store import read_frozen
 from flatmin.lab.runs.store import FORMAT
 from tests.lab import experiments as made
+from tests.systems import needs_posix
 
 
 @pytest.fixture
@@ -144,7 +145,7 @@ def test_any_name_is_a_file(tmp_path, monkeypatch, name):
         assert len(store.results(made.recipe_of())) == 4
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="makes a pipe")
+@needs_posix
 def test_a_pipe_or_a_device_is_no_store(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for name in (tmp_path / "pipe", "/dev/null"):

@@ -48,8 +48,22 @@ def test_layers_of_others_are_found_and_checked_by_their_gradients():
     torch.manual_seed(0)
     found = adapter_flatness(Foreign(), nn.CrossEntropyLoss(), data())
     assert list(found.adapters) == ["model"]
-    with pytest.raises(InputError, match="expected a plain low-rank adapter"):
+    with pytest.raises(InputError, match="s = 2, expected a low-rank adapter"):
         adapter_flatness(Foreign(acts=1.0), nn.CrossEntropyLoss(), data())
+
+
+@pytest.mark.parametrize("scale", ["a", float("nan"), float("inf"), None])
+def test_a_scale_is_a_finite_number(scale):
+    with pytest.raises(InputError, match=r"scale is .*, expected a finite number"):
+        LowRankAdapter(nn.Linear(2, 2), 1, scale)
+
+
+def test_a_frozen_weight_that_is_no_parameter_is_named():
+    odd = Foreign()
+    del odd.W0
+    odd.register_buffer("W0", torch.randn(3, 4).double())
+    with pytest.raises(InputError, match=r"weight of model is a plain tensor or a buffer, expected an nn.Parameter"):
+        find_adapters(odd)
 
 
 def test_a_model_without_adapters_is_refused():

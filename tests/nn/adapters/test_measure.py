@@ -162,6 +162,14 @@ def test_other_measures_see_less_curvature_after_rebalancing():
     assert traces[1] < 0.9 * traces[0]
 
 
+@pytest.mark.parametrize("number", [torch.nan, torch.inf])
+def test_factors_that_are_not_finite_are_refused(number):
+    adapter = plain()[1]
+    adapter.A.data[0, 0] = number
+    with pytest.raises(InputError, match="the factors of model have NaN or infinity, expected finite numbers"):
+        rebalance_(adapter)
+
+
 def test_bad_arguments_are_one_sentence():
     model, _ = plain()
     x, y = data()

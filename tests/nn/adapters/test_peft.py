@@ -1,5 +1,7 @@
 """Adapters of PEFT itself: found by name, measured against dense matrices, and rebalanced."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -7,7 +9,7 @@ from flatmin.errors import InputError
 from flatmin.nn import adapter_flatness, hessian_trace, rebalance_
 from flatmin.nn.adapters.layers import find_adapters
 from flatmin.nn.operators.state import in_mode
-from tests.nn.adapters.networks import LOSS, check, data, with_peft
+from tests.nn.adapters.networks import LOSS, Layers, check, data, with_peft
 
 peft = pytest.importorskip("peft")
 
@@ -90,3 +92,55 @@ def test_the_pattern_of_ranks_builds_the_model_that_it_names():
     chosen = {"first": 1, "last": 3}
     again = with_peft(["first", "last"], rank_pattern={name: chosen[name] for name in pattern})
     assert {adapter.name: adapter.rank for adapter in find_adapters(again)} == chosen
+
+
+class Nested(torch.nn.Module):
+    """A layer whose path is the end of another layer's path."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = torch.nn.ModuleDict({"first": torch.nn.Linear(4, 4)})
+        self.first, self.last = torch.nn.Linear(4, 4), torch.nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.last(torch.tanh(self.first(torch.tanh(self.inner["first"](x)))))
+
+
+@pytest.mark.parametrize("stabilized", [False, True])
+def test_the_patterns_keep_the_scales_of_the_adapters(stabilized):
+    def build(**patterns):
+        torch.manual_seed(0)
+        settings = {"r": 3, "lora_alpha": 5, "target_modules": ["first", "last"], "use_rslora": stabilized}
+        return peft.get_peft_model(Nested(), peft.LoraConfig(**settings, **patterns)).double()
+
+    model, ranks = build(), {"inner.first": 1, "first": 2, "last": 3}
+    found = adapter_flatness(model, LOSS, data(64))
+    evidence = {name: replace(one, rank=ranks[name]) for name, one in found.ranks.items()}
+    patterns = replace(found, ranks=evidence).patterns()
+    assert patterns["rank_pattern"] == ranks
+    again = {adapter.layer: adapter for adapter in find_adapters(build(**patterns))}
+    assert {name: adapter.rank for name, adapter in again.items()} == ranks
+    for adapter in find_adapters(model):
+        assert again[adapter.layer].scale == pytest.approx(adapter.scale, rel=1e-12)
+
+
+def test_each_of_several_adapters_has_a_pattern_of_its_own():
+    model = with_peft(["first"])
+    model.add_adapter("second", peft.LoraConfig(r=3, target_modules=["first", "last"]))
+    model.base_model.set_adapter(["default", "second"])
+    found = adapter_flatness(model.double(), LOSS, data(64))
+    for call in (found.patterns, lambda: found.rank_pattern, lambda: found.alpha_pattern):
+        with pytest.raises(InputError, match=r"the adapters default, second are active, expected one; call patterns"):
+            call()
+    with pytest.raises(InputError, match="label is 'third', expected one of default, second"):
+        found.patterns("third")
+    assert list(found.patterns("default")["rank_pattern"]) == ["first"]
+    assert list(found.patterns("second")["alpha_pattern"]) == ["first", "last"]
+    for label in ("default", "second"):
+        settings = peft.LoraConfig(r=8, target_modules=["first", "last"], **found.patterns(label))
+        layers = {a.layer: a for a in find_adapters(peft.get_peft_model(Layers(), settings))}
+        for name, measured in found.adapters.items():
+            if measured.adapter.label == label:
+                layer = layers[measured.adapter.layer]
+                assert layer.rank == max(found.ranks[name].rank, 1)
+                assert layer.scale == pytest.approx(measured.adapter.scale, rel=1e-12)

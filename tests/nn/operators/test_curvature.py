@@ -226,7 +226,7 @@ def test_a_curvature_takes_the_place_of_all_its_arguments(measure):
         measure(model, loss)
     with pytest.raises(fm.InputError, match="of is 'fisher'"):
         measure(model, loss, data, of="fisher")
-    with pytest.raises(TypeError, match="strength"):
+    with pytest.raises(fm.InputError, match=f"{measure.__name__} has no option 'strength', expected one of model"):
         measure(model, loss, data, strength=1)
 
 
@@ -250,3 +250,37 @@ def test_a_dense_operator_has_eigenvalues_but_no_layers():
         fm.nn.hessian_trace(A)
     with pytest.raises(fm.InputError, match=r"model is a str, expected a torch\.nn"):
         fm.nn.spectral_density("model", nn.MSELoss(), (inputs(), values()))
+
+
+class Interrupting(nn.Linear):
+    """A layer that ends some call of its forward pass with an interrupt or an error."""
+
+    def __init__(self, calls, error):
+        super().__init__(4, 3, dtype=torch.float64)
+        self.calls, self.error = calls, error
+
+    def forward(self, x):
+        self.calls -= 1
+        if not self.calls:
+            raise self.error
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("calls", [1, 3, 5])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, fm.InputError("no")], ids=["interrupt", "error"])
+def test_an_interrupt_or_error_restores_model_and_random_state_at_once(calls, error):
+    """Also while the traceback, which holds all frames, is kept, as in a notebook."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.BatchNorm1d(4), nn.Dropout(0.5), Interrupting(calls, error)).double()
+    loader = DataLoader(
+        TensorDataset(inputs(), classes()), batch_size=6, shuffle=True, generator=torch.Generator().manual_seed(1)
+    )
+    state, order, weights = torch.get_rng_state(), loader.generator.get_state(), copy.deepcopy(model.state_dict())
+    with pytest.raises((KeyboardInterrupt, fm.InputError)) as kept:
+        Curvature(model, nn.CrossEntropyLoss(), loader) @ torch.ones(23, dtype=torch.float64)
+    assert model.training
+    assert all(module.training for module in model.modules())
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(loader.generator.get_state(), order)
+    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), weights.values(), strict=True))
+    assert kept.tb is not None

@@ -20,7 +20,8 @@ def small(monkeypatch):
 
 def sizes(model, loss, data, **options):
     curvature = Curvature(model, loss, data, **options)
-    return [batch.size for batch, _ in curvature.evaluations()]
+    with curvature.evaluations() as evaluations:
+        return [batch.size for batch, _ in evaluations]
 
 
 def test_products_do_not_depend_on_the_division(monkeypatch):

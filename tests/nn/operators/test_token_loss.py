@@ -178,7 +178,11 @@ def test_bad_batches_and_losses_are_refused_in_one_sentence():
         (TokenCrossEntropy(), unlabelled, "a batch has input_ids, attention_mask, expected 'labels'"),
         (None, unlabelled, "loss is missing, expected one, or batches that are mappings with 'labels'"),
         (None, (batch["input_ids"], batch["labels"]), "loss is missing"),
-        (TokenCrossEntropy(), batch | {"labels": torch.zeros(4, 2).long()}, "expected \\(4, 5\\), one for each token"),
+        (
+            TokenCrossEntropy(),
+            batch | {"labels": torch.zeros(4, 2).long()},
+            "expected \\(4, 5\\): one class for each example or token",
+        ),
         (None, batch | {"labels": torch.full((4, 5), -100)}, "expected a batch with a label that counts"),
     ):
         with pytest.raises(fm.InputError, match=message):

@@ -8,6 +8,7 @@ from scipy.stats import binom, kstest
 
 import flatmin as fm
 from flatmin.errors import InputError
+from flatmin.nn.spectrum import density
 from flatmin.nn.spectrum.density import spectral_density
 from tests.nn.networks import classes, dense, dense_gauss_newton, inputs, mlp
 
@@ -126,3 +127,32 @@ def test_a_networks_moments_are_those_of_its_dense_matrix(of):
     assert abs(found.moments[0] - exact.mean()) < 6 * found.moments_std_error[0]
     assert found.lower <= exact[0] <= exact[-1] <= found.upper
     assert found.of == of
+
+
+class Interrupted:
+    """An operator whose products end with an interrupt after some calls."""
+
+    def __init__(self, calls, size=200):
+        self.H, self.calls = torch.diag(torch.linspace(0, 1, size, dtype=torch.float64)), calls
+        self.shape, self.dtype, self.device = self.H.shape, self.H.dtype, self.H.device
+
+    def __matmul__(self, vectors):
+        self.calls -= 1
+        if self.calls < 0:
+            raise KeyboardInterrupt
+        return self.H @ vectors
+
+
+@pytest.mark.parametrize(("at_once", "calls", "probes", "products"), [(5, 20, 5, 100), (1, 45, 2, 45), (1, 30, 1, 30)])
+def test_an_interrupt_returns_the_density_of_the_probes_so_far(at_once, calls, probes, products, monkeypatch):
+    """It ends all probes, also those that would run after the present ones."""
+    monkeypatch.setattr(density, "PROBE_MEMORY", at_once * 8 * 200 * 30)
+    found = spectral_density(Interrupted(calls), probes=5, steps=30, seed=1)
+    assert (found.n_probes, found.n_products) == (probes, products)
+    truth = np.linspace(0, 1, 200)
+    shares = (truth <= found.grid[:, None]).mean(1)
+    assert ((found.cumulative_low - 1e-9 <= shares) & (shares <= found.cumulative_high + 1e-9)).mean() > 0.9
+    assert found.lower <= 0
+    assert found.upper >= 1
+    with pytest.raises(KeyboardInterrupt):
+        spectral_density(Interrupted(0), probes=5, steps=30)

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from flatmin._core.progress import progress, spoken
-from flatmin.cli.output import PROOFS, destination, results_directory
-from flatmin.cli.recovery_summary import SUMMARY_VERSION, as_json
+from flatmin.cli.output import PROOFS, SUMMARY_VERSION, destination, results_directory
+from flatmin.cli.recovery_summary import as_json
 from flatmin.errors import InputError
 from flatmin.lab.kept_proofs import CheckedProof, check_proofs, write_proofs
 from flatmin.proofs import checker

@@ -11,10 +11,10 @@ from typing import Any
 from flatmin._core.progress import progress
 from flatmin._version import __version__
 from flatmin.cli.options import ProblemFile, in_options
-from flatmin.cli.output import RACE, destination, results_directory
+from flatmin.cli.output import RACE, SUMMARY_VERSION, destination, results_directory
 from flatmin.cli.race.pace import RacePace
 from flatmin.cli.race.runs import STORE, Runs, kept_runs
-from flatmin.cli.recovery_summary import SUMMARY_VERSION, as_json, plain
+from flatmin.cli.recovery_summary import as_json, plain
 from flatmin.errors import InputError
 from flatmin.families import Family
 from flatmin.formats.case import Case

@@ -13,7 +13,8 @@ from flatmin._version import __version__
 from flatmin.cli.answer_files import write_csv
 from flatmin.cli.fitted_estimator import are_outside, fit_fields
 from flatmin.cli.imputation.imputation_model import FACTS, ImputationModel
-from flatmin.cli.recovery_summary import SUMMARY_VERSION, plain
+from flatmin.cli.output import SUMMARY_VERSION
+from flatmin.cli.recovery_summary import plain
 from flatmin.formats.tables import Role, TypedTable
 from flatmin.report import FilledTable
 from flatmin.report.words import counted, listed, not_held_out

@@ -1,6 +1,5 @@
 """The store of the runs of a race: next to the results during the race, and part of them afterwards."""
 
-import json
 import shutil
 import sys
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flatmin._core.files import created_parents, refused_if_unwritable
+from flatmin.cli.output import read_summary
 from flatmin.errors import InputError
 
 __all__ = ["STORE", "Runs", "kept_runs"]
@@ -43,9 +43,8 @@ class Runs:
         former = self.target / STORE
         if self.file.exists() or not former.exists():
             return
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            summary = json.loads((self.target / "summary.json").read_text(encoding="utf-8"))
-            if summary["protocol"]["digest"] == digest:
+        with suppress(OSError, InputError, KeyError, TypeError):
+            if read_summary(self.target)["protocol"]["digest"] == digest:
                 shutil.copy2(former, self.file)
                 self.n_former = _n_finished(self.file)
 

@@ -13,8 +13,9 @@ from flatmin._core.arrays import Array
 from flatmin._version import __version__
 from flatmin.cli.answer_files import write_csv
 from flatmin.cli.fitted_estimator import are_outside, fit_fields, intervals
+from flatmin.cli.output import SUMMARY_VERSION
 from flatmin.cli.rating.rating_model import RatingModel
-from flatmin.cli.recovery_summary import SUMMARY_VERSION, plain
+from flatmin.cli.recovery_summary import plain
 from flatmin.estimators._comparison import coverage
 from flatmin.formats.tables import PairTable
 from flatmin.report import HeldOutValues, RatedTable

@@ -9,7 +9,8 @@ import numpy as np
 
 from flatmin._core.arrays import Array
 from flatmin._version import __version__
-from flatmin.cli.recovery_summary import SUMMARY_VERSION, plain
+from flatmin.cli.output import SUMMARY_VERSION
+from flatmin.cli.recovery_summary import plain
 from flatmin.cli.separation.separable import Separable, SeparableClip, SeparableDocument, SeparableTable
 from flatmin.cli.separation.separation_model import DECISIONS, SeparationModel
 from flatmin.losses import Absolute

@@ -248,11 +248,10 @@ def show(evidence: Evidence) -> list[Display]:
         caption = "Changes of basis between the layers of gradient flow's limit make it sharper, not the function."
         by |= {"y": "changed", "y_log": True, "caption": caption}
         figures.append(CurvesDisplay.from_evidence(regression, "changed", "Other minima with the same weights w", **by))
-        figures += _of_one_draw(regression)
     if len(matrix):
         title, caption = "Certified flattest layers of a matrix", "These layers have the least trace of the Hessian."
         figures.append(CurvesDisplay.from_evidence(matrix, "layers", title, y="flow", caption=caption, **axes))
-    return figures
+    return figures + (_of_one_draw(regression) if len(regression) else [])
 
 
 def _of_one_draw(evidence: Evidence) -> list[Display]:

@@ -1,5 +1,6 @@
 """Low-rank adapters ``W = W0 + s B A``: a plain layer, and the search for adapters of any library in a model."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from flatmin._core.validation import real_number, whole_number
+from flatmin._core.validation import real_number, shown, whole_number
 from flatmin.errors import InputError
 from flatmin.nn.operators.state import unwrapped
 
@@ -56,6 +57,8 @@ class LowRankAdapter(nn.Module):
         if not isinstance(base_layer, nn.Linear):
             raise InputError(f"base_layer is a {type(base_layer).__name__}, expected a torch.nn.Linear")
         whole_number(rank, "rank", 1)
+        if not math.isfinite(real_number(scale)):
+            raise InputError(f"scale is {shown(scale)}, expected a finite number")
         self.base_layer, self.scale = base_layer.requires_grad_(False), real_number(scale)
         like, generator = base_layer.weight, torch.Generator().manual_seed(whole_number(seed, "seed", 0))
         first = torch.randn(rank, base_layer.in_features, generator=generator) / base_layer.in_features**0.5
@@ -76,8 +79,10 @@ class LowRankAdapter(nn.Module):
 class Adapter:
     """One adapter of a model: the frozen weight W0, the factors A, (r, ...), and B, (outputs, r, ...), and the scale s.
 
-    ``name`` is the path of the adapted layer, without the prefix of a PEFT model. If ``transposed``, the weight holds
-    the transpose of ``W0``, as in embeddings.
+    ``name`` is the path of the adapted layer, without the prefix of a PEFT model; if the layer has several active
+    adapters, the label of this one follows. ``layer`` is the path alone, and ``label`` PEFT's name of the adapter, None
+    for other libraries. If ``transposed``, the weight holds the transpose of ``W0``, as in embeddings. If
+    ``rank_stabilized`` (PEFT's ``use_rslora``), the scale is ``alpha / √r`` and not ``alpha / r``.
     """
 
     name: str
@@ -86,6 +91,9 @@ class Adapter:
     B: nn.Parameter
     scale: float
     transposed: bool = False
+    layer: str = ""
+    label: str | None = None
+    rank_stabilized: bool = False
 
     @property
     def rank(self) -> int:
@@ -96,6 +104,10 @@ class Adapter:
     def parameters(self) -> tuple[nn.Parameter, nn.Parameter, nn.Parameter]:
         """The tensors A, B and W0."""
         return self.A, self.B, self.weight
+
+    def alpha(self, rank: int) -> float:
+        """Return PEFT's ``lora_alpha`` with which an adapter of some rank has the scale of this one."""
+        return float(self.scale * (rank**0.5 if self.rank_stabilized else rank))
 
     def in_weight(self, gradient: Tensor) -> Tensor:
         """Return a gradient in the weight as a matrix, (outputs, inputs), with the shape of ``B A``."""
@@ -134,14 +146,19 @@ def _adapters(name: str, module: nn.Module) -> Iterator[Adapter]:
     base: Any = next((b for b in (getattr(module, key, None) for key in _BASES) if b is not None), None)
     while hasattr(base, "base_layer"):  # adapters of two kinds around one layer
         base = base.base_layer
-    weight = base if isinstance(base, nn.Parameter) else getattr(base, "weight", None)
-    if not isinstance(weight, nn.Parameter):
+    weight = base if isinstance(base, Tensor) else getattr(base, "weight", None)
+    if not isinstance(weight, Tensor):
         return
     for first, second in _FACTORS:
         lefts, rights = _by_label(getattr(module, second, None)), _by_label(getattr(module, first, None))
         active = getattr(module, "active_adapters", None) or list(rights)
         labels = [label for label in active if label in lefts and label in rights]
         for label in labels:
+            if not isinstance(weight, nn.Parameter):
+                raise InputError(
+                    f"the frozen weight of {name} is a plain tensor or a buffer, expected an nn.Parameter with "
+                    "requires_grad=False"
+                )
             if getattr(module, "merged", False):
                 raise InputError(f"the adapter of {name} is merged into the weights, expected adapters by themselves")
             A, B = rights[label], lefts[label]
@@ -150,7 +167,9 @@ def _adapters(name: str, module: nn.Module) -> Iterator[Adapter]:
                 raise InputError(f"the factors of {name} have shapes {shapes}, expected A (r, ...) and B (outputs, r)")
             transposed = "embedding" in first or bool(getattr(module, "fan_in_fan_out", False))
             whole = name if len(labels) == 1 else f"{name}.{label}"
-            yield Adapter(whole, weight, A, B, _scale(module, label), transposed)
+            rooted = getattr(module, "use_rslora", {})
+            rooted = bool(rooted.get(label) if isinstance(rooted, Mapping) else rooted)
+            yield Adapter(whole, weight, A, B, _scale(module, label), transposed, name, label, rooted)
 
 
 def _by_label(factor: Any) -> dict[Any, nn.Parameter]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,11 +13,11 @@ import torch
 from scipy.special import stdtrit
 from torch import Tensor, nn
 
-from flatmin._core.validation import seed_number, whole_number
+from flatmin._core.validation import seed_number, shown, whole_number
 from flatmin.errors import InputError
 from flatmin.nn.adapters.fibre import flattest_factors, smallest_trace
 from flatmin.nn.adapters.layers import Adapter, find_adapters
-from flatmin.nn.adapters.probing import Forms, Traces, exact_traces, probed_traces
+from flatmin.nn.adapters.probing import MIN_PROBES, Forms, Traces, exact_traces, probed_traces
 from flatmin.nn.adapters.ranks import DataParts, RankEvidence, find_ranks
 from flatmin.nn.estimators.base import PRODUCTS, TraceEstimate
 from flatmin.nn.operators.curvature import Curvature, CurvatureOptions
@@ -26,8 +27,8 @@ __all__ = ["AdapterFlatness", "MeasuredAdapter", "adapter_flatness", "rebalance_
 
 #: The methods of `adapter_flatness`.
 _METHODS = ("auto", "exact", "hutchinson")
-#: Smallest number of probes; fewer give no reliable interval.
-_MIN_PROBES = 16
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,10 +81,50 @@ class AdapterFlatness:
     adapters: Mapping[str, MeasuredAdapter]
     ranks: Mapping[str, RankEvidence]
 
+    def patterns(self, label: str | None = None) -> dict[str, dict[str, Any]]:
+        """Return the ranks found, at least 1, as the arguments of PEFT's ``LoraConfig``: `get_peft_model` then keeps s.
+
+        PEFT scales an adapter by ``lora_alpha / r``, so another rank changes s unless alpha is changed too.
+
+        Parameters
+        ----------
+        label : str, optional
+            The name of one of PEFT's adapters, needed if several are active.
+
+        Returns
+        -------
+        dict
+            ``rank_pattern`` and ``alpha_pattern``, each with one number for each adapted layer. Longer names come
+            first, because PEFT takes the first name that is the end of a layer's path.
+
+        Examples
+        --------
+        >>> settings = peft.LoraConfig(target_modules=targets, **found.patterns())  # doctest: +SKIP
+        """
+        labels = list(dict.fromkeys(self.adapters[name].adapter.label for name in self.ranks))
+        if label is None and len(labels) > 1:
+            raise InputError(
+                f"the adapters {', '.join(map(str, labels))} are active, expected one; call patterns(name)"
+            )
+        if label is not None and label not in labels:
+            raise InputError(f"label is {shown(label)}, expected one of {', '.join(map(str, labels)) or 'no adapters'}")
+        ranks = {self.adapters[name].adapter: max(evidence.rank, 1) for name, evidence in self.ranks.items()}
+        chosen = {a: rank for a, rank in ranks.items() if label is None or a.label == label}
+        chosen = dict(sorted(chosen.items(), key=lambda pair: -pair[0].layer.count(".")))
+        return {
+            "rank_pattern": {a.layer: rank for a, rank in chosen.items()},
+            "alpha_pattern": {a.layer: a.alpha(rank) for a, rank in chosen.items()},
+        }
+
     @property
     def rank_pattern(self) -> dict[str, int]:
-        """The ranks found, at least 1, as the argument ``rank_pattern`` of PEFT's ``LoraConfig``."""
-        return {name: max(evidence.rank, 1) for name, evidence in self.ranks.items()}
+        """The ranks found, at least 1, as the argument ``rank_pattern`` of PEFT's ``LoraConfig``, see `patterns`."""
+        return self.patterns()["rank_pattern"]
+
+    @property
+    def alpha_pattern(self) -> dict[str, float]:
+        """The values of ``lora_alpha`` with which the ranks found have the scales of now, see `patterns`."""
+        return self.patterns()["alpha_pattern"]
 
     def __str__(self) -> str:
         columns = {
@@ -146,7 +187,9 @@ def adapter_flatness(
     Returns
     -------
     AdapterFlatness
-        Intervals are from the jackknife over probes, which also removes the leading bias of ``fibre_minimum``.
+        Intervals are from the jackknife over probes, which also removes the leading bias of ``fibre_minimum``. An
+        interrupt (Ctrl-C) after 16 probes returns the numbers of the probes up to then; one in the test of ranks
+        returns them without ranks.
 
     Raises
     ------
@@ -186,19 +229,33 @@ def adapter_flatness(
         found = exact_traces(forms, curvature, limit if method == "auto" else curvature.shape[0])
     if found is None and method == "exact":
         raise InputError("method is 'exact' for samples that interact or have too many outputs, expected 'hutchinson'")
-    if found is None and limit < _MIN_PROBES:
-        raise InputError(f"max_products is {limit}, expected at least {_MIN_PROBES}; fewer give no reliable interval")
+    if found is None and limit < MIN_PROBES:
+        raise InputError(f"max_products is {limit}, expected at least {MIN_PROBES}; fewer give no reliable interval")
     if found is not None:
         traces, count, name = *found, "exact"
     else:
-        traces, count, name = probed_traces(forms, curvature, limit, seed_number(seed)), limit, "hutchinson"
+        traces, name = probed_traces(forms, curvature, limit, seed_number(seed)), "hutchinson"
+        count = len(traces[0].P)  # an interrupt leaves fewer
     means = traces if name == "exact" else [Traces(*(t.mean(0) for t in one)) for one in traces]
     parts = Curvature(model, loss, DataParts(curvature.batches.data), **options)
     return AdapterFlatness(
         **_estimates(adapters, traces, name, count),
         adapters={adapter.name: _measured(adapter, one) for adapter, one in zip(adapters, means, strict=True)},
-        ranks=find_ranks(adapters, means, parts, seed_number(seed)) if ranks else {},
+        ranks=_ranks(adapters, means, parts, seed_number(seed)) if ranks else {},
     )
+
+
+def _ranks(
+    adapters: Sequence[Adapter], traces: Sequence[Traces], curvature: Curvature, seed: int
+) -> dict[str, RankEvidence]:
+    """Return the evidence for the rank of each adapter; an interrupt of a single process ends the test without any."""
+    try:
+        return find_ranks(adapters, traces, curvature, seed)
+    except KeyboardInterrupt:
+        if curvature.processes.count > 1:
+            raise
+        _log.warning("interrupted in the test of ranks; the traces are returned without ranks")
+        return {}
 
 
 def rebalance_(adapter: AdapterFlatness | MeasuredAdapter | nn.Module) -> None:
@@ -242,6 +299,8 @@ def rebalance_(adapter: AdapterFlatness | MeasuredAdapter | nn.Module) -> None:
         raise InputError(f"adapter is a {type(adapter).__name__}, expected a model or a result of adapter_flatness")
     for one in measured:
         present = one.adapter.A, one.adapter.B
+        if not all(bool(torch.isfinite(p).all()) for p in present):
+            raise InputError(f"the factors of {one.adapter.name} have NaN or infinity, expected finite numbers")
         if not all(torch.equal(p.detach(), t) for p, t in zip(present, one.factors, strict=True)):
             raise InputError(f"{one.adapter.name} has changed since it was measured, expected the same factors")
     for one in measured:

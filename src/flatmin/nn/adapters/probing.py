@@ -1,5 +1,6 @@
 """Partial traces of the Gauss-Newton matrix in adapters: exact, output by output, or from random probes."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,15 +12,21 @@ from torch.utils._pytree import tree_leaves
 
 from flatmin.errors import InputError
 from flatmin.nn.adapters.layers import Adapter
+from flatmin.nn.estimators.spending import Count, counting
 from flatmin.nn.operators.curvature import Curvature
 from flatmin.nn.operators.output_trace import output_traces
 from flatmin.nn.operators.square_root import loss_root
 from flatmin.nn.operators.streaming import Batch, Loss
 
-__all__ = ["Forms", "Traces", "exact_traces", "probed_traces"]
+__all__ = ["MIN_PROBES", "Forms", "Traces", "exact_traces", "probed_traces"]
+
+#: Smallest number of probes, and the number after which an interrupt leaves a result; fewer give no reliable interval.
+MIN_PROBES = 16
 
 #: Largest relative distance between the gradients in A and B and those that W = W0 + s B A implies.
 _AGREEMENT = 1e-3
+
+_log = logging.getLogger(__name__)
 
 
 class Traces(NamedTuple):
@@ -75,9 +82,10 @@ class Forms:
 
     def check(self, curvature: Curvature) -> None:
         """Raise `InputError` unless the outputs for the first batch depend on weights ``W0 + s B A`` alone."""
-        for batch, run in curvature.evaluations():
-            run(partial(self._compare, batch, curvature.loss))
-            return
+        with curvature.evaluations() as evaluations:
+            for batch, run in evaluations:
+                run(partial(self._compare, batch, curvature.loss))
+                return
 
     def _compare(self, batch: Batch, loss: Loss, model: nn.Module, leaves: list[Tensor]) -> None:
         ends = [t for t in tree_leaves(batch.outputs(model, loss)) if isinstance(t, Tensor) and t.requires_grad]
@@ -92,8 +100,9 @@ class Forms:
             off = max(float((x - y).norm() / max(float(x.norm()), float(y.norm()), 1e-300)) for x, y in pairs)
             if off > _AGREEMENT:
                 raise InputError(
-                    f"{adapter.name} differs by {off:.1%} from a layer with the weight W0 + s B A, expected a plain "
-                    "low-rank adapter that is switched on, and a weight with no other use"
+                    f"{adapter.name} differs by {off:.1%} from a layer with the weight W0 + s B A, s = "
+                    f"{adapter.scale:g}, expected a low-rank adapter that is switched on, with a weight that has no "
+                    "other use; if the layer multiplies by another s, name it scaling or scale"
                 )
 
 
@@ -107,21 +116,40 @@ def probed_traces(forms: Forms, curvature: Curvature, probes: int, seed: int) ->
     """Return one unbiased estimate of the partial traces for each probe, along a first axis.
 
     A probe is ``Jᵀ S v`` for random signs v in every batch, with the Jacobian J of the outputs and the root S of the
-    Hessian of the loss. So its forms are positive semidefinite, and accurate relative to P and Q in all directions.
+    Hessian of the loss. So its forms are positive semidefinite, and accurate relative to P and Q in all directions. An
+    interrupt (Ctrl-C) after the first 16 probes ends the measurement, and the result has the probes up to then.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator, blocks, done = torch.Generator().manual_seed(seed), [], 0
+    with counting(None, "gradients") as count:
+        while done < probes:
+            number = min(MIN_PROBES, probes - done)
+            try:
+                blocks.append(_block(forms, curvature, number, generator, count))
+            except KeyboardInterrupt:
+                if not blocks or curvature.processes.count > 1:
+                    raise
+                _log.warning("interrupted after %d of %d probes, which are used", done, probes)
+                break
+            done += number
+            count.total = count.number // done * probes
+    return forms.split(torch.cat(blocks))
+
+
+def _block(forms: Forms, curvature: Curvature, probes: int, generator: torch.Generator, count: Count) -> Tensor:
+    """Return the forms of some probes, (probes, number of forms), averaged over all data."""
     total, weight = torch.zeros(0), 0.0
-    with curvature.processes.collective():
-        for batch, run in curvature.evaluations():
+    with curvature.processes.collective(), curvature.evaluations() as evaluations:
+        for batch, run in evaluations:
             found = run(partial(_probe, forms, curvature, batch, probes, generator))
             total = batch.weight * found + (total if len(total) else 0.0)
             weight += batch.weight
+            count.add(probes)
     if not len(total):
         total = torch.zeros(probes, sum(2 * a.rank**2 + 1 for a in forms.adapters), dtype=torch.float64)
     total, weight = curvature.processes.sums(total.to(curvature.device), weight)
     if not weight:
         raise InputError("data holds no samples, expected at least one")
-    return forms.split(total.cpu() / weight)
+    return total.cpu() / weight
 
 
 def _probe(

@@ -18,6 +18,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from flatmin.nn.adapters.fibre import flattest_factors
 from flatmin.nn.adapters.layers import Adapter
 from flatmin.nn.adapters.probing import Traces
+from flatmin.nn.estimators.spending import counting
 from flatmin.nn.operators.curvature import Curvature
 from flatmin.nn.operators.streaming import Batch
 from flatmin.solvers.noise.simulated_noise import DRAWS, QUANTILE
@@ -110,8 +111,9 @@ def gradient_ranks(adapters: Sequence[Adapter], curvature: Curvature, seed: int)
     weights = [next(i for i, p in enumerate(curvature.weights.tensors) if p is a.weight) for a in adapters]
     sums = [a.weight.detach().new_zeros(1 + DRAWS, *a.weight.shape) for a in adapters]
     signs, count, total = torch.zeros(DRAWS, dtype=torch.float64), 0.0, 0.0
-    with curvature.processes.collective():
-        for batch, run in curvature.evaluations():
+    parts = counting(None, "parts of the data")
+    with curvature.processes.collective(), curvature.evaluations() as evaluations, parts as read:
+        for batch, run in evaluations:
             gradients = run(partial(_gradients, curvature, batch, weights))
             flips = torch.randint(0, 2, (DRAWS,), generator=generator).double() * 2 - 1
             along = batch.weight * torch.cat([torch.ones(1, dtype=torch.float64), flips])
@@ -120,6 +122,7 @@ def gradient_ranks(adapters: Sequence[Adapter], curvature: Curvature, seed: int)
                     total_of_signs.add_(gradient, alpha=factor)
             signs += batch.weight * flips
             count, total = count + 1, total + batch.weight
+            read.add(1)
     signs, total = processes.sums(signs.to(curvature.device), total)
     found = []
     for adapter, part in zip(adapters, sums, strict=True):
@@ -146,14 +149,16 @@ def update_ranks(adapters: Sequence[Adapter], traces: Sequence[Traces], curvatur
     cuts = [flattest_factors(a.A, a.B, one.P, one.Q) for a, one in zip(adapters, traces, strict=True)]
     sums = [torch.zeros(4, adapter.rank, dtype=torch.float64) for adapter in adapters]
     count, total = 0.0, 0.0
-    with curvature.processes.collective():
-        for batch, run in curvature.evaluations():
+    parts = counting(None, "parts of the data")
+    with curvature.processes.collective(), curvature.evaluations() as evaluations, parts as read:
+        for batch, run in evaluations:
             for one, increases in zip(sums, run(partial(_increases, curvature, batch, adapters, cuts)), strict=True):
                 w = batch.weight
                 one += torch.stack(
                     [w * increases, w**2 * increases**2, w**2 * increases, torch.full_like(increases, w**2)]
                 )
             count, total = count + 1, total + batch.weight
+            read.add(1)
     found = []
     counts, whole = curvature.processes.sums(torch.tensor([count], device=curvature.device), total)
     n_parts = int(counts.item())

@@ -12,7 +12,7 @@ from torch import Tensor
 from flatmin._core.progress import EARLY, progress, spoken
 from flatmin.nn.estimators.base import Operator
 
-__all__ = ["at_once", "multiplied", "shown"]
+__all__ = ["Count", "at_once", "counting", "multiplied", "shown"]
 
 #: Number of vectors that are multiplied at once, and the largest number of their entries.
 _VECTORS_AT_ONCE, _NUMBERS_AT_ONCE = 32, 1 << 26
@@ -47,38 +47,57 @@ def _counts(vectors: Tensor, parts: list[Tensor]) -> tuple[int, int]:
 
 @contextmanager
 def shown(operator: Operator, total: int | None = None) -> Iterator[Operator]:
-    """Yield an operator with the same products that shows their number on a line of a terminal, from one second on.
+    """Yield an operator with the same products that shows their number, see `counting`."""
+    with counting(total, "products") as count:
+        yield _Counted(operator, count)
 
-    The line has the expected remaining time if ``total`` is the number of products that will be computed. In a block of
-    `flatmin._core.progress.listening` the listener is told instead.
+
+@contextmanager
+def counting(total: int | None, unit: str) -> Iterator["Count"]:
+    """Yield the count of the steps of a computation, which is shown on a line of a terminal, from one second on.
+
+    The line has the expected remaining time if ``total`` is the number of steps that will be computed. ``unit`` is what
+    a step computes, in the plural. In a block of `flatmin._core.progress.listening` the listener is told instead.
     """
     with ExitStack() as line:
-        yield _Counted(operator, total, line)
+        yield Count(total, unit, line)
 
 
-class _Counted:
-    """An operator that counts its products, and shows their number on a line that opens after the first second."""
+class Count:
+    """The number of steps of a computation, shown on a line that opens after the first second."""
 
-    def __init__(self, operator: Operator, total: int | None, line: ExitStack) -> None:
-        self.operator, self.total, self.line = operator, total, line
-        self.shape, self.dtype, self.device = operator.shape, operator.dtype, operator.device
-        self.count, self.start, self.is_open = 0, time.monotonic(), False
+    def __init__(self, total: int | None, unit: str, line: ExitStack) -> None:
+        self.total, self.unit, self.line = total, unit, line
+        self.number, self.start, self.is_open = 0, time.monotonic(), False
         self.show: Callable[[dict[str, Any]], None] | None = None
 
-    def __matmul__(self, vectors: Tensor) -> Tensor:
-        out = self.operator @ vectors
-        self.count += vectors.shape[1]
+    def add(self, steps: int) -> None:
+        """Count further steps."""
+        self.number += steps
         seconds = time.monotonic() - self.start
         if seconds >= EARLY and not self.is_open:
             self.is_open, self.show = True, self.line.enter_context(progress(True, _words))
         if self.show is not None:
-            self.show({"seconds": seconds, "products": self.count, "total": self.total})
+            self.show({"seconds": seconds, self.unit: self.number, "unit": self.unit, "total": self.total})
+
+
+class _Counted:
+    """An operator that counts its products."""
+
+    def __init__(self, operator: Operator, count: Count) -> None:
+        self.operator, self.count = operator, count
+        self.shape, self.dtype, self.device = operator.shape, operator.dtype, operator.device
+
+    def __matmul__(self, vectors: Tensor) -> Tensor:
+        out = self.operator @ vectors
+        self.count.add(vectors.shape[1])
         return out
 
 
 def _words(state: Mapping[str, Any]) -> Iterator[str]:
-    """Return the number of products, and the remaining time at the pace so far."""
-    done, total = state["products"], state["total"]
-    yield f"{done} products" if total is None or done > total else f"{done} of {total} products"
+    """Return the number of steps, and the remaining time at the pace so far."""
+    unit, total = state["unit"], state["total"]
+    done = state[unit]
+    yield f"{done} {unit}" if total is None or done > total else f"{done} of {total} {unit}"
     if total is not None and done < total:
         yield f"about {spoken(state['seconds'] / done * (total - done))} left"

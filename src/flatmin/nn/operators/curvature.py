@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 import inspect
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
+from difflib import get_close_matches
+from functools import partial, wraps
 from typing import Any, TypedDict, TypeVar, Unpack
 
 import torch
@@ -31,7 +32,7 @@ from flatmin.nn.operators.state import FAILURES, MODES, ModelWeights, fixed_rand
 from flatmin.nn.operators.streaming import Batch, Batches, Loss
 from flatmin.nn.operators.token_loss import OwnLoss, own_loss
 
-__all__ = ["KINDS", "Curvature", "CurvatureOptions", "shows_options", "symmetric_operator"]
+__all__ = ["KINDS", "Curvature", "CurvatureOptions", "check_options", "shows_options", "symmetric_operator"]
 
 #: The matrices that a `Curvature` can be.
 KINDS = ("hessian", "gauss_newton")
@@ -184,8 +185,13 @@ class Curvature:
         if loss is not None:
             return Batches(data, loss, self.device)
         batches = Batches(data, OwnLoss(), self.device)
-        with fixed_randomness(0, self.device), in_mode(self.weights.model, self.mode), torch.enable_grad():
-            found, needs_labels = own_loss(self.weights.model, batches.mappings())
+        with (
+            fixed_randomness(0, self.device),
+            in_mode(self.weights.model, self.mode),
+            torch.enable_grad(),
+            closing(batches.mappings()) as mappings,
+        ):
+            found, needs_labels = own_loss(self.weights.model, mappings)
         return Batches(data, found, self.device, needs_labels=needs_labels)
 
     def _act_on(self, weights: ModelWeights) -> None:
@@ -204,9 +210,11 @@ class Curvature:
         rows = vectors.detach().to(self.device, self.dtype).reshape(n, -1).T
         self.products += len(rows)
         total = torch.zeros_like(rows)
-        with self.processes.collective():
-            weight = 0.0
-            for batch, run in self.evaluations():
+        if not len(rows):
+            return total.T
+        weight = 0.0
+        with self.processes.collective(), self.evaluations() as evaluations:
+            for batch, run in evaluations:
                 total.add_(run(partial(self._batch, batch, rows)), alpha=batch.weight)
                 weight += batch.weight
         total, weight = self.processes.sums(total, weight)
@@ -218,14 +226,26 @@ class Curvature:
         self._checked = True
         return total.T.reshape(vectors.shape)
 
-    def evaluations(self) -> Iterator[tuple[Batch, Callable[[_Function], Any]]]:
-        """Yield each batch of positive weight, or its pieces, with a runner for functions of the model."""
-        with fixed_randomness(0, self.device), in_mode(self.weights.model, self.mode):
-            for i, batch in enumerate(self.batches):
-                if batch.weight:
-                    run = partial(self._run, i)
-                    for piece in self._pieces(i, batch, run):
-                        yield piece, run
+    @contextmanager
+    def evaluations(self) -> Iterator[Iterator[tuple[Batch, Callable[[_Function], Any]]]]:
+        """Yield an iterator over the batches of positive weight, or their pieces, each with a runner for functions.
+
+        At the end of the block, also after an error or an interrupt, the mode of the model and the random generators
+        are as before.
+        """
+        with (
+            fixed_randomness(0, self.device),
+            in_mode(self.weights.model, self.mode),
+            closing(self._evaluations()) as evaluations,
+        ):
+            yield evaluations
+
+    def _evaluations(self) -> Generator[tuple[Batch, Callable[[_Function], Any]]]:
+        for i, batch in enumerate(self.batches):
+            if batch.weight:
+                run = partial(self._run, i)
+                for piece in self._pieces(i, batch, run):
+                    yield piece, run
 
     def _run(self, index: int, function: _Function) -> Any:
         """Return a function of the model and its weights; every call draws the same random numbers."""
@@ -241,6 +261,7 @@ class Curvature:
 
     def loss_of(self, batch: Batch, outputs: Any) -> Tensor:
         """Return the loss of a batch; raise `InputError` unless it is a finite scalar and an average over samples."""
+        self.batches.check_targets(batch, tree_map(_detached, outputs))
         value = self.loss(outputs, batch.y)
         if not isinstance(value, Tensor) or value.numel() != 1 or not value.is_floating_point():
             found = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
@@ -321,12 +342,28 @@ class Curvature:
 
 
 def shows_options(function: F) -> F:
-    """Decorate a function with ``**options`` so that `help` shows the options of `Curvature` and their defaults."""
+    """Let `help` show the options of `Curvature` for a function with ``**options``, which refuses all others."""
     own, options = inspect.signature(function), inspect.signature(Curvature).parameters.values()
     named = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
     shown = own.replace(parameters=[*named, *(p for p in options if p.kind is p.KEYWORD_ONLY)])
-    function.__signature__ = shown  # type: ignore[attr-defined]
-    return function
+
+    @wraps(function)
+    def checked(*args: Any, **keywords: Any) -> Any:
+        check_options(checked, keywords)
+        return function(*args, **keywords)
+
+    checked.__signature__ = shown  # type: ignore[attr-defined]
+    return checked  # type: ignore[return-value]
+
+
+def check_options(function: Callable[..., Any], options: Iterable[str]) -> None:
+    """Raise `InputError` if a function has no argument of one of some names."""
+    known = inspect.signature(function).parameters
+    for name in options:
+        if name not in known:
+            close = get_close_matches(name, known, 1)
+            expected = f"did you mean {close[0]!r}" if close else f"expected one of {', '.join(known)}"
+            raise InputError(f"{function.__name__} has no option {name!r}, {expected}")
 
 
 def symmetric_operator(

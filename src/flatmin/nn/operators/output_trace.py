@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
+from flatmin.nn.estimators.spending import Count, counting
 from flatmin.nn.operators.curvature import Curvature
 from flatmin.nn.operators.per_example import PerExample
 from flatmin.nn.operators.state import FAILURES
@@ -46,14 +47,15 @@ def output_traces(
     ``Σ_c λ_ic ‖J_iᵀ u_ic‖²``. The computation takes one pass over the data for each output of a sample, for any number
     of parameters. The result is None if samples have more than ``max_outputs`` outputs or cannot be treated one by one:
     if outputs are not a single tensor, with batch norm or dropout in training mode, for losses that compare samples,
-    and for models that `torch.func.vmap` refuses. Other ``forms`` than squared norms give other partial traces.
+    and for models that `torch.func.vmap` refuses. An interrupt leaves no result. Other ``forms`` than squared norms
+    give other partial traces.
     """
     like = forms([torch.zeros_like(p) for p in curvature.weights.tensors])
     total = torch.zeros_like(like, device=curvature.device)
     weight, passes, refused = 0.0, 0, 0
-    with curvature.processes.collective():
-        for batch, run in curvature.evaluations():
-            found = run(partial(_batch_traces, curvature, batch, max_outputs, forms))
+    with curvature.processes.collective(), curvature.evaluations() as evaluations, counting(None, "gradients") as count:
+        for batch, run in evaluations:
+            found = run(partial(_batch_traces, curvature, batch, max_outputs, forms, count))
             if found is None:
                 refused = 1
                 break
@@ -65,7 +67,13 @@ def output_traces(
 
 
 def _batch_traces(
-    curvature: Curvature, batch: Batch, max_outputs: int, forms: QuadraticForms, model: nn.Module, leaves: list[Tensor]
+    curvature: Curvature,
+    batch: Batch,
+    max_outputs: int,
+    forms: QuadraticForms,
+    count: Count,
+    model: nn.Module,
+    leaves: list[Tensor],
 ) -> tuple[Tensor, int] | None:
     with torch.no_grad():
         outputs = batch.outputs(model, curvature.loss)
@@ -77,6 +85,7 @@ def _batch_traces(
     if forms is squared_norms:
         by_layer = _layer_traces(curvature, batch, model, leaves, outputs, roots)
         if by_layer is not None:
+            count.add(batch.size * len(roots))
             return by_layer, len(roots)
     total = torch.zeros((), dtype=torch.float64, device=outputs.device)
     step = max(1, _MAX_NUMBERS // curvature.weights.size)
@@ -90,6 +99,7 @@ def _batch_traces(
             if not _same(single, outputs[part]):
                 return None
             total = total + values[part] @ found
+            count.add(len(found))
     return total, len(roots)
 
 

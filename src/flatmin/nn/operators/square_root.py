@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from flatmin.errors import InputError
 from flatmin.nn.operators.token_loss import TokenCrossEntropy
+from flatmin.nn.targets import check_labels, check_targets
 
 __all__ = ["check_root", "cross_entropy_mass", "known_loss", "loss_root", "register_root", "takes_logits"]
 
@@ -105,8 +106,11 @@ def loss_root(loss: Any, outputs: Tensor, targets: Tensor, probe: Tensor) -> Ten
             [ 0.0000,  0.0000]])
     """
     root, loss = _find(loss)
+    check_targets(loss, outputs, targets)
     if probe.shape != outputs.shape:
-        raise InputError(f"the probe has shape {tuple(probe.shape)}, expected that of the outputs, {_shape(outputs)}")
+        raise InputError(
+            f"the probe has shape {tuple(probe.shape)}, expected that of the outputs, {tuple(outputs.shape)}"
+        )
     return root(loss, outputs, targets, probe)
 
 
@@ -177,15 +181,6 @@ def _kinds(loss: nn.Module) -> list[type]:
     return list(kinds[: own + 1])
 
 
-def _shape(tensor: Tensor) -> tuple[int, ...]:
-    return tuple(tensor.shape)
-
-
-def _check_same_shape(outputs: Tensor, targets: Tensor) -> None:
-    if outputs.shape != targets.shape:
-        raise InputError(f"the targets have shape {_shape(targets)}, expected that of the outputs, {_shape(outputs)}")
-
-
 def _cross_entropy(loss: nn.CrossEntropyLoss, outputs: Tensor, targets: Tensor, probe: Tensor) -> Tensor:
     classes = min(outputs.ndim - 1, 1)
     root_p = (outputs.log_softmax(classes) / 2).exp()
@@ -195,6 +190,7 @@ def _cross_entropy(loss: nn.CrossEntropyLoss, outputs: Tensor, targets: Tensor, 
 
 
 def _token_cross_entropy(loss: TokenCrossEntropy, outputs: Tensor, targets: Tensor, probe: Tensor) -> Tensor:
+    check_labels(outputs, targets, -1, loss.ignore_index)
     flat = (t.flatten(0, -2) for t in (outputs, probe))
     return _cross_entropy(loss, next(flat), loss.targets(targets).flatten(), next(flat)).reshape(outputs.shape)
 
@@ -208,15 +204,10 @@ def cross_entropy_mass(loss: nn.CrossEntropyLoss, outputs: Tensor, targets: Tens
     weight = outputs.new_ones(n_classes) if loss.weight is None else loss.weight.to(outputs)
     smooth = loss.label_smoothing
     if targets.is_floating_point():
-        _check_same_shape(outputs, targets)
         certain = (targets.movedim(classes, -1) * weight).sum(-1)
         total: Tensor | int = one_each.numel()
         kept: Tensor | int = 1
     else:
-        if targets.shape != one_each.shape:
-            raise InputError(
-                f"the targets have shape {_shape(targets)}, expected {_shape(one_each)}: one class for each example"
-            )
         kept = targets != loss.ignore_index
         certain = weight[torch.where(kept, targets, 0)] * kept
         total = certain.sum().clamp(min=torch.finfo(certain.dtype).tiny)
@@ -252,7 +243,6 @@ def _entrywise(entry_root: Callable[[Any, Tensor, Tensor], Tensor | float]) -> R
     """Return the root of a loss that is a sum or mean over entries, from the roots of their second derivatives."""
 
     def root(loss: Any, outputs: Tensor, targets: Tensor, probe: Tensor) -> Tensor:
-        _check_same_shape(outputs, targets)
         divisor = outputs.numel() if loss.reduction == "mean" else 1
         return entry_root(loss, outputs, targets) * probe / float(divisor**0.5)
 

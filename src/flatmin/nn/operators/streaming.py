@@ -1,9 +1,11 @@
 """Data as batches that can be read repeatedly, each with its weight in the average over all samples."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import math
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
@@ -12,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from flatmin.errors import InputError
 from flatmin.nn.operators.square_root import known_loss, takes_logits
 from flatmin.nn.operators.token_loss import LABELS, TokenCrossEntropy
+from flatmin.nn.targets import check_targets
 
 __all__ = ["Batch", "Batches", "Loss", "is_average"]
 
@@ -43,6 +46,8 @@ class Batch(NamedTuple):
     @classmethod
     def from_pair(cls, x: Any, y: Any, loss: Loss) -> "Batch":
         """Return a batch of inputs and targets."""
+        if y is None and takes_logits(loss):
+            raise InputError("the targets are missing, expected a batch (x, y), or a mapping with 'labels'")
         return cls(x, y, _weight(loss, x, y))
 
     @property
@@ -96,7 +101,7 @@ class Batches:
                 yield batch
         self._check_same(checksum)
 
-    def mappings(self) -> Iterator[Mapping[str, Any]]:
+    def mappings(self) -> Generator[Mapping[str, Any]]:
         """Yield the trainer's batches among the data, on the device."""
         with _same_order(self.data):
             for part in self.data:
@@ -122,6 +127,19 @@ class Batches:
         if before is not None and bool((checksum - before)[0].abs() > 1e-12 * checksum[1]):
             raise InputError(
                 "data gives other samples when it is read again, expected the same ones; leave out random augmentation"
+            )
+
+    def check_targets(self, batch: Batch, outputs: Any) -> None:
+        """Raise `InputError` unless outputs and targets suit the loss; PyTorch would broadcast them in some losses.
+
+        A loss that flatmin does not know may accept any shapes, if it is then an average over the samples.
+        """
+        loss, y = known_loss(self.loss) or self.loss, batch.y
+        check_targets(loss, outputs, y)
+        if _broadcast(outputs, y) and not is_average(self.loss, batch, outputs):
+            raise InputError(
+                f"the outputs have shape {tuple(outputs.shape)} and the targets {tuple(y.shape)}, for which the loss "
+                "is not an average over samples, expected targets that are not broadcast; reshape one of them"
             )
 
     def check_average(self, batch: Batch, outputs: Any) -> None:
@@ -187,11 +205,24 @@ def _checksum(x: Any, y: Any) -> Tensor:
     return checksum
 
 
+def _broadcast(outputs: Any, y: Any) -> bool:
+    """Return whether a difference of outputs and targets would have more entries than either."""
+    if not isinstance(outputs, Tensor) or not isinstance(y, Tensor) or not y.is_floating_point():
+        return False
+    try:
+        whole = math.prod(np.broadcast_shapes(outputs.shape, y.shape))
+    except ValueError:
+        return False
+    return whole > max(outputs.numel(), y.numel())
+
+
 def _samples(x: Any, y: Any) -> int:
     for leaf in tree_leaves((y, x)):
         if isinstance(leaf, Tensor) and leaf.ndim:
             return len(leaf)
-    raise InputError("a batch has no tensor with a first axis, expected samples along it")
+    if any(type(leaf).__module__ == "numpy" for leaf in tree_leaves((y, x))):
+        raise InputError("a batch holds NumPy arrays, expected tensors; convert each array with torch.from_numpy")
+    raise InputError("a batch has no tensor with an axis of samples, expected x and y as tensors with one row a sample")
 
 
 def _weight(loss: Loss, x: Any, y: Any) -> float:

@@ -9,6 +9,7 @@ from torch.utils._pytree import tree_map
 
 from flatmin.errors import InputError
 from flatmin.nn.operators.state import FAILURES
+from flatmin.nn.targets import check_labels
 
 __all__ = ["LABELS", "OwnLoss", "TokenCrossEntropy", "own_loss"]
 
@@ -61,10 +62,11 @@ class TokenCrossEntropy(nn.CrossEntropyLoss):
     def forward(self, outputs: Any, labels: Tensor) -> Tensor:
         """Return the mean loss of the counted tokens, a scalar tensor."""
         logits = getattr(outputs, "logits", outputs)
-        if logits.shape[:-1] != labels.shape:
+        if not isinstance(logits, Tensor):
             raise InputError(
-                f"the labels have shape {tuple(labels.shape)}, expected {tuple(logits.shape[:-1])}, one for each token"
+                f"the model returns a {type(logits).__name__}, expected a tensor of logits or an object with them"
             )
+        check_labels(logits, labels, -1, self.ignore_index)
         return super().forward(logits.flatten(0, -2), self.targets(labels).flatten())
 
     def targets(self, labels: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from scipy.special import stdtrit
 from flatmin._core.arrays import Array
 from flatmin._core.validation import positive, seed_number, whole_number
 from flatmin.errors import InputError
-from flatmin.linalg.krylov import least_component
+from flatmin.linalg.krylov import Krylov, least_component
 from flatmin.nn.estimators.base import Operator, dimension, sphere
 from flatmin.nn.estimators.spending import shown
 from flatmin.nn.operators.curvature import CurvatureOptions, shows_options, symmetric_operator
@@ -110,7 +110,8 @@ def spectral_density(
     t, from above by the weights up to the first node right of t.
 
     The variance of ``vᵀ f(A) v`` is ``2/(n + 2)`` times that of ``f(λ_i)`` over the eigenvalues. This variance is
-    estimated from the same quadratures, which for few probes is more accurate than their sample variance.
+    estimated from the same quadratures, which for few probes is more accurate than their sample variance. An interrupt
+    (Ctrl-C) after the first step returns the density of the probes and steps so far.
 
     Parameters
     ----------
@@ -152,12 +153,19 @@ def spectral_density(
         width = positive(width, "width")
     generator = torch.Generator().manual_seed(seed_number(seed))
     at_once = max(1, PROBE_MEMORY // (8 * n * min(steps, n)))
+    krylovs: list[Krylov] = []
     with shown(operator, probes * min(steps, n)) as counted:
-        krylovs = [
-            krylov
-            for first in range(0, probes, at_once)
-            for krylov in lanczos(counted, sphere(operator, min(at_once, probes - first), generator), steps)
-        ]
+        while len(krylovs) < probes:
+            starts = sphere(operator, min(at_once, probes - len(krylovs)), generator)
+            try:
+                krylovs += lanczos(counted, starts, steps)
+            except KeyboardInterrupt:
+                if not krylovs:
+                    raise
+                break
+            if any(k.steps < min(steps, n) and not k.exhausted for k in krylovs):  # an interrupt has ended them
+                break
+    probes = len(krylovs)
     component = least_component(n, BOUND_FAILURE / (2 * probes))
     upper = min(k.upper_bound(component) + k.rounding for k in krylovs)
     lower = -min(k.reversed().upper_bound(component) + k.rounding for k in krylovs)

@@ -139,10 +139,8 @@ def _power_estimate(model: QuadraticMap, seed: int) -> float:
 def _shrunk(Y: Array, threshold: float, turned: bool) -> tuple[Array, Array, Array]:
     """Return U, s, V of Y with its singular values reduced by a threshold; those below it are dropped."""
     Y = Y.T if turned else Y
-    squares, V = eigh(Y.T @ Y, check_finite=False)
-    squares, V = squares[::-1], V[:, ::-1]
-    keep = squares > threshold**2
-    s, V = np.sqrt(squares[keep]), V[:, keep]
+    squares, V = eigh(Y.T @ Y, check_finite=False, subset_by_value=(threshold**2, np.inf))
+    s, V = np.sqrt(squares[::-1]), V[:, ::-1]
     U = (Y @ V) / s
     return (V, s - threshold, U) if turned else (U, s - threshold, V)
 

@@ -24,6 +24,10 @@ GAP_PER_GRADIENT = 0.1
 FIRST_RANK = 10
 #: Smallest number of columns that are looked for at a time.
 MIN_ADDED = 4
+#: Factors are small if their number of columns is at most this share of the smaller side of a table,
+SMALL_RANK = 0.25
+#: and the larger side is less than this multiple of the smaller one.
+TALL = 4
 
 
 def first_factors(scaled: Scaled, task: Task, penalty: float) -> Array:
@@ -43,7 +47,7 @@ def penalised_fit(
     The fit starts at stacked factors x of shape (n, k) and ends at the relative gradient ``tol``.
     """
     model, b = scaled.model, scaled.b
-    if applies_to(model, penalty, task.max_rank):
+    if applies_to(model, penalty, task.max_rank) and not _has_small_factors(x, model.whitened.shape):
         silent = Limits(seed=task.limits.seed)
         gap = GAP_PER_GRADIENT * tol / penalty  # a gap g moves the residual by ‖Δr‖² ≤ 2 g / penalty
         outcome = proximal_gradient(model, b, clock, silent, (x, np.zeros_like(b)), penalty, gap)
@@ -64,3 +68,12 @@ def penalised_fit(
         grown = model.stack(u[:, new], (values[new] - 1) / (2 * penalty), v[:, new])
         x = np.hstack([model.stack(U, s, V), grown])
     return model.stack(U, s, V), b - end.value
+
+
+def _has_small_factors(x: Array, shape: tuple[int, int]) -> bool:
+    """Return whether a fit that starts at stacked factors x is faster over factors than by proximal gradients.
+
+    Proximal gradients decompose a matrix of the size of the smaller side in every step. In a tall table this takes less
+    time than a product of the factors with the cells.
+    """
+    return bool(x.shape[1] <= SMALL_RANK * min(shape) and max(shape) < TALL * min(shape))

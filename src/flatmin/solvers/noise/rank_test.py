@@ -52,13 +52,13 @@ class RankTest:
         if guess < len(s):
             fit = self._reduced(x, guess)
             if self._passes(*fit)[0]:
-                return self.fit(self._smallest(fit, failed, [guess - 1])[0])
+                return self.fit(self._smallest(fit, failed, (guess - 1,))[0])
             failed = guess
         fit = self.fit(x, TEST_GRADIENT)
         passes, column = self._passes(*fit)
         if passes:
             drop = _rank_before_drop(self.noise.scaled.model.canonical(fit[0])[1])
-            return self.fit(self._smallest(fit, failed, [drop - 1, drop])[0])
+            return self.fit(self._smallest(fit, failed, (drop, drop - 1))[0])
         for _ in range(min(MAX_STEPS_UP, self.widest - fit[0].shape[1])):
             if passes or self.clock.out_of_time:
                 break
@@ -66,15 +66,14 @@ class RankTest:
             passes, column = self._passes(*fit)
         return self.fit(fit[0])
 
-    def _smallest(self, fit: _Fit, failed: int, guesses: list[int]) -> _Fit:
+    def _smallest(self, fit: _Fit, failed: int, guesses: tuple[int, ...]) -> _Fit:
         """Return the fit of the smallest rank above ``failed`` that passes, given one that passes.
 
-        If smaller ranks than one that fails fail too, bisection finds it. The guesses are tried before, the last one
-        first.
+        If smaller ranks than one that fails fail too, bisection finds it. The guesses are tried before.
         """
         while (rank := fit[0].shape[1]) > failed + 1 and not self.clock.out_of_time:
-            guess = guesses.pop() if guesses else -1
-            smaller = self._reduced(fit[0], guess if failed < guess < rank else (failed + rank) // 2)
+            tried = next((guess for guess in guesses if failed < guess < rank), (failed + rank) // 2)
+            smaller = self._reduced(fit[0], tried)
             if self._passes(*smaller)[0]:
                 fit = smaller
             else:

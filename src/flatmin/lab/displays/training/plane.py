@@ -21,6 +21,8 @@ __all__ = ["MARKS", "STAR", "Course", "PlaneDisplay"]
 SMALLEST = 1e-4
 #: The usual entry of the legend for the star.
 STAR = "certified flattest solution"
+#: Size of the star in points; numbers at the axis are half of it away.
+STAR_SIZE = 15
 #: How the marks of a figure are read.
 MARKS = "A course begins at a hollow circle and ends at a filled mark. The star has the gap 0, at the end of the axis."
 
@@ -103,7 +105,8 @@ class PlaneDisplay(Display):
             ax.plot(*points[-1], marker=mark, ms=7, mec=background(), mew=0.8, label=label, **ends)
         if optima:
             ink = matplotlib.rcParams["text.color"]
-            star = {"marker": "*", "ms": 15, "color": ink, "mec": background(), "ls": "none", "clip_on": False}
+            ax.tick_params(axis="y", pad=STAR_SIZE / 2)
+            star = {"marker": "*", "ms": STAR_SIZE, "color": ink, "mec": background(), "ls": "none", "clip_on": False}
             ax.plot([ax.get_xlim()[0]] * len(optima), optima, zorder=5, label=self.star, **star)
         legend(ax)
 
