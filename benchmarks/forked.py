@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 from unittest.mock import patch
 
-__all__ = ["PAGES", "TRACEBACK", "end_with", "leave_out", "load_pages", "run_quietly", "write_to"]
+__all__ = ["PAGES", "TRACEBACK", "end_with", "leave_out", "load_pages", "run_quietly", "status_of", "write_to"]
 
 #: Exit status of a child that ended with a traceback.
 TRACEBACK = 99
@@ -27,8 +27,8 @@ PAGES = (
 )
 
 
-def end_with(run: Callable[[], int]) -> NoReturn:
-    """Run a command, and end this process with its exit status, or with `TRACEBACK` after a traceback."""
+def status_of(run: Callable[[], int]) -> int:
+    """Run a command, and return its exit status, or `TRACEBACK` after a traceback; what it printed is written."""
     code = TRACEBACK
     try:
         code = run()
@@ -36,10 +36,18 @@ def end_with(run: Callable[[], int]) -> NoReturn:
         code = error.code if isinstance(error.code, int) else TRACEBACK
     except BaseException:
         traceback.print_exc()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    return code
+
+
+def end_with(run: Callable[[], int]) -> NoReturn:
+    """Run a command, and end this process with its exit status, or with `TRACEBACK` after a traceback."""
+    code = TRACEBACK
+    try:
+        code = status_of(run)
     finally:
-        for stream in (sys.stdout, sys.stderr):
-            if stream is not None:
-                stream.flush()
         os._exit(code)
 
 

@@ -82,7 +82,10 @@ def pytest_collect_file():
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Give each file to one process, and all files on Spark to the same one: its session takes long to start."""
+    """Give each file to one process, and all files on Spark to the same one: its session takes long to start.
+
+    The formats whose files are damaged are shared among processes, since together they take minutes.
+    """
     if config.getoption("dist") != "loadfile":
         return None
     from xdist.scheduler import LoadFileScheduling
@@ -90,6 +93,8 @@ def pytest_xdist_make_scheduler(config, log):
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid):
             scope = super()._split_scope(nodeid)
+            if scope == "tests/benchmarks/test_mutants.py":
+                return nodeid
             return "tests/spark" if scope.startswith("tests/spark/") else scope
 
     return Scheduling(config, log)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.faults.conditions import CONDITIONS
-from benchmarks.faults.kills import CELLS, JOBS, TABLE
+from benchmarks.faults.kills import CELLS, JOBS, RECIPE, TABLE
 from benchmarks.markdown import cells, replace_block
 
 BLOCK = "faults"
@@ -26,6 +26,7 @@ def tried(name: str) -> str | None:
         folder.mkdir()
         (folder / "t.csv").write_text(TABLE)
         (folder / "x.mtx").write_text(CELLS)
+        (folder / "r.toml").write_text(RECIPE)
         return CONDITIONS[name](folder)
 
 

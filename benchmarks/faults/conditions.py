@@ -17,14 +17,15 @@ from unittest.mock import patch
 import numpy as np
 
 from benchmarks.faults.child import Ended, run_command, start, wait
-from benchmarks.faults.kills import CELLS, DONE, QUICK, TABLE
+from benchmarks.faults.kills import CELLS, DONE, QUICK, RECIPE, SWEEP, TABLE
 from flatmin.lab.runs.frozen_store import read_frozen
 
 __all__ = ["CONDITIONS"]
 
 IMPUTE = ("impute", "t.csv", "--output", "out", "--quiet")
 RECOVER = ("recover", "matrix-completion", "x.mtx", "--output", "out", "--quiet")
-SWEEP = ("sweep", "figure-3", "--quick", "--store", "s.db", *QUICK)
+SWEPT = (*SWEEP, *QUICK)
+INPUTS = {"t.csv", "x.mtx", "r.toml"}
 #: Megabytes that a command may take in addition to those of its start.
 MEGABYTES = (1, 8, 32, 128)
 
@@ -38,7 +39,7 @@ def interrupted(folder: Path) -> str | None:
         child, messages = start(IMPUTE, place, _heed_interrupts)
         time.sleep(float(rng.uniform(0.1, 0.9) * seconds))
         os.kill(child, number)
-        ended, left = wait(child, messages), {path.name for path in place.iterdir()} - {"t.csv", "x.mtx"}
+        ended, left = wait(child, messages), {path.name for path in place.iterdir()} - INPUTS
         if ended.status == -number:  # before the command set its handlers
             continue
         if ended.fault or ended.status not in (0, 128 + number):
@@ -73,12 +74,12 @@ def two_outputs(folder: Path) -> str | None:
 
 def two_stores(folder: Path) -> str | None:
     """Two sweeps into one store both end well; every trial is there once."""
-    running = [start(SWEEP, folder) for _ in range(2)]
+    running = [start(SWEPT, folder) for _ in range(2)]
     ended = [wait(*process) for process in running]
     if any(one.fault or one.status for one in ended):
         return str(ended)
     first = _n_done(folder)
-    again = run_command(SWEEP, folder)
+    again = run_command(SWEPT, folder)
     return (
         None if again.status == 0 and _n_done(folder) == first else f"{first} trials, then {_n_done(folder)}: {again}"
     )
@@ -91,12 +92,12 @@ def clock_back(folder: Path) -> str | None:
         steps, real = itertools.count(), time.time
         patch("time.time", lambda: real() - 86_400 * next(steps)).start()
 
-    for words in (SWEEP, IMPUTE, IMPUTE):
+    for words in (SWEPT, IMPUTE, IMPUTE):
         ended = run_command(words, folder, set_back)
         if ended.fault or ended.status:
             return f"{words[0]}: {ended}"
     done = _n_done(folder)
-    ended = run_command(SWEEP, folder)
+    ended = run_command(SWEPT, folder)
     return None if ended.status == 0 and _n_done(folder) == done else f"{done} trials, then {_n_done(folder)}: {ended}"
 
 
@@ -161,6 +162,7 @@ def _fresh(folder: Path) -> Path:
     place = Path(tempfile.mkdtemp(dir=folder.parent))
     (place / "t.csv").write_text(TABLE)
     (place / "x.mtx").write_text(CELLS)
+    (place / "r.toml").write_text(RECIPE)
     return place
 
 
@@ -174,7 +176,7 @@ def _n_done(folder: Path) -> int:
 
 def _refused(ended: Ended, folder: Path, *own: str) -> str | None:
     """Return a sentence unless a command ended with status 2, one line, and no new file."""
-    new = {path.name for path in folder.iterdir()} - {"t.csv", "x.mtx", "clip", "link.csv", *own}
+    new = {path.name for path in folder.iterdir()} - INPUTS - {"clip", "link.csv", *own}
     if ended.fault or ended.status != 2:
         return ended.fault or f"it ended with status {ended.status}"
     return f"it left {sorted(new)}" if new else None

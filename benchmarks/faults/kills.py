@@ -20,7 +20,7 @@ from benchmarks.faults.child import Ended, load, run_command, start, wait
 from benchmarks.faults.spark_fit import SPARK_FIT, written_alpha
 from flatmin.lab.runs.frozen_store import read_frozen
 
-__all__ = ["JOBS", "Job"]
+__all__ = ["CELLS", "DONE", "JOBS", "QUICK", "RECIPE", "SWEEP", "TABLE", "Job"]
 
 TABLE = "id,a,b,c,d\n" + "".join(
     f"r{k},{k},{2 * k if k % 4 else ''},{3 * k if k % 5 else ''},{k * k}\n" for k in range(25)
@@ -28,6 +28,9 @@ TABLE = "id,a,b,c,d\n" + "".join(
 CELLS = "%%MatrixMarket matrix coordinate real general\n4 4 12\n" + "".join(
     f"{i} {j} {i * j}\n" for i in range(1, 5) for j in range(1, 5) if (i + j) % 4
 )
+#: A sweep of thirty trials.
+RECIPE = 'recipe = "figure-3"\nrepetitions = 3\n[only]\npanel = ["sensing"]\n[grid]\nd = [5, 6]\n'
+SWEEP = ("sweep", "r.toml", "--store", "s.db")
 DONE = "SELECT count(*) FROM trials WHERE status = 'done'"
 
 
@@ -50,6 +53,7 @@ class Job:
         """Write the inputs of the command."""
         (folder / "t.csv").write_text(TABLE)
         (folder / "x.mtx").write_text(CELLS)
+        (folder / "r.toml").write_text(RECIPE)
 
     @cached_property
     def former(self) -> Path:
@@ -58,7 +62,7 @@ class Job:
         self.fill(folder)
         load(self.words, self.fill)
         if self.name == "report":
-            run_command(("sweep", "figure-3", "--quick", "--jobs", "1", "--store", "s.db", "--quiet"), folder)
+            run_command((*SWEEP, *QUICK), folder)
         if self.output is not None:
             ended = run_command((*self.words, *self.earlier), folder)
             _check(self, ended)
@@ -176,7 +180,7 @@ JOBS = {
             "out",
             ("completed.mtx", "low-rank.mtx"),
         ),
-        Job("sweep", ("sweep", "figure-3", "--quick", "--store", "s.db", *QUICK), store="s.db"),
+        Job("sweep", (*SWEEP, *QUICK), store="s.db"),
         Job(
             "race",
             ("race", "matrix-completion", "x.mtx", "--competitors", "sgd", "--budget", "60", "--output", "out", *QUICK),

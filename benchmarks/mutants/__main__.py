@@ -5,10 +5,10 @@ mutant is printed with its seed. With ``--page`` the table also goes into that d
 """
 
 import argparse
-import os
 import sys
-from collections import Counter
+from collections.abc import Collection
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.markdown import cells, replace_block
 from benchmarks.mutants.corpus import FORMATS, Specimen, specimen
 from benchmarks.mutants.mutations import mutant
-from benchmarks.mutants.trial import fault_of, warm_up
+from benchmarks.mutants.trial import Outcome, outcomes, warm_up
 
 BLOCK = "mutants"
 #: Of so many mutants one has its pages written and methods compared.
@@ -31,31 +31,31 @@ def main() -> int:
     parser.add_argument("--only")
     parser.add_argument("--page", type=Path, help=f"a document with the marks <!-- {BLOCK} --> and <!-- /{BLOCK} -->")
     asked = parser.parse_args()
-    rows = [cells(["format", "mutants", "faults", "slowest command"]), cells(["---", *["--:"] * 3])]
-    counts, worst, n = Counter[str](), 0.0, 0
+    head = ("format", "mutants", "refused", "faults", "slowest refusal", "slowest command")
+    rows, tried = [cells(head), cells(["---", *["--:"] * 5])], []
     for name in FORMATS:
         if asked.only in (None, name):
-            slowest = 0.0
-            for seed in range(asked.first, asked.first + asked.mutants):
-                before = os.times()
-                fault = fault_of_seed(name, seed)
-                slowest, n = max(slowest, _spent(before, os.times())), n + 1
-                if fault:
-                    counts[name] += 1
-                    print(f"{name}, seed {seed}: {fault}", flush=True)
-            rows.append(cells([name, asked.mutants, counts[name], f"{slowest:.2f} s"]))
+            found = outcomes_of_seeds(name, range(asked.first, asked.first + asked.mutants))
+            for seed, outcome in found.items():
+                if outcome.fault:
+                    print(f"{name}, seed {seed}: {outcome.fault}", flush=True)
+            rows.append(cells([name, *_summary(found.values())]))
             print(rows[-1], flush=True)
-            worst = max(worst, slowest)
-    rows.append(cells(["**all**", n, counts.total(), f"{worst:.2f} s"]))
+            tried += found.values()
+    rows.append(cells(["**all**", *_summary(tried)]))
     print(rows[-1])
     if asked.page and not replace_block(asked.page, BLOCK, "\n".join(rows)):
         parser.error(f"{asked.page} lacks the marks <!-- {BLOCK} --> and <!-- /{BLOCK} -->")
-    return 1 if counts else 0
+    return 1 if any(outcome.fault for outcome in tried) else 0
 
 
-def _spent(before: os.times_result, after: os.times_result) -> float:
-    """Return the processor time of the processes that ended in between."""
-    return after.children_user + after.children_system - before.children_user - before.children_system
+def _summary(tried: Collection[Outcome]) -> list[str]:
+    """Return the numbers of mutants, refusals and faults, and the largest processor times."""
+    refused = [outcome.seconds for outcome in tried if outcome.status == 2]
+    faults = sum(outcome.fault is not None for outcome in tried)
+    counts = [f"{count:,}".replace(",", " ") for count in (len(tried), len(refused), faults)]
+    slowest = max((outcome.seconds for outcome in tried), default=0.0)
+    return [*counts, *(f"{seconds:.2f} s" for seconds in (max(refused, default=0.0), slowest))]
 
 
 @cache
@@ -66,11 +66,18 @@ def _ready(name: str) -> Specimen:
     return valid
 
 
-def fault_of_seed(name: str, seed: int) -> str | None:
-    """Return what a command did wrong with the mutant of a format and a seed, or None."""
-    valid = _ready(name)
-    content = mutant(valid.files[valid.victim], np.random.default_rng([seed, *name.encode()]))
-    return fault_of(valid, content, seed % THOROUGH_EVERY == 0)
+def outcomes_of_seeds(name: str, seeds: range) -> dict[int, Outcome]:
+    """Return what the command of a format did with the mutants of seeds."""
+    valid, found = _ready(name), {}
+    for thorough, group in groupby(seeds, lambda seed: seed % THOROUGH_EVERY == 0):
+        several = list(group)
+        contents = [_content(name, valid, seed) for seed in several]
+        found |= dict(zip(several, outcomes(valid, contents, thorough), strict=True))
+    return found
+
+
+def _content(name: str, valid: Specimen, seed: int) -> bytes:
+    return mutant(valid.files[valid.victim], np.random.default_rng([seed, *name.encode()]))
 
 
 if __name__ == "__main__":

@@ -1,25 +1,27 @@
-"""One trial: a command reads a mutant in a forked process with limits, and what it did is judged."""
+"""Trials: a command reads mutants in a forked process with limits, and what it did with each is judged."""
 
 import faulthandler
-import gc
+import itertools
 import os
 import resource
 import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from unittest.mock import patch
 
-from benchmarks.forked import PAGES, end_with, leave_out, load_pages, run_quietly, write_to
+from benchmarks.forked import PAGES, leave_out, load_pages, run_quietly, status_of, write_to
 from benchmarks.mutants.corpus import Specimen
 from flatmin.cli import main
 from flatmin.errors import InputError
 from flatmin.lab.recipe_file import read_recipe
 from flatmin.proofs import checker
 
-__all__ = ["fault_of", "warm_up"]
+__all__ = ["Outcome", "outcomes", "warm_up"]
 
 #: Limits of a trial: processor time in seconds, memory in addition to that of the parent, and size of a file in bytes.
 SECONDS, MEMORY, FILE_SIZE = 30, 3 << 30, 100 << 20
@@ -34,47 +36,90 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 ATTACKS = ("<script>alert", "<img src=x", "]]></script><script>", "\u202e", "\0", "\x1b")
 
 
-def fault_of(specimen: Specimen, content: bytes, thorough: bool) -> str | None:
-    """Return a sentence about what a command did wrong with a mutant, or None.
+@dataclass(frozen=True)
+class Outcome:
+    """A sentence about what a command did wrong, its exit status (negative for a signal), and its processor time."""
 
-    Pages and comparisons of methods, which take most of the time, are made if ``thorough``.
+    fault: str | None
+    status: int
+    seconds: float
+
+
+def outcomes(specimen: Specimen, contents: Sequence[bytes], thorough: bool) -> list[Outcome]:
+    """Return what a command did with each mutant. One process reads them in turn, and another one goes on if it dies.
+
+    Pages and comparisons of methods, which take most of the time, are made if ``thorough``. A mutant with a fault is
+    tried again alone, so that its outcome does not depend on those before it.
     """
-    root = Path(tempfile.mkdtemp(prefix="mutant-")).resolve()
+    found: list[Outcome] = []
+    while len(found) < len(contents):
+        found += _tried(specimen, contents[len(found) :], thorough)
+    if len(contents) == 1:
+        return found
+    return [
+        _alone(specimen, content, thorough, one) if one.fault else one
+        for content, one in zip(contents, found, strict=True)
+    ]
+
+
+def _alone(specimen: Specimen, content: bytes, thorough: bool, former: Outcome) -> Outcome:
+    (found,) = outcomes(specimen, [content], thorough)
+    return found if found.fault else replace(former, fault=f"after other mutants only: {former.fault}")
+
+
+def _tried(specimen: Specimen, contents: Sequence[bytes], thorough: bool) -> list[Outcome]:
+    """Return the outcomes up to the first mutant that ends the process."""
+    place = Path(tempfile.mkdtemp(prefix="mutants-")).resolve()
     try:
-        work = root / "work"
-        for name, data in {**specimen.files, specimen.victim: content}.items():
-            (work / name).parent.mkdir(parents=True, exist_ok=True)
-            (work / name).write_bytes(data)
-        (root / "tmp").mkdir()
-        before = _listing(root)
+        roots = [place / str(k) for k in range(len(contents))]
+        for root, content in zip(roots, contents, strict=True):
+            for name, data in {**specimen.files, specimen.victim: content}.items():
+                (root / "work" / name).parent.mkdir(parents=True, exist_ok=True)
+                (root / "work" / name).write_bytes(data)
+            (root / "tmp").mkdir()
+        before = _listing(roots[0])
         child = os.fork()
         if not child:
-            _child(root, specimen.command, thorough)
+            _child(roots, specimen.command, thorough)
         _, status = os.waitpid(child, 0)
-        return _judged(root, before, status)
+        ended = [root for root in roots if (root / "status").exists()]
+        found = []
+        for root in ended:
+            code, seconds = (root / "status").read_text().split()
+            found.append(Outcome(_fault(root, before, int(code)), int(code), float(seconds)))
+        if len(ended) < len(roots):
+            code = os.waitstatus_to_exitcode(status)
+            found.append(Outcome(_fault(roots[len(ended)], before, code), code, float(SECONDS)))
+        return found
     finally:
-        shutil.rmtree(root, ignore_errors=True)
+        shutil.rmtree(place, ignore_errors=True)
 
 
-def _child(root: Path, command: Sequence[str], thorough: bool) -> None:
-    """Run the command with limits, and end the process."""
+def _child(roots: Sequence[Path], command: Sequence[str], thorough: bool) -> None:
+    """Run the command in each place with limits, and end the process."""
     faulthandler.disable()
-
-    def run() -> int:
-        write_to(*(os.open(root / name, os.O_WRONLY | os.O_CREAT) for name in ("out", "err")))
+    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, size + MEMORY))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_SIZE, FILE_SIZE))
+    if not thorough:
+        leave_out(PAGES)
+        _leave_out_comparisons()
+    watch, (_, most) = _Watch(), resource.getrlimit(resource.RLIMIT_CPU)
+    sys.addaudithook(watch)
+    for root in roots:
+        streams = [os.open(root / name, os.O_WRONLY | os.O_CREAT) for name in ("out", "err")]
+        write_to(streams[0], streams[1])
         os.chdir(root / "work")
         tempfile.tempdir = str(root / "tmp")
-        size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 1))
-        resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, size + MEMORY))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_SIZE, FILE_SIZE))
-        sys.addaudithook(_watch(str(root)))
-        if not thorough:
-            leave_out(PAGES)
-            _leave_out_comparisons()
-        return _command(command)
-
-    end_with(run)
+        begun = time.process_time()
+        resource.setrlimit(resource.RLIMIT_CPU, (int(begun) + SECONDS, most))
+        watch.root = str(root)
+        code = status_of(lambda: _command(command))
+        watch.root = None
+        for stream in streams:
+            os.close(stream)
+        (root / "status").write_text(f"{code} {time.process_time() - begun}")
+    os._exit(0)
 
 
 def _leave_out_comparisons() -> None:
@@ -94,7 +139,6 @@ def warm_up(specimen: Specimen) -> None:
 
     load_pages()
     run_quietly(lambda: _command(specimen.command), fill)
-    gc.freeze()  # so that a collection in a child does not copy the memory of this process
 
 
 def _command(words: Sequence[str]) -> int:
@@ -111,10 +155,22 @@ def _command(words: Sequence[str]) -> int:
     return int(not recipe.cells)
 
 
-def _watch(root: str) -> Callable[[str, tuple[object, ...]], None]:
-    """Return a hook that writes down forbidden events, and changes of files outside a directory."""
+class _Watch:
+    """A hook that writes down forbidden events, and changes of files outside a directory, while there is one."""
 
-    def hook(event: str, arguments: tuple[object, ...]) -> None:
+    def __init__(self) -> None:
+        self.root: str | None = None
+        self._busy = False
+
+    def __call__(self, event: str, arguments: tuple[object, ...]) -> None:
+        if self.root is not None and not self._busy:
+            self._busy = True
+            try:
+                self._note(self.root, event, arguments)
+            finally:
+                self._busy = False
+
+    def _note(self, root: str, event: str, arguments: tuple[object, ...]) -> None:
         paths: tuple[object, ...] = ()
         if event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITING:
             paths = arguments[:1]
@@ -123,51 +179,39 @@ def _watch(root: str) -> Callable[[str, tuple[object, ...]], None]:
         outside = [
             path
             for path in paths
-            if isinstance(path, str | os.PathLike) and not os.path.abspath(path).startswith((root, "/dev/null"))
+            if isinstance(path, str | os.PathLike)
+            and not os.path.abspath(path).startswith((f"{root}{os.sep}", "/dev/null"))
         ]
         if event in FORBIDDEN or outside:
             handle = os.open(f"{root}/events", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             os.write(handle, f"{event} {outside or arguments!r}\n".encode(errors="replace"))
             os.close(handle)
 
-    busy = False
-
-    def guarded(event: str, arguments: tuple[object, ...]) -> None:
-        nonlocal busy
-        if not busy:
-            busy = True
-            try:
-                hook(event, arguments)
-            finally:
-                busy = False
-
-    return guarded
-
 
 def _listing(root: Path) -> set[str]:
     return {str(path.relative_to(root)) for path in root.rglob("*")}
 
 
-def _judged(root: Path, before: set[str], status: int) -> str | None:
+def _fault(root: Path, before: set[str], code: int) -> str | None:
     """Return what was wrong, from the exit status, the messages and the files."""
     message = (root / "err").read_text("utf-8", "replace")
     lines = message.splitlines()
-    if os.WIFSIGNALED(status):
-        return f"ended by {signal.Signals(os.WTERMSIG(status)).name}: {message[-300:]}"
-    code = os.waitstatus_to_exitcode(status)
+    if code < 0:
+        return f"ended by {signal.Signals(-code).name}: {message[-300:]}"
     if code not in (0, 1, 2):
         return f"traceback: {' | '.join(lines[-4:])}"
+    if not (root / "status").exists():
+        return f"the process ended with exit status {code} in the middle"
     if foreign := [line for line in lines if not line.startswith(("flatmin: ", "Refused", "checker"))]:
         return f"exit status {code} with the line {foreign[0][:300]!r} on stderr"
-    new = _listing(root) - before - {"out", "err", "events"}
+    new = _listing(root) - before - {"out", "err", "events", "status"}
     if code == 2 and (not lines or new):
         return f"exit status 2 with {len(lines)} lines on stderr and the new files {sorted(new)[:5]}"
     if (root / "events").exists():
         return f"forbidden: {(root / 'events').read_text()[:300]}"
-    for page in (root / "work").rglob("*.html"):
+    for page, attack in itertools.product((root / "work").rglob("*.html"), ATTACKS):
         text = page.read_text("utf-8")
-        for attack in ATTACKS:
-            if attack in text:
-                place = text.index(attack)
-                return f"{page.name} has {attack!r} as it is: {text[max(0, place - 80) : place + 80]!r}"
+        if attack in text:
+            place = text.index(attack)
+            return f"{page.name} has {attack!r} as it is: {text[max(0, place - 80) : place + 80]!r}"
     return None

@@ -11,7 +11,15 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from flatmin.errors import InputError
-from flatmin.nn import TraceLog, hessian_trace, lightning_callback, trainer_callback
+from flatmin.nn import (
+    LowRankAdapter,
+    TraceLog,
+    adapter_flatness,
+    hessian_trace,
+    lightning_callback,
+    rebalance_,
+    trainer_callback,
+)
 
 KEYS = ("hessian_trace", "hessian_trace_low", "hessian_trace_high")
 
@@ -140,6 +148,53 @@ def lightning_run(folder, epochs, callbacks=(), resume=None):
         warnings.simplefilter("ignore")
         trainer.fit(task, DataLoader(TensorDataset(*data()), batch_size=4), ckpt_path=resume)
     return trainer, task
+
+
+@pytest.mark.slow
+def test_adapters_train_in_lightning_and_are_rebalanced_there(tmp_path):
+    """The callback measures the factors alone, and rebalanced factors give the outputs of the trained ones."""
+    lightning = pytest.importorskip("lightning.pytorch")
+
+    class Adapted(lightning.LightningModule):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            adapter = LowRankAdapter(nn.Linear(4, 4), rank=2, scale=0.5)
+            self.net = nn.Sequential(
+                nn.Linear(3, 4).requires_grad_(False), nn.Tanh(), adapter, nn.Tanh(), nn.Linear(4, 1)
+            )
+            self.net[4].requires_grad_(False)
+
+        def forward(self, x):
+            return self.net(x)
+
+        def training_step(self, batch, index):
+            return nn.functional.mse_loss(self(batch[0]), batch[1])
+
+        def configure_optimizers(self):
+            return torch.optim.Adam((p for p in self.parameters() if p.requires_grad), lr=0.05)
+
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
+    callback, task = lightning_callback(nn.MSELoss(), data(), 4, of="gauss_newton"), Adapted()
+    frozen = task.net[2].base_layer.weight.detach().clone()
+    trainer = lightning.Trainer(
+        max_epochs=4, callbacks=[callback], default_root_dir=tmp_path, enable_checkpointing=False, **quiet
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer.fit(task, DataLoader(TensorDataset(*data()), batch_size=8))
+    found = adapter_flatness(task, nn.MSELoss(), data())
+    assert list(found.adapters) == ["net.2"]
+    assert callback.history[-1]["step"] == 16
+    assert callback.history[-1]["hessian_trace"] == pytest.approx(found.trace.value, rel=1e-5)
+    assert torch.equal(task.net[2].base_layer.weight, frozen)
+    before = task(data()[0]).detach()
+    rebalance_(found)
+    assert torch.allclose(task(data()[0]), before, atol=1e-5)
+    after = hessian_trace(task, nn.MSELoss(), data(), of="gauss_newton")
+    assert after.value == pytest.approx(found.fibre_minimum.value, rel=1e-3)
+    assert after.value < found.trace.value
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ if sys.platform == "win32":
     pytest.skip("trials run in forked processes", allow_module_level=True)
 
 from benchmarks.mutants.corpus import GRID, PAIRS, TABLE, Specimen
-from benchmarks.mutants.trial import fault_of, warm_up
+from benchmarks.mutants.trial import outcomes, warm_up
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -40,4 +40,4 @@ def test_pages_have_them_with_escaped_signs(verb):
     text = "\n".join(lines).encode()
     hostile = Specimen({"t.csv": text}, "t.csv", [verb, "t.csv"])
     warm_up(hostile)  # Matplotlib makes folders when it is loaded
-    assert fault_of(hostile, text, thorough=True) is None
+    assert outcomes(hostile, [text], thorough=True)[0].fault is None

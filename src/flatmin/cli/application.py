@@ -1,6 +1,8 @@
 """The commands of ``flatmin`` with their arguments and options, each with one line of help."""
 
 import shlex
+from copy import copy
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -58,9 +60,14 @@ AsClaimed = Annotated[
 
 def command(arguments: list[str]) -> Any:
     """Return the application as a command that keeps the line that was typed, for its report."""
-    built = typer.main.get_command(app)
-    built.context_settings["obj"] = shlex.join(["flatmin", *arguments])
-    return built
+    found = copy(_application())
+    found.context_settings = {**found.context_settings, "obj": shlex.join(["flatmin", *arguments])}
+    return found
+
+
+@cache
+def _application() -> Any:
+    return typer.main.get_command(app)
 
 
 def _print_version(wanted: bool) -> None:

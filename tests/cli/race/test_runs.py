@@ -20,7 +20,7 @@ def former_results(target, digest):
     """Write the results of a former race of three runs."""
     target.mkdir()
     finished(target / STORE, 3)
-    (target / "summary.json").write_text(json.dumps({"protocol": {"digest": digest}}))
+    (target / "summary.json").write_text(json.dumps({"format_version": 1, "protocol": {"digest": digest}}))
 
 
 def test_a_finished_race_leaves_no_store_beside_its_results(tmp_path):

@@ -103,3 +103,18 @@ def test_a_workbook_that_unpacks_to_far_more_than_its_size_is_refused_by_its_hea
     monkeypatch.setattr(openpyxl, "load_workbook", None)
     with pytest.raises(InputError, match="would unpack to 12 MiB, over 100 times its size"):
         ExcelFile.read(bomb)
+
+
+def test_a_part_that_openpyxl_leaves_out_is_a_note_and_no_warning(tmp_path, recwarn):
+    """The name of a print area that is none, which some programs write."""
+    path = workbook(tmp_path / "t.xlsx", ["a", "b"], [1, 2])
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    names = b'<definedNames><definedName name="_xlnm.Print_Area" localSheetId="0">#REF!,x</definedName></definedNames>'
+    parts["xl/workbook.xml"] = parts["xl/workbook.xml"].replace(b"<calcPr", names + b"<calcPr")
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    (note,) = ExcelFile.read(path).notes
+    assert note.startswith("a part of the workbook is neither read nor written: ")
+    assert not recwarn.list

@@ -1,13 +1,21 @@
 """Batches that would not fit are divided, without a change of results, and only if samples do not interact."""
 
 import weakref
+from functools import partial
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from flatmin.nn import Curvature, HessianTracePenalty, TokenCrossEntropy, hessian_trace
+from flatmin.nn import (
+    Curvature,
+    HessianTracePenalty,
+    TokenCrossEntropy,
+    hessian_trace,
+    largest_eigenvalue,
+    spectral_density,
+)
 from flatmin.nn.operators import pieces
 from tests.nn.networks import batch_norm, classes, conv, inputs, matrix, mlp, same, values
 
@@ -124,11 +132,27 @@ def test_a_trace_holds_at_most_ten_copies_of_the_logits(loss, of, monkeypatch):
     assert live.peak - vectors <= 10 * 4 * 100 * 1000 * 4
 
 
-def test_a_penalty_and_its_gradient_hold_at_most_ten_copies_of_the_logits():
+@pytest.mark.parametrize("of", ["gauss_newton", "hessian"])
+@pytest.mark.parametrize(
+    "measure",
+    [partial(largest_eigenvalue, max_products=4), partial(spectral_density, probes=1, steps=4)],
+    ids=["eigenvalue", "density"],
+)
+def test_bounds_of_eigenvalues_hold_at_most_ten_copies_of_the_logits(measure, of, monkeypatch):
+    monkeypatch.setattr("flatmin.nn.operators.curvature._LARGE_OUTPUTS", 1 << 16)
+    monkeypatch.setattr("flatmin.nn.operators.output_hessian._LOGITS_AT_ONCE", 1 << 14)
     model, tokens = Tokens(), torch.randint(10, (4, 100), generator=torch.Generator().manual_seed(0))
     with Live() as live:
-        HessianTracePenalty(model, TokenCrossEntropy(), seed=0)(tokens, tokens).backward()
-    assert live.peak <= 10 * 4 * 100 * 1000 * 4
+        measure(model, TokenCrossEntropy(), (tokens, tokens), of=of)
+    assert 3 * 4 * 100 * 1000 * 4 < live.peak <= 10 * 4 * 100 * 1000 * 4
+
+
+@pytest.mark.parametrize(("of", "copies"), [("gauss_newton", 10), ("hessian", 13)])
+def test_a_penalty_and_its_gradient_hold_few_copies_of_the_logits(of, copies):
+    model, tokens = Tokens(), torch.randint(10, (4, 100), generator=torch.Generator().manual_seed(0))
+    with Live() as live:
+        HessianTracePenalty(model, TokenCrossEntropy(), of=of, seed=0)(tokens, tokens).backward()
+    assert live.peak <= copies * 4 * 100 * 1000 * 4
 
 
 @pytest.mark.parametrize("name", ["linear", "conv", "norm", "attention"])

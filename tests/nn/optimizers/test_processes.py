@@ -8,8 +8,9 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
+import flatmin as fm
 from flatmin.errors import InputError
-from flatmin.nn import hessian_trace
+from flatmin.nn import FactoredModel, LabelNoise, ScaledGradient, hessian_trace
 from tests.nn.optimizers.training import WRAPPERS, bits, close, data, mlp, train
 
 TOGETHER = ("SAM", "NoiseInjection", "WeightDecay")
@@ -65,6 +66,59 @@ def work(rank, folder):
     dist.init_process_group("gloo", store=dist.FileStore(f"{folder}/store", 2), rank=rank, world_size=2)
     torch.save({wrapper: trained(wrapper, rank) for wrapper in TOGETHER}, f"{folder}/{rank}.pt")
     dist.destroy_process_group()
+
+
+def noise(rank=None, loaded=False):
+    """Return the noise of two steps: on real targets of the same size in both processes, and on labels."""
+    model, found = mlp(), []
+    called = model if rank is None else DistributedDataParallel(model)
+    loss = nn.MSELoss()
+    optimizer = LabelNoise(torch.optim.SGD(model.parameters(), lr=0.0), called, loss, noise=0.5, seed=3)
+    if loaded:  # the state of the process that writes checkpoints
+        state = [optimizer.state_dict()]
+        dist.broadcast_object_list(state, src=0)
+        optimizer.load_state_dict(state[0])
+    outputs = torch.zeros(6, 5)
+    for _ in range(2):
+        found.append(optimizer.noisy(outputs, torch.zeros(6, 5), None))
+    found.append(optimizer.noisy(torch.zeros(400, 5), torch.zeros(400, dtype=torch.long), None))
+    return found
+
+
+def scaled(rank=None):
+    """Return the factors after three steps of scaled gradients on all measurements."""
+    problem = fm.families.matrix_sensing.sample((5, 4), 1, 20).problem
+    model, loss = FactoredModel(problem, 2, 0), nn.MSELoss()
+    called = model if rank is None else DistributedDataParallel(model)
+    optimizer = ScaledGradient(torch.optim.SGD(model.parameters(), lr=0.1), called, loss, damping=0.1)
+    x, y = torch.arange(20), torch.from_numpy(problem.data)
+    half = slice(None) if rank is None else slice(10 * rank, 10 * rank + 10)
+    for _ in range(3):
+        optimizer.zero_grad()
+        loss(called(x[half]), y[half]).backward()
+        optimizer.step()
+    return bits(model)
+
+
+def work_apart(rank, folder):
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", store=dist.FileStore(f"{folder}/store", 2), rank=rank, world_size=2)
+    torch.save((noise(rank), noise(rank, loaded=True), scaled(rank)), f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_processes_draw_different_label_noise_and_scale_the_mean_gradient(tmp_path):
+    torch.multiprocessing.spawn(work_apart, (str(tmp_path),), nprocs=2)
+    (first, again, factors), (second, other, theirs) = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
+    for mine, yours in (*zip(first, second, strict=True), *zip(again, other, strict=True)):
+        assert not torch.equal(mine, yours)
+    correlation = torch.corrcoef(torch.stack([first[2], second[2]]).double())[0, 1]
+    assert abs(float(correlation)) < 4 / 400**0.5
+    assert torch.equal(first[0], again[0])
+    assert not torch.equal(first[0], first[1])
+    for found in (factors, theirs):
+        assert close(found, scaled())
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """ExcelFile: the first sheet of an Excel workbook."""
 
 import datetime as dt
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,7 +32,9 @@ class ExcelFile(TableFile):
     bytes_per_byte = 400.0
 
     def __init__(self, path: Path) -> None:
-        stored, self._book = (_workbook(path, values) for values in (True, False))
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            stored, self._book = (_workbook(path, values) for values in (True, False))
         if not (stored.worksheets and self._book.worksheets):
             raise InputError(f"{path} has no sheet, expected a table in its first one")
         sheet, self._sheet = stored.worksheets[0], self._book.worksheets[0]
@@ -54,6 +57,10 @@ class ExcelFile(TableFile):
             self.notes.append(
                 f"the workbook has {len(stored.worksheets)} sheets; the first one, {sheet.title!r}, is read"
             )
+
+        if warned:
+            sentence = " ".join(str(warned[0].message).split())
+            self.notes.append(f"a part of the workbook is neither read nor written: {sentence}")
 
     @classmethod
     def read(cls, path: Path, encoding: str | None = None) -> Self:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -11,6 +12,9 @@ from flatmin.nn.operators.state import is_sharded
 from flatmin.nn.optimizers.base import Seeker
 
 __all__ = ["RandomSeeker"]
+
+#: Number of seeds that a process draws from, and the difference between the seeds of two processes.
+_SEEDS, _SEEDS_APART = 1 << 62, 1_000_003
 
 
 class RandomSeeker(Seeker):
@@ -40,6 +44,16 @@ class RandomSeeker(Seeker):
         super().load_state_dict(state_dict)
         if self._key in state_dict:
             self.generator.set_state(state_dict[self._key].cpu())
+
+    def of_this_process(self) -> torch.Generator:
+        """Return a generator for numbers that belong to examples: in a process group, one that no other process has.
+
+        `generator` itself has the same state in all processes, so that any of them can write it to a checkpoint.
+        """
+        if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+            return self.generator
+        drawn = int(torch.randint(_SEEDS, (), generator=self.generator))
+        return torch.Generator().manual_seed(drawn + _SEEDS_APART * dist.get_rank())
 
     @property
     def _key(self) -> str:

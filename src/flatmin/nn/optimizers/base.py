@@ -88,7 +88,8 @@ class Seeker(Optimizer):
         name = type(self).__name__
         for what, value, kind in (("base", base, Optimizer), ("model", model, nn.Module)):
             if not isinstance(value, kind):
-                raise InputError(f"{what} of {name} is a {type(value).__name__}, expected a {kind.__name__}")
+                expected = "an optimizer of torch" if kind is Optimizer else "a torch.nn.Module"
+                raise InputError(f"{what} of {name} is a {type(value).__name__}, expected {expected}")
         if not callable(loss):
             raise InputError(f"loss of {name} is a {type(loss).__name__}, expected a module or a function")
         sharded = any(is_sharded(p) for p in model.parameters())

@@ -20,7 +20,8 @@ class LabelNoise(RandomSeeker):
 
     Real targets get normal noise; class labels are replaced, with a given probability, by a class drawn uniformly. At
     zero loss, the noise drives the weights to where the trace of the Hessian is smallest. Noise is added only if
-    gradients are recorded and the model is in training mode. The loop sees the loss of the noisy targets.
+    gradients are recorded and the model is in training mode. The loop sees the loss of the noisy targets. The processes
+    of a process group draw different noise, with any seed.
 
     Parameters
     ----------
@@ -72,7 +73,7 @@ class LabelNoise(RandomSeeker):
     def noisy(self, output: Tensor, target: Tensor, ignored: int | None) -> Tensor:
         """Return a target with noise."""
         if target.is_floating_point():
-            noise = torch.randn(target.shape, generator=self.generator, dtype=torch.float64)
+            noise = torch.randn(target.shape, generator=self.of_this_process(), dtype=torch.float64)
             return target + (self.noise * noise).to(target)
         if target.dtype == torch.bool or target.is_complex() or output.ndim == 0 or output.ndim == target.ndim > 0:
             raise InputError(
@@ -80,8 +81,9 @@ class LabelNoise(RandomSeeker):
             )
         nonnegative(self.noise, "noise, the probability of a random class,", maximum=1)
         classes = output.shape[0] if output.ndim == 1 else output.shape[1]
-        changed = torch.rand(target.shape, generator=self.generator) < self.noise
-        drawn = torch.randint(classes, target.shape, generator=self.generator)
+        generator = self.of_this_process()
+        changed = torch.rand(target.shape, generator=generator) < self.noise
+        drawn = torch.randint(classes, target.shape, generator=generator)
         changed = changed.to(target.device) & (target != ignored if ignored is not None else True)
         return torch.where(changed, drawn.to(target), target)
 

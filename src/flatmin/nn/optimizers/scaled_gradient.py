@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 from flatmin._core.validation import nonnegative
 from flatmin.errors import InputError
 from flatmin.nn.factored import FactoredModel
+from flatmin.nn.operators.state import unwrapped
 from flatmin.nn.optimizers.base import Seeker
 from flatmin.parametrizations import Gram, Product, SignedGram
 
@@ -26,7 +27,8 @@ class ScaledGradient(Seeker):
     Parameters
     ----------
     base, model, loss
-        As in `Seeker`; the model is a `FactoredModel` of a `Product`, `Gram` or `SignedGram`.
+        As in `Seeker`; the model is a `FactoredModel` of a `Product`, `Gram` or `SignedGram`, possibly in
+        `torch.nn.parallel.DistributedDataParallel`, whose mean gradient is then scaled.
     damping : float
         The number ε, in the units of X. ε must be positive if the factors have more columns than the rank of X. A good
         value is the smallest singular value that shall be recovered.
@@ -52,7 +54,8 @@ class ScaledGradient(Seeker):
 
     def __init__(self, base: Optimizer, model: nn.Module, loss: Any, damping: float = 1e-3) -> None:
         super().__init__(base, model, loss)
-        found = model.problem.parametrization if isinstance(model, FactoredModel) else model
+        factored = unwrapped(model)
+        found = factored.problem.parametrization if isinstance(factored, FactoredModel) else factored
         if not isinstance(found, Product | Gram | SignedGram):
             raise InputError(
                 f"the model is a {type(found).__name__}, expected a FactoredModel of a Product, Gram or SignedGram"
@@ -62,11 +65,12 @@ class ScaledGradient(Seeker):
     @torch.no_grad()
     def seek(self) -> None:
         """Replace the gradient by the scaled gradient."""
-        assert isinstance(self.model, FactoredModel)
-        names, weights = self.model.problem.parametrization.names, self.model.weights()
-        partners = weights[::-1] if isinstance(self.model.problem.parametrization, Product) else weights
+        model = unwrapped(self.model)
+        assert isinstance(model, FactoredModel)
+        names, weights = model.problem.parametrization.names, model.weights()
+        partners = weights[::-1] if isinstance(model.problem.parametrization, Product) else weights
         for name, partner in zip(names, partners, strict=True):
-            parameter = getattr(self.model, name)
+            parameter = getattr(model, name)
             if parameter.grad is not None:
                 parameter.grad = self._scaled(parameter.grad, partner, name)
 
