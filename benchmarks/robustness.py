@@ -43,13 +43,13 @@ def figures() -> Iterator[tuple[str, str, str]]:
         f"{tried} tried, of which {held} held; false claims: {false}; crashes: {crashes}",
         "python -m benchmarks.adversary --minutes 15",
     )
-    mutants, wrong, slowest = files["**all**"]
+    mutants, _, wrong, slowest, _ = files["**all**"]
     yield (
         "damaged files",
         f"{mutants} tried; tracebacks, hangs and other faults: {wrong}",
         "python -m benchmarks.mutants --mutants 345",
     )
-    yield "slowest refusal", f"at most {slowest}, the slowest command", "python -m benchmarks.mutants --mutants 345"
+    yield "slowest refusal", f"{slowest} of processor time", "python -m benchmarks.mutants --mutants 345"
     kills = [row for name, row in faults.items() if name.startswith("SIGKILL of")]
     others = [row for name, row in faults.items() if not name.startswith(("SIGKILL", "fault", "---"))]
     yield (

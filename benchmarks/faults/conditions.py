@@ -16,7 +16,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from benchmarks.faults.child import Ended, run_command, start, wait
+from benchmarks.faults.child import Ended, load, run_command, start, wait
 from benchmarks.faults.kills import CELLS, DONE, QUICK, RECIPE, SWEEP, TABLE
 from flatmin.lab.runs.frozen_store import read_frozen
 
@@ -135,6 +135,8 @@ def no_home(folder: Path) -> str | None:
 
 def no_memory(folder: Path) -> str | None:
     """A command that may take few megabytes ends well, or with one sentence and no output."""
+    for words in (IMPUTE, RECOVER):
+        load(words, _fill)
     for words, megabytes in itertools.product((IMPUTE, RECOVER), MEGABYTES):
         place = _fresh(folder)
 
@@ -160,10 +162,14 @@ def protected(folder: Path) -> str | None:
 def _fresh(folder: Path) -> Path:
     """Return another folder with the inputs."""
     place = Path(tempfile.mkdtemp(dir=folder.parent))
+    _fill(place)
+    return place
+
+
+def _fill(place: Path) -> None:
     (place / "t.csv").write_text(TABLE)
     (place / "x.mtx").write_text(CELLS)
     (place / "r.toml").write_text(RECIPE)
-    return place
 
 
 def _heed_interrupts() -> None:

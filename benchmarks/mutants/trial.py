@@ -182,10 +182,20 @@ class _Watch:
             if isinstance(path, str | os.PathLike)
             and not os.path.abspath(path).startswith((f"{root}{os.sep}", "/dev/null"))
         ]
-        if event in FORBIDDEN or outside:
+        if (event in FORBIDDEN or outside) and not _is_by_numba():
             handle = os.open(f"{root}/events", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             os.write(handle, f"{event} {outside or arguments!r}\n".encode(errors="replace"))
             os.close(handle)
+
+
+def _is_by_numba() -> bool:
+    """Return whether Numba, which keeps compiled loops in files, caused an event."""
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        if str(frame.f_globals.get("__name__")).startswith("numba."):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _listing(root: Path) -> set[str]:

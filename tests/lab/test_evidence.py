@@ -1,7 +1,9 @@
 """Evidence: parts by parameters, metrics that are lists, and paired draws."""
 
 import numpy as np
+import pytest
 
+from flatmin.errors import InputError
 from flatmin.lab import Evidence, Result, Trial
 from tests.lab.experiments import recipe_of
 
@@ -39,6 +41,15 @@ def test_pairs_share_a_draw():
     np.testing.assert_array_equal(evidence.pairs("error", "method", "x", "y"), [[1.0, 4.0]])
     np.testing.assert_array_equal(evidence.pairs("curve", "method", "x", "y"), [[1.0, 5.0], [2.0, 7.0]])
     assert evidence.pairs("error", "method", "x", "z").shape == (0, 2)
+
+
+@pytest.mark.parametrize("value", ["no", [1.0], {"a": 1}])
+def test_pairs_of_other_values_than_numbers_are_one_sentence(value):
+    """A report on a store that was changed by hand once ended with a traceback."""
+    first, second, _ = ROWS
+    curves = evidence_of([first, (*second[:2], {"curve": value})])
+    with pytest.raises(InputError, match=r"^the metric 'curve' has other values than numbers, expected pairs: "):
+        curves.pairs("curve", "method", "x", "y")
 
 
 def test_draws_are_parts_by_seed():

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from flatmin._core.arrays import Array
+from flatmin.errors import InputError
 from flatmin.lab.runs.experiment import Experiment, Trial, Value, key_of
 from flatmin.lab.runs.store import Result
 
@@ -99,7 +100,10 @@ class Evidence:
         return np.array([value for value in found if value is not None])
 
     def pairs(self, metric: str, name: str, first: Value, second: Value) -> Array:
-        """Return a metric at two values of a paired parameter, for the n draws that have both, shape (n, 2)."""
+        """Return a metric at two values of a paired parameter, for the n draws that have both, shape (n, 2).
+
+        Values other than numbers raise `InputError`.
+        """
         sides: list[dict[tuple[str, int], Any]] = [{}, {}]
         for result in self.results:
             parameters = dict(result.trial.parameters)
@@ -107,8 +111,11 @@ class Evidence:
             if value in (first, second) and found is not None:
                 sides[value == second][key_of(parameters), result.trial.seed] = found
         both = [(sides[0][key], sides[1][key]) for key in sides[0] if key in sides[1]]
-        joined = [pair for x, y in both for pair in (zip(x, y, strict=True) if isinstance(x, list) else [(x, y)])]
-        return np.array(joined, float).reshape(-1, 2)
+        try:
+            joined = [pair for x, y in both for pair in (zip(x, y, strict=True) if isinstance(x, list) else [(x, y)])]
+            return np.array(joined, float).reshape(-1, 2)
+        except (TypeError, ValueError) as error:  # in a store that was changed by hand
+            raise InputError(f"the metric {metric!r} has other values than numbers, expected pairs: {error}") from error
 
 
 def _metric(result: Result, name: str) -> Any:
