@@ -216,7 +216,7 @@ def test_a_hook_that_changes_a_layer_is_noticed(n):
 def test_bad_batches_are_one_sentence():
     model, x = seeded(NETWORKS["mlp"]), randn(N, 4, seed=1)
     penalty, nan = HessianTracePenalty(model, nn.CrossEntropyLoss(), seed=0), torch.full((N, 4), torch.nan).double()
-    tokens = {"x": x}
+    tokens, y, whole = {"x": x}, randn(N, C), HessianTracePenalty(model, nn.MSELoss(), of="hessian")
     for call, sentence in (
         (lambda: penalty(x), r"the targets are missing, expected a batch \(x, y\)"),
         (lambda: penalty([tokens]), "the targets are missing"),
@@ -226,6 +226,10 @@ def test_bad_batches_are_one_sentence():
         (lambda: penalty.objective(x, LABELS, torch.nan), "alpha is nan, expected a finite number"),
         (lambda: penalty.objective(x, LABELS, "a"), "alpha is 'a', expected a finite number"),
         (lambda: penalty.load_state_dict({}), "the state has no 'calls', expected one that"),
+        (
+            lambda: whole(x, y[:, :1], outputs=model(x)),
+            r"the targets have shape \(6, 1\), expected that of the outputs",
+        ),
         (lambda: HessianTracePenalty(model)(x, LABELS), "loss is missing, expected one, or batches that are mappings"),
     ):
         with pytest.raises(fm.InputError, match=sentence):

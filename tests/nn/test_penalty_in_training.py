@@ -223,7 +223,7 @@ class Pair(nn.Module):
         ("rows", "has other rows than the outputs"),
         ("none", "depend on no parameter"),
         ("kept", "was called without gradients"),
-        ("single", "has other rows"),
+        ("single", "the targets have shape"),
     ],
 )
 def test_models_that_cannot_be_penalised(way, message):

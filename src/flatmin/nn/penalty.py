@@ -151,7 +151,7 @@ class HessianTracePenalty:
             return self._mean(batch, self._of_piece)
         if self.probe == "per_example":
             raise InputError("outputs were given with probe='per_example', expected none; use penalty.objective(x, y)")
-        return self._value(getattr(outputs, "logits", outputs), batch.y, None)
+        return self._value(self._suited(getattr(outputs, "logits", outputs), batch), batch.y, None)
 
     def objective(self, x: Any, y: Any = None, alpha: float = 1.0) -> Tensor:
         """Return ``loss(model(x), y) + alpha * penalty(x, y)`` from a single forward pass, a scalar tensor."""
@@ -164,18 +164,17 @@ class HessianTracePenalty:
 
     def _of_piece(self, batch: Batch) -> Tensor:
         with twice_differentiable(self.model), self._recording() as layers, self._untouched() as model:
-            outputs = self._outputs(batch, model)
+            outputs = self._suited(batch.outputs(model, self.loss), batch)
         return self._value(outputs, batch.y, layers)
 
     def _objective_of_piece(self, alpha: float, batch: Batch) -> Tensor:
         with twice_differentiable(self.model), self._recording() as layers:
-            outputs = self._outputs(batch, self.model)
+            outputs = self._suited(batch.outputs(self.model, self.loss), batch)
         total: Tensor = self.loss(outputs, batch.y) + alpha * self._value(outputs, batch.y, layers)
         return total
 
-    def _outputs(self, batch: Batch, model: Callable[..., Any]) -> Any:
+    def _suited(self, outputs: Any, batch: Batch) -> Any:
         """Return the outputs of a batch; raise `InputError` if they do not suit the loss, or weights are NaN."""
-        outputs = batch.outputs(model, self.loss)
         check_targets(known_loss(self.loss) or self.loss, outputs, batch.y)
         if isinstance(outputs, Tensor) and bool(outputs.isnan().all()):
             for name, p in self.model.named_parameters():

@@ -40,6 +40,8 @@ def check_targets(loss: Any, outputs: Any, targets: Any) -> None:
         raise InputError(
             f"the model returns a {type(outputs).__name__}, expected a tensor, or an object with the tensor logits"
         )
+    if not outputs.is_floating_point():
+        raise InputError(f"the model returns a tensor of {outputs.dtype}, expected real floating-point numbers")
     if targets is None:
         raise InputError("the targets are missing, expected a batch (x, y), or a mapping with 'labels'")
     if not isinstance(targets, Tensor):

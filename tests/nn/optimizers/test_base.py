@@ -179,3 +179,11 @@ def test_distributed_models_are_trained_or_refused(wrapper, one_process):
     other = mlp()
     plain = WRAPPERS[wrapper](torch.optim.SGD(other.parameters(), lr=0.1), other, loss)
     assert close(found, train(other, loss, plain, data(2)))
+
+
+def test_what_is_wrapped_is_named():
+    model, loss = mlp(), nn.MSELoss()
+    with pytest.raises(InputError, match="base of SAM is a float, expected an optimizer of torch"):
+        fnn.SAM(0.1, model, loss)
+    with pytest.raises(InputError, match="model of SAM is a str, expected a torch"):
+        fnn.SAM(torch.optim.SGD(model.parameters(), lr=0.1), "model", loss)

@@ -222,7 +222,9 @@ def _samples(x: Any, y: Any) -> int:
             return len(leaf)
     if any(type(leaf).__module__ == "numpy" for leaf in tree_leaves((y, x))):
         raise InputError("a batch holds NumPy arrays, expected tensors; convert each array with torch.from_numpy")
-    raise InputError("a batch has no tensor with an axis of samples, expected x and y as tensors with one row a sample")
+    raise InputError(
+        "a batch has no tensor with an axis of samples, expected x and y as tensors with one row for each sample"
+    )
 
 
 def _weight(loss: Loss, x: Any, y: Any) -> float:
