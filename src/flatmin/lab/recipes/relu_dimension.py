@@ -227,7 +227,8 @@ RECIPE = Recipe(
             "n": (64, 128, 256, 512, 1024),
             "width": (100,),
             "steps": (4000,),
-        }
+        },
+        {"method": (LARGE, DECAY), "d": (1, 2, 3, 4, 5), "n": (2048,), "width": (100,), "steps": (4000,)},
     ],
     repetitions=20,
     quick={
