@@ -41,7 +41,7 @@ def figures() -> Iterator[tuple[str, str, str]]:
     yield (
         "certificates",
         f"{tried} tried, of which {held} held; false claims: {false}; crashes: {crashes}",
-        "python -m benchmarks.adversary --minutes 15",
+        "python -m benchmarks.adversary --minutes 20",
     )
     mutants, _, wrong, slowest, _ = files["**all**"]
     yield (
