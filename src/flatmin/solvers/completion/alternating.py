@@ -207,7 +207,7 @@ class _Search:
         return L, R
 
     def _widened(self, problem: RegularisedCells, L: Array, R: Array) -> tuple[Array, Array]:
-        """Return the factors with new columns that lower the objective: ``min_added``, or ``growth`` times as many as before."""
+        """Return the factors with useful new columns: at most ``min_added``, or ``growth`` times as many as before."""
         count = min(max(SCHEDULE.min_added, SCHEDULE.growth * L.shape[1]), self.widest - L.shape[1])
         if not count:
             return L, R
