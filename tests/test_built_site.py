@@ -230,7 +230,7 @@ def test_a_page_fits_and_says_nothing_to_the_console(address, browser, page):
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("page", PAGES)
 def test_text_has_contrast(address, browser, page, dark):
-    browser.open(f"{address}{page}.html", dark=dark)
+    browser.open(f"{address}{page}.html", dark=dark, still=True)
     assert browser.run("document.documentElement.dataset.theme") == ("dark" if dark else "light")
     found = browser.run(CONTRASTS)
     assert len(found) > 20

@@ -34,6 +34,11 @@ CONTRASTS = """(() => {
     found.push([(a + 0.05) / (b + 0.05), text.slice(0, 40), e.closest("svg") !== null]);
   }
   return found; })()"""
+#: Resolves when the page has loaded and no colour is changing. Nothing is returned: scripts of a page may add objects
+#: to the event that cannot be sent.
+LOADED = """new Promise(done => document.readyState === "complete" ? done() : addEventListener("load", () => done()))
+  .then(() => Promise.allSettled(document.getAnimations().filter(e => e instanceof CSSTransition).map(e => e.finished)))
+  .then(() => undefined)"""
 #: Seconds that an answer may take on a busy machine.
 PATIENCE = 90.0
 
@@ -79,17 +84,23 @@ class Chromium:
         os.close(self._out)
         os.close(self._in)
 
-    def open(self, address: str, *, width: int = 1280, height: int = 900, dark: bool = False) -> None:
-        """Open a page in a window of a size and a colour scheme, and wait until it is there."""
+    def open(
+        self, address: str, *, width: int = 1280, height: int = 900, dark: bool = False, still: bool = False
+    ) -> None:
+        """Open a page in a window of a size and a colour scheme, and wait until it is loaded and at rest.
+
+        If ``still``, the page is told that its reader prefers no motion.
+        """
         self.complaints = []
         self._call(
             "Emulation.setDeviceMetricsOverride",
             {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False},
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self._call("Emulation.setEmulatedMedia", {"features": [scheme]})
+        motion = {"name": "prefers-reduced-motion", "value": "reduce" if still else "no-preference"}
+        self._call("Emulation.setEmulatedMedia", {"features": [scheme, motion]})
         self._call("Page.navigate", {"url": address})
-        self.run("new Promise(done => document.readyState === 'complete' ? done() : addEventListener('load', done))")
+        self.run(LOADED)
 
     def run(self, script: str):
         """Return the value of an expression in the page; a promise is waited for."""
