@@ -19,6 +19,8 @@ UNPRINTED = (errno.ENOSPC, errno.EIO)
 #: Settings of streams with which a character that cannot be encoded ends with an exception; the second is that of the
 #: locale "C".
 UNFORGIVING = ("strict", "surrogateescape")
+#: Receives the messages of libraries, which are no concern of users; without it they would stand on stderr.
+SILENT = logging.NullHandler()
 #: Longest message, in characters.
 LONGEST_MESSAGE = 2000
 
@@ -59,9 +61,7 @@ def _run(arguments: list[str]) -> int:
     from flatmin.cli.application import command
     from flatmin.errors import InputError
 
-    logging.getLogger("matplotlib").setLevel(
-        logging.ERROR
-    )  # its advice about folders for caches is no concern of users
+    logging.getLogger().addHandler(SILENT)
     usage_error: Any = typer.BadParameter.__base__
     code = 2
     try:

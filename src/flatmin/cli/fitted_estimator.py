@@ -3,7 +3,7 @@
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,7 @@ from flatmin.errors import InputError
 
 __all__ = [
     "MODEL",
+    "RANGE",
     "FoldClock",
     "are_outside",
     "comparing",
@@ -27,6 +28,7 @@ __all__ = [
     "fit_fields",
     "fitted",
     "intervals",
+    "numbers_of",
 ]
 
 #: The file of the estimator in a directory of results.
@@ -35,6 +37,8 @@ MODEL = "model.npz"
 ROUNDING = 1e-9
 #: Time of a fit to all data, in units of that of a fit without a fold of a fifth.
 WHOLE = 1.25
+#: Fields of a summary that describe known values; these are never missing.
+RANGE = ("whole", "smallest", "largest", "mean", "spread")
 #: Number of seconds after which the line of progress is written again.
 TICK = 1.0
 
@@ -145,6 +149,15 @@ def coverage_rows(summary: Mapping[str, Any], held_out: str) -> dict[str, str]:
     if summary["model"] is not None:
         rows["measured"] = f"when the model in {summary['model']} was fitted"
     return rows
+
+
+def numbers_of(fields: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Return these fields of a summary, or raise `TypeError` if one that is present, or must be, is no number."""
+    found = {name: fields[name] for name in names}
+    for name, value in found.items():
+        if not isinstance(value, int | float) and (value is not None or name in RANGE):
+            raise TypeError(f"{name} is no number")
+    return found
 
 
 def earlier_results(directory: Path, kind: ResultsKind, read: Callable[[dict[str, Any]], Found]) -> Found:

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.cli.fitted_estimator import MODEL, earlier_results, fitted, intervals
+from flatmin.cli.fitted_estimator import MODEL, RANGE, earlier_results, fitted, intervals, numbers_of
 from flatmin.cli.output import IMPUTATION
 from flatmin.errors import InputError
 from flatmin.estimators import MatrixCompletion
@@ -18,18 +18,7 @@ from flatmin.formats.tables import Role, TableColumn, TypedTable
 __all__ = ["FACTS", "ImputationModel"]
 
 #: What is known of a fitted column, in addition to its name.
-FACTS = (
-    "whole",
-    "smallest",
-    "largest",
-    "mean",
-    "spread",
-    "held_out",
-    "error",
-    "error_means",
-    "error_neighbours",
-    "coverage",
-)
+FACTS = (*RANGE, "held_out", "error", "error_means", "error_neighbours", "coverage")
 #: What is known of the errors over all columns.
 OVERALL = (
     "cells",
@@ -115,9 +104,9 @@ class ImputationModel:
 def _known(summary: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any] | None, bool]:
     """Return the facts about columns, the errors and whether the fit converged, from the summary of a result."""
     fitted = [column for column in summary["columns"] if column["role"] == Role.fitted.value]
-    columns = {column["name"]: {fact: column[fact] for fact in FACTS} for column in fitted}
+    columns = {column["name"]: numbers_of(column, FACTS) for column in fitted}
     held_out = summary["held_out"]
-    return columns, held_out and {name: held_out[name] for name in OVERALL}, bool(summary["converged"])
+    return columns, held_out and numbers_of(held_out, OVERALL), bool(summary["converged"])
 
 
 def _facts(column: TableColumn, errors: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from flatmin._core.arrays import Array
-from flatmin.cli.fitted_estimator import MODEL, earlier_results, fitted, intervals
+from flatmin.cli.fitted_estimator import MODEL, RANGE, earlier_results, fitted, intervals, numbers_of
 from flatmin.cli.output import RATING
 from flatmin.estimators import PairRegressor
 from flatmin.estimators._intervals.arguments import folds_of
@@ -21,8 +21,6 @@ __all__ = ["RatingModel"]
 MANY_VALUES = 200_000
 #: Largest number of folds that calibrate the intervals of held-out pairs. Each is a fit for every fold of these pairs.
 COMPARED_FOLDS = 5
-#: What is known of the values.
-FACTS = ("whole", "smallest", "largest", "mean", "spread")
 #: What is known of the errors.
 ERRORS = ("pairs", "error", "error_mean", "error_offsets", "coverage", "offsets_are_as_good", "confidence")
 
@@ -106,11 +104,11 @@ class RatingModel:
 def _facts(values: Array) -> dict[str, Any]:
     whole = bool(np.all(np.mod(values, 1) == 0))
     numbers = float(values.min()), float(values.max()), float(values.mean()), float(values.std())
-    return dict(zip(FACTS, (whole, *numbers), strict=True))
+    return dict(zip(RANGE, (whole, *numbers), strict=True))
 
 
 def _known(summary: dict[str, Any]) -> tuple[tuple[str, ...], dict[str, Any], dict[str, Any] | None, bool]:
     """Return the names, facts and errors, and whether the fit converged, from the summary of a result."""
     names = tuple(map(str, summary["names"]))
-    held_out, facts = summary["held_out"], {name: summary["values"][name] for name in FACTS}
-    return names, facts, held_out and {name: held_out[name] for name in ERRORS}, bool(summary["converged"])
+    held_out, facts = summary["held_out"], numbers_of(summary["values"], RANGE)
+    return names, facts, held_out and numbers_of(held_out, ERRORS), bool(summary["converged"])

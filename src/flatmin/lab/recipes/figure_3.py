@@ -180,7 +180,7 @@ def show(evidence: Evidence) -> list[Display]:
     caption = "The prediction is for Gaussian measurements and the nuclear norm: the statistical dimension."
     common: dict[str, Any] = {"predicted": predicted, "caption": caption, "x_label": "dimension d"}
     for panel in panels:
-        part, title = evidence.select(panel=panel), TITLES[panel][0]
+        part, title = evidence.select(panel=panel, method=list(words)), TITLES[panel][0]
         for method in part.levels("method"):
             name, about = f"map-{panel}-{method}", f"{title}, {words[method]}: exact recovery"
             map_ = part.select(method=method)

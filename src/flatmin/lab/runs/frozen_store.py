@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from flatmin._core.validation import check_version
 from flatmin.errors import InputError
-from flatmin.lab.runs.store import APPLICATION, FORMAT, TRANSACTION_TIMEOUT, Store
+from flatmin.lab.runs.store import APPLICATION, FORMAT, TRANSACTION_TIMEOUT, UNREADABLE, Store
 
 __all__ = ["FrozenStore", "read_frozen"]
 
@@ -53,6 +53,9 @@ class FrozenStore(Store):
             raise InputError(f"{self.file} is no store of sweeps, expected one")
         if tables:
             check_version(f"the store {self.file}", version, FORMAT)
+            ((sound,),) = self.select("PRAGMA integrity_check(1)")
+            if sound != "ok":
+                raise InputError(f"the store {self.file} cannot be read: {sound}; take it from a copy")
         if tables and (count := self.select(DAMAGED)[0][0]):
             raise InputError(f"{self.file} has damaged trials ({count} of them), expected values that a sweep wrote")
         return bool(tables)
@@ -61,7 +64,7 @@ class FrozenStore(Store):
     def _errors_explained(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except UNREADABLE as error:
             raise InputError(f"the store {self.file} cannot be read: {error}") from error
 
 

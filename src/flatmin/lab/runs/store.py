@@ -35,6 +35,8 @@ APPLICATION = 0x666C6174
 FORMAT = 1
 #: Largest time to wait for the transaction of another process, in seconds.
 TRANSACTION_TIMEOUT = 60.0
+#: Errors of a file that cannot be read: those of the database, and texts that are none.
+UNREADABLE = (sqlite3.Error, UnicodeDecodeError)
 
 #: The tables. Some names are historical: ``recipe`` is any experiment, ``claims`` are the reservations of workers.
 TABLES = """
@@ -239,7 +241,7 @@ class Store:
         """Turn an error of the database into one sentence about the file."""
         try:
             yield
-        except sqlite3.Error as error:
+        except UNREADABLE as error:
             raise InputError(f"the --store {self.file} cannot be used: {error}") from error
 
     def _file_identity(self) -> tuple[int, int] | None:
