@@ -107,6 +107,10 @@ class QuadraticMap(ABC):
         """Return ``S = scale · B*(y)``, sparse where it can be."""
         return self.whitened.adjoint_operator(self.scale * y)
 
+    def dense_dual_matrix(self, y: Array) -> Array:
+        """Return S as an array, which for small matrices takes less time than a sparse one."""
+        return self.whitened.adjoint(self.scale * y)
+
     def measured(self, Z: Array) -> Array:
         """Return ``scale · B(Z)``, the value of q where ``Z(x) = Z``."""
         return self.scale * self.whitened.forward(Z)
@@ -150,7 +154,7 @@ class QuadraticMap(ABC):
 
     def dual_blocks(self, y: Array) -> Array:
         """Return the diagonal blocks of the symmetric matrix K of a multiplier, shape (number, size, size)."""
-        return self.curvature(self.whitened.adjoint(self.scale * y))[None]
+        return self.curvature(self.dense_dual_matrix(y))[None]
 
     def dual_spectrum(self, y: Array) -> tuple[Array, Array]:
         """Return the eigenvalues (number, size) of `dual_blocks`, descending, and their eigenvectors as columns."""

@@ -106,7 +106,7 @@ class StackedProduct(QuadraticMap):
 
     def dual_spectrum(self, y: Array) -> tuple[Array, Array]:
         """Return the eigenpairs of the dilation, from the singular triplets of S."""
-        U, s, Vt = np.linalg.svd(self.whitened.adjoint(self.scale * y))
+        U, s, Vt = np.linalg.svd(self.dense_dual_matrix(y))
         k, root = len(s), np.sqrt(0.5)
         zero = sum(self.whitened.shape) - 2 * k
         Q = np.zeros((1, len(U) + len(Vt), len(U) + len(Vt)))

@@ -157,8 +157,8 @@ class TangentSpace:
 
     def _dual_matrix(self, y: Array) -> tuple[Any, Any]:
         """Return S and its adjoint."""
-        model, small = self.model, len(self.U) * len(self.V) <= SMALL_MATRIX
-        S = model.whitened.adjoint(model.scale * y) if small else model.dual_matrix(y)
+        small = len(self.U) * len(self.V) <= SMALL_MATRIX
+        S = self.model.dense_dual_matrix(y) if small else self.model.dual_matrix(y)
         return S, S.T if self.model.is_product else S
 
     def project(self, d: Array) -> Array:
