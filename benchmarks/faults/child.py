@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -11,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.faults.spark_fit import SPARK_FIT, spark_fit
+from benchmarks.faults.spark_fit import SPARK_FIT
 from benchmarks.forked import PAGES, end_with, leave_out, load_pages, run_quietly, write_to
 from flatmin.cli import main
 
 __all__ = ["Ended", "load", "run_command", "start", "wait"]
+
+ROOT = str(Path(__file__).parents[2])
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,11 @@ def start(words: Sequence[str], folder: Path, prepare: Callable[[], Any] | None 
         os.chdir(folder)
         if prepare is not None:
             prepare()
-        return spark_fit(float(words[-1])) if words[0] == SPARK_FIT else main(list(words))
+        if words[0] == SPARK_FIT:
+            # A new interpreter: a session of this process would be shared, and its answers would be mixed up.
+            environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (ROOT, os.getenv("PYTHONPATH"))))}
+            os.execve(sys.executable, (sys.executable, "-m", "benchmarks.faults.spark_fit", words[-1]), environment)
+        return main(list(words))
 
     end_with(run)
 
@@ -64,7 +71,7 @@ def start(words: Sequence[str], folder: Path, prepare: Callable[[], Any] | None 
 def load(words: Sequence[str], fill: Callable[[Path], Any]) -> None:
     """Run a command in this process with the inputs that ``fill`` writes, so that children find its modules loaded.
 
-    A fit on Spark is not run, because processes cannot share the Java process that it starts.
+    A fit on Spark is a program of its own, because processes cannot share the Java process that it starts.
     """
     if words[0] != SPARK_FIT:
         run_quietly(lambda: main(list(words)), fill)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import warnings
 from hashlib import sha256
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 import flatmin as fm
+from benchmarks.forked import status_of
 
 __all__ = ["SPARK_FIT", "spark_fit", "written_alpha"]
 
@@ -44,3 +46,7 @@ def written_alpha(folder: Path) -> str:
     except (OSError, ArrowException, LookupError, ValueError) as error:
         return f"damaged: {error}"
     return str(facts["alpha"]) if total.hexdigest() == facts["factors_sha256"] else "parts of two completions"
+
+
+if __name__ == "__main__":
+    sys.exit(status_of(lambda: spark_fit(float(sys.argv[1]))))
