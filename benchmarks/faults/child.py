@@ -62,7 +62,8 @@ def start(words: Sequence[str], folder: Path, prepare: Callable[[], Any] | None 
         if words[0] == SPARK_FIT:
             # A new interpreter: a session of this process would be shared, and its answers would be mixed up.
             environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (ROOT, os.getenv("PYTHONPATH"))))}
-            os.execve(sys.executable, (sys.executable, "-m", "benchmarks.faults.spark_fit", words[-1]), environment)
+            arguments = sys.executable, "-m", "benchmarks.faults.spark_fit", words[-1]
+            os.execve(sys.executable, arguments, environment)  # noqa: S606 - no shell is wanted
         return main(list(words))
 
     end_with(run)
