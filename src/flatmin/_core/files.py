@@ -21,6 +21,7 @@ __all__ = [
     "check_writable",
     "created_parents",
     "first_bytes",
+    "mode_of",
     "reason",
     "refused_if_damaged",
     "refused_if_unwritable",
@@ -41,6 +42,18 @@ EXCHANGE, HERE = 2, -100
 HEAD_BYTES = 4096
 #: Errors of these calls where the system or the file system cannot exchange names.
 UNSUPPORTED = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP)
+
+
+def mode_of(path: Path) -> int | None:
+    """Return the mode of what is at a path, as `os.stat` gives it, or None if nothing is there.
+
+    `OSError` is raised if this cannot be known, for example for a name that is too long. The methods of `Path` say in
+    such a case that nothing is there, from Python 3.14 on.
+    """
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def check_place(file: Path, name: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from flatmin._core.files import atomic_directory, check_writable, reason, refused_if_unwritable
+from flatmin._core.files import atomic_directory, check_writable, mode_of, reason, refused_if_unwritable
 from flatmin._core.validation import check_version
 from flatmin.errors import InputError
 from flatmin.formats.base import check_file
@@ -121,7 +122,8 @@ def _destination(output: Path | None, inputs: Sequence[Path | None], kind: Resul
     assert inputs[0] is not None
     name = inputs[0].resolve().name if inputs[0].is_dir() else Path(inputs[0].name.removesuffix(".gz")).stem
     target = (Path.cwd() / f"{name}{kind.suffix}" if output is None else output).resolve()
-    if target.exists() and not target.is_dir():
+    mode = mode_of(target)
+    if mode is not None and not stat.S_ISDIR(mode):
         raise InputError(f"the --output {target} is a file, expected a directory or a new name")
     for path in inputs:
         if path is not None and target in (path.resolve(), *path.resolve().parents):

@@ -1,7 +1,9 @@
 """File formats of matrices with missing cells, one module for each; `register` adds another format."""
 
+import stat
 from pathlib import Path
 
+from flatmin._core.files import mode_of
 from flatmin._core.registry import Registry
 from flatmin.errors import InputError
 from flatmin.formats.base import Document, KnownCells
@@ -33,7 +35,7 @@ def find(path: Path) -> type[Document] | None:
     ('TextTable', None)
     """
     try:
-        folder = path.is_dir()
+        folder = stat.S_ISDIR(mode_of(path) or 0)
     except OSError as error:
         raise InputError(f"the input {path} cannot be read: {error.strerror or error}") from error
     for document in _FORMATS:
