@@ -82,15 +82,21 @@ class ExactEnd:
         model, b = self.model, self.b
         x = model.stack(*(F[..., :rank] for F in point))
         if nearly:
-            x, misfit = fit_widely(model, b, x, EXACT)
-            misfit = misfit if model.units is None else max(misfit, model.relative_residual(x, b))
+            x, _ = fit_widely(model, b, x, EXACT)
         else:
-            x, misfit = fit_exactly(model, b, x, model.value(x), self.outcome.bound * (1 + self.limits.tol))
+            x, _ = fit_exactly(model, b, x, model.value(x), self.outcome.bound * (1 + self.limits.tol))
         found = model.canonical(x)
+        if self.keep(found):
+            self.outcome.improve_bound(b, *correct_dual(model, model.stack(*found), y, self.limits.seed))
+
+    def keep(self, found: tuple[Array, Array, Array]) -> bool:
+        """Keep a fit if it is better than the best one, and return whether it is at least as good."""
+        x = self.model.stack(*found)
+        misfit = float(np.linalg.norm(self.b - self.model.value(x)) / np.linalg.norm(self.b))
+        misfit = misfit if self.model.units is None else max(misfit, self.model.relative_residual(x, self.b))
         norm, best = float(found[1].sum()), np.inf if self.point is None else float(self.point[1].sum())
         comparable = misfit <= FITTED and self.misfit <= FITTED
         if (norm < best) if comparable else (misfit < self.misfit):
             self.point, self.misfit = found, misfit
-        elif not comparable or norm > best * (1 + REFINED_GAP):
-            return
-        self.outcome.improve_bound(b, *correct_dual(model, model.stack(*found), y, self.limits.seed))
+            return True
+        return comparable and norm <= best * (1 + REFINED_GAP)

@@ -49,9 +49,13 @@ class SplitBlock:
     inverse_core: Array
 
     @classmethod
-    def from_eigenvectors(cls, X: Array, values: Array, Q: Array) -> SplitBlock:
-        """Split a block X by the eigenvalues of D, in ascending order, and their eigenvectors."""
-        k = min(int(np.count_nonzero(values < FACE)), MOST_COLUMNS) if values[0] < TINY else 0
+    def from_eigenvectors(cls, X: Array, values: Array, Q: Array, k: int | None = None) -> SplitBlock:
+        """Split a block X by the eigenvalues of D, in ascending order, and their eigenvectors.
+
+        The face has k dimensions, by default as many as D has tiny eigenvalues.
+        """
+        if k is None:
+            k = min(int(np.count_nonzero(values < FACE)), MOST_COLUMNS) if values[0] < TINY else 0
         P, N = Q[:, :k], Q[:, k:]
         regular = symmetric((N / values[k:]) @ N.T)
         if not k:

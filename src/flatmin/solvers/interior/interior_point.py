@@ -84,6 +84,11 @@ class InteriorPoint:
         return float(np.vdot(self.X, self.D)) / self.value
 
     @property
+    def slack(self) -> Array:
+        """The eigenvalues of D, shape (number, size), ascending."""
+        return self._spectrum[0]
+
+    @property
     def misfit(self) -> float:
         """The relative distance of the measurements of X from the data."""
         return float(np.linalg.norm(self.model.lifted_value(self.X) - self.b) / np.linalg.norm(self.b))

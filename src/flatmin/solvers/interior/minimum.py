@@ -9,6 +9,7 @@ from flatmin.proofs.certificate import LARGEST_GAP, LARGEST_RESIDUAL
 from flatmin.solvers.factored.exact_end import REFINED_GAP, ExactEnd
 from flatmin.solvers.factored.outcome import Outcome
 from flatmin.solvers.interior.interior_point import InteriorPoint
+from flatmin.solvers.interior.newton import is_clear, optimal_pair
 
 __all__ = ["applies_to", "interior_minimum"]
 
@@ -20,6 +21,9 @@ MOST_SIGNED = 1500
 MOST_STEPS = 40
 #: Relative gap below which short steps show that rounding prevents progress.
 CLOSE_GAP = 1e-7
+#: Relative gap from which Newton's method is tried. After the first failure, the gap of the next attempt is less by the
+#: factor ``PATIENCE``, after the second one by its square, and so on.
+NEWTON_GAP, PATIENCE = 1e-4, 100.0
 #: Ratio of gaps between which singular values are compared.
 EARLIER = 10.0
 #: Length of a step of X that counts as short.
@@ -45,7 +49,7 @@ def interior_minimum(model: QuadraticMap, b: Array, clock: Clock, limits: Limits
     """
     path, end = InteriorPoint(model, b), ExactEnd(model, b, outcome, limits)
     target = REFINED_GAP if limits.tol <= LARGEST_GAP else limits.tol
-    history: list[tuple[float, Array]] = []
+    newton, history = _KnownRank(path, end), list[tuple[float, Array]]()
     for _ in range(MOST_STEPS):
         if clock.exhausted:
             break
@@ -58,7 +62,7 @@ def interior_minimum(model: QuadraticMap, b: Array, clock: Clock, limits: Limits
         rank = _rank(history)
         outcome.record(point, clock, limits.callback, residual=path.misfit, gap=gap, rank=rank)
         stuck = not solved or (gap < CLOSE_GAP and path.lengths[0] < SHORT_STEP)
-        if (end.is_due(gap) and end.early(point, path.y)) or stuck or gap <= target:
+        if (end.is_due(gap) and (end.early(point, path.y) or newton.ends(rank))) or stuck or gap <= target:
             break
     outcome.improve_bound(b, path.y, 1.0)
     end.late(path.point, path.y, _rank(history))
@@ -66,6 +70,35 @@ def interior_minimum(model: QuadraticMap, b: Array, clock: Clock, limits: Limits
         return
     outcome.converged = abs(end.gap) <= limits.tol and end.misfit <= min(limits.tol, LARGEST_RESIDUAL)
     end.record(clock)
+
+
+class _KnownRank:
+    """Newton's method at the rank of the iterates.
+
+    After each failure, a smaller gap is asked for. A rank at which it converges to a pair that is not optimal is wrong,
+    and is not tried again.
+    """
+
+    def __init__(self, path: InteriorPoint, end: ExactEnd) -> None:
+        self.path, self.end = path, end
+        self.asked, self.failures, self.wrong = NEWTON_GAP, 0, set[int]()
+
+    def ends(self, rank: int) -> bool:
+        """Try a rank, and return whether this ends the search."""
+        path, end, model = self.path, self.end, self.path.model
+        if path.gap > self.asked or rank in self.wrong or not is_clear(path.slack, rank):
+            return False
+        pair = optimal_pair(model, path.b, path.X, path.y, rank)
+        if pair is None:
+            self.failures += 1
+            self.asked = path.gap / PATIENCE**self.failures
+            return False
+        U, s, V = model.lifted_canonical(pair[0])
+        if end.keep((U[:, :rank], s[:rank], V[:, :rank])):
+            end.outcome.improve_bound(path.b, pair[1], float(model.dual_spectrum(pair[1])[0].max()))
+        if not end.is_exact:
+            self.wrong.add(rank)
+        return end.is_exact
 
 
 def _rank(history: list[tuple[float, Array]]) -> int:

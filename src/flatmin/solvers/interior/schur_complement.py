@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.linalg import LinAlgError, cho_factor, cho_solve, solve_triangular
 
 from flatmin._core.arrays import Array
 
@@ -45,6 +45,14 @@ class SchurComplement:
             except LinAlgError:
                 shift *= GROWTH
         return None
+
+    def half(self, right: Array) -> Array:
+        """Return ``U⁻ᵀ right`` for the upper triangular U with ``M + shift = Uᵀ U``."""
+        return np.asarray(solve_triangular(self.factor[0], right, trans=1, check_finite=False))
+
+    def other_half(self, right: Array) -> Array:
+        """Return ``U⁻¹ right``."""
+        return np.asarray(solve_triangular(self.factor[0], right, check_finite=False))
 
     def solve(self, right: Array) -> Array:
         """Return ``(M + shift)⁻¹ right``."""
