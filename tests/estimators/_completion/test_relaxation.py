@@ -5,6 +5,7 @@ import pytest
 from scipy.sparse import csr_array
 
 import flatmin as fm
+from flatmin.estimators._completion import fitting
 from flatmin.estimators._completion.fitting import Settings, fit_cells
 from flatmin.estimators._completion.normal import NormalRows, TableRows
 from flatmin.estimators._completion.observations import Observations, Strengths
@@ -36,7 +37,7 @@ def collinear():
 def test_a_low_rank_is_predicted_best_by_its_refit():
     cells = cells_of(220, 0.05)
     noise = fm.flat_minimum(cells.problem, alpha="auto").noise
-    found = relaxation(cells, noise, SETTINGS)
+    found = relaxation(cells, noise, SETTINGS)[0]
     assert {"offsets", "refit", "1"} <= set(found.errors)
     assert found.chosen == "refit"
     assert found.share is None
@@ -45,17 +46,17 @@ def test_a_low_rank_is_predicted_best_by_its_refit():
 
 def test_columns_that_determine_each_other_are_predicted_best_by_their_covariance(collinear):
     noise = fit_cells(collinear, "auto", Settings(1.0, None, 1e-8, None, 0)).solution.noise
-    found = relaxation(collinear, noise, SETTINGS)
+    found = relaxation(collinear, noise, SETTINGS)[0]
     assert found.chosen == f"normal {found.phantoms:g}"
     others = [error for name, error in found.errors.items() if not name.startswith("normal")]
     assert found.errors[found.chosen] < 0.9 * min(others)
-    limited = relaxation(collinear, noise, SETTINGS | {"max_rank": 2})
+    limited = relaxation(collinear, noise, SETTINGS | {"max_rank": 2})[0]
     assert limited.phantoms is None
 
 
 def test_held_out_cells_are_predicted_without_them(collinear):
     noise = fit_cells(collinear, "auto", Settings(1.0, None, 1e-8, None, 0)).solution.noise
-    relaxed = relaxation(collinear, noise, SETTINGS)
+    relaxed = relaxation(collinear, noise, SETTINGS)[0]
     dealt = splits(collinear.cells, FOLDS, None, SETTINGS["seed"])
     residuals = []
     for split in dealt:
@@ -68,7 +69,7 @@ def test_held_out_cells_are_predicted_without_them(collinear):
 
 def test_few_cells_are_not_held_out():
     cells = cells_of(18, 0.05)
-    assert relaxation(cells, fm.flat_minimum(cells.problem, alpha=0.1).noise, SETTINGS) is None
+    assert relaxation(cells, fm.flat_minimum(cells.problem, alpha=0.1).noise, SETTINGS) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -84,9 +85,9 @@ def test_with_many_cells_quick_fits_to_one_fold_have_the_errors_of_certified_one
     cells = cells_of(220, 0.5, Strengths(True, 1.0, 1.0))
     noise = fit_cells(cells, "auto", Settings(1.0, None, 1e-8, None, 0)).solution.noise
     monkeypatch.setattr("flatmin.estimators._completion.relaxation.MAX_CELLS", 100)
-    quick = relaxation(cells, noise, SETTINGS)
+    quick = relaxation(cells, noise, SETTINGS)[0]
     monkeypatch.setattr("flatmin.estimators._completion.relaxation._SingleFold", _Fold)
-    exact = relaxation(cells, noise, SETTINGS)
+    exact = relaxation(cells, noise, SETTINGS)[0]
     shared = quick.errors.keys() & exact.errors.keys()
     assert {"1", "0.55", "refit", "offsets"} <= shared
     for name in shared:
@@ -99,11 +100,11 @@ def test_the_search_for_a_penalty_in_many_cells_ends_before_a_large_rank(monkeyp
     monkeypatch.setattr(module + "MIN_FALL", -1.0)  # errors alone do not end a search
     cells = cells_of(220, 0.05)
     noise = fm.flat_minimum(cells.problem, alpha="auto").noise
-    few = relaxation(cells, noise, SETTINGS)
+    few = relaxation(cells, noise, SETTINGS)[0]
     monkeypatch.setattr(module + "MANY_CELLS", 100)
     monkeypatch.setattr(module + "MOST_BLOCK_ENTRIES", 0)
     monkeypatch.setattr(module + "FREE_RANKS", 2)
-    many = relaxation(cells, noise, SETTINGS)
+    many = relaxation(cells, noise, SETTINGS)[0]
     assert {"offsets", "refit", "1"} <= set(many.errors) < set(few.errors)
     assert many.errors == pytest.approx({name: few.errors[name] for name in many.errors}, rel=0.1)
 
@@ -124,3 +125,26 @@ def test_a_narrow_table_with_many_cells_has_no_limit_on_ranks(monkeypatch):
     relaxation(cells, noise, SETTINGS)
     relaxation(cells, noise, SETTINGS | {"max_rank": 3})
     assert limits == [None, 3]
+
+
+@pytest.mark.parametrize("most", [100, 5000])
+def test_the_fit_to_all_cells_starts_near_the_chosen_fit_to_a_part_of_them(most, monkeypatch):
+    monkeypatch.setattr("flatmin.estimators._completion.relaxation.MAX_CELLS", most)
+    rng = np.random.default_rng(1)
+    table = (rng.standard_normal((40, 30)) * 0.8 ** np.arange(30)) @ rng.standard_normal((30, 30))
+    table += 0.5 * rng.standard_normal(table.shape)
+    cells = csr_array(np.where(rng.random(table.shape) < 0.6, table, 0.0))
+    cells = Observations.from_cells(cells, None, Strengths())
+    starts, solve = [], fitting.fit_cells
+
+    def watched(cells, alpha, settings, start=None):
+        starts.append(start)
+        return solve(cells, alpha, settings, start)
+
+    monkeypatch.setattr(fitting, "fit_cells", watched)
+    found = fitting.complete(cells, "auto", "auto", Settings(1.0, None, 1e-8, None, 0))
+    assert found.relaxation.share < 1
+    near = starts[-1].factors
+    difference = near[0] @ near[1].T - found.solution.matrix
+    before = solve(cells, "auto", Settings(1.0, None, 1e-8, None, 0)).solution.matrix - found.solution.matrix
+    assert np.linalg.norm(difference) < 0.8 * np.linalg.norm(before)

@@ -57,3 +57,11 @@ def test_the_rank_stays_within_its_limit():
     found = augmented_lagrangian(SCALED.model, SCALED.b, Clock(max_iter=60), Limits(max_rank=1))
     assert len(found.s) == 1
     assert not found.converged
+
+
+def test_a_solution_that_is_zero_takes_no_steps():
+    clock = Clock()
+    found = augmented_lagrangian(SCALED.model, SCALED.b, clock, Limits(), penalty=0.9)
+    assert found.converged
+    assert len(found.s) == 0
+    assert clock.products == 0

@@ -1,11 +1,14 @@
 """Newton's method of one round: gradients, exact steps and preconditioners."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import flatmin as fm
 from flatmin._core.limits import Clock
 from flatmin.cones.rectangular import StackedProduct
+from flatmin.solvers.factored import newton
 from flatmin.solvers.factored.newton import (
     _blockwise_inverse,
     _conjugate_gradients,
@@ -76,6 +79,24 @@ def test_conjugate_gradients_solve_the_newton_system():
     d = _conjugate_gradients(model, derivative, S, gradient, 3.0, 1e-12, precondition, Clock())
     left = d - model.apply(S, d) + 3.0 * derivative.adjoint(derivative.forward(d)) + gradient
     assert np.linalg.norm(left) < 1e-8
+
+
+def test_large_blocks_are_formed_in_single_precision(monkeypatch):
+    model, x, _ = _round()
+    kinds, blocks = list[np.dtype](), type(model).blocks
+
+    def watched(self, x):
+        kinds.append(x.dtype)
+        return blocks(self, x)
+
+    r = np.random.default_rng(4).standard_normal(x.shape)
+    exact = _blockwise_inverse(model.linearize(x), 3.0)(r)
+    monkeypatch.setattr(type(model), "blocks", watched)
+    monkeypatch.setattr(newton, "SCHEDULE", replace(newton.SCHEDULE, large_blocks=1))
+    np.testing.assert_allclose(_blockwise_inverse(model.linearize(x), 3.0)(r), exact, atol=1e-5)
+    assert kinds == [np.float32]
+    _blockwise_inverse(model.linearize(x), 1e3)
+    assert kinds == [np.float32, np.float64]
 
 
 def test_limits_stop_it():

@@ -8,7 +8,10 @@ from flatmin._core.limits import Clock
 from flatmin.families.phase_retrieval import diffraction, octanary_masks
 from flatmin.solvers.convex.scaling import Scaled
 from flatmin.solvers.factored.newton import minimise
+from flatmin.solvers.noise import pivotal
+from flatmin.solvers.noise.penalised_fit import FIT_GRADIENT
 from flatmin.solvers.noise.pivotal import level_of_noise
+from flatmin.solvers.noise.simulated_noise import SimulatedNoise
 from flatmin.solvers.noise.uncertified import uncertified_minimum
 from flatmin.solvers.task import Task
 
@@ -281,3 +284,32 @@ def test_where_nothing_is_seen_zero_is_certified_and_everything_is_noise():
     assert s.status is fm.Status.regularized_minimum
     assert s.rank == 0
     assert abs(s.noise.sigma - 1) < 0.1
+
+
+def test_a_search_takes_few_fits_for_each_threshold(monkeypatch):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((1500, 2)) @ rng.standard_normal((2, 50))
+    X += np.geomspace(0.2, 2, 50) * rng.standard_normal(X.shape)  # uneven noise, for which the threshold changes
+    rows, cols = np.nonzero(rng.random(X.shape) < 0.7)
+    problem = fm.Problem(fm.measurements.Entries(rows, cols, X.shape), X[rows, cols])
+    fits, thresholds = list[float](), list[float]()
+    fit, flipped = pivotal.penalised_fit, SimulatedNoise.flipped
+
+    def counted_fit(scaled, task, clock, x, penalty, tol=FIT_GRADIENT):
+        fits.append(tol)
+        return fit(scaled, task, clock, x, penalty, tol)
+
+    def counted_threshold(self, residual):
+        thresholds.append(flipped(self, residual))
+        return thresholds[-1]
+
+    monkeypatch.setattr(pivotal, "penalised_fit", counted_fit)
+    monkeypatch.setattr(SimulatedNoise, "flipped", counted_threshold)
+    task = Task(problem)
+    rule, x, penalty = pivotal._started(task, task.limits.start())
+    assert len(thresholds) >= 5
+    assert len(fits) <= 2.5 * len(thresholds)
+    assert sum(tol <= FIT_GRADIENT for tol in fits) <= 3  # only near the end
+    residual = rule.scaled.b - rule.scaled.model.value(x)
+    assert rule._penalty_for(residual) == pytest.approx(penalty, rel=2e-3)
+    assert flipped(rule.simulated, residual) == pytest.approx(rule.threshold, rel=0.02)

@@ -142,7 +142,7 @@ def complete(cells: Observations, alpha: Any, wanted: Any, settings: Settings) -
         return (Completed.refitted if wanted else Completed.penalised)(cells, fit)
     if noise is None or noise.alpha == 0:
         return Completed.penalised(cells, fit)
-    tried = relaxation(cells, noise, {name: value for name, value in vars(settings).items() if name in SHARED})
+    tried, near = relaxation(cells, noise, {name: value for name, value in vars(settings).items() if name in SHARED})
     if tried is not None and tried.chosen == "refit":
         return Completed.refitted(cells, fit, tried)
     if tried is not None and tried.phantoms is not None:
@@ -150,7 +150,8 @@ def complete(cells: Observations, alpha: Any, wanted: Any, settings: Settings) -
     if tried is not None and tried.share != 1:
         power, seed = settings.metric_power, settings.seed
         top = ZERO_MARGIN * alpha_max(fit.problem, metric_power=power, seed=seed) if tried.share is None else 0.0
-        found = fit_cells(cells, top or (tried.share or 0.0) * noise.alpha, settings, fit.solution)
+        start = fit.solution if near is None else replace(fit.solution, factors=near)
+        found = fit_cells(cells, top or (tried.share or 0.0) * noise.alpha, settings, start)
         fit = replace(found, solution=replace(found.solution, noise=noise))
     return Completed.penalised(cells, fit, tried)
 

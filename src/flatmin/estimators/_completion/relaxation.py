@@ -194,8 +194,13 @@ class _SingleFold(_Fold):
         return self._path.refit(SHARES[k] * self.noise.alpha, (L[:, :rank], R[:, :rank]), REFIT_STEPS)
 
 
-def relaxation(cells: Observations, noise: Noise, settings: Mapping[str, Any]) -> Relaxation | None:
+def relaxation(
+    cells: Observations, noise: Noise, settings: Mapping[str, Any]
+) -> tuple[Relaxation | None, Factors | None]:
     """Choose between offsets, a refit, penalties and normal distributions; None if there are too few cells.
+
+    If a multiple of the penalty is chosen, the second result has the factors of the first fold's fit at that penalty.
+    They are close to those of all cells.
 
     The penalty that follows from the noise suppresses everything that noise alone could produce, and with it a part of
     the matrix. If the rank is low, a refit restores the suppressed part. If the rank is only approximately low, a
@@ -204,7 +209,7 @@ def relaxation(cells: Observations, noise: Noise, settings: Mapping[str, Any]) -
     """
     dealt = _dealt(cells, settings["seed"])
     if not dealt:
-        return None
+        return None, None
     kind_of_fold = _Fold if len(dealt) > 1 else _SingleFold
     folds = [kind_of_fold.from_split(cells, split, noise, settings) for split in dealt]
     found: dict[str, Array] = {}
@@ -216,7 +221,8 @@ def relaxation(cells: Observations, noise: Noise, settings: Mapping[str, Any]) -
     gain = (found["offsets"] / unit) ** 2 - (found[chosen] / unit) ** 2
     if not gain.mean() > CLEAR * gain.std() / np.sqrt(len(gain)):
         chosen = "offsets"
-    return Relaxation(errors, chosen)
+    choice = Relaxation(errors, chosen)
+    return choice, None if choice.share is None else folds[0].fit(SHARES.index(choice.share))
 
 
 def _dealt(cells: Observations, seed: int) -> list[TrainingSplit]:

@@ -143,7 +143,8 @@ class _Rounds:
     def _first_factors(self, rho: float) -> tuple[Array, Array]:
         """Return the first stacked factors x, made from leading triplets of the dual matrix of the data, and q(x).
 
-        The singular values drop most after the chosen rank, and the factors are scaled to fit the data best.
+        The singular values drop most after the chosen rank, and the factors are scaled to fit the data best. There are
+        no columns if rho is at most one: the dual matrix at zero has the norm rho, so the minimum is zero.
         """
         model, b, schedule, first = self.model, self.b, self.schedule, self.schedule.first_rank
         S = model.dual_matrix(b)
@@ -152,7 +153,7 @@ class _Rounds:
         width = largest_drop(s)
         if width > first and schedule.ample_data * model.freedom(width) >= len(b):
             width = largest_drop(s[:first])
-        width = min(width, self.limits.max_rank or width)
+        width = min(width, self.limits.max_rank or width) if rho > 1 else 0
         x = model.stack(U[:, :width], s[:width], V[:, :width])
         value = model.value(x)
         fit = (float(value @ b) - float(np.vdot(x, x)) / (2 * rho)) / max(float(value @ value), 1e-300)

@@ -38,6 +38,9 @@ class NewtonSchedule:
     large_blocks: int = 1_000_000
     #: Largest trace of a block for which large inverse blocks are rounded to single precision.
     max_single_trace: float = 1e6
+    #: Largest rho, and largest trace of a block, for which large blocks are also formed and inverted in that precision.
+    max_single_rho: float = 100.0
+    max_formed_trace: float = 1e4
     #: First damping of guided steps, relative to the Hessian; ``max_damping`` is the largest damping.
     damping: float = 1e-3
     max_damping: float = 0.03
@@ -243,10 +246,16 @@ def _blockwise_inverse(derivative: Linearization, rho: float) -> Callable[[Array
     """Return the inverse of the diagonal blocks of ``I + rho JᵀJ``, one for each row of x.
 
     Large blocks are kept in single precision, which halves the time of a product, unless a large trace makes the
-    rounding too large.
+    rounding too large. For a small rho they are formed in it, too.
     """
+    x, k = derivative.x, np.arange(derivative.x.shape[1])
+    if x.size * len(k) >= SCHEDULE.large_blocks and rho <= SCHEDULE.max_single_rho:
+        blocks = float(rho) * derivative.model.blocks(x.astype(np.float32))
+        blocks[:, k, k] += 1
+        if blocks[:, k, k].sum(axis=1).max() <= SCHEDULE.max_formed_trace:
+            formed = np.linalg.inv(blocks).astype(np.float32, copy=False)
+            return lambda r: np.asarray((formed @ r.astype(np.float32)[:, :, None])[:, :, 0], float)
     blocks = rho * derivative.blocks()
-    k = np.arange(blocks.shape[1])
     blocks[:, k, k] += 1
     try:
         inverse = np.linalg.inv(blocks)

@@ -9,7 +9,7 @@ from flatmin.proofs.certificate import LARGEST_GAP, LARGEST_RESIDUAL
 from flatmin.solvers.factored.exact_end import REFINED_GAP, ExactEnd
 from flatmin.solvers.factored.outcome import Outcome
 from flatmin.solvers.interior.interior_point import InteriorPoint
-from flatmin.solvers.interior.newton import is_clear, optimal_pair
+from flatmin.solvers.interior.known_rank import is_clear, optimal_pair
 
 __all__ = ["applies_to", "interior_minimum"]
 

@@ -26,11 +26,12 @@ from flatmin.solvers.noise.exact_data import (
     is_exact_fit,
     without_noise,
 )
-from flatmin.solvers.noise.penalised_fit import first_factors, penalised_fit
+from flatmin.solvers.noise.penalised_fit import FIT_GRADIENT, first_factors, penalised_fit
 from flatmin.solvers.noise.rank_test import RankTest
 from flatmin.solvers.noise.refit import unscaled
 from flatmin.solvers.noise.simulated_noise import SimulatedNoise
 from flatmin.solvers.noise.spread import relative_error
+from flatmin.solvers.secants import next_guess
 from flatmin.solvers.task import Task
 
 __all__ = ["exact_fit_or_noise", "level_of_noise", "pivotal_minimum"]
@@ -43,8 +44,10 @@ MAX_SOLVES = 30
 FINAL_GRADIENT = 1e-2
 #: Smallest relative gradient that is asked of the last solve.
 MIN_GRADIENT = 1e-11
-#: Relative distance below which two penalties are too close for a secant.
-MIN_DISTANCE = 1e-2
+#: Relative accuracy of alpha at a threshold that may not be the last.
+TRIAL_ACCURACY = 5e-3
+#: Relative gradient at which fits end that look for alpha at such a threshold.
+TRIAL_GRADIENT = 1e-3
 #: Relative change of the threshold at which it has settled.
 SETTLED_CHANGE = 0.01
 #: Largest number of thresholds that are tried.
@@ -166,35 +169,42 @@ class _Rule:
         """Adapt the threshold to the noise; return the new rule, stacked factors, and the penalty (None: exact data).
 
         The search begins at the largest alpha that could be right. The size of the residual is a function of alpha that
-        does not depend on the threshold, so known points of this function are used again for the next threshold.
+        does not depend on the threshold, so known points of this function are used again for the next threshold. Most
+        thresholds then need a single fit. Only at the last threshold is alpha found to its final accuracy.
         """
         rule, known = self, list[tuple[float, float]]()
         u = self.threshold**2 * self.simulated.squares(self.scaled.b)
         x = first_factors(self.scaled, self.task, u**-0.5)
-        for _ in range(MAX_TRIALS):
-            x, residual = rule.balanced(x, u, known)
-            if rule._is_exact(residual):
-                return rule, x, None
+        for trial in range(MAX_TRIALS):
+            x, residual = rule.balanced(x, u, known, TRIAL_ACCURACY, TRIAL_GRADIENT)
+            if rule._is_exact(residual) or trial == MAX_TRIALS - 1:
+                break
             threshold = self.simulated.flipped(residual)
             if abs(threshold / rule.threshold - 1) < SETTLED_CHANGE or self.clock.exhausted:
                 break
             rule = replace(rule, threshold=threshold)
-            u = rule._next(known)
+            u = next_guess(threshold, known)
+        x, residual = rule.balanced(x, known[-1][0], known, ACCURACY, FIT_GRADIENT)
+        if rule._is_exact(residual):
+            return rule, x, None
         return rule, x, known[-1][0] ** -0.5
 
-    def balanced(self, x: Array, u: float, known: list[tuple[float, float]]) -> tuple[Array, Array]:
+    def balanced(
+        self, x: Array, u: float, known: list[tuple[float, float]], accuracy: float, gradient: float
+    ) -> tuple[Array, Array]:
         """Return stacked factors of the penalised solution at the fixed point, or of an exact fit, and the residual.
 
         The search starts at the stacked factors x, of shape (n, k), and at ``u = penalty⁻²``; ``known`` collects the
-        points (u, ρ), where ρ is the squared residual.
+        points (u, ρ), where ρ is the squared residual. Fits end at a relative ``gradient``, and the search at a
+        relative ``accuracy`` of alpha.
         """
         for _ in range(MAX_SOLVES):
-            x, residual = penalised_fit(self.scaled, self.task, self.clock, x, u**-0.5)
+            x, residual = penalised_fit(self.scaled, self.task, self.clock, x, u**-0.5, gradient)
             known.append((u, self.simulated.squares(residual)))
             wanted = self.threshold**2 * known[-1][1]
-            if self._is_exact(residual) or abs(np.log(wanted / u)) < 2 * ACCURACY or self.clock.exhausted:
+            if self._is_exact(residual) or abs(np.log(wanted / u)) < 2 * accuracy or self.clock.exhausted:
                 break
-            u = self._next(known)
+            u = next_guess(self.threshold, known)
         return x, residual
 
     def plugged_in(self, x: Array) -> tuple[_Rule, Array, float | None]:
@@ -260,17 +270,6 @@ class _Rule:
         """Return the penalty at which the dual matrix of noise of the residual's size has norm one."""
         return 1 / (self.threshold * float(np.sqrt(self.simulated.squares(residual))))
 
-    def _next(self, known: list[tuple[float, float]]) -> float:
-        """Return the next guess of the fixed point, from the known points (u, ρ).
-
-        If alpha is too large, the fixed-point iteration of the rule itself does not overshoot.
-        """
-        u, left = known[-1]
-        wanted = self.threshold**2 * left
-        earlier = next((point for point in known[-2::-1] if abs(np.log(point[0] / u)) > MIN_DISTANCE), None)
-        crossing = np.inf if earlier is None else _secant(self.threshold, earlier, (u, left))
-        return min(wanted, crossing) if wanted < u or crossing == np.inf else crossing
-
     def _is_exact(self, residual: Array) -> bool:
         return self.simulated.squares(residual) <= self.exact**2 * self.simulated.squares(self.scaled.b)
 
@@ -278,13 +277,3 @@ class _Rule:
 def _is_determined(problem: Problem, scaled: Scaled) -> bool:
     """Return whether the data determine the trace, and the whitened map is still one of measurements by vectors."""
     return trace_is_determined(problem) and scaled.model.whitened.is_rank_one
-
-
-def _secant(threshold: float, before: tuple[float, float], now: tuple[float, float]) -> float:
-    """Return the fixed point of ``u = t² ρ(u)`` if ρ is linear through two points (u, ρ); infinity if there is none."""
-    (u0, rho0), (u1, rho1) = before, now
-    slope = (rho0 - rho1) / (u0 - u1) if u0 != u1 else np.inf
-    constant = rho1 - slope * u1
-    if not 0 <= threshold**2 * slope < 1 or constant <= 0:
-        return np.inf
-    return float(threshold**2 * constant / (1 - threshold**2 * slope))

@@ -6,7 +6,7 @@ import pytest
 import flatmin as fm
 from flatmin.solvers.interior import minimum
 from flatmin.solvers.interior.interior_point import InteriorPoint
-from flatmin.solvers.interior.newton import is_clear, optimal_pair
+from flatmin.solvers.interior.known_rank import is_clear, optimal_pair
 from tests.solvers.interior.test_interior_point import path_of
 
 
