@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from flatmin.cli import _one_line
-from tests.systems import needs_full_device
+from flatmin.cli import _one_line, main
+from tests.systems import needs_full_device, needs_posix
 
 ROW = "%%MatrixMarket matrix coordinate real general\n2 2 3\n1 1 1\n1 2 2\n2 1 2\n"
 
@@ -91,3 +91,24 @@ def test_an_interrupt_while_modules_load_is_quiet(tmp_path, module):
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (130, "")
     assert [path.name for path in tmp_path.iterdir()] == ["x.mtx"]
+
+
+@needs_posix
+@pytest.mark.parametrize("kibibytes", [100_000, 150_000, 250_000, 500_000, 800_000])
+def test_a_limit_of_memory_below_that_of_an_import_is_one_sentence(kibibytes, tmp_path):
+    command = f"ulimit -v {kibibytes}; exec {sys.executable} -m flatmin --version"
+    done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"flatmin: the limit of memory is {kibibytes} KiB, expected at least ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_library_that_cannot_be_loaded_is_one_sentence(monkeypatch, capsys):
+    def fail(arguments):
+        raise ImportError("libx.so: failed to map segment\nfrom shared object")
+
+    monkeypatch.setattr("flatmin.cli._run", fail)
+    assert main(["--version"]) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("flatmin: a library cannot be loaded: libx.so: failed to map segment from shared object")
+    assert message.count("\n") == 1

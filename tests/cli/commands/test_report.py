@@ -395,7 +395,8 @@ from flatmin.lab.recipes import figure_3
 
 def judge(evidence):
     print("ready", flush=True)
-    time.sleep(60)
+    for _ in range(6000):  # a signal just before a long sleep would be seen after it
+        time.sleep(0.01)
 
 figure_3.RECIPE = replace(figure_3.RECIPE, judge=judge)
 sys.exit(main())
