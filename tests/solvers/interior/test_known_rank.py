@@ -58,6 +58,12 @@ def test_a_wrong_rank_is_not_solved():
     assert optimal_pair(path.model, path.b, path.X, path.y, path.order) is None
 
 
+def test_singular_and_overflowing_starts_fail_without_a_warning():
+    path = followed(PROBLEMS["few cells"], 1e-5)
+    for X in (0 * path.X, -path.X, 1e300 * path.X, np.inf * path.X):
+        assert optimal_pair(path.model, path.b, X, path.y, 10) is None
+
+
 def test_it_saves_steps(monkeypatch):
     solutions = [fm.flat_minimum(PROBLEMS["few cells"])]
     monkeypatch.setattr(minimum, "NEWTON_GAP", 0.0)

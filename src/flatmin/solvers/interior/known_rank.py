@@ -51,6 +51,15 @@ def optimal_pair(model: QuadraticMap, b: Array, X: Array, y: Array, rank: int) -
     X holds diagonal blocks, ``rank`` is that of all together. Whether X and D are positive semidefinite is for the
     caller to see.
     """
+    try:
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            return _pair(model, b, X, y, rank)
+    except LinAlgError:  # X has become singular, or numbers too large
+        return None
+
+
+def _pair(model: QuadraticMap, b: Array, X: Array, y: Array, rank: int) -> tuple[Array, Array] | None:
+    """Return what `optimal_pair` does, or raise `LinAlgError`."""
     error, size = np.inf, float(np.linalg.norm(b))
     for _ in range(MOST_STEPS):
         values, Q = model.dual_spectrum(y)
@@ -97,10 +106,7 @@ def _step(model: QuadraticMap, blocks: list[SplitBlock], lacking: Array, error: 
     right = lacking + model.lifted_value(tilted + tilted.swapaxes(1, 2)) + weight * aims.sum() * total
     halves = system.half(np.column_stack([A, right]))
     A_half, half = halves[:, :-1], halves[:, -1]
-    try:
-        coupling = cho_factor(A_half.T @ A_half, check_finite=False)
-    except LinAlgError:
-        return None
+    coupling = cho_factor(A_half.T @ A_half, check_finite=False)
     w = cho_solve(coupling, A_half.T @ half - aims, check_finite=False)
     dy, start, X = system.other_half(half - A_half @ w), 0, []
     for block, F, (rows, cols), K in zip(blocks, V, places, model.dual_blocks(dy), strict=True):
