@@ -24,6 +24,7 @@ from flatmin.lab.recipe_file import RECIPE_VERSION, read_recipe
 from flatmin.lab.runs.store import FORMAT
 from flatmin.proofs import checker
 from flatmin.solution import FORMAT_VERSION
+from flatmin.spark.completion import COMPLETION_VERSION
 
 DATA = Path(__file__).parent / "data"
 EXPECTED = DATA / "expected.json"
@@ -165,12 +166,31 @@ def _read_summary(file: Path) -> list[object]:
     return [fields["format_version"], fields["confidence"], IMPUTATION.fields <= fields.keys()]
 
 
+def _write_spark(folder: Path) -> None:
+    ids = [(k % 6, k % 5) for k in range(30)]
+    model = fm.PairRegressor(0.2, engine="spark", max_rank=2).fit(ids, np.sin(np.arange(30.0)))
+    model.spark_model_.write(folder)
+
+
+def _read_spark(folder: Path) -> list[float]:
+    from flatmin.spark import SparkCompletion
+
+    found = SparkCompletion.load(folder)
+    rows, columns = (
+        F[np.argsort(ids)] for ids, F in zip((found.row_ids, found.column_ids), found.factors, strict=True)
+    )
+    return [found.alpha, *(rows @ columns.T).ravel()]
+
+
+#: The name of the format whose files only Spark reads.
+ON_SPARK = "folder on Spark"
 FORMATS = {
     "problem": KeptFormat(PROBLEM_VERSION, "problem-{}.npz", _write_problem, _read_problem),
     "solution": KeptFormat(FORMAT_VERSION, "solution-{}.npz", _write_solution, _read_solution),
     "proof": KeptFormat(1, "proof-{}.json", _write_proof, _read_proof),
     "store": KeptFormat(FORMAT, "store-{}.db", _write_store, _read_store),
     "summary": KeptFormat(SUMMARY_VERSION, "summary-{}.json", _write_summary, _read_summary),
+    ON_SPARK: KeptFormat(COMPLETION_VERSION, "spark-completion-{}", _write_spark, _read_spark),
     "recipe": KeptFormat(RECIPE_VERSION, "recipe-{}.toml", _write_recipe, _read_recipe),
     **{f"model {name}": KeptFormat(MODEL_VERSION, f"model-{name}-{{}}.npz", *_model(name)) for name in MODELS},
 }
@@ -184,5 +204,5 @@ if __name__ == "__main__":
         if not place.exists():
             kind.write(place)
             expected[place.name] = kind.read(place)
-            print(place.name, place.stat().st_size)
+            print(place.name)
     EXPECTED.write_text(json.dumps(expected, indent=1, sort_keys=True) + "\n", encoding="utf-8")

@@ -38,12 +38,15 @@ QUICK = [
     "recover matrix-completion problem.npz --prove --output recovered",
     "certify matrix-completion problem.npz recovered/solution.npz",
     "flatness matrix-completion problem.npz recovered/solution.npz",
+    "prove matrix-completion problem.npz recovered/solution.npz --output proof.json",
     "explore --output explore.html",
 ]
 SLOW = [
     "impute table.csv --output imputed",
     "rate pairs.csv --output rated",
     "separate table.csv --output separated",
+    "generate matrix-completion problem.npz --shape 6,5 --rank 1 --measurements 24",
+    "race matrix-completion problem.npz --competitors sgd --budget 60 --output race --jobs 1",
     "sweep recipe.toml --store trials.db --report page.html --jobs 2",
     "report trials.db --output report.html",
 ]
