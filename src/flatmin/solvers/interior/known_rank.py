@@ -92,9 +92,8 @@ def _step(model: QuadraticMap, blocks: list[SplitBlock], lacking: Array, error: 
     V, places = [block.P + block.tilt for block in blocks], [np.tril_indices(len(block.slack)) for block in blocks]
     A = np.hstack([_columns(model, number, V, *place) for number, place in enumerate(places)])
     on_diagonal = np.concatenate([rows == cols for rows, cols in places])
-    aims = np.where(
-        on_diagonal, np.concatenate([b.slack[rows] for b, (rows, _) in zip(blocks, places, strict=True)]), 0
-    )
+    aims = np.zeros(len(on_diagonal))
+    aims[on_diagonal] = np.concatenate([block.slack for block in blocks])
     M = model.normal_matrix(np.stack([b.large for b in blocks]) / 2, np.stack([b.regular for b in blocks]))
     total = A @ on_diagonal
     weight = float(np.trace(M)) / float(total @ total)
