@@ -158,6 +158,13 @@ def test_the_changelog_has_this_version_in_the_usual_form():
     assert {*re.findall(r"^### (.+)$", text, re.MULTILINE)} <= kinds
 
 
+def test_the_changelog_states_the_last_attack_on_certificates():
+    """The row of all attacks is that of the document, and no claim was false."""
+    pages = [(ROOT / name).read_text(encoding="utf-8") for name in ("CHANGELOG.md", "docs/attacks.md")]
+    stated, found = (re.search(r"\| \*\*all\*\* \|( [\d ]+\|){3} 0 \| 0 \| .* s \|", page)[0] for page in pages)
+    assert stated == found
+
+
 def test_the_table_of_licences_has_every_package_that_is_needed():
     page = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
     listed = re.findall(r"^\| (\S+) \| ", page, re.MULTILINE)
