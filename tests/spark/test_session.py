@@ -296,3 +296,24 @@ def _ends(pid, seconds=60):
             return True
         time.sleep(0.1)
     return False
+
+
+AFTERWARDS = """
+import sys
+from pyspark.sql import SparkSession
+from flatmin.spark.session import session
+
+with session() as spark:
+    spark.range(3).count()
+own = SparkSession.builder.master("local[1]").config("spark.local.dir", sys.argv[1]).getOrCreate()
+print(own.sparkContext._temp_dir)
+"""
+
+
+@pytest.mark.slow
+def test_a_later_session_of_the_user_keeps_its_files_where_it_wants(tmp_path):
+    """Else they would lie in our directory, which the next process takes for that of a killed one, and removes."""
+    if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
+        pytest.skip("there is no Java on this machine")
+    done = subprocess.run([sys.executable, "-c", AFTERWARDS, str(tmp_path)], capture_output=True, text=True)
+    assert done.stdout.startswith(str(tmp_path)), done.stderr

@@ -12,7 +12,7 @@ import threading
 import traceback
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -120,9 +120,17 @@ def session(owner: Any = None) -> Iterator[Any]:
                     try:
                         yield own
                     finally:
+                        java = own.sparkContext._jvm
                         own.stop()
+                        _forget_directory(java)
         finally:
             logger.setLevel(level)
+
+
+def _forget_directory(java: Any) -> None:
+    """Let later sessions of a Java process choose directories: Spark would use that of the first one, which is gone."""
+    with suppress(Exception):  # Java may have ended, and another version of Spark may not have this method
+        getattr(getattr(java.org.apache.spark.util, "Utils$"), "MODULE$").clearLocalRootDirs()
 
 
 def _runs() -> bool:
