@@ -68,11 +68,16 @@ def flat_objective(i, j, values, L, R, reg):
 EAGER = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 
+def require_java():
+    """Skip a test on a machine without Java."""
+    if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
+        pytest.skip("there is no Java on this machine")
+
+
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory):
     """A session of the user's, with two cores."""
-    if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
-        pytest.skip("there is no Java on this machine")
+    require_java()
     from pyspark.sql import SparkSession
 
     folder = tmp_path_factory.mktemp("spark")

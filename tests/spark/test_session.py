@@ -1,7 +1,6 @@
 """What is said where Spark, Java or what Spark's ALS can do is missing: one sentence, before anything starts."""
 
 import os
-import shutil
 import subprocess
 import sys
 import textwrap
@@ -15,7 +14,7 @@ import flatmin as fm
 from flatmin.spark import SparkCompletion
 from flatmin.spark import session as session_module
 
-from .conftest import EAGER
+from .conftest import EAGER, require_java
 
 PAIRS, VALUES = [(0, 1), (0, 2), (1, 1)], [1.0, 2.0, 3.0]
 ARRAYS = np.array([0, 0, 1]), np.array([1, 0, 1]), np.array([1.0, 2.0, 3.0])
@@ -205,8 +204,7 @@ ALONE = textwrap.dedent("""
 @pytest.mark.slow
 @pytest.mark.parametrize("work", ["count", pytest.param("fit", marks=pytest.mark.slow)])
 def test_a_session_of_our_own_leaves_nothing_behind(tmp_path, work):
-    if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
-        pytest.skip("there is no Java on this machine")
+    require_java()
     environment = {name: value for name, value in os.environ.items() if name != "PYSPARK_PYTHON"}
     environment["JDK_JAVA_OPTIONS"] = EAGER
     command = [sys.executable, "-c", ALONE, work]
@@ -248,8 +246,7 @@ for _ in range(2):
 
 @pytest.mark.slow
 def test_a_java_process_that_is_killed_is_one_sentence_and_the_next_session_starts_another(tmp_path):
-    if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
-        pytest.skip("there is no Java on this machine")
+    require_java()
     environment = {**os.environ, "JDK_JAVA_OPTIONS": EAGER}
     command = [sys.executable, "-W", "ignore", "-c", KILLED]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment, check=False)
@@ -313,7 +310,6 @@ print(own.sparkContext._temp_dir)
 @pytest.mark.slow
 def test_a_later_session_of_the_user_keeps_its_files_where_it_wants(tmp_path):
     """Else they would lie in our directory, which the next process takes for that of a killed one, and removes."""
-    if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
-        pytest.skip("there is no Java on this machine")
+    require_java()
     done = subprocess.run([sys.executable, "-c", AFTERWARDS, str(tmp_path)], capture_output=True, text=True)
     assert done.stdout.startswith(str(tmp_path)), done.stderr
