@@ -29,6 +29,15 @@ def test_triplets_are_those_of_the_dense_matrix(shape, count):
     np.testing.assert_allclose(U.T @ U, np.eye(count), atol=1e-10)
 
 
+def test_a_matrix_in_single_precision_has_triplets_in_single_precision_if_they_may_be_rough():
+    S, dense, _ = _sparse((300, 200))
+    want = np.linalg.svd(dense, compute_uv=False)[:5]
+    for tol, precision in ((1e-2, np.float32), (1e-5, np.float64)):
+        U, s, V = block_triplets(S.astype(np.float32), 5, tol=tol)
+        assert U.dtype == s.dtype == V.dtype == precision
+        np.testing.assert_allclose(s, want, rtol=max(tol**2, 1e-6))
+
+
 def test_values_never_exceed_the_true_ones_however_rough():
     S, dense, _ = _sparse((200, 300), seed=1)
     rough = block_triplets(S, 30, tol=0.5)[1]

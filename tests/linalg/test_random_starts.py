@@ -30,6 +30,27 @@ def test_the_norm_on_complements_is_bounded(form, shape):
     assert 1 - upper >= 0.69 * (1 - lower)
 
 
+def test_a_norm_well_above_the_scale_is_bounded_in_few_steps():
+    rng = np.random.default_rng(3)
+    S = rng.standard_normal((900, 700))
+    S *= 1.4 / np.linalg.norm(S, 2)
+    counted = []
+
+    class Operator:
+        shape, dtype, T = S.shape, S.dtype, S.T
+
+        def __matmul__(self, x):
+            counted.append(x.shape[1])
+            return S @ x
+
+    none = np.zeros((900, 0)), np.zeros((700, 0))
+    parts = np.zeros((0, 700)), np.zeros((900, 0))
+    upper, lower = complement_norm_bound(Operator(), *none, *parts, 1.0, np.inf, (0, 0))
+    assert lower <= 1.4 * (1 + 1e-10)
+    assert 1.4 <= upper <= 1 + (lower - 1) / 0.9
+    assert len(counted) < 60
+
+
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_both_ends_of_a_spectrum_are_bounded(sign):
     Q = np.linalg.qr(np.random.default_rng(1).standard_normal((90, 90)))[0]

@@ -18,6 +18,8 @@ WIDEST = 16
 MOST_BLOCKS = 10
 #: Largest number of restarts.
 RESTARTS = 6
+#: Best accuracy that single precision allows.
+SINGLE = 5e-3
 #: Accuracy of directions if all singular values are below ``below``.
 ROUGH = 0.1
 
@@ -29,13 +31,15 @@ def block_triplets(
 
     The iteration keeps an orthonormal basis of the Krylov space of ``SᵀS`` and a block: a random one, or the columns of
     ``start``, which are near the leading right directions. Ritz values never exceed the true values. Directions are
-    accurate to about ``tol``, or less accurate if all values are below ``below``.
+    accurate to about ``tol``, or less accurate if all values are below ``below``. If the matrix is in single precision,
+    and ``tol`` allows it, so are the iteration and its result.
     """
     n = S.shape[1]
     width = min(n, max(NARROWEST, min(count + EXTRA_COLUMNS, WIDEST)))
     most = min(n, max(MOST_BLOCKS * width, 3 * count))
     fresh = max(0, width - (0 if start is None else start.shape[1]))
-    block = S.T @ np.random.default_rng(seed).standard_normal((S.shape[0], fresh))
+    precision = np.float32 if S.dtype == np.float32 and tol >= SINGLE else np.float64
+    block = S.T @ np.random.default_rng(seed).standard_normal((S.shape[0], fresh)).astype(precision)
     start = block if start is None else np.hstack([start, block])
     for _ in range(RESTARTS):
         V, values, settled = _krylov(S, start, count, most, tol, below)
@@ -48,7 +52,8 @@ def block_triplets(
 
 def _krylov(S: Any, start: Array, count: int, most: int, tol: float, below: float) -> tuple[Array, Array, bool]:
     """Return Ritz vectors and values of ``SᵀS``, largest first, and whether the wanted ones have converged."""
-    basis, inner = np.zeros((len(start), most), order="F"), np.zeros((most, most))
+    basis, inner = np.zeros((len(start), most), start.dtype, order="F"), np.zeros((most, most), start.dtype)
+    least = np.finfo(start.dtype).eps ** (2 / 3)
     block, size, before = np.linalg.qr(start)[0], 0, np.zeros(0)
     while True:
         block = block[:, : most - size]
@@ -67,7 +72,7 @@ def _krylov(S: Any, start: Array, count: int, most: int, tol: float, below: floa
         block = image - basis[:, :size] @ inner[:size, new]
         block -= basis[:, :size] @ (basis[:, :size].T @ block)
         block, lengths, _ = np.linalg.svd(block, full_matrices=False)
-        block = block[:, lengths > 1e-10 * max(values[0], 0.0)]
+        block = block[:, lengths > least * max(values[0], 0.0)]
         before = wanted
         if settled or size >= most or block.shape[1] == 0:
             return basis[:, :size] @ Q[:, : max(count, start.shape[1])], values, settled or block.shape[1] == 0

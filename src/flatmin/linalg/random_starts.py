@@ -26,6 +26,8 @@ __all__ = [
 FAILURE = 2e-11
 #: Iterations stop once (1 − upper bound) ≥ SETTLED · (1 − Ritz value).
 SETTLED = 0.7
+#: If the norm exceeds the scale, iterations stop once EXCESS · (upper bound − scale) ≤ Ritz value − scale.
+EXCESS = 0.9
 #: Largest number of steps of an iteration.
 STEPS = 150
 #: Number of stored entries of a sparse array that are read at once, if it has no more columns.
@@ -89,6 +91,8 @@ def complement_norm_bound(
 
     def enough(reached: float, upper: float) -> bool:
         reached, upper = (float(np.sqrt(max(0.0, x))) for x in (reached, upper))
+        if reached > scale and EXCESS * (upper - scale) <= reached - scale:
+            return True
         return reached > floor or scale - upper >= settled * (scale - reached)
 
     skew = max(defect_of_columns(U), defect_of_columns(V))

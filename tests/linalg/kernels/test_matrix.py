@@ -26,6 +26,10 @@ def test_the_sparse_matrix_behaves_as_scipys():
     np.testing.assert_allclose((2 * S).toarray(), 2 * dense)
     np.testing.assert_allclose(S[[3, 5]][:, [1, 2]].toarray(), dense[[3, 5]][:, [1, 2]])
     np.testing.assert_allclose((2 * S) @ R, 2 * dense @ R, atol=1e-13)
+    single = S.astype(np.float32)
+    assert isinstance(single, CellMatrix)
+    assert (single @ R).dtype == (single.T @ L).dtype == np.float32
+    np.testing.assert_allclose(single @ R, dense @ R, atol=1e-5)
     np.testing.assert_allclose(L.T @ S, L.T @ dense, atol=1e-13)
     np.testing.assert_allclose(S @ R.astype(np.float32), dense @ R, atol=1e-5)
     with pytest.raises(ValueError, match="mismatch"):

@@ -187,6 +187,7 @@ def test_a_binding_largest_rank_ends_the_search_and_leaves_a_valid_gap(engine):
     assert narrow.certificate.value * (1 - narrow.certificate.relative_gap) <= wide.certificate.value
     quick = fm.flat_minimum(problem, alpha=0.02, max_rank=2, stop="objective")
     assert quick.status is fm.Status.rank_limit
+    assert set(quick.history["rank"]) == {2}, "all columns that are allowed come at once"
     loose = fm.flat_minimum(problem, alpha=0.02, max_rank=wide.rank)
     assert loose.status is fm.Status.regularized_minimum
 

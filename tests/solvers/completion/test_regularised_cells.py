@@ -65,6 +65,16 @@ def test_escapes_are_the_leading_triplets_outside():
         assert cells.escapes(S, U, V, 1, 0, rough=rough)[1][0] == pytest.approx(exact, rel=1e-2)
 
 
+def test_new_columns_make_the_best_step_along_their_directions():
+    problem = fm.families.matrix_completion.sample((60, 50), 3, 1500, noise=0.5).problem
+    cells = RegularisedCells.from_task(Task(problem, 0.05))
+    nothing = np.zeros((60, 0)), np.zeros((50, 0))
+    u, s, v = cells.escapes(cells.dual_matrix(cells.rows.values), *nothing, 3, 0)
+    L, R = cells.added(*nothing, cells.rows.values, (u, s, v))
+    values = [cells.objective(share * L, share * R) for share in (0.95, 1.0, 1.05)]
+    assert values[1] < min(values[0], values[2], cells.total)
+
+
 def test_zero_is_the_solution_at_a_relative_alpha_of_one():
     problem = fm.families.matrix_completion.sample((12, 10), 1, 80, noise=0.3).problem
     alpha = fm.alpha_max(problem)

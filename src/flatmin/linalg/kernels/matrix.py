@@ -54,6 +54,12 @@ class CellMatrix(csr_array):  # type: ignore[misc]
         found = self._cells.product(self.data, columns.astype(self.data.dtype, copy=False))
         return found.reshape(self.shape[0], *other.shape[1:])
 
+    def astype(self, dtype: Any, casting: Any = "unsafe", copy: bool = True) -> Any:
+        """Return the matrix with values of another type."""
+        if self._cells is None:
+            return super().astype(dtype, casting=casting, copy=copy)
+        return CellMatrix.from_values(self.data.astype(dtype, casting=casting, copy=copy), self._cells)
+
     def __mul__(self, other: Any) -> Any:
         if self._cells is None or not np.isscalar(other):
             return super().__mul__(other)

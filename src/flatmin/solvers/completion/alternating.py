@@ -6,6 +6,7 @@ reach a small gap, Newton's method continues in double precision.
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -44,6 +45,7 @@ class SweepSchedule:
     max_sweeps: int = 200  #: Largest number of sweeps in a stage.
     min_added: int = 8  #: Number of columns that may always be added at a time.
     growth: int = 3  #: Number of columns that may be added at a time, in units of those before.
+    at_once: int = 32  #: Largest rank allowed up to which all columns may be added at a time.
     #: Columns whose singular values are at most this multiple of the last change of the objective are dropped, if the
     #: objective hardly rises. The multiples are tried in this order.
     dropped: tuple[float, ...] = (0.5, 0.05, 0.005)
@@ -89,9 +91,14 @@ def alternating_minimum(task: Task, clock: Clock) -> Solution:
     capped, far, converged, history = search.capped, search.far, search.converged, search.history
     full = found[0].shape[1] == search.widest < min(problem.shape)
     del search  # with its copies of the data
-    alpha, power, seed = task.alpha, task.metric_power, task.limits.seed
-    proof = certificate_of(problem, factors, dual, alpha=alpha, metric_power=power, seed=seed, rough=far)
-    if task.limits.stop == "objective":
+    by_objective, seed = task.limits.stop == "objective", task.limits.seed
+    proved = partial(
+        certificate_of, problem, factors, dual, alpha=task.alpha, metric_power=task.metric_power, seed=seed
+    )
+    proof = proved(rough=far or (full and by_objective))
+    if full and by_objective and proof.dual_norm <= SCHEDULE.far:
+        proof = proved()
+    if by_objective:
         capped = full and converged and proof.dual_norm > SCHEDULE.useful
     status = status_of(proof, clock, converged=converged, capped=capped)
     return task.solution(clock, factors, proof, status, history)
@@ -108,7 +115,8 @@ def alternating_factors(task: Task, clock: Clock) -> tuple[tuple[Array, Array], 
 class _Search:
     """The state of one solve: the problem, the history, whether the solve converged, and whether max_rank binds.
 
-    ``far`` says that it binds so much that the dual matrix of the solution has a norm well above one.
+    ``far`` says that it binds so much that the dual matrix of the solution has a norm well above one. ``first`` are the
+    leading singular triplets of the dual matrix of the data, until the first columns are taken from them.
     """
 
     task: Task
@@ -117,6 +125,7 @@ class _Search:
     converged: bool = False
     capped: bool = False
     far: bool = False
+    first: tuple[Array, Array, Array] | None = None
     history: dict[str, list[float]] = field(default_factory=dict)
 
     @property
@@ -139,17 +148,16 @@ class _Search:
                 return L, R
             last = factor == 1 and task.limits.stop == "objective"
             rough = task.limits.tol if last else SCHEDULE.last_change if factor == 1 else SCHEDULE.stage_change
-            L, R = self._stage(self.problem.stronger(factor), L, R, rough, last)
+            L, R = self._stage(factor, L, R, rough, last)
         by_gap = task.limits.stop == "gap"
         if by_gap and self._is_far(L, R):
             L, R = self._sweeps(self.problem, L, R, max(task.limits.tol, SCHEDULE.capped_change), last=True)
-        if self.clock.exhausted:
+        if self.clock.exhausted or not by_gap:
             return L, R
         self.far = self._is_far(L, R)
         self.capped = self.far and self.converged
-        if self.far and by_gap:
+        if self.far:
             self._record_gap(L, R)
-        if self.far or not by_gap:
             return L, R
         self.converged = False
         return self._finish(L, R)
@@ -172,33 +180,42 @@ class _Search:
 
     def _start(self) -> tuple[tuple[Array, Array], list[float]]:
         """Return the first factors L and R, and the number by which each stage multiplies the penalties."""
-        task, problem = self.task, self.problem
-        L, R = nothing = np.zeros((task.problem.shape[0], 0)), np.zeros((task.problem.shape[1], 0))
+        problem, warm = self.problem, self._warm()
+        nothing = np.zeros((len(problem.rows.penalties), 0)), np.zeros((len(problem.columns), 0))
         S = problem.dual_matrix(problem.rows.values)
-        top = float(problem.escapes(S, L, R, 1, task.limits.seed, rough=True)[1][0])
+        count = 1 if warm else self._most_added(0)
+        first = problem.escapes(S, *nothing, count, self.task.limits.seed, rough=True)
         del S  # as large as the data
+        top = float(first[1][0])
         if top < SCHEDULE.surely_zero:  # from any start
             return nothing, [1.0]
-        if task.warm_start is not None:
-            warm = task.warm_start
-            given = task.problem.check(warm.factors if isinstance(warm, Solution) else warm)
-            L, R = (F / np.sqrt(problem.unit) for F in given)
-            with np.errstate(over="ignore", invalid="ignore"):
-                single = all(np.abs(F).max(initial=0.0) < SCHEDULE.max_entry for F in (L, R))
-                helps = single and problem.objective(L, R) <= problem.total
-            if helps:
-                U, s, V = (part[..., : self.widest] for part in problem.canonical(L, R))
-                return problem.factors(U, s, V), [1.0]
-        falls = [1.0]
+        if warm:
+            return warm, [1.0]
+        self.first, falls = first, [1.0]
         while falls[0] * SCHEDULE.alpha_ratio**1.5 < top:
             falls.insert(0, falls[0] * SCHEDULE.alpha_ratio)
         return nothing, falls
 
-    def _stage(self, problem: RegularisedCells, L: Array, R: Array, rough: float, last: bool) -> tuple[Array, Array]:
+    def _warm(self) -> tuple[Array, Array] | None:
+        """Return balanced factors of the warm start, if there is one that helps."""
+        problem, warm = self.problem, self.task.warm_start
+        if warm is None:
+            return None
+        given = self.task.problem.check(warm.factors if isinstance(warm, Solution) else warm)
+        L, R = (F / np.sqrt(problem.unit) for F in given)
+        with np.errstate(over="ignore", invalid="ignore"):
+            single = all(np.abs(F).max(initial=0.0) < SCHEDULE.max_entry for F in (L, R))
+            if not (single and problem.objective(L, R) <= problem.total):
+                return None
+        U, s, V = (part[..., : self.widest] for part in problem.canonical(L, R))
+        return problem.factors(U, s, V)
+
+    def _stage(self, factor: float, L: Array, R: Array, rough: float, last: bool) -> tuple[Array, Array]:
         """Alternate between sweeps and new columns until no column would lower the objective."""
+        problem = self.problem.stronger(factor)
         for attempt in range(8):
             before = L.shape[1]
-            L, R = self._widened(problem, L, R)
+            L, R = self._widened(problem, factor, L, R)
             if attempt and L.shape[1] == before:
                 break
             L, R = self._sweeps(problem, L, R, rough, last)
@@ -206,15 +223,24 @@ class _Search:
                 break
         return L, R
 
-    def _widened(self, problem: RegularisedCells, L: Array, R: Array) -> tuple[Array, Array]:
-        """Return the factors with useful new columns: at most ``min_added``, or ``growth`` times as many as before."""
-        count = min(max(SCHEDULE.min_added, SCHEDULE.growth * L.shape[1]), self.widest - L.shape[1])
+    def _most_added(self, width: int) -> int:
+        """Return how many columns may be added at a time to this many."""
+        most = self.widest - width
+        return most if self.widest <= SCHEDULE.at_once else min(most, max(SCHEDULE.min_added, SCHEDULE.growth * width))
+
+    def _widened(self, problem: RegularisedCells, factor: float, L: Array, R: Array) -> tuple[Array, Array]:
+        """Return the factors with useful new columns; the penalties are ``factor`` times those of the task."""
+        count = self._most_added(L.shape[1])
         if not count:
             return L, R
-        U, _, V = problem.canonical(L, R)
-        S = problem.dual_matrix(problem.errors(L, R))  # computed again below, to save memory
-        u, values, v = problem.escapes(S, U, V, count, self.task.limits.seed, rough=True)
-        del S
+        if self.first is not None:
+            u, values, v = self.first
+            self.first, values = None, values / factor
+        else:
+            U, _, V = problem.canonical(L, R)
+            S = problem.dual_matrix(problem.errors(L, R))  # computed again below, to save memory
+            u, values, v = problem.escapes(S, U, V, count, self.task.limits.seed, rough=True)
+            del S
         new = values > SCHEDULE.useful
         if not new.any():
             return L, R
@@ -229,11 +255,11 @@ class _Search:
         if not precise:
             rows, columns = rows.single(), columns.single()
         sweeps = Sweeps(rows, columns, R.astype(np.float64 if precise else np.float32))
-        before = np.inf
+        before = sweeps.value
         for _ in range(SCHEDULE.max_sweeps):
             L, value = sweeps.next()
             self.clock.iterations += 1
-            change = (before - value) / value if value and before < np.inf else 1.0
+            change = (before - value) / value if value else 1.0
             before = value
             self._record(sweeps.misfit, change=change, gap=np.nan, rank=L.shape[1], objective=value)
             if change <= rough or self.clock.exhausted:
@@ -250,15 +276,14 @@ class _Search:
             return (L.astype(float), R), value
 
         seen = s > 1e-9 * s[0]
-        found, whole = those(seen)
         for share in SCHEDULE.dropped if change <= rough else ():  # a limit may come before columns have grown
             keep = seen & (s > share * abs(change) * before)
             if np.array_equal(keep, seen):
                 break
             fewer, value = those(keep)
-            if value <= (1 + rough) * whole:
+            if value <= (1 + rough) * before:
                 return fewer
-        return found
+        return problem.factors(U[:, seen], s[seen], V[:, seen])
 
     def _finish(self, L: Array, R: Array) -> tuple[Array, Array]:
         """Run Newton's method in rounds with smaller and smaller gradients until the gap is small.

@@ -15,6 +15,7 @@ import numpy as np
 from scipy.linalg import blas
 
 from flatmin._core.arrays import Array
+from flatmin.linalg.block_krylov import block_triplets
 from flatmin.linalg.metric import svd_of_product
 from flatmin.linalg.subspaces import deflate, leading_triplets
 from flatmin.measurements import Entries
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
 
 __all__ = ["RegularisedCells", "Side", "relative_alpha"]
 
-#: Number of vectors in the block iteration that finds new columns, in addition to the wanted ones.
-SPARE_VECTORS = 6
-#: Number of products with S and its transpose in the block iteration that finds new columns.
-BLOCK_PRODUCTS = 4
+#: Accuracy of new columns that are wanted roughly.
+ROUGH = 0.2
+#: Largest entry of a dual matrix whose products may be computed in single precision.
+MAX_SINGLE = 1e18
 
 
 def relative_alpha(task: Task) -> float:
@@ -200,26 +201,16 @@ class RegularisedCells:
             return U[:, :0], np.zeros(0), V[:, :0]
         if not rough:
             return leading_triplets(deflate(S, U, V), count, seed=seed)
-        width = min(count + SPARE_VECTORS, min(S.shape) - U.shape[1])
-        block = np.random.default_rng(seed).standard_normal((S.shape[1], width))
-        blocks = []
-        for _ in range(BLOCK_PRODUCTS):
-            block = np.linalg.qr(block - V @ (V.T @ block))[0]
-            blocks.append(block)
-            Y = S @ block
-            block = S.T @ (Y - U @ (U.T @ Y))
-        basis = np.linalg.qr(np.hstack([*blocks, block - V @ (V.T @ block)]))[0]
-        Y = S @ basis
-        left, s, right = np.linalg.svd(Y - U @ (U.T @ Y), full_matrices=False)
-        return left[:, :count], s[:count], basis @ right.T[:, :count]
+        if np.abs(S.data).max(initial=0.0) < MAX_SINGLE:
+            S, U, V = (part.astype(np.float32) for part in (S, U, V))
+        u, s, v = block_triplets(deflate(S, U, V), count, ROUGH, seed)
+        return u.astype(float), s.astype(float), v.astype(float)
 
     def added(self, L: Array, R: Array, errors: Array, new: tuple[Array, Array, Array]) -> tuple[Array, Array]:
-        """Return the factors with new columns for triplets of S above one, each at half the length best for it."""
+        """Return the factors with new columns for triplets of S above one: the best step along ``U (s − 1) Vᵀ``."""
         U, s, V = new
         P, Q = self.inverse_roots[0] * U, self.inverse_roots[1] * V
-        lengths = np.zeros(len(s))
-        for j in range(len(s)):
-            seen = self.pulled(self.rows.cells.sampled(P[:, j : j + 1], Q[:, j : j + 1]))
-            lengths[j] = (s[j] - 1) / (2 * float(seen @ seen))
-        root = np.sqrt(lengths)
+        seen = self.pulled(self.rows.cells.sampled(P * (s - 1), Q))
+        square = float(seen @ seen)
+        root = np.sqrt((s - 1) * (float(np.sum((s - 1) ** 2)) / square))
         return np.hstack([L, P * root]), np.hstack([R, Q * root])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -92,6 +93,10 @@ class _Outside:
     def shape(self) -> tuple[int, int]:
         d1, d2 = self.W.shape
         return (d2, d1) if self.turned else (d1, d2)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.W.dtype
 
     @property
     def T(self) -> _Outside:
