@@ -5,8 +5,9 @@ OMP_NUM_THREADS=1 python -m benchmarks.to_an_objective [--draws N]
 A million noisy cells of a 10 000 × 10 000 matrix of rank 30, 30 columns, penalties of .1 times the number of cells in a
 row or column, one thread. cmfrec runs with its defaults in single precision, with conjugate gradients and Cholesky's
 method in its last sweep; without this last sweep; and with Cholesky's method throughout. This library is called with
-smaller and smaller tolerances, and its time is that of the first call whose objective is not larger than that of the
-slowest-to-beat cmfrec. It includes sorting the cells, the search and the certificate; compiled loops are loaded before.
+smaller and smaller tolerances, and its time is that of the first call whose objective is at most the lowest of cmfrec.
+It includes sorting the cells, the search and the certificate; compiled loops are loaded before. The last line is about
+this library with its default rule to stop: it ends once the limit on the rank binds and the objective has converged.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import time
 import warnings
+from typing import Any
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -55,12 +57,12 @@ class Data:
         model.fit(X)
         return time.process_time() - start, self.objective(model.A_, model.B_)
 
-    def ours(self, tol: float) -> tuple[float, fm.Solution]:
+    def ours(self, **options: Any) -> tuple[float, fm.Solution]:
         """Return the seconds of this library, and its solution."""
         start = time.process_time()
         problem = fm.Problem(fm.measurements.Entries(self.rows, self.cols, SHAPE), self.values)
         alpha = REG * float(np.sqrt(np.prod(SHAPE))) / 2
-        found = fm.flat_minimum(problem, alpha=alpha, max_rank=WIDTH, stop="objective", tol=tol)
+        found = fm.flat_minimum(problem, alpha=alpha, max_rank=WIDTH, **options)
         return time.process_time() - start, found
 
 
@@ -69,7 +71,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=5)
     draws = parser.parse_args().draws
     warnings.simplefilter("ignore")
-    Data(CELLS // 4, draws).ours(TOLERANCES[0])  # loads the compiled loops
+    Data(CELLS // 4, draws).ours(stop="objective", tol=TOLERANCES[0])  # loads the compiled loops
     line(["draw", "s", "tolerance", "objective", "gap", *(f"{name} s, objective, times slower" for name in WAYS)])
     line(["---"] * (5 + len(WAYS)))
     for seed in range(draws):
@@ -77,12 +79,17 @@ def main() -> None:
         others = [data.theirs(way) for way in WAYS.values()]
         goal = min(value for _, value in others)
         for tol in TOLERANCES:
-            seconds, found = data.ours(tol)
+            seconds, found = data.ours(stop="objective", tol=tol)
             value = data.objective(*found.factors)
             if value <= goal:
                 break
         shown = [f"{t:.2f}, {f:.0f}, {t / seconds:.1f}" for t, f in others]
         line([seed, f"{seconds:.2f}", f"{tol:g}", f"{value:.0f}", f"{found.certificate.relative_gap:.2f}", *shown])
+    seconds, found = data.ours()
+    searched, gap = found.history["seconds"][-1], found.certificate.relative_gap
+    print(
+        f"draw {seed} until it converges: {seconds:.1f} s, the search {searched:.1f} s; {found.status}, gap {gap:.2f}"
+    )
 
 
 if __name__ == "__main__":

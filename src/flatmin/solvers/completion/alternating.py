@@ -56,7 +56,7 @@ class SweepSchedule:
     #: Relative gradient at which a solution of the largest rank allowed may end the rounds.
     settled: float = 1e-4
     #: Estimated norm of the dual matrix above which the largest rank allowed binds by far. It is then only bounded.
-    far: float = 1.1
+    far: float = 1.05
     useful: float = 1.02  #: Singular value of the dual matrix above which a new column is worth a sweep.
 
 
