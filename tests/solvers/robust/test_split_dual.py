@@ -27,3 +27,23 @@ def test_the_bound_meets_the_cost():
     assert abs(cost - bound) <= 1e-9 * cost
     np.testing.assert_allclose(W @ V, U, atol=1e-9)
     assert np.linalg.norm(W, 2) <= 1 + 1e-9
+
+
+def test_singular_values_above_one_are_lowered():
+    """With errors in three of ten cells, the signs of the errors alone have a norm above one."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((500, 5)) @ rng.standard_normal((5, 500))
+    Y = np.where(rng.random(X.shape) < 0.3, X + np.abs(X).mean() * rng.uniform(-1, 1, X.shape), X)
+    Y /= np.abs(Y).max()
+    rounds = Rounds(Y, None, 1 / np.sqrt(500), 0)
+    for _ in range(5):
+        rounds.step()
+    free, W = np.empty(Y.shape, bool), np.empty_like(Y)
+    triplets, _ = fitted(rounds, free, Clock())
+    cost = write_signs(rounds, triplets, 1e-9, free, W)
+    assert np.linalg.norm(W, 2) > 1.02
+    bound = correct(rounds, triplets, W, free, cost, 1e-10, Clock())
+    assert abs(cost - bound) <= 1e-9 * cost
+    U, _, V = triplets
+    outside = W - U @ (U.T @ W)
+    assert np.linalg.norm(outside - (outside @ V) @ V.T, 2) < 1

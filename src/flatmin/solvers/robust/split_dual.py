@@ -24,6 +24,12 @@ MAX_PRODUCTS = 40
 MAX_CORRECTIONS = 20
 #: Corrections end if an entry exceeds this multiple of its bound.
 MAX_EXCESS = 1.5
+#: Corrections end if the norm outside the tangent space exceeds this number.
+MAX_NORM = 1.5
+#: Singular values beyond this number are lowered to it, so that the next correction leaves them below one.
+TARGET_NORM = 0.98
+#: Relative accuracy of the singular vectors whose values are lowered, and the number that are computed at first.
+DIRECTIONS, FEW_VALUES = 0.05, 32
 #: Entries beyond their bound are reflected at this share of the bound, which leaves room for the next correction.
 MIRROR_SHARE = 0.98
 #: Relative accuracy of the singular vectors that give the norm outside the tangent space. The norm has the square of
@@ -54,9 +60,12 @@ def write_signs(rounds: Rounds, triplets: Triplets, limit: float, free: Array, W
 
 
 def correct(rounds: Rounds, triplets: Triplets, W: Array, free: Array, cost: float, tol: float, clock: Clock) -> float:
-    """Correct W on free cells, in place, until ``P_T W = U Vᵀ`` and no entry exceeds the weight; return W's bound."""
+    """Correct W on free cells, in place, until ``P_T W = U Vᵀ`` and neither entries nor the norm exceed their bounds.
+
+    Returns the bound on the objective that W proves.
+    """
     passes, (U, _, V), weight = rounds.passes, triplets, rounds.weight
-    bound, limit = -np.inf, MAX_EXCESS * weight
+    bound, largest_allowed, norm_allowed = -np.inf, MAX_EXCESS * weight, MAX_NORM
     for _ in range(MAX_CORRECTIONS):
         F, E = projected(U, passes.products(W, V), passes.adjoint_products(W, U))
         right = -F, V - E
@@ -65,11 +74,33 @@ def correct(rounds: Rounds, triplets: Triplets, W: Array, free: Array, cost: flo
         passes.add(np.hstack([U, H[0]]), np.hstack([H[1], V]), free, W)
         norm, largest = max(1.0, _norm_outside(rounds, W, U, V)), float(max(W.max(), -W.min()))
         bound = float(np.vdot(W, passes.Y) / max(norm, largest / weight))
-        if cost - bound <= tol * cost or not weight < largest <= limit or not reached or clock.out_of_time:
+        if cost - bound <= tol * cost or not reached or clock.out_of_time:
             break
-        limit = largest
-        _reflect(W, free, weight)
+        if weight < largest <= largest_allowed:
+            largest_allowed = largest
+            _reflect(W, free, weight)
+        elif largest <= weight and 1 < norm <= norm_allowed:
+            largest_allowed, norm_allowed = MAX_EXCESS * weight, norm
+            _lower(rounds, W, free, U, V)
+        else:
+            break
     return bound
+
+
+def _lower(rounds: Rounds, W: Array, free: Array, U: Array, V: Array) -> None:
+    """Lower the singular values of W outside the tangent space that are near one or above, in place, on free cells.
+
+    Free cells hold their share of the change, so that the change is divided by this share.
+    """
+    outside, count, most = _Outside(rounds.passes, W, U, V), FEW_VALUES, min(W.shape) // 4
+    while True:
+        u, s, v = block_triplets(outside, count, DIRECTIONS, int(rounds.rng.integers(2**31)))
+        if s[-1] <= TARGET_NORM or count >= most:
+            break
+        count = min(4 * count, most)
+    over = s > TARGET_NORM
+    change = u[:, over] * ((TARGET_NORM - s[over]) / np.mean(free))
+    rounds.passes.add(change, v[:, over], free, W)
 
 
 def _reflect(W: Array, free: Array, weight: float) -> None:
