@@ -24,11 +24,11 @@ from flatmin.solvers.task import Task
 if TYPE_CHECKING:
     from flatmin.linalg.kernels import CellMatrix, Cells
 
-__all__ = ["RegularisedCells", "Side", "relative_alpha"]
+__all__ = ["MAX_SINGLE", "RegularisedCells", "Side", "relative_alpha"]
 
 #: Accuracy of new columns that are wanted roughly.
 ROUGH = 0.2
-#: Largest entry of a dual matrix whose products may be computed in single precision.
+#: Largest entry that single precision may have to hold: it cannot hold the squares of larger ones.
 MAX_SINGLE = 1e18
 
 
