@@ -171,7 +171,7 @@ def gathers() -> str:
         cells = Cells((count, sides), np.arange(0, indices.size + 1, 100, dtype=np.int32), indices, threads=1)
         values, L, R = rng.random(cells.size), rng.random((count, RANK)), rng.random((sides, RANK))
         both, out = np.hstack([R, R]), np.empty_like(L)
-        run = partial(_cross_product, cells.pointers, cells.indices, values, L, both, 0, count, out)
+        run = partial(_cross_product, cells.pointers, cells.indices, values, L, both, 0, count, np.empty(RANK), out)
         seconds = fastest(run, repeats=20)
         moved = cells.size * (4 + 8 + 16 * RANK) / seconds
         facts = [f"{sides:,}".replace(",", " "), f"{seconds / cells.size * 1e9:.1f}"]

@@ -6,6 +6,7 @@ from flatmin._core.arrays import Array
 from flatmin.linalg.kernels.cells import Cells
 from flatmin.linalg.kernels.compilation import compiled
 from flatmin.linalg.kernels.parallel import Parts
+from flatmin.linalg.kernels.prefetch import SMALL, request
 
 __all__ = ["cross_product"]
 
@@ -30,12 +31,15 @@ def cross_product(cells: Cells, squares: Array, mine: Array, others: Array, dire
 @compiled
 def _cross_product(pointers, indices, squares, mine, both, start, stop, total, out):  # type: ignore[no-untyped-def]
     """``out[i] = Σ_p squares[p] ⟨mine[i], q⟩ r`` with ``both[indices[p]] = [r, q]``, two cells at a time."""
-    k = mine.shape[1]
+    k, large = mine.shape[1], both.size > SMALL
     for i in range(start, stop):
         row, last = mine[i], pointers[i + 1] - 1
         for c in range(k):
             total[c] = 0.0
         for p in range(pointers[i], last + 1, 2):
+            if large:
+                request(both, indices, p)
+                request(both, indices, p + 1)
             q = p + 1 if p < last else p
             first, second = both[np.uintp(indices[p])], both[np.uintp(indices[q])]
             t1 = t2 = 0.0

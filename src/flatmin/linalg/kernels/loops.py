@@ -9,6 +9,7 @@ conditional expressions, which take less time to compile.
 import numpy as np
 
 from flatmin.linalg.kernels.compilation import compiled
+from flatmin.linalg.kernels.prefetch import SMALL, request
 
 __all__ = [
     "arrange",
@@ -37,10 +38,13 @@ ROUNDING = 4
 @compiled
 def sampled(pointers, indices, L, R, start, stop, out):  # type: ignore[no-untyped-def]
     """``out[p] = ⟨L[i], R[indices[p]]⟩`` for the cells p of every row i, four at a time."""
-    k, zero = L.shape[1], L.dtype.type(0)
+    k, zero, large = L.shape[1], L.dtype.type(0), R.size > SMALL
     for i in range(start, stop):
         row, last = L[i], pointers[i + 1] - 1
         for p in range(pointers[i], last + 1, 4):
+            if large:
+                for ahead in range(p, p + 4):
+                    request(R, indices, ahead)
             q = p + 1 if p < last else p
             r = q + 1 if q < last else q
             s = r + 1 if r < last else r
@@ -58,12 +62,15 @@ def sampled(pointers, indices, L, R, start, stop, out):  # type: ignore[no-untyp
 @compiled
 def product(pointers, indices, values, F, start, stop, out):  # type: ignore[no-untyped-def]
     """``out[i] = Σ_p values[p] F[indices[p]]``, four cells at a time."""
-    k, zero = F.shape[1], F.dtype.type(0)
+    k, zero, large = F.shape[1], F.dtype.type(0), F.size > SMALL
     for i in range(start, stop):
         total, last = out[i], pointers[i + 1] - 1
         for c in range(k):
             total[c] = zero
         for p in range(pointers[i], last + 1, 4):
+            if large:
+                for ahead in range(p, p + 4):
+                    request(F, indices, ahead)
             q = p + 1 if p < last else p
             r = q + 1 if q < last else q
             s = r + 1 if r < last else r
@@ -83,7 +90,7 @@ def gram(pointers, indices, weights, values, F, start, stop, panel, total, out):
     cache. Its width is that of g, padded with zeros to a multiple of `TILE`; ``total`` (width, width) is for the sums.
     """
     k, width, zero = F.shape[1], len(panel), F.dtype.type(0)
-    weighted, valued = len(weights) > 0, len(values) > 0
+    weighted, valued, large = len(weights) > 0, len(values) > 0, F.size > SMALL
     for i in range(start, stop):
         for a in range(width):
             for b in range(width):
@@ -93,6 +100,8 @@ def gram(pointers, indices, weights, values, F, start, stop, panel, total, out):
             n = n if n < PANEL else PANEL
             for q in range(n):
                 row = F[np.uintp(indices[first + q])]
+                if large:
+                    request(F, indices, first + q)
                 for c in range(k):
                     panel[c, q] = row[c]
                 if weighted:
@@ -187,12 +196,15 @@ def curved(pointers, indices, weights, errors, mine, others, start, stop, total,
 
     ``total`` (k,) is for the sum over a row.
     """
-    k, weighted, zero = out.shape[1], len(weights) > 0, mine.dtype.type(0)
+    k, weighted, zero, large = out.shape[1], len(weights) > 0, mine.dtype.type(0), others.size > SMALL
     for i in range(start, stop):
         row, last = mine[i], pointers[i + 1] - 1
         for c in range(k):
             total[c] = zero
         for p in range(pointers[i], last + 1, 2):
+            if large:
+                request(others, indices, p)
+                request(others, indices, p + 1)
             q = p + 1 if p < last else p
             first, second = others[np.uintp(indices[p])], others[np.uintp(indices[q])]
             t1 = t2 = zero
@@ -245,7 +257,10 @@ def arrange(pointers, indices, next_place, other, order):  # type: ignore[no-unt
 @compiled
 def gathered(values, order, start, stop, out):  # type: ignore[no-untyped-def]
     """``out[p] = values[order[p]]``."""
+    large = values.size > SMALL
     for p in range(start, stop):
+        if large:
+            request(values, order, p)
         out[p] = values[order[p]]
 
 
