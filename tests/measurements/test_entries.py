@@ -98,13 +98,14 @@ def test_indices_of_four_bytes_are_kept_and_do_not_overflow():
     np.testing.assert_array_equal(short.merged()[0].rows, long.merged()[0].rows)
 
 
+@pytest.mark.parametrize("k", [3, 12])
 @pytest.mark.parametrize("many", [False, True])
-def test_blocks_of_rows_are_the_first_curvature_blocks(many, monkeypatch):
+def test_blocks_of_rows_are_the_first_curvature_blocks(many, k, monkeypatch):
     monkeypatch.setattr(module, "MIN_COMPILED_CELLS", 1 if many else 10**9)
     rng = np.random.default_rng(0)
     A = Entries(rng.integers(0, 12, 70), rng.integers(0, 9, 70), (12, 9), rng.uniform(-2, 2, 70))
-    L, R = rng.standard_normal((12, 3)), rng.standard_normal((9, 3))
-    np.testing.assert_allclose(A.row_blocks(R), A.curvature_blocks(L, R)[:12])
+    L, R = rng.standard_normal((12, k)), rng.standard_normal((9, k))
+    np.testing.assert_allclose(A.row_blocks(R), A.curvature_blocks(L, R)[:12], atol=1e-12)
 
 
 def test_diagonal_weights_on_both_sides_multiply_the_entries(monkeypatch):

@@ -39,6 +39,8 @@ ENTRIES_AT_ONCE = 1_000_000
 
 #: Up to this number of columns of the factors, entries of products are added column by column.
 FEW_COLUMNS = 4
+#: Up to this number of columns, `Entries.row_blocks` multiplies a sparse matrix: a loop that is compiled in any case.
+OUTER_COLUMNS = 10
 #: Number of products that are formed at once without compiled loops: so few that they stay in the cache of a processor.
 PRODUCTS = 16_000
 
@@ -201,25 +203,23 @@ class Entries(Measurement):
             across, weights = self._pattern.cells.transposed, self._arranged_weights
             turned = None if weights is None else across.arranged(weights)
             return np.concatenate([self._pattern.cells.grams(R, weights), across.grams(L, turned)])
-        k = L.shape[1]
-        upper = np.triu_indices(k)
-        pattern = self.adjoint_operator(np.ones(self.size) if self.weights is None else self.weights)
-        blocks = np.empty((sum(self.shape), k, k))
-        for part, matrix, F in ((slice(None, self.shape[0]), pattern, R), (slice(self.shape[0], None), pattern.T, L)):
-            sums = matrix @ (F[:, upper[0]] * F[:, upper[1]])
-            blocks[part, upper[0], upper[1]] = sums
-            blocks[part, upper[1], upper[0]] = sums
-        return blocks
+        pattern = self._squared_weights
+        return np.concatenate([_outer_sums(pattern, R), _outer_sums(pattern.T, L)])
 
     def row_blocks(self, R: Array) -> Array:
         """Return the weighted sum of outer products ``r rᵀ`` over the entries of every row, shape (d1, k, k).
 
         Here r is the row of R that belongs to the column of an entry.
         """
-        if self._compiled(R.shape[1]):
+        if self._compiled(R.shape[1]) and R.shape[1] > OUTER_COLUMNS:
             found: Array = self._pattern.cells.grams(R, self._arranged_weights)
             return found
-        return self.curvature_blocks(np.zeros((self.shape[0], R.shape[1])), R)[: self.shape[0]]
+        return _outer_sums(self._squared_weights, R)
+
+    @property
+    def _squared_weights(self) -> Any:
+        """The matrix with the squared weight, or one, at every entry."""
+        return self.adjoint_operator(np.ones(self.size) if self.weights is None else self.weights)
 
     @property
     def has_normal_matrix(self) -> bool:
@@ -324,6 +324,15 @@ def _positions(given: Any, name: str, bound: int) -> Array:
         worst = index[(index < 0) | (index >= bound)][0]
         raise InputError(f"{name} contains {worst}, expected indices from 0 to {bound - 1}")
     return np.array(index, np.int32 if short or len(index) >= MIN_COMPILED_CELLS else np.int64)
+
+
+def _outer_sums(pattern: Any, F: Array) -> Array:
+    """Return ``Σ_j pattern_ij f_j f_jᵀ`` for every row i of a sparse matrix, for the rows f of F (d2, k)."""
+    first, second = np.triu_indices(F.shape[1])
+    sums = pattern @ (F[:, first] * F[:, second])
+    blocks = np.empty((len(sums), F.shape[1], F.shape[1]))
+    blocks[:, first, second] = blocks[:, second, first] = sums
+    return blocks
 
 
 @dataclass(frozen=True, eq=False)
