@@ -1,7 +1,7 @@
 import pytest
 
 from flatmin.formats.delimited import plain_number
-from flatmin.formats.tables.suspicions import about_marks, about_numbering, about_text, unreadable
+from flatmin.formats.tables.suspicions import about_marks, about_numbering, about_text, counted_marks, unreadable
 from flatmin.formats.tables.table_column import ColumnCells, Marks
 
 
@@ -11,7 +11,15 @@ def cells(texts):
 
 def numbers(name, *values):
     found = cells([str(value) for value in values])
-    return [*about_marks(name, found), *about_numbering(name, found)]
+    return [*about_marks({name: counted_marks(found)}), *about_numbering(name, found)]
+
+
+def test_a_mark_in_several_columns_is_told_once():
+    columns = {name: counted_marks(cells(["3", "-999", "8", "-999", "4"])) for name in ("a", "b", "c")}
+    assert list(about_marks(columns)) == [
+        "3 columns, such as 'a', have -999 in 6 cells and count it as a number; "
+        "if it marks missing cells, pass --missing -999"
+    ]
 
 
 @pytest.mark.parametrize(

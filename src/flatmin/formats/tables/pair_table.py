@@ -12,7 +12,7 @@ from flatmin.errors import InputError
 from flatmin.formats.coded_text import CodedColumn
 from flatmin.formats.tables.named_file import NamedFile
 from flatmin.formats.tables.pair_columns import ROLES, ColumnChoice
-from flatmin.formats.tables.suspicions import about_marks, missing_options, too_large
+from flatmin.formats.tables.suspicions import about_marks, counted_marks, missing_options, too_large
 from flatmin.formats.tables.table_column import ColumnCells, Marks
 
 __all__ = ["PairReading", "PairTable", "read_pairs"]
@@ -115,7 +115,7 @@ def read_pairs(path: Path, reading: PairReading, noun: str) -> PairTable:
 
             if fault := too_large(names[at[2]], column, place):
                 raise InputError(f"{path.name}: {fault}")
-            notes += about_marks(names[at[2]], column)
+            notes += about_marks({names[at[2]]: counted_marks(column)})
             kept &= ~np.isnan(values)
         values = values[kept]
     if not kept.any():

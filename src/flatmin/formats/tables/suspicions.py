@@ -10,7 +10,16 @@ from flatmin._core.arrays import Array
 from flatmin.formats.delimited import plain_number
 from flatmin.formats.tables.table_column import ColumnCells
 
-__all__ = ["about_marks", "about_numbering", "about_text", "about_truth", "missing_options", "too_large", "unreadable"]
+__all__ = [
+    "about_marks",
+    "about_numbering",
+    "about_text",
+    "about_truth",
+    "counted_marks",
+    "missing_options",
+    "too_large",
+    "unreadable",
+]
 
 #: Numbers that are offered as missing marks wherever they are found.
 MARKS = frozenset({-999.0, -9999.0, -99999.0})
@@ -39,16 +48,23 @@ THOUSANDS = re.compile(r"[+-]?\d{1,3}([,.'’ \u00a0\u202f]\d{3})+([.,]\d+)?")
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 
 
-def about_marks(name: str, cells: ColumnCells) -> Iterator[str]:
-    """Yield sentences about numbers in a numeric column that may mark missing cells."""
+def counted_marks(cells: ColumnCells) -> dict[float, int]:
+    """Return the numbers in a numeric column that may mark missing cells, each with the number of its cells."""
     values = cells.values[~np.isnan(cells.values)]
-    for mark in _sentinels(values):
-        count = int(np.count_nonzero(values == mark))
-        times = "one cell" if count == 1 else f"{count} cells"
-        yield (
-            f"column {name!r} has {_plain(mark)} in {times} and counts it as a number; if it marks missing cells, pass "
-            f"--missing {_plain(mark)}"
-        )
+    return {mark: int(np.count_nonzero(values == mark)) for mark in _sentinels(values)}
+
+
+def about_marks(counts: Mapping[str, Mapping[float, int]]) -> Iterator[str]:
+    """Yield a sentence about each number that may mark missing cells, for the `counted_marks` of named columns."""
+    for mark in dict.fromkeys(mark for found in counts.values() for mark in found):
+        names, shown = [name for name, found in counts.items() if mark in found], _plain(mark)
+        count = sum(counts[name][mark] for name in names)
+        cells = "one cell" if count == 1 else f"{count} cells"
+        if len(names) == 1:
+            fact = f"column {names[0]!r} has {shown} in {cells} and counts it as a number"
+        else:
+            fact = f"{len(names)} columns, such as {names[0]!r}, have {shown} in {cells} and count it as a number"
+        yield f"{fact}; if it marks missing cells, pass --missing {shown}"
 
 
 def about_numbering(name: str, cells: ColumnCells) -> Iterator[str]:

@@ -16,6 +16,7 @@ from flatmin.formats.tables.suspicions import (
     about_numbering,
     about_text,
     about_truth,
+    counted_marks,
     too_large,
     unreadable,
 )
@@ -109,7 +110,7 @@ def read_typed_table(path: Path, reading: Reading) -> TypedTable:
     wanted = None if reading.fitted is None else {named.position("the model", name) for name in reading.fitted}
     texts = [file.texts(j) for j in range(len(names))]
     n_rows = max(map(trimmed, texts))
-    columns, notes, marks, faults = [], list(file.notes), list[str](), {}
+    columns, notes, counts, faults = [], list(file.notes), {}, {}
     for j, name in enumerate(names):
         cells = ColumnCells.read(texts[j][:n_rows], file.number, Marks(tuple(reading.missing)))
         role, reason = _role(j, cells, index, ignored, wanted, file.is_typed(j))
@@ -119,7 +120,7 @@ def read_typed_table(path: Path, reading: Reading) -> TypedTable:
         if role is Role.fitted and (fault := too_large(name, cells, file.place)):
             raise InputError(f"{path.name}: {fault}")
         if role is Role.fitted:
-            marks += about_marks(name, cells)
+            counts[name] = counted_marks(cells)
             notes += about_numbering(name, cells)
         notes += about_text(name, cells) if reason == "text" else ()
         notes += about_truth(name, cells) if reason in ("text", TYPED) else ()
@@ -127,6 +128,7 @@ def read_typed_table(path: Path, reading: Reading) -> TypedTable:
         known = cells.values[~np.isnan(cells.values)]
         is_whole = role is Role.fitted and bool(np.all(np.mod(known, 1) == 0))
         columns.append(TableColumn(name, role, cells.values, holes, is_whole, reason))
+    marks = list(about_marks(counts))
     if faults:
         raise InputError("; ".join([f"{path.name}: {unreadable(faults)}", *marks]))
     if not any(column.role is Role.fitted for column in columns):
