@@ -27,7 +27,7 @@ LARGEST_NORMAL = 2000
 #: Number of rows of `normal_matrix` that are formed at once, so few that they stay in the cache of a processor.
 ROWS_AT_ONCE = 64
 #: Number of entries from which compiled loops are used if, in addition, `MIN_BUSY_WORK` is reached.
-MIN_BUSY_CELLS = 10_000
+MIN_BUSY_CELLS = 8_000
 #: Number of entries times columns of the factors from which compiled loops are used if there are at least
 #: `MIN_BUSY_CELLS` entries.
 MIN_BUSY_WORK = 200_000
