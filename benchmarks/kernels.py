@@ -20,6 +20,7 @@ import argparse
 import math
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -72,29 +73,34 @@ class Halves:
         return self.across.ridge(self.values[1], L, self.prices[1])[0]
 
 
+def cmf(sweeps: int, dtype: type, threads: int, **options: Any) -> Any:
+    """Return cmfrec's model of the same objective, without biases."""
+    from cmfrec import CMF
+
+    return CMF(
+        k=WIDTH,
+        lambda_=REG,
+        scale_lam=True,
+        user_bias=False,
+        item_bias=False,
+        center=False,
+        niter=sweeps,
+        use_float=dtype is np.float32,
+        nthreads=threads,
+        verbose=False,
+        precompute_for_predictions=False,
+        random_state=0,
+        **options,
+    )
+
+
 def cmfrec(rows: Array, cols: Array, values: Array, dtype: type, threads: int, use_cg: bool) -> float:
     """Return cmfrec's seconds per sweep."""
-    from cmfrec import CMF
     from scipy.sparse import coo_matrix
 
     X, seconds = coo_matrix((values.astype(dtype), (rows, cols)), shape=SHAPE), []
-    for sweeps in (4, 8):
-        model = CMF(
-            k=WIDTH,
-            lambda_=REG,
-            scale_lam=True,
-            user_bias=False,
-            item_bias=False,
-            center=False,
-            niter=sweeps,
-            use_cg=use_cg,
-            finalize_chol=False,
-            use_float=dtype is np.float32,
-            nthreads=threads,
-            verbose=False,
-            precompute_for_predictions=False,
-            random_state=0,
-        )
+    for count in (4, 8):
+        model = cmf(count, dtype, threads, use_cg=use_cg, finalize_chol=False)
         start = time.perf_counter()
         model.fit(X)
         seconds.append(time.perf_counter() - start)

@@ -21,7 +21,7 @@ import numpy as np
 from scipy.sparse import coo_array
 
 import flatmin as fm
-from benchmarks.kernels import REG, SHAPE, WIDTH, draw
+from benchmarks.kernels import REG, SHAPE, WIDTH, cmf, draw
 from benchmarks.markdown import line
 from flatmin._core.arrays import Array
 
@@ -46,13 +46,8 @@ class Data:
 
     def theirs(self, way: dict[str, bool]) -> tuple[float, float]:
         """Return cmfrec's seconds and objective."""
-        from cmfrec import CMF
-
         X = coo_array((self.values.astype(np.float32), (self.rows, self.cols)), shape=SHAPE)
-        model = CMF(
-            k=WIDTH, lambda_=REG, scale_lam=True, user_bias=False, item_bias=False, center=False, niter=SWEEPS,
-            use_float=True, nthreads=1, verbose=False, precompute_for_predictions=False, random_state=0, **way,
-        )  # fmt: skip
+        model = cmf(SWEEPS, np.float32, 1, **way)
         start = time.process_time()
         model.fit(X)
         return time.process_time() - start, self.objective(model.A_, model.B_)

@@ -60,8 +60,9 @@ def alternating_minimum(task: Task, clock: Clock) -> Solution:
     proved = partial(
         certificate_of, problem, factors, dual, alpha=task.alpha, metric_power=task.metric_power, seed=seed
     )
-    proof = proved(rough=far or (full and by_objective))
-    if full and by_objective and proof.dual_norm <= SCHEDULE.far:
+    rough = far or (full and by_objective)
+    proof = proved(rough=rough)
+    if rough and proof.dual_norm <= SCHEDULE.far:
         proof = proved()
     if by_objective:
         capped = full and converged and proof.dual_norm > SCHEDULE.useful
